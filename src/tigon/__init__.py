@@ -1,0 +1,54 @@
+"""tigon: image models learned by maximum likelihood with Markov chains.
+
+A model is a log-density. A kernel moves points towards it. A chain store remembers the points.
+A learner alternates running chains and one gradient step. A recipe is a named set of numbers.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "TigonError": "errors",
+    "DivergenceError": "errors",
+    "Streams": "streams",
+    "make_rng": "streams",
+    "EnergyModel": "densities",
+    "Gaussian": "densities",
+    "GeneratorModel": "densities",
+    "ChainStore": "chains",
+    "ImageSet": "data.images",
+    "load_images": "data.images",
+    "to_uint8": "data.pixels",
+    "DCGANGenerator": "networks.dcgan",
+    "ConvDescriptor": "networks.dcgan",
+    "MCMC": "mcmc.chain",
+    "Langevin": "mcmc.langevin",
+    "MALA": "mcmc.langevin",
+    "StepSizeAdaptation": "mcmc.adaptation",
+    "Learner": "learners.base",
+    "GeneratorLearner": "learners.generator",
+    "DescriptorLearner": "learners.descriptor",
+    "infer_latents": "tasks.reconstruction",
+    "Length": "training.loop",
+    "Optimizer": "training.loop",
+    "Training": "training.loop",
+    "fit": "training.loop",
+    "Generator": "recipes",
+    "Descriptor": "recipes",
+    "Run": "runs",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """Import a public name when it is first used, so that `import tigon` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tigon' has no attribute {name!r}")
+    return getattr(import_module(f"tigon.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

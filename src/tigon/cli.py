@@ -1,0 +1,122 @@
+"""The command line: `tigon VERB ...`.
+
+Exit status: 0 done; 2 what was asked cannot be done, with one line on stderr; 3 training diverged;
+130 interrupted, state saved. Progress goes to stderr, results to stdout.
+"""
+
+import contextlib
+import io
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tigon.errors import DivergenceError, TigonError
+
+if TYPE_CHECKING:
+    from tigon.commands import Result
+
+VERBS = {
+    "demo": "learn both seed models on the embedded photographs, and write a report",
+    "train": "learn a model: a new run, or the continuation of the same one",
+    "sample": "draw images of a model",
+    "reconstruct": "infer latents of images the model has not seen, and decode them",
+    "interpolate": "walk through the latent space",
+    "report": "write a run's report.html",
+}
+CANNOT, DIVERGED, INTERRUPTED = 2, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if words else CANNOT
+    if words[0] == "--version":
+        from tigon import __version__
+
+        print(f"tigon {__version__}")
+        return 0
+    if words[0] not in VERBS:
+        return _fail(f"no verb {words[0]!r}; there are {', '.join(VERBS)}", CANNOT)
+    try:
+        return _run(words)
+    except DivergenceError as error:
+        return _fail(str(error), DIVERGED)
+    except TigonError as error:
+        return _fail(str(error), CANNOT)
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+
+
+def usage() -> str:
+    """Return what `tigon --help` prints."""
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {what}" for verb, what in VERBS.items()]
+    return "\n".join(
+        ["usage: tigon VERB ...", "", *lines, "", "tigon VERB --help says a verb's options."]
+    )
+
+
+def _run(words: list[str]) -> int:
+    command = _parse(words)
+    if isinstance(command, int):
+        return command
+    result: Result = command.run()
+    print(json.dumps(result.values) if command.json else result.text)
+    return result.status
+
+
+def _parse(words: list[str]) -> Any:  # noqa: ANN401
+    """Return the command that the words ask for, or the exit status where tyro has the answer."""
+    import tyro
+
+    from tigon import commands
+
+    verb, rest = words[0], words[1:]
+    kind = _train_type() if verb == "train" else getattr(commands, verb.capitalize())
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            return tyro.cli(kind, prog=f"tigon {verb}", args=rest)
+    except ValueError as error:
+        return _fail(f"{verb}: {error}", CANNOT)
+    except SystemExit as end:
+        if end.code:
+            _fail(f"{verb}: {one_line(errors.getvalue())}; see tigon {verb} --help", CANNOT)
+        return CANNOT if end.code else 0
+
+
+def _train_type() -> Any:  # noqa: ANN401
+    from typing import Annotated, Union
+
+    import tyro
+
+    from tigon.commands import Train
+    from tigon.recipes import RECIPES
+
+    kinds = []
+    for name, recipe in RECIPES.items():
+        description = " ".join((recipe.__doc__ or "").split("\n\n")[0].split())
+        settings = tyro.conf.subcommand(name, description=description, prefix_name=False)
+        kinds.append(Annotated[Train[recipe], settings])  # type: ignore[valid-type]
+    return Union[tuple(kinds)]  # noqa: UP007
+
+
+def one_line(box: str) -> str:
+    """Return what one of tyro's boxes says, without its frame, title and hints, as one line."""
+    said = []
+    for row in box.splitlines():
+        text = row.strip("│ \t")
+        if text.startswith("─"):
+            break
+        if not text.startswith("╭"):
+            said.append(text)
+    text = " ".join(" ".join(said).split()).rstrip(".")
+    return text.replace("__tyro-dummy-inner__.", "").replace("parsing recipe.", "parsing --")
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"tigon: {' '.join(message.split())}", file=sys.stderr)
+    return status

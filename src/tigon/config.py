@@ -1,0 +1,73 @@
+"""Nested dataclasses of numbers to plain dictionaries and back, with every mistake named."""
+
+from dataclasses import fields, is_dataclass
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+def to_plain(value: Any) -> Any:  # noqa: ANN401
+    """Return dataclasses as dictionaries, without fields that are None, and tuples as lists."""
+    if is_dataclass(value):
+        items = ((f.name, getattr(value, f.name)) for f in fields(value))
+        return {name: to_plain(item) for name, item in items if item is not None}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def from_plain(kind: type[T], values: dict[str, Any], where: str = "") -> T:
+    """Build a dataclass of this kind from what `to_plain` gave.
+
+    Raises:
+        ValueError: if a name is unknown or missing, or a value of another type; it names both
+    """
+    hints = get_type_hints(kind)
+    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    unknown = sorted(set(values) - set(names))
+    if unknown:
+        raise ValueError(f"unknown name {where}{unknown[0]}; it may be {', '.join(names)}")
+    missing = [name for name in names if name not in values and not _allows_none(hints[name])]
+    if missing:
+        raise ValueError(f"{where}{missing[0]} is missing")
+    built = {
+        name: _convert(hints[name], values[name], f"{where}{name}") if name in values else None
+        for name in names
+    }
+    return kind(**built)
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], where: str = "") -> list[str]:
+    """Return a line for each value that differs between two plain dictionaries."""
+    lines = []
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            lines += differences(before, after, f"{where}{name}.")
+        elif before != after:
+            lines.append(f"{where}{name} was {before}, now {after}")
+    return lines
+
+
+def _convert(hint: Any, value: Any, name: str) -> Any:  # noqa: ANN401
+    if is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise ValueError(f"{name} is a table, not {value!r}")
+        return from_plain(hint, value, f"{name}.")  # type: ignore[arg-type]
+    origin, options = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        if not any(value == option and type(value) is type(option) for option in options):
+            raise ValueError(f"{name} is one of {', '.join(map(str, options))}, not {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list) or len(value) != len(options):
+            raise ValueError(f"{name} is a list of {len(options)}, not {value!r}")
+        return tuple(_convert(o, v, name) for o, v in zip(options, value, strict=True))
+    kinds = tuple(k for k in options if k is not type(None)) if options else (hint,)
+    if float in kinds and type(value) is int:
+        return float(value)
+    if type(value) not in kinds:
+        raise ValueError(f"{name} is {kinds[0].__name__}, not {value!r}")
+    return value
+
+
+def _allows_none(hint: Any) -> bool:  # noqa: ANN401
+    return type(None) in get_args(hint)

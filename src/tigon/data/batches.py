@@ -1,0 +1,60 @@
+"""Batches: which examples each iteration learns from, as a function of (seed, iteration)."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tigon.data.images import ImageSet
+from tigon.streams import make_rng
+
+ORDER = 1
+
+
+class Batch(NamedTuple):
+    """Images (B, C, H, W) in [-1, 1] and their rows in the data set, (B,)."""
+
+    images: Tensor
+    index: Tensor  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class BatchOrder:
+    """Every example once an epoch, in an order that depends on (seed, epoch) alone.
+
+    A batch of the whole set keeps the set's order. The last batch of an epoch may be smaller.
+
+    Arguments:
+        count: examples in the set, >= 1
+        batch_size: examples in a batch, >= 1
+        seed: of the order, >= 0
+    """
+
+    count: int
+    batch_size: int
+    seed: int
+
+    @property
+    def batches(self) -> int:
+        """Return the number of batches in an epoch."""
+        return -(-self.count // self.batch_size)
+
+    def index(self, iteration: int) -> Tensor:
+        """Return the rows of the batch of this iteration (0, 1, ...), (B,)."""
+        if self.batches == 1:
+            return torch.arange(self.count)
+        epoch, number = divmod(iteration, self.batches)
+        rows = _permutation(self.count, self.seed, epoch)
+        return rows[number * self.batch_size : (number + 1) * self.batch_size]
+
+    def read(self, images: ImageSet, iteration: int, device: torch.device) -> Batch:
+        """Return the batch of this iteration on `device`."""
+        index = self.index(iteration)
+        return Batch(images.read(index).to(device), index.to(device))
+
+
+@lru_cache(maxsize=2)
+def _permutation(count: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(count, generator=make_rng(seed, ORDER, epoch))

@@ -1,0 +1,163 @@
+"""ImageSet: the images of a data set as one memory-mapped uint8 array.
+
+Every source is decoded once, into a cache in `$TIGON_CACHE` (else the user's cache folder), whose
+name depends on the files' names, sizes and times and on the form asked for.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tigon.data.pixels import Fit, to_float
+from tigon.data.sources import Form, Source, open_source
+from tigon.errors import TigonError
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images of one size: `pixels` uint8 (N, H, W, C), a name each, and what was left out.
+
+    `skipped` has one line for each file that could not be read: its name and why.
+    """
+
+    pixels: np.ndarray
+    names: list[str]
+    skipped: list[str]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def image_size(self) -> int:
+        """Height and width in pixels."""
+        return self.pixels.shape[1]
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image: 3 or 1."""
+        return self.pixels.shape[3]
+
+    def read(self, index: Tensor | slice = slice(None)) -> Tensor:
+        """Return images as floats in [-1, 1], (B, C, H, W), by rows (B,) or by a slice."""
+        rows = index.cpu().numpy() if isinstance(index, Tensor) else index
+        return to_float(self.pixels[rows])
+
+    def mean_colours(self) -> Tensor:
+        """Return the mean colour of each image, (N, C), in [-1, 1]."""
+        return torch.cat([self.read(rows).mean((2, 3)) for rows in self._chunks()])
+
+    def mean_image(self) -> Tensor:
+        """Return the mean of all images, (C, H, W), in [-1, 1]."""
+        total = sum(self.read(rows).sum(0, dtype=torch.float64) for rows in self._chunks())
+        return (total / len(self)).float()  # type: ignore[union-attr]
+
+    def _chunks(self, size: int = 1024) -> list[slice]:
+        return [slice(start, start + size) for start in range(0, len(self), size)]
+
+
+def load_images(
+    data: str | os.PathLike[str],
+    image_size: int = 64,
+    fit: Fit = "stretch",
+    channels: int = 3,
+    mirror: bool = False,
+) -> ImageSet:
+    """Load images of any depth, size and mode as squares of one size.
+
+    Arguments:
+        data: a folder (searched to its depths), a `.npz` with `images` (uint8, N H W C), one
+            picture file, or `embedded:animal-faces`
+        image_size: height and width in pixels, >= 8
+        fit: `stretch` each image to the square, or `crop` its centre
+        channels: 3 (RGB) or 1 (grey)
+        mirror: whether to append a mirrored copy of every image
+    Raises:
+        TigonError: if there is nothing that can be read; it says what and why
+    """
+    if image_size < 8 or channels not in (1, 3):
+        raise TigonError(
+            f"image size {image_size} and {channels} channels: "
+            "images have at least 8 pixels a side, and 1 or 3 channels"
+        )
+    form = Form(image_size, fit, channels, mirror)
+    source = open_source(os.fspath(data))
+    folder = cache_folder() / source.key(form)
+    if not (folder / "images.npy").is_file():
+        _fill(folder, source, form)
+    try:
+        notes = json.loads((folder / "names.json").read_text())
+        return ImageSet(np.load(folder / "images.npy", mmap_mode="r"), **notes)
+    except (OSError, ValueError, TypeError) as error:
+        raise TigonError(f"image cache {folder} is damaged; delete it ({error})") from error
+
+
+def cache_folder() -> Path:
+    """Return where decoded images are kept: $TIGON_CACHE, else the user's cache folder."""
+    if os.environ.get("TIGON_CACHE"):
+        return Path(os.environ["TIGON_CACHE"])
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(home) / "tigon"
+
+
+def _fill(folder: Path, source: Source, form: Form) -> None:
+    """Decode a source into a cache folder, which appears whole or not at all."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+    except OSError as error:
+        raise TigonError(
+            f"image cache {folder.parent} cannot be written; set TIGON_CACHE ({error})"
+        ) from error
+    try:
+        names, skipped = _decode(work / "images.npy", source, form)
+        (work / "names.json").write_text(json.dumps({"names": names, "skipped": skipped}))
+        if not folder.exists():
+            work.rename(folder)
+    except OSError as error:
+        if not folder.exists():
+            raise TigonError(f"image cache {folder.parent} cannot be written ({error})") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _decode(path: Path, source: Source, form: Form) -> tuple[list[str], list[str]]:
+    """Write the readable pictures of a source to `path` (.npy); return names and what failed."""
+    shape = (len(source.names), form.image_size, form.image_size, form.channels)
+    rows = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    names: list[str] = []
+    skipped: list[str] = []
+    for name, pixels in zip(source.names, source.read_all(form), strict=True):
+        if isinstance(pixels, str):
+            skipped.append(f"{name} {pixels}")
+        else:
+            rows[len(names)] = pixels
+            names.append(name)
+    if not names:
+        raise TigonError(f"data: none of {len(skipped)} images can be read; {skipped[0]}")
+    copies = 2 if form.mirror else 1
+    if copies * len(names) != len(rows):
+        _rewrite(path, rows, len(names), form.mirror)
+    else:
+        rows.flush()
+    mirrored = [f"{name} (mirrored)" for name in names] if form.mirror else []
+    return names + mirrored, skipped
+
+
+def _rewrite(path: Path, rows: np.ndarray, count: int, mirror: bool) -> None:
+    """Replace `path` by its first `count` rows, followed by their mirrored copies if asked."""
+    shape = (count * (2 if mirror else 1), *rows.shape[1:])
+    new = np.lib.format.open_memmap(path.with_suffix(".tmp"), "w+", np.uint8, shape)
+    for start in range(0, count, 1024):
+        part = rows[start : min(start + 1024, count)]
+        new[start : start + len(part)] = part
+        if mirror:
+            new[count + start : count + start + len(part)] = part[:, :, ::-1]
+    new.flush()
+    path.with_suffix(".tmp").replace(path)

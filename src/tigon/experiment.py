@@ -1,0 +1,171 @@
+"""Run an experiment: a folder that fills with checkpoints, metrics, snapshots; or goes on."""
+
+import json
+import os
+import platform
+import resource
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tigon import __version__
+from tigon.config import differences
+from tigon.data.images import ImageSet
+from tigon.data.pixels import to_uint8
+from tigon.errors import TigonError
+from tigon.runs import Experiment, Run
+from tigon.training.checkpoint import latest_checkpoint, load_training, save_checkpoint
+from tigon.training.logs import MetricsLog
+from tigon.training.loop import Record, Training, Watcher, fit
+
+SNAPSHOTS = (0.05, 0.15, 0.4, 1.0)
+SHOWN = 12
+
+
+def train(
+    experiment: Experiment,
+    out: Path,
+    device: str = "auto",
+    checkpoint_every: int = 100,
+    watchers: Sequence[Watcher] = (),
+    stop: Callable[[], bool] = lambda: False,
+    images: ImageSet | None = None,
+) -> Training:
+    """Start the run in `out`, or continue it from its newest checkpoint.
+
+    A run that ends, is stopped or diverges leaves its last good state behind.
+
+    Arguments:
+        device: auto, cpu, cuda or cuda:N
+        checkpoint_every: iterations between checkpoints, >= 1
+        watchers: called after each iteration
+        stop: asked between iterations
+        images: the experiment's data, if they are loaded already
+    Raises:
+        TigonError: if `out` holds another experiment, or data or checkpoint cannot be read
+        DivergenceError: if the loss is not finite
+    """
+    if checkpoint_every < 1:
+        raise TigonError(f"--checkpoint-every {checkpoint_every}: is at least 1")
+    run = Run(out)
+    place = choose_device(device)
+    _refuse_other(run, experiment)
+    images = images or experiment.recipe.load(experiment.data)
+    try:
+        training = experiment.recipe.training(images, place)
+    except ValueError as error:
+        raise TigonError(f"{error}") from error
+    _open(run, experiment)
+    path = latest_checkpoint(run.checkpoints)
+    if path is not None:
+        load_training(path, training)
+    if training.finished:
+        return training
+    recorder = _Recorder(run, training, place, checkpoint_every)
+    fit(training, [*watchers, recorder], stop)
+    if not training.finished:
+        recorder.save(training)
+    return training
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of this name; `auto` is the GPU where there is one.
+
+    Raises:
+        TigonError: if this machine has none of that name
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise TigonError(
+            f"--device {name}: is not to be had here; use auto, cpu, cuda or cuda:N"
+        ) from error
+    return device
+
+
+class _Recorder:
+    """Writes what a run leaves on the disk as it goes; a watcher of `fit`."""
+
+    def __init__(
+        self, run: Run, training: Training, device: torch.device, checkpoint_every: int
+    ) -> None:
+        self.run, self.every = run, checkpoint_every
+        self.log = MetricsLog(run.metrics, training.iteration)
+        self.environment = describe_machine(device)
+        self.passed = training.progress
+
+    def __call__(self, training: Training, record: Record) -> None:
+        self.log(training, record)
+        progress = 1.0 if training.finished else training.progress
+        if any(self.passed < mark <= progress for mark in SNAPSHOTS):
+            shown = training.learner.show(training.images, min(SHOWN, len(training.images)))
+            self.run.save_snapshot(training.iteration, to_uint8(shown))
+        self.passed = progress
+        if training.finished or training.iteration % self.every == 0:
+            self.save(training)
+
+    def save(self, training: Training) -> None:
+        """Write a checkpoint and what is known of the machine."""
+        save_checkpoint(self.run.checkpoints, training)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        measured = {
+            "iteration": training.iteration,
+            "training_seconds": round(training.seconds, 2),
+            "peak_memory_mb": round(peak / 1024),
+        }
+        text = json.dumps(self.environment | measured, indent=1)
+        (self.run.folder / "environment.json").write_text(text)
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Return what figures measured here depend on: hardware and versions."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "tigon": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "processor": gpu or _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": str(device),
+        "when": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        return names[0] if names else platform.machine()
+    except OSError:
+        return platform.processor() or platform.machine()
+
+
+def _refuse_other(run: Run, experiment: Experiment) -> None:
+    """Refuse a folder that holds another experiment, or something that is no run."""
+    folder = run.folder
+    if folder.exists() and not folder.is_dir():
+        raise TigonError(f"--out {folder}: is a file, not a folder")
+    if run.config.exists():
+        changed = differences(run.plain_config(), experiment.to_plain())
+        if changed:
+            raise TigonError(
+                f"--out {folder}: holds a run with other settings ({'; '.join(changed)}); "
+                "give another folder"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise TigonError(f"--out {folder}: is not empty and no run; give another folder")
+
+
+def _open(run: Run, experiment: Experiment) -> None:
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        run.write_config(experiment)
+    except OSError as error:
+        raise TigonError(f"--out {run.folder}: cannot be written ({error})") from error

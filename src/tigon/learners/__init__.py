@@ -1,0 +1,1 @@
+"""A learner alternates running chains and one gradient step."""

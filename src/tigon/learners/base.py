@@ -1,0 +1,79 @@
+"""What every learner is: chains, then a loss.
+
+`run_chains` moves the chains of a batch while network parameters get no gradient; `forward` is the
+loss of what they brought, so that a wrapper for many processes wraps one module. The loop calls
+one, then the other, then `after_update`.
+"""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tigon.data.batches import Batch
+from tigon.data.images import ImageSet
+from tigon.streams import Rng
+
+Metrics = dict[str, Tensor]
+
+
+class Learner(nn.Module):
+    """Alternates running chains and one gradient step on a model.
+
+    Attributes:
+        gradient_evaluations: passes (forward and backward) of the network over one example, so
+            far; divide by the number of examples for passes over the set
+    """
+
+    gradient_evaluations: int = 0
+
+    def begin(self, progress: float) -> None:  # noqa: B027
+        """Prepare the iteration that begins at `progress` in [0, 1] through the run."""
+
+    @abstractmethod
+    def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
+        """Move the chains of this batch and return where they are."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
+        """Return the loss of a batch and its chains' samples, and what is worth logging."""
+
+    @abstractmethod
+    def sample(self, count: int, rng: Rng) -> Tensor:
+        """Draw images of the model, (count, C, H, W)."""
+
+    @abstractmethod
+    def show(self, images: ImageSet, count: int) -> Tensor:
+        """Return what the first `count` chains now show, (count, C, H, W), for the figures."""
+
+    @abstractmethod
+    def chain_tensors(self) -> dict[str, Tensor]:
+        """Return all that the chains carry from iteration to iteration, by name."""
+
+    @abstractmethod
+    def load_chains(self, tensors: dict[str, Tensor]) -> None:
+        """Take the chains as `chain_tensors` gave them."""
+
+    def after_update(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: B027
+        """Change what the update has made due; nothing in most learners."""
+
+    def to(self, *args: Any, **kwargs: Any) -> "Learner":  # noqa: ANN401
+        """Move parameters and chains."""
+        super().to(*args, **kwargs)
+        like = next(self.parameters())
+        self.move_chains(like.device)
+        return self
+
+    @abstractmethod
+    def move_chains(self, device: torch.device) -> None:
+        """Move the chains to `device`."""
+
+
+def contrastive_loss(f_observed: Tensor, f_synthesised: Tensor) -> Tensor:
+    """Return (6), mean f(synthesised) - mean f(observed), from values (B,) and (B,).
+
+    Its gradient in theta is minus that of the log-likelihood, if the synthesised images are
+    draws of the model.
+    """
+    return f_synthesised.mean() - f_observed.mean()

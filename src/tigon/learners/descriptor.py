@@ -1,0 +1,142 @@
+r"""Learn a descriptor by contrast: observed images against images that short chains synthesise.
+
+Each iteration starts one chain per image of the batch at that image's start image, runs Langevin
+dynamics (5) on the current density, and takes one gradient step on (6),
+
+.. math:: \frac1n \sum_i f_\theta(\tilde Y_i) - \frac1n \sum_i f_\theta(Y_i)
+
+Chains this short do not reach the model's density: what is learned is a sampler, from these
+starts with this many steps at this temperature, and not a density.
+
+References:
+    Xie, Lu, Zhu and Wu, "A theory of generative ConvNet", ICML 2016.
+    Nijkamp, Hill, Zhu and Wu, "Learning non-convergent non-persistent short-run MCMC toward
+    energy-based model", NeurIPS 2019.
+"""
+
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tigon.data.batches import Batch
+from tigon.data.images import ImageSet
+from tigon.data.pixels import saturation
+from tigon.densities import EnergyModel, frozen
+from tigon.learners.base import Learner, Metrics, contrastive_loss
+from tigon.mcmc.chain import MCMC
+from tigon.mcmc.langevin import Langevin
+from tigon.streams import Rng, Streams, rows
+
+Start = Literal["mean-colour", "mean-image"]
+SHOW = 1
+
+
+def start_images(images: ImageSet, start: Start) -> Tensor:
+    """Return where chains start: each image's mean colour (N, C, 1, 1), or the set's mean image.
+
+    The mean image is (1, C, H, W): all chains share it and part by their noise.
+    """
+    if start == "mean-colour":
+        return images.mean_colours()[:, :, None, None]
+    if start == "mean-image":
+        return images.mean_image()[None]
+    raise ValueError(f"chains start from mean-colour or mean-image, not {start!r}")
+
+
+def short_run(steps: int, step_size: float, temperature: float, denoise: bool) -> MCMC:
+    """Return `steps` of Langevin dynamics, the last without noise if `denoise`.
+
+    Arguments:
+        step_size: s in units of [-1, 1]; drift s^2/2 times the gradient, noise s sqrt(T)
+        temperature: T >= 0; the chains move towards p^(1/T)
+    """
+    kernel = Langevin(step_size, temperature)
+    return MCMC(kernel, steps, final=replace(kernel, temperature=0.0) if denoise else None)
+
+
+class DescriptorLearner(Learner):
+    """Learns an energy-based model with short chains from mean images.
+
+    Arguments:
+        model: the descriptor
+        starts: start images, (N, C, h, w) one per training image or (1, C, h, w) for all, that
+            broadcast to images of `image_size`; see `start_images`
+        image_size: height and width in pixels
+        chains: kernel and steps from a start image to a synthesised one
+        batch_statistics: let the images of a batch share batch statistics while chains run, as
+            the original code did; for comparison only
+    """
+
+    def __init__(
+        self,
+        model: EnergyModel,
+        starts: Tensor,
+        image_size: int,
+        chains: MCMC | None = None,
+        batch_statistics: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model, self.starts, self.image_size = model, starts, image_size
+        self.chains = chains or short_run(30, 0.05, 0.01, denoise=True)
+        self.batch_statistics = batch_statistics
+
+    def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
+        """Synthesise one image for each of the batch, (B, C, H, W), by (5)."""
+        samples = self.synthesise(batch.index, rng, self.batch_statistics)
+        self.gradient_evaluations += self.chains.gradient_evaluations * len(batch.index)
+        return samples
+
+    def synthesise(self, index: Tensor, rng: Rng, batch_statistics: bool = False) -> Tensor:
+        """Run a chain from the start image of each training image `index` (B,)."""
+        starts = self.starts[index % len(self.starts)]
+        starts = starts.expand(-1, -1, self.image_size, self.image_size)
+        was_training = self.model.training
+        self.model.train(batch_statistics)
+        with frozen(self.model):
+            draws = self.chains.run(self.model, starts, rng)
+        self.model.train(was_training)
+        self._accept = draws.accept_prob.mean()
+        return draws.x
+
+    def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
+        """Return (6); the gap is (6) in nats per dimension, and 0 where both agree."""
+        self.gradient_evaluations += 2 * len(batch.index)
+        observed = self.model.network(batch.images)
+        synthesised = self.model.network(samples)
+        loss = contrastive_loss(observed, synthesised)
+        return loss, {
+            "gap": loss.detach() / batch.images[0].numel(),
+            "accept": self._accept,
+            "saturation": saturation(samples),
+        }
+
+    def show(self, images: ImageSet, count: int) -> Tensor:
+        """Return what chains from the first `count` start images show, with noise of their own."""
+        index = torch.arange(count, device=self.starts.device)
+        return self.synthesise(index, Streams(SHOW, 0, index, self.starts.device))
+
+    def sample(self, count: int, rng: Rng, chunk: int = 64) -> Tensor:
+        """Run one chain per start image, in order, and around again beyond the last.
+
+        Arguments:
+            chunk: how many chains run together; it changes memory, not the images
+        Returns:
+            images (count, C, H, W); what lies outside [-1, 1] is not clamped
+        """
+        index = torch.arange(count, device=self.starts.device)
+        parts = [slice(start, start + chunk) for start in range(0, count, chunk)]
+        return torch.cat([self.synthesise(index[part], rows(rng, part)) for part in parts])
+
+    def chain_tensors(self) -> dict[str, Tensor]:
+        """Return the start images; chains carry nothing else from iteration to iteration."""
+        return {"starts": self.starts}
+
+    def load_chains(self, tensors: dict[str, Tensor]) -> None:
+        """Take start images."""
+        self.starts = tensors["starts"].to(self.starts.device)
+
+    def move_chains(self, device: torch.device) -> None:
+        """Move the start images to `device`."""
+        self.starts = self.starts.to(device)

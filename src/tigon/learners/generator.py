@@ -1,0 +1,174 @@
+r"""Alternating back-propagation: learn a generator whose latents are inferred by MCMC.
+
+Each iteration moves the latents of the batch by Langevin dynamics on their posterior (2), then
+takes one gradient step on
+
+.. math:: \sum_i \frac{1}{2\sigma^2} \lVert Y_i - f(Z_i; W) \rVert^2 \qquad \text{(3)}
+
+with each Z_i where its own chain is now.
+
+References:
+    Han, Lu, Zhu and Wu, "Alternating back-propagation for generator network", AAAI 2017.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tigon.chains import ChainStore
+from tigon.data.batches import Batch
+from tigon.data.images import ImageSet
+from tigon.densities import GeneratorModel, frozen, sum_event
+from tigon.learners.base import Learner, Metrics
+from tigon.learners.expansion import absorb, moments
+from tigon.mcmc.adaptation import StepSizeAdaptation
+from tigon.mcmc.chain import MCMC
+from tigon.mcmc.langevin import MALA
+from tigon.streams import Rng, make_rng
+
+SEED_SIGMA = 0.3
+
+
+@dataclass(frozen=True)
+class Annealing:
+    """Start with more observation noise than the model has: latents settle before they freeze.
+
+    sigma falls geometrically from `start` to the model's own over the first part of the run,
+    and is the model's own for the rest.
+
+    Arguments:
+        start: sigma at the beginning, on the scale of [-1, 1], > 0
+        until: when the model's own sigma is reached, as a part of the run in [0, 1]
+    """
+
+    start: float = 2.0
+    until: float = 0.3
+
+    def sigma(self, own: float, progress: float) -> float:
+        """Return sigma at `progress` in [0, 1] through the run, towards the model's `own`."""
+        left = max(0.0, 1 - progress / self.until) if self.until > 0 else 0.0
+        return own * (self.start / own) ** left
+
+
+class GeneratorLearner(Learner):
+    """Learns a generator with one persistent latent chain per image.
+
+    Arguments:
+        model: the generator; with `expand`, its network has its first linear layer as `.first`
+        count: number of images of the data set, one chain each
+        chains: kernel, steps and adaptation by which latents move at each iteration
+        expand: whether to give all latents the prior's moments after each update
+            (`learners.expansion`); None: where the network has a `.first`
+        annealing: of sigma over the run; none if not given
+        average_likelihood: weigh the likelihood by 1/n and let chains share batch statistics, as
+            the original code did; for comparison only
+        rng: of the first latents, draws of the prior; seeded with 0 if not given
+    """
+
+    def __init__(
+        self,
+        model: GeneratorModel,
+        count: int,
+        chains: MCMC | None = None,
+        expand: bool | None = None,
+        annealing: Annealing | None = None,
+        average_likelihood: bool = False,
+        rng: Rng | None = None,
+    ) -> None:
+        super().__init__()
+        self.model, self.annealing, self.sigma = model, annealing, model.sigma
+        self.chains = chains or MCMC(MALA(0.1), 1, StepSizeAdaptation())
+        first = getattr(model.network, "first", None)
+        if expand and not isinstance(first, nn.Linear):
+            raise ValueError("parameter expansion needs a network whose `.first` is nn.Linear")
+        self.expand = isinstance(first, nn.Linear) if expand is None else expand
+        self.average_likelihood = average_likelihood
+        like = next(model.parameters()).detach()
+        latents = model.latents(count, rng or make_rng(0), like)
+        if self.expand:
+            latents = moments(latents).apply(latents)
+        self.store = ChainStore(latents, self.chains.kernel.step_size)
+
+    def begin(self, progress: float) -> None:
+        """Set the sigma that the annealing has at `progress` in [0, 1]."""
+        if self.annealing is not None:
+            self.model.sigma = self.annealing.sigma(self.sigma, progress)
+
+    def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
+        """Move the latents of the batch by (2); returns them, (B, d)."""
+        weight = 1 / len(batch.index) if self.average_likelihood else 1.0
+        latents, step_size = self.store.read(batch.index)
+        with frozen(self.model), _mode(self.model, self.average_likelihood):
+            draws = self.chains.run(
+                self.model.posterior(batch.images, weight), latents, rng, step_size
+            )
+        self.store.write(batch.index, draws.x, draws.step_size)
+        self._accept = draws.accept_prob.mean()
+        self.gradient_evaluations += self.chains.gradient_evaluations * len(batch.index)
+        return draws.x
+
+    def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
+        """Return (3) over the batch, as a mean so that the rate does not depend on its size."""
+        self.gradient_evaluations += len(batch.index)
+        squares = (batch.images - self.model(samples)) ** 2
+        loss = sum_event(squares).mean() / (2 * self.model.sigma**2)
+        latents = self.store.points
+        return loss, {
+            "sigma": loss.new_tensor(self.model.sigma),
+            "seed_loss": squares.detach().mean() / (2 * SEED_SIGMA**2),
+            "accept": self._accept,
+            "step_size": self.store.step_size[batch.index].mean(),
+            "latent_mean": latents.mean(0),
+            "latent_std": latents.std(0, correction=0),
+        }
+
+    def after_update(self, optimizer: torch.optim.Optimizer) -> None:
+        """Expand the parameters: latents get the prior's moments, f(z) stays."""
+        if not self.expand:
+            return
+        affine = moments(self.store.points)
+        absorb(affine, self.model.network.first, optimizer)  # type: ignore[arg-type]
+        self.store.points = affine.apply(self.store.points)
+        self.store.step_size = affine.shrink(self.store.step_size)
+
+    @torch.no_grad()
+    def show(self, images: ImageSet, count: int) -> Tensor:
+        """Return reconstructions of the first `count` images."""
+        return self.decode(self.store.points[:count])
+
+    @torch.no_grad()
+    def sample(self, count: int, rng: Rng) -> Tensor:
+        """Draw images of the model, f(z) with z ~ N(0, I): (count, C, H, W), without noise."""
+        return self.decode(self.model.latents(count, rng, self.store.points))
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, chunk: int = 64) -> Tensor:
+        """Return f(z) of latents (B, d), (B, C, H, W), `chunk` at a time."""
+        with _mode(self.model, batch_statistics=False):
+            return torch.cat([self.model(part) for part in latents.split(chunk)])
+
+    def chain_tensors(self) -> dict[str, Tensor]:
+        """Return the chain rows."""
+        return self.store.tensors()
+
+    def load_chains(self, tensors: dict[str, Tensor]) -> None:
+        """Take chain rows."""
+        self.store.load(tensors)
+
+    def move_chains(self, device: torch.device) -> None:
+        """Move the chain rows to `device`."""
+        self.store = self.store.to(device)
+
+
+@contextmanager
+def _mode(model: nn.Module, batch_statistics: bool) -> Iterator[None]:
+    """Put the model in eval mode within, unless chains are to share batch statistics."""
+    before = model.training
+    model.train(batch_statistics)
+    try:
+        yield
+    finally:
+        model.train(before)

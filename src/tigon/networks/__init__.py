@@ -1,0 +1,1 @@
+"""Networks: what stands for f in the densities."""

@@ -1,0 +1,147 @@
+"""The seed's two networks: Table 1 (generator) and Table 2 (descriptor).
+
+Both are built for square images. No normalisation by default: batch statistics couple chains.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Norm = Literal["none", "group", "batch"]
+SLOPE = 0.2
+
+
+def normalisation(norm: Norm, channels: int) -> nn.Module:
+    """Return the normalisation layer of this name for (B, channels, H, W)."""
+    if norm == "batch":
+        return nn.BatchNorm2d(channels)
+    if norm == "group":
+        return nn.GroupNorm(min(32, channels // 2), channels)
+    if norm == "none":
+        return nn.Identity()
+    raise ValueError(f"norm is none, group or batch, not {norm!r}")
+
+
+class DCGANGenerator(nn.Module):
+    """Table 1: latents to images by transposed convolutions.
+
+    FC-norm-LReLU to 512 x 4 x 4; Deconv-norm-LReLU to 256 x 8 x 8, 128 x 16 x 16, 64 x 32 x 32;
+    Deconv-tanh to 3 x 64 x 64. Other sizes have as many doublings as they need.
+
+    Arguments:
+        latent_dim: d >= 1
+        image_size: H = W, a power of two, 8 to 1024
+        channels: of the image, 1 or 3
+        width: channels of the last hidden layer; they double towards the latents, up to 8 x width
+        kernel_size: of the transposed convolutions, 4 or 5 (5 is the original's)
+        norm: none, group or batch
+        rng: of the initial weights; PyTorch's global generator if not given
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        image_size: int = 64,
+        channels: int = 3,
+        width: int = 64,
+        kernel_size: int = 4,
+        norm: Norm = "none",
+        rng: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if image_size not in [2**k for k in range(3, 11)]:
+            raise ValueError(f"image size is a power of two from 8 to 1024, not {image_size}")
+        if kernel_size not in (4, 5):
+            raise ValueError(f"kernel size is 4 or 5, not {kernel_size}")
+        doublings = image_size.bit_length() - 3
+        widths = [width * min(8, 2**k) for k in reversed(range(doublings))]
+        self.seed_shape = (widths[0], 4, 4)
+        self.first = nn.Linear(latent_dim, widths[0] * 16)
+        layers: list[nn.Module] = [normalisation(norm, widths[0]), nn.LeakyReLU(SLOPE)]
+        for before, after in zip(widths, widths[1:], strict=False):
+            layers += [_deconvolution(before, after, kernel_size)]
+            layers += [normalisation(norm, after), nn.LeakyReLU(SLOPE)]
+        layers += [_deconvolution(widths[-1], channels, kernel_size), nn.Tanh()]
+        self.rest = nn.Sequential(*layers)
+        _initialise(self, rng)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Decode latents (B, d) to images (B, C, H, W) in [-1, 1]."""
+        seeds = self.first(z).unflatten(1, self.seed_shape)
+        return self.rest(seeds.contiguous(memory_format=torch.channels_last))
+
+
+class ConvDescriptor(nn.Module):
+    """Table 2: images to one number by two convolutions.
+
+    Conv 4x4 stride 2 to 64; Conv 2x2 stride 1 to 128; norm-LReLU after each; FC to 1.
+
+    Arguments:
+        image_size: H = W, even, >= 8
+        channels: of the image, 1 or 3
+        width: channels of the first convolution; the second has twice as many
+        norm: none, group or batch
+        bytes_range: let the first convolution see pixels from 0 to 255, as the original's did
+        rng: of the initial weights; PyTorch's global generator if not given
+    """
+
+    def __init__(
+        self,
+        image_size: int = 64,
+        channels: int = 3,
+        width: int = 64,
+        norm: Norm = "none",
+        bytes_range: bool = False,
+        rng: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if image_size < 8 or image_size % 2:
+            raise ValueError(f"image size is even and at least 8, not {image_size}")
+        self.bytes_range = bytes_range
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, width, 4, stride=2, padding=1),
+            normalisation(norm, width),
+            nn.LeakyReLU(SLOPE),
+            nn.ZeroPad2d((0, 1, 0, 1)),
+            nn.Conv2d(width, 2 * width, 2),
+            normalisation(norm, 2 * width),
+            nn.LeakyReLU(SLOPE),
+        )
+        self.last = nn.Linear(2 * width * (image_size // 2) ** 2, 1)
+        _initialise(self, rng)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return f(images): (B, C, H, W) in [-1, 1] to (B,)."""
+        if self.bytes_range:
+            images = (images + 1) * 127.5
+        images = images.contiguous(memory_format=torch.channels_last)
+        return self.last(self.features(images).flatten(1)).squeeze(1)
+
+
+def _deconvolution(before: int, after: int, kernel_size: int) -> nn.Module:
+    """Double height and width: 4x4 covers each pixel evenly, 5x5 is the original's."""
+    return nn.ConvTranspose2d(
+        before, after, kernel_size, stride=2, padding=kernel_size // 2 - (kernel_size == 4),
+        output_padding=int(kernel_size == 5),
+    )  # fmt: skip
+
+
+def _initialise(module: nn.Module, rng: torch.Generator | None) -> None:
+    """He et al. (2015): keep the variance of activations through leaky ReLUs; biases 0.
+
+    An output pixel of a transposed convolution with stride 2 sums a quarter of the kernel's taps.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.ConvTranspose2d):
+            fan_in = layer.in_channels * layer.kernel_size[0] * layer.kernel_size[1] / 4
+        elif isinstance(layer, nn.Conv2d | nn.Linear):
+            fan_in = layer.weight[0].numel()
+        else:
+            continue
+        gain = 2 / (1 + SLOPE**2)
+        nn.init.normal_(layer.weight, std=(gain / fan_in) ** 0.5, generator=rng)
+        assert layer.bias is not None
+        nn.init.zeros_(layer.bias)

@@ -1,0 +1,69 @@
+"""Images to files: a `.npz`, a `.png` grid, or a folder of PNGs; whole or not at all."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tigon.errors import TigonError
+from tigon.figures import tile
+
+
+def check_out(path: Path, suffixes: tuple[str, ...] = (".npz", ".png", "")) -> None:
+    """Refuse an output before any work is done for it.
+
+    Arguments:
+        suffixes: those allowed; "" stands for a folder
+    Raises:
+        TigonError: if it has another ending, or cannot be written where it is
+    """
+    if path.suffix not in suffixes:
+        kinds = " or ".join(suffix or "a folder (no ending)" for suffix in suffixes)
+        raise TigonError(f"--out {path}: is {kinds}")
+    if path.suffix and path.is_dir():
+        raise TigonError(f"--out {path}: is a folder")
+    if not path.suffix and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise TigonError(f"--out {path}: exists and is no empty folder; give another")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TigonError(f"--out {path}: cannot be written ({error})") from error
+
+
+def write_images(path: Path, pixels: np.ndarray, columns: int = 8, **arrays: np.ndarray) -> None:
+    """Write images, uint8 (N, H, W, C), as the path's ending asks.
+
+    Arguments:
+        columns: of the grid in a .png
+        arrays: what a .npz holds besides `images`
+    Raises:
+        TigonError: if the disk refuses
+    """
+    work = path.with_name(f".new-{path.name}")
+    try:
+        if path.suffix == ".npz":
+            with work.open("wb") as file:
+                np.savez_compressed(file, allow_pickle=False, images=pixels, **arrays)
+        elif path.suffix == ".png":
+            grid = Image.fromarray(tile(pixels, min(columns, len(pixels))))
+            grid.save(work, format="png")
+        else:
+            _write_folder(work, pixels)
+            if path.exists():
+                path.rmdir()
+        work.replace(path)
+    except OSError as error:
+        raise TigonError(f"--out {path}: cannot be written ({error})") from error
+    finally:
+        if work.is_dir():
+            shutil.rmtree(work)
+        else:
+            work.unlink(missing_ok=True)
+
+
+def _write_folder(folder: Path, pixels: np.ndarray) -> None:
+    folder.mkdir()
+    for number, image in enumerate(pixels):
+        squeezed = image[..., 0] if image.shape[-1] == 1 else image
+        Image.fromarray(squeezed).save(folder / f"{number:05d}.png")

@@ -1,0 +1,94 @@
+"""How far a run is, on stderr: a bar on a terminal, a line now and then in a log."""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from tigon.training.loop import Record, Training, Watcher
+
+LINE_EVERY = 15.0
+
+
+def summary(record: Record) -> str:
+    """Return the figures of a record to be watched, in a few words."""
+    if "seed_loss" in record:
+        return f"seed loss {record['seed_loss']:.4f}  acceptance {record['accept']:.2f}"
+    return f"gap {record['gap']:+.3f}  saturation {100 * record['saturation']:.1f} %"
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Watcher]:
+    """Give a watcher that shows how far the run is."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines(title)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("iteration {task.fields[iteration]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[summary]}"),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(title, total=1.0, iteration=0, summary="")
+        yield _Bar(bar, task)
+
+
+class _Bar:
+    def __init__(self, bar: Progress, task: TaskID) -> None:
+        self.bar, self.task = bar, task
+
+    def __call__(self, training: Training, record: Record) -> None:
+        done = 1.0 if training.finished else training.progress
+        self.bar.update(
+            self.task, completed=done, iteration=record["iteration"], summary=summary(record)
+        )
+
+
+class _Lines:
+    def __init__(self, title: str) -> None:
+        self.title, self.last = title, time.monotonic()
+
+    def __call__(self, training: Training, record: Record) -> None:
+        now = time.monotonic()
+        if now - self.last < LINE_EVERY and not training.finished:
+            return
+        self.last = now
+        done = 100 if training.finished else round(100 * training.progress)
+        text = f"{self.title}: iteration {record['iteration']} ({done} %)  {summary(record)}"
+        print(text, file=sys.stderr, flush=True)
+
+
+class Interruption:
+    """Whether the user has asked to stop: call it."""
+
+    asked = False
+
+    def __call__(self) -> bool:
+        """Return whether a signal to stop has come."""
+        return self.asked
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Let SIGINT and SIGTERM ask for a stop between two iterations; a second one stops at once."""
+    state = Interruption()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if state.asked:
+            raise KeyboardInterrupt
+        state.asked = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield state
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,329 @@
+"""A recipe is a named set of numbers: everything about a run but its data and its folder."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tigon.data.images import ImageSet, load_images
+from tigon.data.pixels import Fit
+from tigon.densities import EnergyModel, GeneratorModel
+from tigon.errors import TigonError
+from tigon.learners.base import Learner
+from tigon.learners.descriptor import DescriptorLearner, Start, short_run, start_images
+from tigon.learners.generator import Annealing, GeneratorLearner
+from tigon.mcmc.adaptation import StepSizeAdaptation
+from tigon.mcmc.chain import MCMC
+from tigon.mcmc.langevin import MALA, Langevin
+from tigon.networks.dcgan import ConvDescriptor, DCGANGenerator, Norm
+from tigon.streams import make_rng
+from tigon.training.loop import Length, Optimizer, Training
+
+WEIGHTS, LATENTS = 2, 3
+BYTES = 127.5
+
+
+@dataclass(frozen=True)
+class GeneratorNetwork:
+    """Table 1: a fully connected layer and transposed convolutions.
+
+    Arguments:
+        width: channels of the last hidden layer; they double towards the latents, up to 8 times
+        kernel_size: of the transposed convolutions, 4 or 5 (the original's)
+        norm: normalisation after each layer; batch couples the chains
+    """
+
+    width: int = 64
+    kernel_size: Literal[4, 5] = 4
+    norm: Norm = "none"
+
+
+@dataclass(frozen=True)
+class LatentChains:
+    """Inference of latents, equation (2).
+
+    Arguments:
+        steps: chain steps per parameter update, >= 1
+        step_size: s that every chain starts with, in units of the prior's standard deviation
+        temperature: T > 0; 1 is the posterior
+        adjusted: accept or reject by Metropolis and Hastings (MALA), with step sizes of their own
+            for each chain; otherwise plain Langevin with the step size given
+        target_accept: the acceptance that step sizes are adapted to, in (0, 1)
+        gain: change of log s per unit of acceptance, >= 0
+    """
+
+    steps: int = 1
+    step_size: float = 0.1
+    temperature: float = 1.0
+    adjusted: bool = True
+    target_accept: float = 0.574
+    gain: float = 0.2
+
+    def build(self) -> MCMC:
+        """Return the chains that these numbers describe."""
+        if not self.adjusted:
+            return MCMC(Langevin(self.step_size, self.temperature), self.steps)
+        adaptation = StepSizeAdaptation(self.target_accept, self.gain)
+        return MCMC(MALA(self.step_size, self.temperature), self.steps, adaptation)
+
+
+@dataclass(frozen=True)
+class DescriptorNetwork:
+    """Table 2: two convolutions and a fully connected layer.
+
+    Arguments:
+        width: channels of the first convolution; the second has twice as many
+        norm: normalisation after each convolution; batch couples the chains
+    """
+
+    width: int = 64
+    norm: Norm = "none"
+
+
+@dataclass(frozen=True)
+class ImageChains:
+    """Synthesis of images, equation (5).
+
+    Arguments:
+        steps: chain steps from a start image to a synthesised one, >= 1
+        step_size: s in units of [-1, 1]: the drift is s^2/2 times the gradient
+        temperature: T >= 0: the noise is s sqrt(T); 1 is the density itself
+        denoise: whether the last step adds no noise
+        start: each training image's mean colour, or the mean of all training images
+    """
+
+    steps: int = 30
+    step_size: float = 0.05
+    temperature: float = 0.01
+    denoise: bool = True
+    start: Start = "mean-colour"
+
+    def build(self) -> MCMC:
+        """Return the chains that these numbers describe."""
+        return short_run(self.steps, self.step_size, self.temperature, self.denoise)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What every recipe has.
+
+    Arguments:
+        image_size: height and width in pixels
+        fit: stretch each image to the square, or crop its centre
+        channels: 3 (RGB) or 1 (grey)
+        mirror: learn from mirrored copies too
+        iterations: parameter updates
+        gradient_evaluations: a budget that ends the run instead of a number of iterations:
+            forward and backward passes of the network over the whole set
+        batch_size: images per parameter update
+        seed: of weights, chains and data order, >= 0
+        optimizer: Adam and the schedule of its rate
+    """
+
+    image_size: int = 64
+    fit: Fit = "stretch"
+    channels: Literal[1, 3] = 3
+    mirror: bool = False
+    iterations: int = 300
+    gradient_evaluations: int | None = None
+    batch_size: int = 64
+    seed: int = 0
+    optimizer: Optimizer = Optimizer()
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.seed < 0:
+            raise ValueError("batch_size is at least 1, and seed at least 0")
+        _ = self.length
+
+    @property
+    def length(self) -> Length:
+        """When a run of this recipe ends."""
+        return Length(self.iterations, self.gradient_evaluations)
+
+    @abstractmethod
+    def learner(self, images: ImageSet) -> Learner:
+        """Return a new learner for these images."""
+
+    @abstractmethod
+    def restored(self, chains: dict[str, Tensor]) -> Learner:
+        """Return a learner with the chains of a checkpoint, its weights still to be loaded."""
+
+    def load(self, data: str) -> ImageSet:
+        """Load images in the form that this recipe learns from."""
+        return load_images(data, self.image_size, self.fit, self.channels, self.mirror)
+
+    def training(self, images: ImageSet, device: torch.device | str = "cpu") -> Training:
+        """Return a new training of this recipe on these images."""
+        learner = self.learner(images).to(device)
+        return Training(learner, images, self.length, self.optimizer, self.batch_size, self.seed)
+
+
+@dataclass(frozen=True)
+class Generator(Recipe):
+    """Learn a generator by real inference: latents move by MALA, weights by gradient.
+
+    Arguments:
+        latent_dim: d; with 2 the latent plane can be seen, with 100 images are sharper
+        sigma: standard deviation of the noise around f(z), on the scale of [-1, 1]
+        annealing: of sigma, from a larger one at the beginning
+        expand: give all inferred latents the prior's moments after each update
+        average_likelihood: weigh the likelihood by 1/n as the original did; for comparison only
+        network: Table 1
+        chains: inference of latents
+    """
+
+    latent_dim: int = 2
+    sigma: float = 0.3
+    iterations: int = 400
+    annealing: Annealing = Annealing()
+    expand: bool = True
+    average_likelihood: bool = False
+    network: GeneratorNetwork = GeneratorNetwork()
+    chains: LatentChains = LatentChains()
+    optimizer: Optimizer = Optimizer(learning_rate=2e-3)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.latent_dim < 1 or not self.sigma > 0:
+            raise ValueError("latent_dim is at least 1, and sigma above 0")
+
+    def learner(self, images: ImageSet) -> GeneratorLearner:
+        """Return a new generator learner."""
+        return self._build(len(images))
+
+    def restored(self, chains: dict[str, Tensor]) -> GeneratorLearner:
+        """Return a generator learner with these chain rows."""
+        learner = self._build(len(chains["points"]))
+        learner.load_chains(chains)
+        return learner
+
+    def _build(self, count: int) -> GeneratorLearner:
+        network = DCGANGenerator(
+            self.latent_dim,
+            self.image_size,
+            self.channels,
+            self.network.width,
+            self.network.kernel_size,
+            self.network.norm,
+            make_rng(self.seed, WEIGHTS),
+        )
+        return GeneratorLearner(
+            GeneratorModel(network, self.latent_dim, self.sigma),
+            count,
+            self.chains.build(),
+            self.expand,
+            self.annealing,
+            self.average_likelihood,
+            make_rng(self.seed, LATENTS),
+        )
+
+
+@dataclass(frozen=True)
+class Descriptor(Recipe):
+    """Learn a descriptor by real sampling: short Langevin chains from mean images.
+
+    Arguments:
+        scale: standard deviation of the reference density, on the scale of [-1, 1]
+        network: Table 2
+        chains: synthesis of images
+    """
+
+    scale: float = 0.39
+    iterations: int = 300
+    network: DescriptorNetwork = DescriptorNetwork()
+    chains: ImageChains = ImageChains()
+    optimizer: Optimizer = Optimizer(learning_rate=3e-2, betas=(0.5, 0.999))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.scale > 0:
+            raise ValueError("scale is above 0")
+
+    def learner(self, images: ImageSet) -> DescriptorLearner:
+        """Return a new descriptor learner, whose chains start from these images' means."""
+        return self._build(start_images(images, self.chains.start))
+
+    def restored(self, chains: dict[str, Tensor]) -> DescriptorLearner:
+        """Return a descriptor learner with these start images."""
+        return self._build(chains["starts"])
+
+    def _build(self, starts: Tensor) -> DescriptorLearner:
+        model = EnergyModel(self._network(bytes_range=False), self.scale)
+        return DescriptorLearner(model, starts, self.image_size, self.chains.build())
+
+    def _network(self, bytes_range: bool) -> ConvDescriptor:
+        return ConvDescriptor(
+            self.image_size,
+            self.channels,
+            self.network.width,
+            self.network.norm,
+            bytes_range,
+            make_rng(self.seed, WEIGHTS),
+        )
+
+
+@dataclass(frozen=True)
+class GeneratorSeed(Generator):
+    """The original generator algorithm, FOR COMPARISON ONLY: it averages the likelihood over the
+    batch and lets chains share batch statistics, so its latents do not follow their posterior.
+
+    Arguments:
+        latent_dim: d
+        sigma: standard deviation of the noise around f(z), on the scale of [-1, 1]
+        annealing: of sigma; none, since it is sigma at once
+        expand: give all inferred latents the prior's moments after each update
+        average_likelihood: weigh the likelihood by 1/n, and share batch statistics
+        network: Table 1
+        chains: inference of latents
+    """
+
+    iterations: int = 600
+    annealing: Annealing = Annealing(0.3, 0.0)
+    expand: bool = False
+    average_likelihood: bool = True
+    network: GeneratorNetwork = GeneratorNetwork(kernel_size=5, norm="batch")
+    chains: LatentChains = LatentChains(steps=30, step_size=0.3, adjusted=False)
+    optimizer: Optimizer = Optimizer(1e-3, (0.5, 0.999), "constant")
+
+
+@dataclass(frozen=True)
+class DescriptorSeed(Descriptor):
+    """The original descriptor algorithm, FOR COMPARISON ONLY: pixels from 0 to 255, batch
+    statistics shared by the chains, and a rate at which its loss swings by millions.
+
+    Arguments:
+        scale: standard deviation of the reference density, on the scale of [-1, 1]
+        network: Table 2
+        chains: synthesis of images
+    """
+
+    scale: float = 50 / BYTES
+    iterations: int = 1000
+    network: DescriptorNetwork = DescriptorNetwork(norm="batch")
+    chains: ImageChains = ImageChains(30, 0.3 / BYTES, 1.0, denoise=False)
+    optimizer: Optimizer = Optimizer(0.1, (0.5, 0.999), "constant")
+
+    def _build(self, starts: Tensor) -> DescriptorLearner:
+        model = EnergyModel(self._network(bytes_range=True), self.scale, loc=-1.0)
+        return DescriptorLearner(model, starts, self.image_size, self.chains.build(), True)
+
+
+RECIPES: dict[str, type[Recipe]] = {
+    "generator": Generator,
+    "descriptor": Descriptor,
+    "generator-seed": GeneratorSeed,
+    "descriptor-seed": DescriptorSeed,
+}
+
+
+def recipe_type(name: str) -> type[Recipe]:
+    """Return the recipe class of this name.
+
+    Raises:
+        TigonError: if there is none
+    """
+    if name not in RECIPES:
+        raise TigonError(f"recipe {name!r}: there are {', '.join(RECIPES)}")
+    return RECIPES[name]

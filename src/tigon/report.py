@@ -1,0 +1,156 @@
+"""RUN/report.html: one file, no other needed, that shows a run and says what it is."""
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tigon import __version__
+from tigon.album import Picture, album
+from tigon.errors import TigonError
+from tigon.learners.base import Learner
+from tigon.recipes import Descriptor, Generator, Recipe
+from tigon.runs import Run
+from tigon.training.loop import Record
+
+RECENT = 50
+
+
+class Section(NamedTuple):
+    """One run in a report."""
+
+    name: str
+    recipe: str
+    what: str
+    figures: list[tuple[Picture, str]]
+    results: dict[str, str]
+    settings: dict[str, str]
+    environment: dict[str, str]
+    skipped: list[str]
+
+
+def write_report(run: Run) -> Path:
+    """Write figures/ and report.html of a run; returns the report's path.
+
+    Raises:
+        TigonError: if the run has no checkpoint or no readable data
+    """
+    return render([section(run)], run.folder / "report.html", run.folder.name)
+
+
+def section(run: Run) -> Section:
+    """Make a run's figures, save them under RUN/figures, and gather what is said of the run."""
+    learner, images, records = run.learner(), run.images(), run.records()
+    if not records:
+        raise TigonError(f"run {run.folder}: has no metrics yet; train it first")
+    folder = run.folder / "figures"
+    folder.mkdir(exist_ok=True)
+    pictures = []
+    for picture in album(run, learner, images):
+        data = _png(picture)
+        (folder / f"{picture.name}.png").write_bytes(data)
+        pictures.append((picture, base64.b64encode(data).decode()))
+    recipe = run.experiment.recipe
+    return Section(
+        run.folder.name,
+        run.experiment.name,
+        _what(recipe),
+        pictures,
+        _results(recipe, records, learner),
+        _flat(run.plain_config()) | {"images": str(len(images))},
+        {name.replace("_", " "): str(value) for name, value in run.environment.items()},
+        images.skipped,
+    )
+
+
+def render(sections: Sequence[Section], path: Path, title: str) -> Path:
+    """Write a self-contained page about one or more runs to `path`."""
+    environment = Environment(
+        loader=PackageLoader("tigon", "templates"), autoescape=True, undefined=StrictUndefined
+    )
+    page = environment.get_template("report.html.jinja").render(
+        title=title, sections=sections, version=__version__
+    )
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(page)
+    temporary.replace(path)
+    return path
+
+
+def _png(picture: Picture) -> bytes:
+    stream = io.BytesIO()
+    picture.figure.savefig(stream, format="png", dpi=110)
+    return stream.getvalue()
+
+
+def _what(recipe: Recipe) -> str:
+    """Say in words what kind of model this is."""
+    comparison = (
+        " This is the original algorithm, for comparison only: it averages the likelihood over "
+        "the batch and lets chains share batch statistics."
+    )
+    if isinstance(recipe, Generator):
+        seed = comparison if recipe.average_likelihood else ""
+        return (
+            f"A generator: images are f(z) plus noise of standard deviation {recipe.sigma:g}, "
+            f"with {recipe.latent_dim} latents z ~ N(0, I). Latents of the training images are "
+            f"inferred by {'MALA' if recipe.chains.adjusted else 'unadjusted Langevin dynamics'} "
+            f"at temperature {recipe.chains.temperature:g}.{seed}"
+        )
+    assert isinstance(recipe, Descriptor)
+    seed = comparison if type(recipe) is not Descriptor else ""
+    chains = recipe.chains
+    return (
+        f"A descriptor, learned with chains of {chains.steps} Langevin steps at temperature "
+        f"{chains.temperature:g} that start from mean images. Chains this short do not reach the "
+        "model's density: this is a sampler, not a density, and its log-density says nothing of "
+        f"how probable an image is.{seed}"
+    )
+
+
+def _results(recipe: Recipe, records: list[Record], learner: Learner) -> dict[str, str]:
+    """Return the figures that sum a run up, by name."""
+    last, recent = records[-1], records[-RECENT:]
+    parameters = sum(p.numel() for p in learner.parameters())
+    results = {
+        "iterations": str(last["iteration"]),
+        "gradient evaluations": f"{last['gradient_evaluations']:.0f} passes over the set",
+        "training time": f"{last['seconds']:.1f} s",
+        "temperature": f"{recipe.chains.temperature:g}",  # type: ignore[attr-defined]
+        "parameters": f"{parameters:,}",
+    }
+    if "seed_loss" in last:
+        return results | {
+            "seed loss": f"{_mean(records[-20:], 'seed_loss'):.4f} (mean of the last 20 logged)",
+            "acceptance": f"{_mean(recent, 'accept'):.2f} (mean of the last {len(recent)} logged)",
+            "latent mean": _vector(last["latent_mean"]),
+            "latent standard deviation": _vector(last["latent_std"]),
+        }
+    gaps = [abs(record["gap"]) for record in records]
+    return results | {
+        "|gap|": f"{median(gaps[-RECENT:]):.3f} nats per dimension (median of the last "
+        f"{len(recent)} logged; at most {max(gaps):.3f})",
+        "saturation": f"{100 * last['saturation']:.2f} % outside [-1, 1] by more than 0.1",
+    }
+
+
+def _mean(records: list[Record], name: str) -> float:
+    return sum(record[name] for record in records) / len(records)
+
+
+def _vector(values: list[float]) -> str:
+    if len(values) <= 4:
+        return ", ".join(f"{value:.3f}" for value in values)
+    return f"{min(values):.3f} to {max(values):.3f} over {len(values)} coordinates"
+
+
+def _flat(values: dict[str, Any], where: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        inner = _flat(value, f"{where}{name}.") if isinstance(value, dict) else None
+        flat |= inner if inner is not None else {f"{where}{name}": str(value)}
+    return flat

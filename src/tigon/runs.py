@@ -1,0 +1,163 @@
+"""A run folder: what is in it, and how a model comes back out of it.
+
+config.toml       the whole experiment, resolved
+environment.json  hardware, versions, times, peak memory
+metrics.jsonl     one JSON object per logged iteration
+checkpoints/N/    weights, training state, chain rows
+snapshots/N.npz   what chains showed after iteration N
+figures/*.png, report.html
+"""
+
+import json
+import tomllib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+
+from tigon import __version__
+from tigon.config import from_plain, to_plain
+from tigon.data.images import ImageSet
+from tigon.errors import TigonError
+from tigon.learners.base import Learner
+from tigon.recipes import Recipe, recipe_type
+from tigon.training.checkpoint import latest_checkpoint, load_learner
+from tigon.training.logs import read_metrics
+from tigon.training.loop import Record
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A recipe and the data it learns from: enough to run it again.
+
+    Arguments:
+        name: of the recipe
+        recipe: its numbers
+        data: a folder, a `.npz`, a picture or embedded:animal-faces
+    """
+
+    name: str
+    recipe: Recipe
+    data: str
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the experiment as it stands in config.toml."""
+        head = {"tigon": __version__, "recipe": self.name, "data": resolved(self.data)}
+        return head | to_plain(self.recipe)
+
+    @staticmethod
+    def from_plain(values: dict[str, Any]) -> "Experiment":
+        """Return the experiment of a config.toml.
+
+        Raises:
+            ValueError, TigonError: if a name or a value is wrong
+        """
+        values = dict(values)
+        head = {name: values.pop(name, None) for name in ("tigon", "recipe", "data")}
+        if not isinstance(head["recipe"], str) or not isinstance(head["data"], str):
+            raise ValueError("recipe and data are both needed, as text")
+        kind = recipe_type(head["recipe"])
+        return Experiment(head["recipe"], from_plain(kind, values), head["data"])
+
+
+def resolved(data: str) -> str:
+    """Return the name of a data set as it is known from any folder."""
+    path = Path(data).expanduser()
+    return str(path.resolve()) if path.exists() else data
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """Path of config.toml."""
+        return self.folder / "config.toml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Path of the checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """Path of metrics.jsonl."""
+        return self.folder / "metrics.jsonl"
+
+    def write_config(self, experiment: Experiment) -> None:
+        """Write config.toml, whole or not at all."""
+        temporary = self.config.with_suffix(".tmp")
+        temporary.write_text(tomli_w.dumps(experiment.to_plain()))
+        temporary.replace(self.config)
+
+    def plain_config(self) -> dict[str, Any]:
+        """Return what config.toml says.
+
+        Raises:
+            TigonError: if the folder is no run, or its config cannot be read
+        """
+        if not self.folder.is_dir():
+            raise TigonError(f"run {self.folder}: no such folder")
+        if not self.config.is_file():
+            raise TigonError(f"run {self.folder}: is no run folder (it has no config.toml)")
+        try:
+            return tomllib.loads(self.config.read_text())
+        except (OSError, ValueError) as error:
+            raise TigonError(f"{self.config}: cannot be read ({error})") from error
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The experiment of this run."""
+        try:
+            return Experiment.from_plain(self.plain_config())
+        except ValueError as error:
+            raise TigonError(f"{self.config}: {error}") from error
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """What environment.json says of hardware, versions and times."""
+        try:
+            return json.loads((self.folder / "environment.json").read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def records(self) -> list[Record]:
+        """Return the records of metrics.jsonl."""
+        return read_metrics(self.metrics)
+
+    def learner(self) -> Learner:
+        """Return the learner of the newest checkpoint, ready to sample.
+
+        Raises:
+            TigonError: if there is no checkpoint, or it is damaged
+        """
+        recipe = self.experiment.recipe
+        path = latest_checkpoint(self.checkpoints)
+        if path is None:
+            raise TigonError(f"run {self.folder}: has no checkpoint yet; train it first")
+        return load_learner(path, recipe.restored)
+
+    def images(self) -> ImageSet:
+        """Return the images that the run learned from."""
+        return self.experiment.recipe.load(self.experiment.data)
+
+    def save_snapshot(self, iteration: int, pixels: np.ndarray) -> None:
+        """Keep what chains showed after an iteration, uint8 (N, H, W, C)."""
+        folder = self.folder / "snapshots"
+        folder.mkdir(exist_ok=True)
+        np.savez_compressed(folder / f"{iteration}.npz", images=pixels)
+
+    def snapshots(self) -> list[tuple[int, np.ndarray]]:
+        """Return all snapshots: iteration and images, uint8 (N, H, W, C)."""
+        found = sorted((self.folder / "snapshots").glob("*.npz"), key=lambda p: int(p.stem))
+        pairs = []
+        for path in found:
+            with np.load(path, allow_pickle=False) as arrays:
+                pairs.append((int(path.stem), arrays["images"]))
+        return pairs

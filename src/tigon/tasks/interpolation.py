@@ -1,0 +1,44 @@
+"""Walk through the latent space: the seed's grid, and lines between two latents."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Plane(NamedTuple):
+    """Two directions of the latent space, (2, d) and orthonormal, with a name each."""
+
+    directions: Tensor
+    names: tuple[str, str]
+
+    def coordinates(self, latents: Tensor) -> Tensor:
+        """Return the coordinates in this plane of latents (N, d), (N, 2)."""
+        return latents @ self.directions.T
+
+    def grid(self, ticks: Tensor) -> Tensor:
+        """Return latents (k * k, d) at all pairs of `ticks` (k,), the highest second one first."""
+        second, first = torch.meshgrid(ticks.flip(0), ticks, indexing="ij")
+        return torch.stack([first, second], -1).flatten(0, 1) @ self.directions
+
+
+def latent_plane(latents: Tensor) -> Plane:
+    """Return the plane to look at, given the inferred latents (N, d).
+
+    With d = 2 it is the latent space; with more, the first two principal directions of the
+    latents; with one, its axis and nothing.
+    """
+    dim = latents.shape[1]
+    if dim <= 2:
+        return Plane(torch.eye(2, dim, dtype=latents.dtype, device=latents.device), ("z1", "z2"))
+    centred = latents - latents.mean(0)
+    _, directions = torch.linalg.eigh(centred.T @ centred)
+    return Plane(
+        directions[:, [-1, -2]].T, ("first principal direction", "second principal direction")
+    )
+
+
+def line(start: Tensor, end: Tensor, count: int) -> Tensor:
+    """Return `count` latents in even steps from `start` (d,) to `end` (d,), (count, d)."""
+    part = torch.linspace(0, 1, count, dtype=start.dtype, device=start.device)[:, None]
+    return start + part * (end - start)

@@ -1,0 +1,149 @@
+"""Checkpoints: weights, training state and chain rows, written whole or not at all.
+
+A checkpoint is a folder RUN/checkpoints/N with `model.safetensors` (the weights),
+`chains.safetensors` (chain rows), `training.pt` (the optimizer and counters, loadable with
+`weights_only`) and `manifest.json` (the SHA-256 of each). It is written under another name,
+flushed, and renamed.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tigon.errors import TigonError
+from tigon.learners.base import Learner
+from tigon.training.loop import Training
+
+FILES = ("model.safetensors", "chains.safetensors", "training.pt")
+
+
+def save_checkpoint(folder: Path, training: Training, keep: int = 2) -> Path:
+    """Save the training's state as `folder`/N, and delete all but the last `keep`.
+
+    Raises:
+        TigonError: if the disk refuses; earlier checkpoints are untouched
+    """
+    final = folder / str(training.iteration)
+    work = folder / f".new-{training.iteration}"
+    try:
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        _write(work, training)
+        shutil.rmtree(final, ignore_errors=True)
+        work.rename(final)
+        _flush(folder)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        shutil.rmtree(work, ignore_errors=True)
+        raise TigonError(
+            f"checkpoint {final} cannot be written; earlier ones are intact ({error})"
+        ) from error
+    for old in _numbered(folder)[:-keep]:
+        shutil.rmtree(old)
+    return final
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint of a run, or None where there is none.
+
+    Raises:
+        TigonError: if the newest is damaged; it says how to go back to the one before
+    """
+    found = _numbered(folder)
+    if not found:
+        return None
+    reason = _damage(found[-1])
+    if reason:
+        remedy = "delete it to go on from the one before" if found[:-1] else "start a new run"
+        raise TigonError(f"checkpoint {found[-1]} is damaged ({reason}); {remedy}")
+    return found[-1]
+
+
+def load_training(path: Path, training: Training) -> None:
+    """Bring a training to the state of a checkpoint.
+
+    Raises:
+        TigonError: if it does not fit
+    """
+    with _refusing(path):
+        training.learner.load_chains(load_file(path / "chains.safetensors"))
+        training.learner.load_state_dict(load_file(path / "model.safetensors"))
+        state = torch.load(path / "training.pt", map_location=training.device, weights_only=True)
+        training.optimizer.load_state_dict(state["optimizer"])
+        training.iteration, training.seconds = state["iteration"], state["seconds"]
+        training.learner.gradient_evaluations = state["gradient_evaluations"]
+
+
+def load_learner(path: Path, restored: Callable[[dict[str, Tensor]], Learner]) -> Learner:
+    """Return the learner of a checkpoint, which `restored` builds from its chain rows.
+
+    Raises:
+        TigonError: if they do not fit
+    """
+    with _refusing(path):
+        learner = restored(load_file(path / "chains.safetensors"))
+        learner.load_state_dict(load_file(path / "model.safetensors"))
+        return learner.eval()
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise TigonError(f"checkpoint {path} does not fit its run's config ({reason})") from error
+
+
+def _write(folder: Path, training: Training) -> None:
+    weights = {name: value.contiguous() for name, value in training.learner.state_dict().items()}
+    chains = {name: v.contiguous() for name, v in training.learner.chain_tensors().items()}
+    state = {
+        "optimizer": training.optimizer.state_dict(),
+        "iteration": training.iteration,
+        "seconds": training.seconds,
+        "gradient_evaluations": training.learner.gradient_evaluations,
+    }
+    save_file(weights, folder / "model.safetensors")
+    save_file(chains, folder / "chains.safetensors")
+    torch.save(state, folder / "training.pt")
+    sums = {name: _checksum(folder / name) for name in FILES}
+    (folder / "manifest.json").write_text(json.dumps({"sha256": sums}, indent=1))
+    for path in folder.iterdir():
+        _flush(path)
+
+
+def _damage(folder: Path) -> str | None:
+    try:
+        sums = json.loads((folder / "manifest.json").read_text())["sha256"]
+        wrong = [name for name in FILES if _checksum(folder / name) != sums[name]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"no valid manifest: {type(error).__name__} {error}"
+    return f"wrong checksum of {', '.join(wrong)}" if wrong else None
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _numbered(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
