@@ -40,10 +40,6 @@ class ChainStore:
         self.points[index] = points.detach()
         self.step_size[index] = step_size
 
-    def to(self, device: torch.device | str) -> "ChainStore":
-        """Return this store with its rows on `device`."""
-        return ChainStore(self.points.to(device), self.step_size.to(device))
-
     def tensors(self) -> dict[str, Tensor]:
         """Return the rows by name, to be saved."""
         return {"points": self.points, "step_size": self.step_size}

@@ -6,7 +6,7 @@ one, then the other, then `after_update`.
 """
 
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -58,16 +58,15 @@ class Learner(nn.Module):
     def after_update(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: B027
         """Change what the update has made due; nothing in most learners."""
 
-    def to(self, *args: Any, **kwargs: Any) -> "Learner":  # noqa: ANN401
-        """Move parameters and chains."""
-        super().to(*args, **kwargs)
-        like = next(self.parameters())
-        self.move_chains(like.device)
-        return self
-
     @abstractmethod
-    def move_chains(self, device: torch.device) -> None:
-        """Move the chains to `device`."""
+    def map_chains(self, function: Callable[[Tensor], Tensor]) -> None:
+        """Replace every tensor of the chains by `function` of it."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Learner":
+        """Let chains follow the parameters wherever `to`, `double` and their like move them."""
+        super()._apply(fn, recurse)
+        self.map_chains(fn)
+        return self
 
 
 def contrastive_loss(f_observed: Tensor, f_synthesised: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ References:
     energy-based model", NeurIPS 2019.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -137,6 +138,6 @@ class DescriptorLearner(Learner):
         """Take start images."""
         self.starts = tensors["starts"].to(self.starts.device)
 
-    def move_chains(self, device: torch.device) -> None:
-        """Move the start images to `device`."""
-        self.starts = self.starts.to(device)
+    def map_chains(self, function: Callable[[Tensor], Tensor]) -> None:
+        """Replace the start images by `function` of them."""
+        self.starts = function(self.starts)

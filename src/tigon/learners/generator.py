@@ -11,7 +11,7 @@ References:
     Han, Lu, Zhu and Wu, "Alternating back-propagation for generator network", AAAI 2017.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -158,9 +158,10 @@ class GeneratorLearner(Learner):
         """Take chain rows."""
         self.store.load(tensors)
 
-    def move_chains(self, device: torch.device) -> None:
-        """Move the chain rows to `device`."""
-        self.store = self.store.to(device)
+    def map_chains(self, function: Callable[[Tensor], Tensor]) -> None:
+        """Replace points and step sizes by `function` of them."""
+        self.store.points = function(self.store.points)
+        self.store.step_size = function(self.store.step_size)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ class StepSizeAdaptation:
     target: float = 0.574
     gain: float = 0.2
     smallest: float = 1e-5
-    largest: float = 1.0
+    largest: float = 10.0
 
     def update(self, state: State, info: Info) -> State:
         """Return the state with new step sizes."""

@@ -1,0 +1,46 @@
+"""What all tests share: a cache of their own, small images, and the shared data where it is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory):
+    """Decoded images go to a folder of the test session."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("TIGON_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+@pytest.fixture
+def rng():
+    """A seeded generator."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of five colour pictures of 16 x 16 pixels, each of its own tint."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    numbers = np.random.default_rng(0)
+    for k in range(5):
+        tint = numbers.integers(0, 200, 3)
+        pixels = numbers.integers(0, 56, (16, 16, 3)) + tint
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{k}.png")
+    return folder
+
+
+@pytest.fixture
+def shared():
+    """The folder of shared data; tests that need it skip where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the shared data are not at {SHARED}")
+    return SHARED

@@ -1,0 +1,146 @@
+"""Learning a descriptor: the gradient of (6), start images, independence of chains."""
+
+import pytest
+import torch
+from small import descriptor_learner, image_set, parameters
+
+from tigon.data.batches import Batch
+from tigon.learners.descriptor import short_run, start_images
+from tigon.streams import Streams
+
+
+def batch_of(images):
+    return Batch(images.read(), torch.arange(len(images)))
+
+
+def test_the_gradient_is_that_of_equation_6():
+    """Finite differences of mean f(synthesised) - mean f(observed)."""
+    images = image_set(3)
+    learner = descriptor_learner(images).double()
+    batch = Batch(images.read().double(), torch.arange(3))
+    synthesised = -batch.images.flip(0)
+    learner._accept = torch.ones(())
+    loss, metrics = learner(batch, synthesised)
+    loss.backward()
+    network = learner.model.network
+
+    def equation_6():
+        with torch.no_grad():
+            return network(synthesised).sum() / 3 - network(batch.images).sum() / 3
+
+    assert torch.allclose(loss, equation_6())
+    assert torch.allclose(metrics["gap"], equation_6() / (3 * 8 * 8))
+    layer = network.features[0]
+    for place in [(0, 0, 0, 0), (3, 2, 1, 3)]:
+        values = []
+        for shift in (1e-6, -1e-6):
+            with torch.no_grad():
+                layer.weight[place] += shift
+                values.append(equation_6())
+                layer.weight[place] -= shift
+        expected = (values[0] - values[1]) / 2e-6
+        assert torch.allclose(layer.weight.grad[place], expected, rtol=1e-5)
+
+
+def test_one_step_of_descent_raises_observed_over_synthesised():
+    images = image_set(3)
+    learner = descriptor_learner(images)
+    batch = batch_of(images)
+    samples = learner.run_chains(batch, Streams(0, 0, range(3)))
+    loss, _ = learner(batch, samples)
+    loss.backward()
+    torch.optim.SGD(learner.parameters(), 1e-3).step()
+    after, _ = learner(batch, samples)
+    assert after < loss
+
+
+def test_chains_start_from_each_images_mean_colour():
+    images = image_set(4)
+    starts = start_images(images, "mean-colour")
+    assert starts.shape == (4, 3, 1, 1)
+    expected = images.pixels[2].reshape(-1, 3).mean(0) / 127.5 - 1
+    assert starts[2].flatten().tolist() == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_chains_start_from_the_mean_image():
+    images = image_set(4)
+    starts = start_images(images, "mean-image")
+    assert starts.shape == (1, 3, 8, 8)
+    expected = torch.from_numpy(images.pixels.mean(0) / 127.5 - 1).permute(2, 0, 1)
+    assert torch.allclose(starts[0].double(), expected, atol=1e-5)
+    drawn = descriptor_learner(images, "mean-image").sample(2, Streams(0, 0, range(2)))
+    assert not torch.equal(drawn[0], drawn[1])
+
+
+def test_no_other_start_is_known():
+    with pytest.raises(ValueError, match="mean-colour or mean-image, not 'noise'"):
+        start_images(image_set(2), "noise")
+
+
+@pytest.mark.parametrize("norm", ["none", "group", "batch"])
+def test_changing_one_image_moves_no_other_chain(norm):
+    images = image_set(4)
+    learner = descriptor_learner(images, norm=norm)
+    batch, rng = batch_of(images), Streams(0, 0, range(4))
+    before = learner.run_chains(batch, rng)
+    learner.starts = learner.starts.clone()
+    learner.starts[2:] += 0.5
+    after = learner.run_chains(batch, Streams(0, 0, range(4)))
+    assert torch.equal(before[:2], after[:2])
+    assert not torch.equal(before[2:], after[2:])
+
+
+def test_the_original_algorithm_does_couple_its_chains():
+    images = image_set(4)
+    learner = descriptor_learner(images, norm="batch", batch_statistics=True)
+    before = learner.run_chains(batch_of(images), Streams(0, 0, range(4)))
+    learner.starts = learner.starts.clone()
+    learner.starts[3:] += 0.5
+    after = learner.run_chains(batch_of(images), Streams(0, 0, range(4)))
+    assert not torch.equal(before[:3], after[:3])
+
+
+def test_samples_are_one_chain_per_start_image_in_order_and_around():
+    images = image_set(3)
+    learner = descriptor_learner(images)
+    drawn = learner.sample(7, Streams(0, 0, range(7)), chunk=2)
+    colours = drawn.mean((2, 3))
+    nearest = torch.cdist(colours, learner.starts.flatten(1)).argmin(1)
+    assert nearest.tolist() == [0, 1, 2, 0, 1, 2, 0]
+    some = learner.sample(2, Streams(0, 0, range(2)))
+    assert torch.allclose(some, drawn[:2], atol=1e-6)
+    assert not torch.equal(drawn[0], drawn[3])
+
+
+def test_samples_are_not_clamped():
+    images = image_set(2)
+    learner = descriptor_learner(images, chains=short_run(3, 5.0, 1.0, denoise=False))
+    drawn = learner.sample(2, Streams(0, 0, range(2)))
+    assert drawn.abs().max() > 1.5
+
+
+def test_denoised_chains_end_without_noise():
+    images = image_set(2)
+    learner = descriptor_learner(images, chains=short_run(1, 0.05, 1.0, denoise=True))
+    one = learner.sample(2, Streams(0, 0, range(2)))
+    other = learner.sample(2, Streams(1, 0, range(2)))
+    assert torch.equal(one, other)
+
+
+def test_running_chains_leaves_parameters_and_their_gradients_alone():
+    images = image_set(3)
+    learner = descriptor_learner(images, norm="batch")
+    before, buffers = parameters(learner), [b.clone() for b in learner.buffers()]
+    learner.run_chains(batch_of(images), Streams(0, 0, range(3)))
+    assert torch.equal(parameters(learner), before)
+    assert all(p.grad is None and p.requires_grad for p in learner.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(buffers, learner.buffers(), strict=True))
+
+
+def test_gradient_evaluations_count_every_pass():
+    images = image_set(4)
+    learner = descriptor_learner(images)
+    batch = batch_of(images)
+    samples = learner.run_chains(batch, Streams(0, 0, range(4)))
+    learner(batch, samples)
+    assert learner.gradient_evaluations == 4 * (1 + 30 + 2)

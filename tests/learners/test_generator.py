@@ -1,0 +1,156 @@
+"""Alternating back-propagation: the gradient of (3), independence of chains, rows."""
+
+import pytest
+import torch
+from small import generator_learner, image_set, parameters
+
+from tigon.data.batches import Batch
+from tigon.learners.generator import Annealing
+from tigon.mcmc.chain import MCMC
+from tigon.mcmc.langevin import Langevin
+from tigon.streams import Streams
+
+
+def batch_of(images, rows=None):
+    index = torch.arange(len(images)) if rows is None else torch.tensor(rows)
+    return Batch(images.read(index), index)
+
+
+def test_the_gradient_is_that_of_equation_3():
+    """Finite differences of sum_i ||Y_i - f(Z_i)||^2 / (2 sigma^2), over n."""
+    images, learner = image_set(3), generator_learner(3).double()
+    batch = Batch(images.read().double(), torch.arange(3))
+    z = learner.store.points.double()
+    learner.run_chains(batch._replace(images=batch.images), Streams(0, 0, range(3)))
+    learner.store.points = z
+    loss, _ = learner(batch, z)
+    loss.backward()
+    layer = learner.model.network.rest[-2]
+
+    def equation_3():
+        with torch.no_grad():
+            squares = ((batch.images - learner.model.network(z)) ** 2).flatten(1).sum(1)
+        return sum(squares[i] / (2 * 0.3**2) for i in range(3)) / 3
+
+    for place in [(0, 0, 0, 0), (2, 1, 3, 2)]:
+        values = []
+        for shift in (1e-6, -1e-6):
+            with torch.no_grad():
+                layer.weight[place] += shift
+                values.append(equation_3())
+                layer.weight[place] -= shift
+        expected = (values[0] - values[1]) / 2e-6
+        assert torch.allclose(layer.weight.grad[place], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["none", "group", "batch"])
+def test_changing_one_image_moves_no_other_chain(norm):
+    images, other = image_set(4), image_set(4)
+    other.pixels[2:] = 255 - other.pixels[2:]
+    moved = []
+    for data in (images, other):
+        learner = generator_learner(4, norm=norm)
+        moved.append(learner.run_chains(batch_of(data), Streams(0, 0, range(4))))
+    assert torch.equal(moved[0][:2], moved[1][:2])
+
+
+def test_the_original_algorithm_does_couple_its_chains():
+    """What the default avoids: shared batch statistics let one image move all chains."""
+    moved = []
+    for data in (image_set(4), image_set(4)):
+        data.pixels[3] = len(moved) * 200
+        learner = generator_learner(
+            4, norm="batch", chains=MCMC(Langevin(0.3), 2), average_likelihood=True
+        )
+        moved.append(learner.run_chains(batch_of(data), Streams(0, 0, range(4))))
+    assert not torch.allclose(moved[0][:3], moved[1][:3])
+
+
+def test_the_original_algorithm_gives_each_latent_one_nth_of_the_likelihood():
+    learner = generator_learner(4, chains=MCMC(Langevin(0.1), 1), average_likelihood=True)
+    batch = batch_of(image_set(4))
+    z = learner.store.points.clone()
+    noise_free = MCMC(Langevin(0.1, temperature=0.0), 1)
+    learner.chains = noise_free
+    moved = learner.run_chains(batch, Streams(0, 0, range(4)))
+    z = z.requires_grad_()
+    likelihood = learner.model.log_likelihood(batch.images, z).sum()
+    (gradient,) = torch.autograd.grad(likelihood, z)
+    assert torch.allclose(moved, z + 0.1**2 / 2 * (gradient / 4 - z), atol=1e-6)
+
+
+def test_chains_go_back_to_the_rows_they_came_from():
+    images, learner = image_set(5), generator_learner(5, expand=False)
+    before = learner.store.points.clone()
+    moved = learner.run_chains(batch_of(images, [3, 1]), Streams(0, 0, [3, 1]))
+    assert torch.equal(learner.store.points[[3, 1]], moved)
+    assert torch.equal(learner.store.points[[0, 2, 4]], before[[0, 2, 4]])
+
+
+def test_running_chains_leaves_parameters_and_their_gradients_alone():
+    learner = generator_learner(3, norm="batch")
+    before, buffers = parameters(learner), [b.clone() for b in learner.buffers()]
+    learner.run_chains(batch_of(image_set(3)), Streams(0, 0, range(3)))
+    assert torch.equal(parameters(learner), before)
+    assert all(p.grad is None and p.requires_grad for p in learner.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(buffers, learner.buffers(), strict=True))
+
+
+def test_gradient_evaluations_count_every_pass():
+    learner = generator_learner(4)
+    batch = batch_of(image_set(4))
+    samples = learner.run_chains(batch, Streams(0, 0, range(4)))
+    learner(batch, samples)
+    assert learner.gradient_evaluations == 4 * (learner.chains.steps + 2)
+
+
+def test_the_seed_loss_is_the_mean_over_images_and_pixels_whatever_sigma_is():
+    learner = generator_learner(3)
+    learner.model.sigma = 0.05
+    batch = batch_of(image_set(3))
+    z = learner.run_chains(batch, Streams(0, 0, range(3)))
+    _, metrics = learner(batch, z)
+    expected = ((batch.images - learner.model(z)) ** 2).mean() / (2 * 0.3**2)
+    assert torch.allclose(metrics["seed_loss"], expected)
+
+
+def test_sigma_falls_geometrically_to_the_models_own():
+    learner = generator_learner(3, annealing=Annealing(start=1.2, until=0.5))
+    seen = []
+    for progress in (0.0, 0.25, 0.5, 1.0):
+        learner.begin(progress)
+        seen.append(learner.model.sigma)
+    assert seen == pytest.approx([1.2, 0.6, 0.3, 0.3])
+
+
+def test_samples_do_not_depend_on_how_many_are_drawn():
+    learner = generator_learner(3, norm="batch")
+    some = learner.sample(3, Streams(0, 0, range(3)))
+    more = learner.sample(70, Streams(0, 0, range(70)))
+    assert torch.allclose(some, more[:3], atol=1e-6)
+    assert learner.model.training
+
+
+def test_expansion_without_a_first_layer_is_refused():
+    learner = generator_learner(3)
+    learner.model.network.first = torch.nn.Identity()
+    with pytest.raises(ValueError, match="first"):
+        type(learner)(learner.model, 3, expand=True)
+
+
+def test_learning_brings_reconstructions_close_and_keeps_the_priors_moments():
+    images = image_set(6)
+    learner = generator_learner(6)
+    optimizer = torch.optim.Adam(learner.parameters(), 1e-2)
+    batch, losses = batch_of(images), []
+    for iteration in range(150):
+        samples = learner.run_chains(batch, Streams(0, iteration, range(6)))
+        loss, metrics = learner(batch, samples)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        learner.after_update(optimizer)
+        losses.append(metrics["seed_loss"].item())
+    assert losses[-1] < 0.5 * losses[0]
+    assert learner.store.points.mean(0).abs().max() < 1e-3
+    assert (learner.store.points.std(0, correction=0) - 1).abs().max() < 1e-3

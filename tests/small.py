@@ -1,0 +1,52 @@
+"""Small models and data for tests of what is above the kernels."""
+
+import numpy as np
+import torch
+
+from tigon.data.images import ImageSet
+from tigon.densities import EnergyModel, GeneratorModel
+from tigon.learners.descriptor import DescriptorLearner, start_images
+from tigon.learners.generator import GeneratorLearner
+from tigon.networks.dcgan import ConvDescriptor, DCGANGenerator
+from tigon.recipes import Descriptor, DescriptorNetwork, Generator, GeneratorNetwork, ImageChains
+from tigon.streams import make_rng
+
+
+def image_set(count: int = 5, size: int = 8, seed: int = 0) -> ImageSet:
+    """Random images."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), np.uint8)
+    return ImageSet(pixels, [f"{k}.png" for k in range(count)], [])
+
+
+def generator_learner(count: int = 5, dim: int = 2, norm="none", **options) -> GeneratorLearner:
+    """A generator of 8 x 8 images with its chains."""
+    network = DCGANGenerator(dim, 8, width=4, norm=norm, rng=make_rng(1))
+    return GeneratorLearner(GeneratorModel(network, dim), count, rng=make_rng(2), **options)
+
+
+def descriptor_learner(images: ImageSet, start="mean-colour", norm="none", **options):
+    """A descriptor of 8 x 8 images with its start images."""
+    network = ConvDescriptor(8, width=4, norm=norm, rng=make_rng(1))
+    return DescriptorLearner(EnergyModel(network), start_images(images, start), 8, **options)
+
+
+def generator_recipe(**options) -> Generator:
+    """A recipe that learns 8 x 8 images in an instant."""
+    values = {"image_size": 8, "iterations": 6, "network": GeneratorNetwork(width=4)} | options
+    return Generator(**values)
+
+
+def descriptor_recipe(**options) -> Descriptor:
+    """A recipe that learns 8 x 8 images in an instant."""
+    values = {
+        "image_size": 8,
+        "iterations": 6,
+        "network": DescriptorNetwork(width=4),
+        "chains": ImageChains(steps=3),
+    }
+    return Descriptor(**(values | options))
+
+
+def parameters(learner: torch.nn.Module) -> torch.Tensor:
+    """All parameters as one vector, copied."""
+    return torch.cat([p.detach().flatten() for p in learner.parameters()]).clone()
