@@ -135,7 +135,8 @@ class Training:
         """Take one iteration and return its record.
 
         Raises:
-            DivergenceError: if the loss is not finite; parameters are those before the update
+            DivergenceError: if the loss or its gradient is not finite; parameters are those
+                before the update
         """
         began = time.perf_counter()
         batch = self.order.read(self.images, self.iteration, self.device)
@@ -146,9 +147,10 @@ class Training:
         self.learner.begin(self.progress)
         samples = self.learner.run_chains(batch, rng)
         loss, metrics = self.learner(batch, samples)
-        self._refuse_non_finite(loss, metrics)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        metrics["gradient_norm"] = self._gradient_norm()
+        self._refuse_non_finite(loss, metrics)
         self.optimizer.step()
         self.learner.after_update(self.optimizer)
         self.iteration += 1
@@ -163,12 +165,16 @@ class Training:
             "gradient_evaluations": round(self.evaluations, 4),
         }
 
+    def _gradient_norm(self) -> Tensor:
+        gradients = [p.grad for p in self.learner.parameters() if p.grad is not None]
+        return torch.nn.utils.get_total_norm(gradients)
+
     def _refuse_non_finite(self, loss: Tensor, metrics: Metrics) -> None:
-        if torch.isfinite(loss):
+        if torch.isfinite(loss) and torch.isfinite(metrics["gradient_norm"]):
             return
         shown = ", ".join(f"{name} {_number(value)}" for name, value in metrics.items())
         raise DivergenceError(
-            f"training diverged at iteration {self.iteration + 1}: the loss is {loss.item()} "
+            f"training diverged at iteration {self.iteration + 1}: loss {loss.item():g} "
             f"({shown}); lower the learning rate or the chains' step size"
         )
 

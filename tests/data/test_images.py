@@ -1,0 +1,162 @@
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tigon.data.images import cache_folder, load_images
+from tigon.errors import TigonError
+
+
+def pixels_of(path):
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def test_a_folders_images_are_its_files_in_the_order_of_their_names(pictures):
+    images = load_images(pictures, 16)
+    assert images.names == ["0.png", "1.png", "2.png", "3.png", "4.png"]
+    for k in range(5):
+        assert np.array_equal(images.pixels[k], pixels_of(pictures / f"{k}.png"))
+    assert images.read(torch.tensor([3])).shape == (1, 3, 16, 16)
+
+
+def test_images_are_mapped_from_the_disk(pictures):
+    assert isinstance(load_images(pictures, 16).pixels, np.memmap)
+
+
+def test_folders_are_searched_to_their_depths_and_other_files_passed_over(pictures):
+    deep = pictures / "a" / "b"
+    deep.mkdir(parents=True)
+    (pictures / "0.png").rename(deep / "z.PNG")
+    (pictures / "notes.txt").write_text("no image")
+    (pictures / ".hidden.png").write_text("no image")
+    images = load_images(pictures, 16)
+    assert images.names == ["1.png", "2.png", "3.png", "4.png", "a/b/z.PNG"]
+    assert images.skipped == []
+
+
+def test_what_cannot_be_read_is_left_out_and_named(pictures):
+    whole = (pictures / "1.png").read_bytes()
+    (pictures / "1.png").write_bytes(whole[:100])
+    (pictures / "2.png").write_text("this is text")
+    (pictures / "3.png").write_bytes(b"")
+    images = load_images(pictures, 16)
+    assert images.names == ["0.png", "4.png"]
+    assert np.array_equal(images.pixels[1], pixels_of(pictures / "4.png"))
+    assert [line.split()[0] for line in images.skipped] == ["1.png", "2.png", "3.png"]
+    assert images.skipped[1] == "2.png is not an image"
+
+
+def test_a_changed_file_is_read_again(pictures):
+    load_images(pictures, 16)
+    Image.new("RGB", (16, 16), "red").save(pictures / "0.png")
+    assert load_images(pictures, 16).pixels[0, 0, 0].tolist() == [255, 0, 0]
+
+
+def test_a_second_load_decodes_nothing(pictures, monkeypatch):
+    first = load_images(pictures, 16)
+    monkeypatch.setattr(Image, "open", None)
+    assert np.array_equal(load_images(pictures, 16).pixels, first.pixels)
+
+
+def test_mirrored_copies_follow(pictures):
+    images = load_images(pictures, 16, mirror=True)
+    assert len(images) == len(images.names) == 10
+    assert np.array_equal(images.pixels[7], images.pixels[2][:, ::-1])
+
+
+def test_an_npz_is_its_array(tmp_path):
+    array = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", images=array)
+    assert np.array_equal(load_images(tmp_path / "a.npz", 16).pixels, array)
+    np.savez(tmp_path / "grey.npz", images=array[..., :1])
+    assert np.array_equal(load_images(tmp_path / "grey.npz", 16, channels=1).pixels, array[..., :1])
+
+
+def test_images_are_brought_to_the_size_asked_for(tmp_path):
+    np.savez(tmp_path / "a.npz", images=np.full((2, 10, 30, 3), 9, np.uint8))
+    images = load_images(tmp_path / "a.npz", 8)
+    assert images.pixels.shape == (2, 8, 8, 3) and (images.pixels == 9).all()
+
+
+def test_one_picture_is_a_set_of_one(pictures):
+    assert load_images(pictures / "2.png", 16).names == ["2.png"]
+
+
+def test_the_embedded_photographs_come_with_their_attribution():
+    images = load_images("embedded:animal-faces")
+    assert images.pixels.shape == (10, 64, 64, 3)
+    from tigon.data.sources import EMBEDDED
+
+    lines = (EMBEDDED["animal-faces"] / "ATTRIBUTION.csv").read_text().splitlines()
+    assert sorted(line.split(",")[0] for line in lines[1:]) == images.names
+    assert all(line.split(",")[1].startswith(("CC0", "Public")) for line in lines[1:])
+
+
+def test_mean_colours_and_the_mean_image_are_the_means(pictures):
+    images = load_images(pictures, 16)
+    floats = images.read()
+    assert torch.allclose(images.mean_colours(), floats.mean((2, 3)), atol=1e-6)
+    assert torch.allclose(images.mean_image(), floats.mean(0), atol=1e-6)
+
+
+def refused(tmp_path, kind):
+    path = tmp_path / "a.npz"
+    if kind == "float":
+        np.savez(path, images=np.zeros((2, 8, 8, 3)))
+    elif kind == "shape":
+        np.savez(path, images=np.zeros((2, 8, 8, 4), np.uint8))
+    elif kind == "name":
+        np.savez(path, pictures=np.zeros((2, 8, 8, 3), np.uint8))
+    elif kind == "pickle":
+        np.savez(path, images=np.array([{"a": 1}], dtype=object))
+    elif kind == "text":
+        path.write_text("no archive")
+    elif kind == "none":
+        np.savez(path, images=np.zeros((0, 8, 8, 3), np.uint8))
+    elif kind == "empty":
+        path = tmp_path / "empty"
+        path.mkdir()
+    elif kind == "absent":
+        path = tmp_path / "absent"
+    elif kind == "broken":
+        path = tmp_path / "broken"
+        path.mkdir()
+        (path / "a.png").write_text("text")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("float", "its images are float64"),
+        ("shape", r"its images are uint8 \(2, 8, 8, 4\)"),
+        ("name", r"it has \['pictures'\]"),
+        ("pickle", "is no readable .npz"),
+        ("text", "is no readable .npz"),
+        ("none", r"uint8 \(0, 8, 8, 3\)"),
+        ("empty", "no images in this folder"),
+        ("absent", "no such folder or file"),
+        ("broken", "none of 1 images can be read; a.png is not an image"),
+    ],
+)
+def test_data_that_cannot_be_used_are_refused_in_one_line(tmp_path, kind, message):
+    path = refused(tmp_path, kind)
+    before = set(os.listdir(cache_folder())) if cache_folder().exists() else set()
+    with pytest.raises(TigonError, match=message) as caught:
+        load_images(path, 8)
+    assert "\n" not in str(caught.value)
+    after = set(os.listdir(cache_folder())) if cache_folder().exists() else set()
+    assert after == before
+
+
+@pytest.mark.parametrize("options", [{"image_size": 4}, {"channels": 2}])
+def test_sizes_and_channels_that_make_no_sense_are_refused(pictures, options):
+    with pytest.raises(TigonError, match="at least 8 pixels a side"):
+        load_images(pictures, **options)
+
+
+def test_an_unknown_embedded_set_is_refused():
+    with pytest.raises(TigonError, match="there is only animal-faces"):
+        load_images("embedded:plants")

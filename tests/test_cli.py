@@ -1,0 +1,235 @@
+"""The command line as a contract: statuses, one line for each mistake, files written."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tigon.cli import VERBS, main, one_line
+
+SMALL = ["--image-size", "8", "--network.width", "4", "--iterations", "5"]
+
+
+@pytest.fixture
+def tigon(capsys, tmp_path, monkeypatch):
+    """Run the command line in an empty folder; returns status, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        status = main([str(word) for word in words])
+        streams = capsys.readouterr()
+        return status, streams.out, streams.err
+
+    return run
+
+
+@pytest.fixture
+def generator(tigon, pictures):
+    """A run folder of a learned generator."""
+    assert tigon("train", "generator", "--data", pictures, "--out", "gen", *SMALL)[0] == 0
+    return "gen"
+
+
+@pytest.fixture
+def descriptor(tigon, pictures):
+    """A run folder of a learned descriptor."""
+    words = ["--data", pictures, "--out", "desc", *SMALL, "--chains.steps", "3"]
+    assert tigon("train", "descriptor", *words)[0] == 0
+    return "desc"
+
+
+def test_train_prints_the_report_on_stdout_and_progress_on_stderr(tigon, pictures, tmp_path):
+    words = ["train", "generator", "--data", pictures, "--out", "run", *SMALL]
+    status, out, err = tigon(*words)
+    assert status == 0
+    assert f"report: {tmp_path / 'run' / 'report.html'}" in out
+    assert "iteration 5 (100 %)  seed loss" in err and "acceptance" in err
+    status, again, err = tigon(*words)
+    assert status == 0 and again == out and "iteration" not in err
+
+
+def test_json_is_one_object_with_the_last_record(tigon, pictures):
+    status, out, _ = tigon("train", "generator", "--data", pictures, "--out", "r", "--json", *SMALL)
+    values = json.loads(out)
+    assert status == 0 and values["iteration"] == 5 and "seed_loss" in values
+
+
+def test_every_field_of_a_recipe_has_an_option(tigon, pictures):
+    status, out, _ = tigon(
+        "train", "generator", "--data", pictures, "--out", "r", "--json", *SMALL,
+        "--latent-dim", "3", "--sigma", "0.2", "--seed", "4", "--batch-size", "2",
+        "--gradient-evaluations", "7", "--network.norm", "group", "--optimizer.betas", "0.5", "0.9",
+        "--chains.steps", "2", "--annealing.start", "0.5", "--mirror",
+    )  # fmt: skip
+    assert status == 0
+    values = json.loads(out)
+    assert len(values["latent_mean"]) == 3 and values["gradient_evaluations"] <= 7
+
+
+@pytest.mark.parametrize("recipe", ["generator-seed", "descriptor-seed"])
+def test_the_original_algorithms_run(tigon, pictures, recipe):
+    words = ["--data", pictures, "--out", "run", *SMALL, "--chains.steps", "2"]
+    assert tigon("train", recipe, *words)[0] == 0
+    status, out, _ = tigon("train", recipe, "--help")
+    assert status == 0 and "FOR COMPARISON ONLY" in out
+
+
+def test_sample_writes_npz_png_and_folder(tigon, generator):
+    for out in ("s.npz", "s.png", "s"):
+        status, text, _ = tigon("sample", generator, "--count", "5", "--out", out)
+        assert status == 0 and f"5 images: {out}" in text
+    with np.load("s.npz") as arrays:
+        assert arrays["images"].dtype == np.uint8 and arrays["images"].shape == (5, 8, 8, 3)
+        first = arrays["images"][0]
+    assert np.array_equal(np.asarray(Image.open("s/00000.png")), first)
+    assert len(os.listdir("s")) == 5
+
+
+def test_a_sample_is_repeated_by_its_seed(tigon, generator, descriptor):
+    for run in (generator, descriptor):
+        for name, seed in (("a.npz", 1), ("b.npz", 1), ("c.npz", 2)):
+            tigon("sample", run, "--count", "3", "--out", name, "--seed", seed)
+        a, b, c = (np.load(name)["images"] for name in ("a.npz", "b.npz", "c.npz"))
+        assert np.array_equal(a, b) and not np.array_equal(a, c)
+
+
+def test_reconstruct_prints_the_error_of_each_image(tigon, generator, pictures):
+    words = ["reconstruct", generator, "--data", pictures, "--starts", "2"]
+    status, text, _ = tigon(*words, "--out", "r.npz")
+    assert status == 0 and text.count("\n") == 6 and "mean squared error" in text
+    with np.load("r.npz") as arrays:
+        assert arrays["latents"].shape == (5, 2)
+        pixels = [np.asarray(Image.open(pictures / f"{k}.png").resize((8, 8), 1)) for k in range(5)]
+        squares = (arrays["images"].astype(float) - np.stack(pixels)) ** 2
+        errors = squares.mean((1, 2, 3)) / 127.5**2
+        assert np.allclose(arrays["errors"], errors, rtol=0.02)
+    status, text, _ = tigon(*words, "--out", "r.png", "--json")
+    values = json.loads(text)
+    assert set(values["errors"]) == {f"{k}.png" for k in range(5)}
+    assert Image.open("r.png").size == (5 * 10 + 2, 2 * 10 + 2)
+
+
+def test_interpolate_writes_a_grid_or_a_line(tigon, generator, pictures):
+    assert tigon("interpolate", generator, "--out", "grid.png")[0] == 0
+    assert Image.open("grid.png").size == (82, 82)
+    words = ["--from", pictures / "0.png", "--to", pictures / "1.png", "--count", "5"]
+    assert tigon("interpolate", generator, "--out", "line.png", *words)[0] == 0
+    assert Image.open("line.png").size == (52, 12)
+
+
+def test_report_can_be_written_again(tigon, generator):
+    os.unlink("gen/report.html")
+    status, out, _ = tigon("report", generator)
+    assert status == 0 and os.path.getsize("gen/report.html") > 10_000 and "report.html" in out
+
+
+MISTAKES = {
+    "": "",
+    "fly": "no verb 'fly'; there are demo, train",
+    "resume run": "no verb 'resume'",
+    "train": "Expected one of {generator, descriptor, generator-seed, descriptor-seed}",
+    "train gan --data PICTURES --out run": "gan",
+    "train generator --data PICTURES": "--out",
+    "train generator --data nowhere --out run": "data 'nowhere': no such folder or file",
+    "train generator --data PICTURES --out run --latent-dm 3": "--latent-dm",
+    "train generator --data PICTURES --out run --latent-dim two": "--latent-dim",
+    "train generator --data PICTURES --out run --latent-dim 0": "latent_dim is at least 1",
+    "train generator --data PICTURES --out run --iterations 0": "iterations are at least 1, not 0",
+    "train generator --data PICTURES --out run --image-size 60": "power of two",
+    "train generator --data PICTURES --out run --network.norm layer": "--network.norm",
+    "train generator --data PICTURES --out run --optimizer.learning-rate 0": "above 0",
+    "train generator --data PICTURES --out run --device cuda:9": "--device cuda:9",
+    "train generator --data PICTURES --out PICTURES": "is not empty and no run",
+    "sample nowhere --out a.png": "run nowhere: no such folder",
+    "sample PICTURES --out a.png": "is no run folder",
+    "sample RUN --out a.jpg": "--out a.jpg: is .npz or .png or a folder",
+    "sample RUN --out a.png --count 0": "--count is at least 1",
+    "reconstruct RUN --data nowhere --out a.png": "data 'nowhere'",
+    "reconstruct DESCRIPTOR --data PICTURES --out a.png": "reconstruct needs a generator",
+    "interpolate DESCRIPTOR --out a.png": "interpolate needs a generator",
+    "interpolate RUN --out a.npz": "--out a.npz: is .png",
+    "interpolate RUN --out a.png --from PICTURES/0.png": "--from and --to: give both",
+    "report nowhere": "run nowhere: no such folder",
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A generator's and a descriptor's run, learned once, and the pictures they learned from."""
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "pictures").mkdir()
+    for k in range(3):
+        Image.new("RGB", (8, 8), (k, 80 * k, 0)).save(folder / "pictures" / f"{k}.png")
+    names = {"RUN": "generator", "DESCRIPTOR": "descriptor"}
+    for name, recipe in names.items():
+        words = ["train", recipe, "--data", folder / "pictures", "--out", folder / name, *SMALL]
+        assert main([str(word) for word in words]) == 0
+    return {name: str(folder / name) for name in names} | {"PICTURES": str(folder / "pictures")}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_ends_with_status_2_and_one_line_that_names_it(tigon, runs, line):
+    words = line
+    for name, path in runs.items():
+        words = words.replace(name, path)
+    before = sorted(os.listdir())
+    status, out, err = tigon(*words.split())
+    assert status == 2
+    assert MISTAKES[line] in err and "Traceback" not in err
+    if line:
+        assert out == "" and err.startswith("tigon: ") and err.count("\n") == 1
+    assert sorted(os.listdir()) == before
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(tigon, verb):
+    status, out, err = tigon(verb, "--help")
+    assert status == 0 and verb in out and err == ""
+
+
+def test_top_level_help_and_version(tigon):
+    status, out, _ = tigon("--help")
+    assert status == 0 and all(verb in out for verb in VERBS)
+    assert tigon("--version")[1].startswith("tigon 0.")
+
+
+def test_files_left_out_are_counted_and_named_on_stderr(tigon, pictures):
+    (pictures / "bad.png").write_text("text")
+    words = ["train", "generator", "--data", pictures, "--out", "run", *SMALL]
+    status, _, err = tigon(*words)
+    assert status == 0 and "left out 1 files: bad.png is not an image" in err
+
+
+def test_divergence_ends_with_status_3(tigon, pictures):
+    words = ["--data", pictures, "--out", "run", *SMALL, "--chains.step-size", "1e6"]
+    status, _, err = tigon("train", "descriptor", *words)
+    assert status == 3 and "diverged at iteration" in err and err.count("Traceback") == 0
+
+
+def test_a_box_becomes_a_line():
+    box = "╭─ Title ─╮\n│ It is   │\n│ wrong.  │\n│ ─────── │\n│ hint    │\n╰─────────╯\n"
+    assert one_line(box) == "It is wrong"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_state_and_ends_with_130(pictures, tmp_path, number):
+    words = ["train", "generator", "--data", str(pictures), "--out", "run", *SMALL]
+    words[words.index("--iterations") + 1] = "1000000"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tigon", *words], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "the same command continues" in out
+    last = json.loads(metrics.read_text().splitlines()[-1])["iteration"]
+    assert (tmp_path / "run" / "checkpoints" / str(last) / "manifest.json").exists()

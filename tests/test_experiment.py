@@ -1,0 +1,129 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from small import descriptor_recipe, generator_recipe, parameters
+
+from tigon.errors import DivergenceError, TigonError
+from tigon.experiment import choose_device, train
+from tigon.runs import Experiment, Run
+
+RECIPES = pytest.mark.parametrize(
+    ("name", "recipe"),
+    [("generator", generator_recipe()), ("descriptor", descriptor_recipe())],
+    ids=["gen", "desc"],
+)
+
+
+@RECIPES
+def test_a_run_leaves_all_that_is_laid_down(tmp_path, pictures, name, recipe):
+    training = train(Experiment(name, recipe, str(pictures)), tmp_path / "run")
+    run = Run(tmp_path / "run")
+    assert run.experiment == Experiment(name, recipe, str(pictures))
+    assert [record["iteration"] for record in run.records()] == list(range(1, 7))
+    assert [p.name for p in run.checkpoints.iterdir()] == ["6"]
+    assert torch.equal(parameters(run.learner()), parameters(training.learner))
+    assert run.environment["torch"] == torch.__version__
+    assert run.environment["peak_memory_mb"] > 50
+    iterations = [iteration for iteration, _ in run.snapshots()]
+    assert iterations == [1, 3, 6]
+    assert run.snapshots()[0][1].shape == (5, 8, 8, 3)
+
+
+@RECIPES
+def test_the_same_command_continues_a_stopped_run_to_the_same_end(tmp_path, pictures, name, recipe):
+    experiment = Experiment(name, recipe, str(pictures))
+    whole = train(experiment, tmp_path / "whole")
+    asked = iter([False, False, True])
+    part = train(experiment, tmp_path / "run", stop=lambda: next(asked))
+    assert part.iteration == 2 and not part.finished
+    again = train(experiment, tmp_path / "run")
+    assert torch.equal(parameters(again.learner), parameters(whole.learner))
+    records, expected = Run(tmp_path / "run").records(), Run(tmp_path / "whole").records()
+    assert [{**r, "seconds": 0} for r in records] == [{**r, "seconds": 0} for r in expected]
+    for (i, one), (j, two) in zip(
+        Run(tmp_path / "run").snapshots(), Run(tmp_path / "whole").snapshots(), strict=True
+    ):
+        assert i == j and np.array_equal(one, two)
+
+
+def test_a_finished_run_stays_as_it_is(tmp_path, pictures):
+    experiment = Experiment("generator", generator_recipe(), str(pictures))
+    train(experiment, tmp_path / "run")
+    before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    train(experiment, tmp_path / "run", watchers=[lambda *_: pytest.fail("it went on")])
+    assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
+
+
+def test_a_folder_with_another_experiment_is_refused_and_untouched(tmp_path, pictures):
+    train(Experiment("generator", generator_recipe(), str(pictures)), tmp_path / "run")
+    before = (tmp_path / "run" / "config.toml").read_text()
+    other = Experiment("generator", generator_recipe(sigma=0.2), str(pictures))
+    with pytest.raises(TigonError, match="other settings .*sigma was 0.3, now 0.2"):
+        train(other, tmp_path / "run")
+    assert (tmp_path / "run" / "config.toml").read_text() == before
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path, pictures):
+    experiment = Experiment("generator", generator_recipe(), str(pictures))
+    with pytest.raises(TigonError, match="is not empty and no run"):
+        train(experiment, pictures)
+    with pytest.raises(TigonError, match="is a file"):
+        train(experiment, pictures / "0.png")
+    with pytest.raises(TigonError, match="at least 1"):
+        train(experiment, tmp_path / "run", checkpoint_every=0)
+
+
+def test_data_that_cannot_be_read_leave_no_folder(tmp_path):
+    experiment = Experiment("generator", generator_recipe(), str(tmp_path / "none"))
+    with pytest.raises(TigonError, match="no such folder"):
+        train(experiment, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_size_the_network_cannot_have_is_refused(tmp_path, pictures):
+    experiment = Experiment("generator", generator_recipe(image_size=20), str(pictures))
+    with pytest.raises(TigonError, match="power of two"):
+        train(experiment, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_diverges_keeps_its_last_checkpoint(tmp_path, pictures):
+    def spoil(training, record):
+        if training.iteration == 3:
+            with torch.no_grad():
+                training.learner.model.network.last.bias.fill_(float("nan"))
+
+    experiment = Experiment("descriptor", descriptor_recipe(), str(pictures))
+    with pytest.raises(DivergenceError, match="iteration 4"):
+        train(experiment, tmp_path / "run", checkpoint_every=2, watchers=[spoil])
+    learner = Run(tmp_path / "run").learner()
+    assert all(torch.isfinite(p).all() for p in learner.parameters())
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:77", "tpu:1"])
+def test_a_device_that_is_not_here_is_refused(name):
+    with pytest.raises(TigonError, match=f"--device {name}: is not to be had here"):
+        choose_device(name)
+
+
+def test_config_edited_wrongly_is_named(tmp_path, pictures):
+    train(Experiment("generator", generator_recipe(), str(pictures)), tmp_path / "run")
+    path = tmp_path / "run" / "config.toml"
+    text = path.read_text()
+    for change, message in [
+        (text.replace("sigma = 0.3", "sigma = 'x'"), "config.toml: sigma is float, not 'x'"),
+        (text.replace('recipe = "generator"', 'recipe = "gan"'), "recipe 'gan'"),
+        (text.replace("seed = 0", "sede = 0"), "config.toml: unknown name sede"),
+        ("this is no TOML", "config.toml: cannot be read"),
+    ]:
+        path.write_text(change)
+        with pytest.raises(TigonError, match=message):
+            Run(tmp_path / "run").learner()
+
+
+def test_the_environment_is_valid_json(tmp_path, pictures):
+    train(Experiment("generator", generator_recipe(), str(pictures)), tmp_path / "run")
+    values = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert values["iteration"] == 6 and values["device"] == "cpu"

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from tigon.errors import TigonError
+from tigon.outputs import check_out, write_images
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+
+
+def test_an_npz_holds_the_images_and_what_else_is_given(tmp_path):
+    write_images(tmp_path / "a.npz", PIXELS, latents=np.ones((5, 2)))
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert np.array_equal(arrays["images"], PIXELS)
+        assert arrays["latents"].shape == (5, 2)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_a_png_is_a_grid(tmp_path):
+    write_images(tmp_path / "a.png", PIXELS, columns=3)
+    shown = np.asarray(Image.open(tmp_path / "a.png"))
+    assert np.array_equal(shown[2:10, 12:20], PIXELS[1])
+    assert np.array_equal(shown[12:20, 2:10], PIXELS[3])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_folder_has_a_png_for_each_image_in_order(tmp_path, channels):
+    check_out(tmp_path / "deep" / "out")
+    write_images(tmp_path / "deep" / "out", PIXELS[..., :channels])
+    files = sorted((tmp_path / "deep" / "out").iterdir())
+    assert [f.name for f in files] == [f"{k:05d}.png" for k in range(5)]
+    shown = np.asarray(Image.open(files[3])).reshape(8, 8, channels)
+    assert np.array_equal(shown, PIXELS[3][..., :channels])
+
+
+def test_other_endings_and_full_folders_are_refused(tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(TigonError, match=r"a\.jpg: is \.npz or \.png or a folder"):
+        check_out(tmp_path / "a.jpg")
+    with pytest.raises(TigonError, match="no empty folder"):
+        check_out(tmp_path / "full")
+    with pytest.raises(TigonError, match="is a folder"):
+        check_out(tmp_path / "folder.png")
+    with pytest.raises(TigonError, match=r"is \.png"):
+        check_out(tmp_path / "a.npz", (".png",))
+    with pytest.raises(TigonError, match="cannot be written"):
+        check_out(tmp_path / "full" / "file" / "a.png")
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    write_images(tmp_path / "a.npz", PIXELS)
+    before = (tmp_path / "a.npz").read_bytes()
+
+    def no_space(*args, **kwargs):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", no_space)
+    with pytest.raises(TigonError, match="No space left"):
+        write_images(tmp_path / "a.npz", PIXELS[:1])
+    assert (tmp_path / "a.npz").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]

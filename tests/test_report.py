@@ -1,0 +1,89 @@
+"""The report as a reader's browser would take it."""
+
+import base64
+import io
+import re
+
+import pytest
+from bs4 import BeautifulSoup
+from PIL import Image
+from small import descriptor_recipe, generator_recipe
+
+from tigon.errors import TigonError
+from tigon.experiment import train
+from tigon.report import render, section, write_report
+from tigon.runs import Experiment, Run
+
+FIGURES = {
+    "generator": [
+        "figure-1-reconstructions", "figure-2-prior", "figure-3-latent-grid", "figure-4-loss",
+        "latents", "acceptance", "step-size", "latent-moments",
+    ],
+    "descriptor": ["figure-5-synthesised", "figure-6-gap", "samples", "saturation"],
+}  # fmt: skip
+RECIPES = {"generator": generator_recipe(latent_dim=3), "descriptor": descriptor_recipe()}
+
+
+@pytest.fixture(params=RECIPES)
+def run(request, tmp_path, pictures):
+    """A finished run of each recipe."""
+    (pictures / "broken <b>.png").write_text("text")
+    train(Experiment(request.param, RECIPES[request.param], str(pictures)), tmp_path / "run")
+    return Run(tmp_path / "run")
+
+
+def test_every_figure_is_a_file_and_stands_in_the_page_as_it_is(run):
+    page = BeautifulSoup(write_report(run).read_text(), "html.parser")
+    names = FIGURES[run.experiment.name]
+    assert sorted(p.stem for p in (run.folder / "figures").iterdir()) == sorted(names)
+    embedded = [base64.b64decode(image["src"].split(",", 1)[1]) for image in page.find_all("img")]
+    assert embedded == [(run.folder / "figures" / f"{name}.png").read_bytes() for name in names]
+    assert all(Image.open(io.BytesIO(data)).size[0] > 200 for data in embedded)
+    assert all(image["alt"] for image in page.find_all("img"))
+
+
+def test_the_page_needs_no_other_file(run):
+    text = write_report(run).read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", text)
+    assert "http" not in re.sub(r"base64,[^\"]*", "", text).replace("<!doctype html>", "")
+
+
+def test_settings_seed_hardware_times_and_temperature_are_told(run):
+    page = BeautifulSoup(write_report(run).read_text(), "html.parser")
+    told = dict(zip([d.text for d in page.find_all("dt")], [d.text for d in page.find_all("dd")],
+                    strict=True))  # fmt: skip
+    recipe = run.experiment.recipe
+    assert told["seed"] == "0" and told["iterations"] == "6" and told["images"] == "5"
+    assert told["optimizer.learning_rate"] == str(recipe.optimizer.learning_rate)
+    assert told["temperature"] == f"{recipe.chains.temperature:g}"
+    assert told["processor"] and told["torch"] and float(told["training seconds"]) > 0
+
+
+def test_files_left_out_are_named_and_names_cannot_inject_markup(run):
+    text = write_report(run).read_text()
+    assert "broken &lt;b&gt;.png is not an image" in text
+
+
+def test_what_the_model_is_is_said(run):
+    text = " ".join(BeautifulSoup(write_report(run).read_text(), "html.parser").text.split())
+    if run.experiment.name == "descriptor":
+        assert "this is a sampler, not a density" in text and "at temperature 0.01" in text
+    else:
+        assert "inferred by MALA at temperature 1" in text
+
+
+def test_a_page_can_show_several_runs(tmp_path, pictures):
+    for name, recipe in RECIPES.items():
+        train(Experiment(name, recipe, str(pictures)), tmp_path / name)
+    sections = [section(Run(tmp_path / name)) for name in RECIPES]
+    page = BeautifulSoup(render(sections, tmp_path / "both.html", "both").read_text(), "html.parser")
+    assert [h.text for h in page.find_all("h2")] == [f"{n}: recipe {n}" for n in RECIPES]
+    for link in page.find_all("a"):
+        assert page.find(id=link["href"].removeprefix("#"))
+
+
+def test_a_folder_that_is_no_run_has_no_report(tmp_path):
+    with pytest.raises(TigonError, match="is no run folder"):
+        write_report(Run(tmp_path))
+    with pytest.raises(TigonError, match="no such folder"):
+        write_report(Run(tmp_path / "none"))

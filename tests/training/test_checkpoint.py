@@ -1,0 +1,104 @@
+import json
+
+import pytest
+import torch
+from small import descriptor_recipe, generator_recipe, image_set, parameters
+
+from tigon.errors import TigonError
+from tigon.training.checkpoint import (
+    latest_checkpoint,
+    load_learner,
+    load_training,
+    save_checkpoint,
+)
+from tigon.training.loop import fit
+
+RECIPES = pytest.mark.parametrize(
+    "recipe", [generator_recipe(batch_size=2), descriptor_recipe(batch_size=2)], ids=["gen", "desc"]
+)
+
+
+def stopped(recipe, iterations=3):
+    training = recipe.training(image_set())
+    for _ in range(iterations):
+        training.step()
+    return training
+
+
+@RECIPES
+def test_a_run_that_goes_on_from_a_checkpoint_is_the_run_that_never_stopped(recipe, tmp_path):
+    whole = recipe.training(image_set())
+    expected = fit(whole)[3:]
+    path = save_checkpoint(tmp_path, stopped(recipe))
+    training = recipe.training(image_set())
+    load_training(path, training)
+    records = fit(training)
+    assert torch.equal(parameters(training.learner), parameters(whole.learner))
+    for name, tensor in whole.learner.chain_tensors().items():
+        assert torch.equal(tensor, training.learner.chain_tensors()[name])
+    for a, b in zip(records, expected, strict=True):
+        assert {**a, "seconds": 0} == {**b, "seconds": 0}
+
+
+@RECIPES
+def test_a_learner_comes_back_with_weights_and_chains(recipe, tmp_path):
+    training = stopped(recipe)
+    learner = load_learner(save_checkpoint(tmp_path, training), recipe.restored)
+    assert torch.equal(parameters(learner), parameters(training.learner))
+    for name, tensor in training.learner.chain_tensors().items():
+        assert torch.equal(tensor, learner.chain_tensors()[name])
+
+
+def test_the_last_two_are_kept(tmp_path):
+    training = stopped(generator_recipe(), 0)
+    for _ in range(4):
+        training.step()
+        save_checkpoint(tmp_path, training)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["3", "4"]
+    assert latest_checkpoint(tmp_path).name == "4"
+
+
+def test_a_folder_without_checkpoints_has_no_latest(tmp_path):
+    assert latest_checkpoint(tmp_path / "none") is None
+    (tmp_path / ".new-7").mkdir()
+    assert latest_checkpoint(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "chains.safetensors", "training.pt"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, name, damage):
+    path = save_checkpoint(tmp_path, stopped(generator_recipe()))
+    data = bytearray((path / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (path / name).write_bytes(data if damage == "flip" else data[: len(data) // 2])
+    if damage == "gone":
+        (path / name).unlink()
+    with pytest.raises(TigonError, match="is damaged .*start a new run"):
+        latest_checkpoint(tmp_path)
+
+
+def test_weights_of_another_shape_are_refused(tmp_path):
+    path = save_checkpoint(tmp_path, stopped(generator_recipe()))
+    with pytest.raises(TigonError, match="does not fit"):
+        load_learner(path, generator_recipe(latent_dim=3).restored)
+
+
+def test_a_save_that_fails_leaves_earlier_checkpoints_whole(tmp_path, monkeypatch):
+    training = stopped(generator_recipe())
+    save_checkpoint(tmp_path, training)
+    training.step()
+
+    def no_space(*args, **kwargs):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", no_space)
+    with pytest.raises(TigonError, match="earlier ones are intact .*No space left"):
+        save_checkpoint(tmp_path, training)
+    assert [p.name for p in tmp_path.iterdir()] == ["3"]
+    assert latest_checkpoint(tmp_path).name == "3"
+
+
+def test_the_manifest_names_every_file(tmp_path):
+    path = save_checkpoint(tmp_path, stopped(generator_recipe()))
+    sums = json.loads((path / "manifest.json").read_text())["sha256"]
+    assert {p.name for p in path.iterdir()} == set(sums) | {"manifest.json"}

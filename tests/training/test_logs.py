@@ -1,0 +1,44 @@
+import json
+
+import pytest
+from small import generator_recipe, image_set
+
+from tigon.errors import TigonError
+from tigon.training.logs import MetricsLog, read_metrics
+from tigon.training.loop import fit
+
+
+def test_records_logged_are_the_records_read(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    training = generator_recipe().training(image_set())
+    records = fit(training, [MetricsLog(path)])
+    assert read_metrics(path) == records
+    names = {"iteration", "seconds", "gradient_evaluations", "seed_loss", "accept", "step_size"}
+    assert names | {"latent_mean", "latent_std"} <= set(records[0])
+
+
+def test_some_iterations_and_the_last_are_logged(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    fit(generator_recipe(iterations=5).training(image_set()), [MetricsLog(path, every=2)])
+    assert [record["iteration"] for record in read_metrics(path)] == [2, 4, 5]
+
+
+def test_a_run_that_continues_drops_what_came_after_its_checkpoint(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps({"iteration": k}) + "\n" for k in range(1, 6)))
+    MetricsLog(path, iteration=3)
+    assert [record["iteration"] for record in read_metrics(path)] == [1, 2, 3]
+
+
+def test_a_last_line_cut_short_is_left_out(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"iteration": 1}\n{"itera')
+    assert read_metrics(path) == [{"iteration": 1}]
+
+
+@pytest.mark.parametrize("line", ["nonsense", "[]", "{}", "3"])
+def test_a_damaged_line_is_named(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"iteration": 1}}\n{line}\n{{"iteration": 3}}\n')
+    with pytest.raises(TigonError, match="metrics.jsonl, line 2: is no record"):
+        read_metrics(path)
