@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+torch.set_num_threads(1)
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 

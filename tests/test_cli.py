@@ -55,7 +55,9 @@ def test_train_prints_the_report_on_stdout_and_progress_on_stderr(tigon, picture
 
 
 def test_json_is_one_object_with_the_last_record(tigon, pictures):
-    status, out, _ = tigon("train", "generator", "--data", pictures, "--out", "r", "--json", *SMALL)
+    status, out, _ = tigon(
+        "train", "generator", "--data", pictures, "--out", "r", "--json", *SMALL
+    )
     values = json.loads(out)
     assert status == 0 and values["iteration"] == 5 and "seed_loss" in values
 
@@ -64,8 +66,8 @@ def test_every_field_of_a_recipe_has_an_option(tigon, pictures):
     status, out, _ = tigon(
         "train", "generator", "--data", pictures, "--out", "r", "--json", *SMALL,
         "--latent-dim", "3", "--sigma", "0.2", "--seed", "4", "--batch-size", "2",
-        "--gradient-evaluations", "7", "--network.norm", "group", "--optimizer.betas", "0.5", "0.9",
-        "--chains.steps", "2", "--annealing.start", "0.5", "--mirror",
+        "--gradient-evaluations", "7", "--network.norm", "group", "--optimizer.betas", "0.5",
+        "0.9", "--chains.steps", "2", "--annealing.start", "0.5", "--mirror",
     )  # fmt: skip
     assert status == 0
     values = json.loads(out)
@@ -105,7 +107,9 @@ def test_reconstruct_prints_the_error_of_each_image(tigon, generator, pictures):
     assert status == 0 and text.count("\n") == 6 and "mean squared error" in text
     with np.load("r.npz") as arrays:
         assert arrays["latents"].shape == (5, 2)
-        pixels = [np.asarray(Image.open(pictures / f"{k}.png").resize((8, 8), 1)) for k in range(5)]
+        pixels = [
+            np.asarray(Image.open(pictures / f"{k}.png").resize((8, 8), 1)) for k in range(5)
+        ]
         squares = (arrays["images"].astype(float) - np.stack(pixels)) ** 2
         errors = squares.mean((1, 2, 3)) / 127.5**2
         assert np.allclose(arrays["errors"], errors, rtol=0.02)

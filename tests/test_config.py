@@ -72,7 +72,11 @@ def test_every_mistake_is_named(change, message):
         from_plain(Outer, to_plain(Outer()) | change)
 
 
-@given(st.dictionaries(st.text(max_size=6), st.none() | st.integers() | st.text() | st.lists(st.integers())))
+@given(
+    st.dictionaries(
+        st.text(max_size=6), st.none() | st.integers() | st.text() | st.lists(st.integers())
+    )
+)
 def test_any_other_dictionary_is_refused_with_a_reason(values):
     with pytest.raises(ValueError, match="."):
         from_plain(Outer, values)

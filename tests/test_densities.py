@@ -64,7 +64,9 @@ def test_a_rows_log_density_does_not_depend_on_the_other_rows(rng):
 
 
 def test_descriptor_gradient_is_that_of_equation_5(rng):
-    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.Tanh(), nn.Linear(4, 1), nn.Flatten(0))
+    network = nn.Sequential(
+        nn.Flatten(), nn.Linear(12, 4), nn.Tanh(), nn.Linear(4, 1), nn.Flatten(0)
+    )
     model = EnergyModel(network.double(), scale=0.4)
     y = torch.randn(3, 3, 2, 2, generator=rng, dtype=torch.float64)
     _, gradient = value_and_grad(model, y)

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from small import descriptor_recipe, generator_recipe, parameters
 
+from small import descriptor_recipe, generator_recipe, parameters
 from tigon.errors import DivergenceError, TigonError
 from tigon.experiment import choose_device, train
 from tigon.runs import Experiment, Run
@@ -32,7 +32,9 @@ def test_a_run_leaves_all_that_is_laid_down(tmp_path, pictures, name, recipe):
 
 
 @RECIPES
-def test_the_same_command_continues_a_stopped_run_to_the_same_end(tmp_path, pictures, name, recipe):
+def test_the_same_command_continues_a_stopped_run_to_the_same_end(
+    tmp_path, pictures, name, recipe
+):
     experiment = Experiment(name, recipe, str(pictures))
     whole = train(experiment, tmp_path / "whole")
     asked = iter([False, False, True])

@@ -1,8 +1,8 @@
 """The numbers that recipes are known for."""
 
 import pytest
-from small import image_set
 
+from small import image_set
 from tigon.densities import EnergyModel
 from tigon.errors import TigonError
 from tigon.mcmc.langevin import MALA, Langevin
@@ -46,7 +46,8 @@ def test_the_originals_say_that_they_are_for_comparison_only():
 
 
 @pytest.mark.parametrize(
-    "options", [{"latent_dim": 0}, {"sigma": 0.0}, {"batch_size": 0}, {"seed": -1}, {"iterations": 0}]
+    "options",
+    [{"latent_dim": 0}, {"sigma": 0.0}, {"batch_size": 0}, {"seed": -1}, {"iterations": 0}],
 )
 def test_numbers_that_make_no_sense_are_refused(options):
     with pytest.raises(ValueError, match="at least|above"):
@@ -56,3 +57,8 @@ def test_numbers_that_make_no_sense_are_refused(options):
 def test_an_unknown_recipe_is_refused_with_those_there_are():
     with pytest.raises(TigonError, match="'gan': there are generator, descriptor"):
         recipe_type("gan")
+
+
+def test_a_recipe_learns_images_in_the_size_they_have():
+    training = Generator(image_size=64).training(image_set(size=16))
+    assert training.learner.show(training.images, 2).shape == (2, 3, 16, 16)

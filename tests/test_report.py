@@ -7,8 +7,8 @@ import re
 import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
-from small import descriptor_recipe, generator_recipe
 
+from small import descriptor_recipe, generator_recipe
 from tigon.errors import TigonError
 from tigon.experiment import train
 from tigon.report import render, section, write_report
@@ -76,7 +76,9 @@ def test_a_page_can_show_several_runs(tmp_path, pictures):
     for name, recipe in RECIPES.items():
         train(Experiment(name, recipe, str(pictures)), tmp_path / name)
     sections = [section(Run(tmp_path / name)) for name in RECIPES]
-    page = BeautifulSoup(render(sections, tmp_path / "both.html", "both").read_text(), "html.parser")
+    page = BeautifulSoup(
+        render(sections, tmp_path / "both.html", "both").read_text(), "html.parser"
+    )
     assert [h.text for h in page.find_all("h2")] == [f"{n}: recipe {n}" for n in RECIPES]
     for link in page.find_all("a"):
         assert page.find(id=link["href"].removeprefix("#"))

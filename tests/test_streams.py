@@ -38,7 +38,10 @@ def test_part_of_the_streams_draws_what_the_whole_does():
     like = torch.zeros(4, 3)
     whole = normal(Streams(1, 1, range(4)), like)
     streams = Streams(1, 1, range(4))
-    parts = [normal(rows(streams, slice(0, 2)), like[:2]), normal(rows(streams, slice(2, 4)), like[2:])]
+    parts = [
+        normal(rows(streams, slice(0, 2)), like[:2]),
+        normal(rows(streams, slice(2, 4)), like[2:]),
+    ]
     assert torch.equal(torch.cat(parts), whole)
 
 

@@ -1,7 +1,7 @@
 """A recipe is a named set of numbers: everything about a run but its data and its folder."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -155,8 +155,9 @@ class Recipe:
         return load_images(data, self.image_size, self.fit, self.channels, self.mirror)
 
     def training(self, images: ImageSet, device: torch.device | str = "cpu") -> Training:
-        """Return a new training of this recipe on these images."""
-        learner = self.learner(images).to(device)
+        """Return a new training of this recipe on these images, in their size and channels."""
+        recipe = replace(self, image_size=images.image_size, channels=images.channels)
+        learner = recipe.learner(images).to(device)
         return Training(learner, images, self.length, self.optimizer, self.batch_size, self.seed)
 
 

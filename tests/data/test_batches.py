@@ -1,8 +1,8 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small import image_set
 
+from small import image_set
 from tigon.data.batches import BatchOrder
 
 

@@ -71,7 +71,9 @@ def test_an_npz_is_its_array(tmp_path):
     np.savez(tmp_path / "a.npz", images=array)
     assert np.array_equal(load_images(tmp_path / "a.npz", 16).pixels, array)
     np.savez(tmp_path / "grey.npz", images=array[..., :1])
-    assert np.array_equal(load_images(tmp_path / "grey.npz", 16, channels=1).pixels, array[..., :1])
+    assert np.array_equal(
+        load_images(tmp_path / "grey.npz", 16, channels=1).pixels, array[..., :1]
+    )
 
 
 def test_images_are_brought_to_the_size_asked_for(tmp_path):

@@ -9,7 +9,11 @@ from PIL import Image
 from tigon.data.pixels import picture_to_uint8, saturation, to_float, to_uint8
 
 
-@given(arrays(np.uint8, st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.just(3))))
+@given(
+    arrays(
+        np.uint8, st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.just(3))
+    )
+)
 def test_pixels_survive_the_way_to_floats_and_back(pixels):
     floats = to_float(pixels)
     assert floats.min() >= -1 and floats.max() <= 1
@@ -32,7 +36,9 @@ def test_an_image_is_not_scaled_by_its_own_range():
 
 
 def grey(values, mode=None):
-    return Image.fromarray(np.asarray(values), mode) if mode else Image.fromarray(np.asarray(values))
+    return (
+        Image.fromarray(np.asarray(values), mode) if mode else Image.fromarray(np.asarray(values))
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,7 +91,9 @@ def test_stretch_keeps_all_and_crop_keeps_proportions():
     assert cropped.min() == 255
 
 
-@pytest.mark.parametrize("values", [np.full((2, 2), 1.5, np.float32), np.full((2, 2), np.nan, np.float32)])
+@pytest.mark.parametrize(
+    "values", [np.full((2, 2), 1.5, np.float32), np.full((2, 2), np.nan, np.float32)]
+)
 def test_float_pixels_outside_their_range_are_refused(values):
     with pytest.raises(ValueError, match="outside"):
         picture_to_uint8(Image.fromarray(values), 8, "stretch", 3)

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from small import descriptor_learner, image_set, parameters
 
+from small import descriptor_learner, image_set, parameters
 from tigon.data.batches import Batch
 from tigon.learners.descriptor import short_run, start_images
 from tigon.streams import Streams

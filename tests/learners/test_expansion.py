@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from small import generator_learner, image_set
 from torch import nn
 
+from small import generator_learner, image_set
 from tigon.learners.expansion import absorb, moments
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from small import generator_learner, image_set, parameters
 
+from small import generator_learner, image_set, parameters
 from tigon.data.batches import Batch
 from tigon.learners.generator import Annealing
 from tigon.mcmc.chain import MCMC

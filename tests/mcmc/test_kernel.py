@@ -5,7 +5,9 @@ from tigon.streams import make_rng
 
 
 def states(count, new_gradient=1.0):
-    old = State(torch.zeros(count, 2), torch.zeros(count), torch.zeros(count, 2), torch.ones(count))
+    old = State(
+        torch.zeros(count, 2), torch.zeros(count), torch.zeros(count, 2), torch.ones(count)
+    )
     new = State(
         torch.ones(count, 2),
         torch.ones(count),

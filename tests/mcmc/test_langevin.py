@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from targets import correlated_gaussian
 from torch import nn
 
+from targets import correlated_gaussian
 from tigon.densities import EnergyModel, GeneratorModel
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA, Langevin

@@ -36,7 +36,9 @@ def test_generator_has_the_shapes_of_table_1(kernel_size, norm):
 
 def test_generators_norm_follows_every_layer_but_the_last():
     network = DCGANGenerator(2, 64, norm="batch")
-    widths = [layer.num_features for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    widths = [
+        layer.num_features for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)
+    ]
     assert widths == [512, 256, 128, 64]
     assert not [m for m in DCGANGenerator(2).modules() if isinstance(m, nn.BatchNorm2d)]
 
@@ -47,8 +49,13 @@ def test_descriptor_has_the_shapes_of_table_2():
     assert seen == [(64, 32, 32), (128, 32, 32), (1,)]
     assert scores.shape == (3,)
     convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
-    assert [(c.kernel_size, c.stride) for c in convolutions] == [((4, 4), (2, 2)), ((2, 2), (1, 1))]
-    widths = [layer.num_features for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert [(c.kernel_size, c.stride) for c in convolutions] == [
+        ((4, 4), (2, 2)),
+        ((2, 2), (1, 1)),
+    ]
+    widths = [
+        layer.num_features for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)
+    ]
     assert widths == [64, 128]
 
 

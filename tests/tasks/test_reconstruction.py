@@ -1,7 +1,7 @@
 import torch
-from small import generator_learner
 from torch import nn
 
+from small import generator_learner
 from tigon.densities import GeneratorModel
 from tigon.streams import Streams, make_rng
 from tigon.tasks.reconstruction import ColdStart, infer_latents
@@ -29,7 +29,9 @@ def test_latents_of_a_linear_generator_are_draws_of_its_posterior():
     found = infer_latents(model, image.expand(count, 4), make_rng(0), how).latents
     covariance = torch.linalg.inv(precision)
     assert (found.mean(0) - mean).abs().max() < 4.5 * (covariance.max() / count) ** 0.5
-    assert (torch.cov(found.T) - covariance).abs().max() < 4.5 * covariance.max() * (2 / count) ** 0.5
+    assert (torch.cov(found.T) - covariance).abs().max() < 4.5 * covariance.max() * (
+        2 / count
+    ) ** 0.5
 
 
 def test_an_image_of_the_model_is_found_again():

@@ -2,8 +2,8 @@ import json
 
 import pytest
 import torch
-from small import descriptor_recipe, generator_recipe, image_set, parameters
 
+from small import descriptor_recipe, generator_recipe, image_set, parameters
 from tigon.errors import TigonError
 from tigon.training.checkpoint import (
     latest_checkpoint,
@@ -14,7 +14,9 @@ from tigon.training.checkpoint import (
 from tigon.training.loop import fit
 
 RECIPES = pytest.mark.parametrize(
-    "recipe", [generator_recipe(batch_size=2), descriptor_recipe(batch_size=2)], ids=["gen", "desc"]
+    "recipe",
+    [generator_recipe(batch_size=2), descriptor_recipe(batch_size=2)],
+    ids=["gen", "desc"],
 )
 
 

@@ -1,8 +1,8 @@
 import json
 
 import pytest
-from small import generator_recipe, image_set
 
+from small import generator_recipe, image_set
 from tigon.errors import TigonError
 from tigon.training.logs import MetricsLog, read_metrics
 from tigon.training.loop import fit

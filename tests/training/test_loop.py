@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
-from small import descriptor_recipe, generator_recipe, image_set, parameters
 
+from small import descriptor_recipe, generator_recipe, image_set, parameters
 from tigon.errors import DivergenceError
 from tigon.training.loop import Length, Optimizer, fit
 

@@ -1,0 +1,64 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# What they need, they install into .venv; where uv cannot be had, pip does it.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+OUT ?= tigon-demo
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+
+.PHONY: demo test test-slow lint format setup bench clean help
+
+help:            ## say what there is
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/.demo  ## learn both seed models on the embedded photographs; ends with a report
+	$(BIN)/tigon demo --out $(OUT)
+
+test: $(VENV)/.test  ## the quick tests
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: $(VENV)/.test  ## the long tests
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.lint  ## style, types and import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.lint  ## rewrite the code in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.bench  ## the original and the default recipes side by side (needs ../shared/data)
+	$(BIN)/python benchmarks/seed.py
+
+setup: $(VENV)/.test $(VENV)/.lint $(VENV)/.bench  ## everything for development
+
+clean:           ## remove what was installed and written
+	rm -rf $(VENV) $(OUT)
+
+# The demo installs only what the demo needs; each stamp is remade when what it needs changes.
+define install
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/pip install -q -c constraints.txt uv || echo "no uv here: pip goes on"
+	@if test -x $(BIN)/uv; then \
+		$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.$(1)'; \
+	else \
+		$(BIN)/pip install -q -c constraints.txt -e '.$(1)'; \
+	fi
+	@touch $@
+endef
+
+$(VENV)/.demo: pyproject.toml constraints.txt
+	$(call install,)
+
+$(VENV)/.test: pyproject.toml constraints.txt
+	$(call install,[test])
+
+$(VENV)/.lint: pyproject.toml constraints.txt
+	$(call install,[lint])
+
+$(VENV)/.bench: pyproject.toml constraints.txt
+	$(call install,[bench])

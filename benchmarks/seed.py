@@ -1,0 +1,157 @@
+"""The original algorithms and the default recipes side by side, on the seed's images.
+
+    python benchmarks/seed.py [--out runs/seed] [--seeds 0 1 2] [--write benchmarks/RESULTS.md]
+
+Runs are ordinary run folders: called again, the script continues what was stopped and prints what
+is finished. Gradient evaluations are forward and backward passes of the network over the whole
+set. Seconds are of training alone; all runs follow one another in this process.
+"""
+
+import argparse
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lite0 import covered, features, kid
+from tigon.data.images import ImageSet
+from tigon.data.pixels import saturation
+from tigon.experiment import train
+from tigon.learners.base import Learner
+from tigon.progress import progress
+from tigon.recipes import Descriptor, DescriptorSeed, Generator, GeneratorSeed, Recipe
+from tigon.runs import Experiment, Run
+from tigon.streams import Streams
+from tigon.training.loop import Record
+
+DATA = Path(__file__).parents[2] / "shared" / "data" / "seed"
+THRESHOLDS = (0.2, 0.1, 0.05)
+SIXTY_FOUR, MANY, CHAINS = 11, 12, 13
+
+
+def learned(name: str, recipe: Recipe, data: Path, out: Path) -> Run:
+    """Train, or continue, or just return a finished run."""
+    with progress(f"{out.name}") as watch:
+        train(Experiment(name, recipe, str(data)), out, "cpu", watchers=[watch])
+    return Run(out)
+
+
+def reached(records: Sequence[Record], threshold: float) -> str:
+    """Return evaluations and seconds at the first record with a seed loss of at most this."""
+    for record in records:
+        if record["seed_loss"] <= threshold:
+            return f"{record['gradient_evaluations']:.0f} / {record['seconds']:.0f} s"
+    return "never"
+
+
+def generator_row(run: Run) -> dict[str, Any]:
+    """Measure one generator run."""
+    records, learner, images = run.records(), run.learner(), run.images()
+    training = images.read()
+    of_training = features(training)
+    seed = run.experiment.recipe.seed
+    few = learner.sample(64, Streams(seed, SIXTY_FOUR, range(64)))
+    many = learner.sample(256, Streams(seed, MANY, range(256)))
+    last = records[-20:]
+    return {
+        "run": run.folder.name,
+        "evaluations": f"{records[-1]['gradient_evaluations']:.0f}",
+        "seconds": f"{records[-1]['seconds']:.0f}",
+        **{f"to {t}": reached(records, t) for t in THRESHOLDS},
+        "seed loss": f"{statistics.mean(r['seed_loss'] for r in last):.4f}",
+        "accept": f"{statistics.mean(r['accept'] for r in last):.2f}",
+        "latent mean": " ".join(f"{v:.2f}" for v in records[-1]["latent_mean"]),
+        "latent std": " ".join(f"{v:.2f}" for v in records[-1]["latent_std"]),
+        "prior KID-lite0": f"{kid(features(few), of_training):.2f}",
+        "covered (pixels)": f"{covered(many, training)} of {len(images)}",
+        "covered (features)": f"{covered(features(many), of_training)} of {len(images)}",
+    }
+
+
+def descriptor_row(run: Run) -> dict[str, Any]:
+    """Measure one descriptor run."""
+    records, learner, images = run.records(), run.learner(), run.images()
+    gaps = [record["gap"] for record in records]
+    drawn = chains_of(learner, images, run.experiment.recipe.seed)
+    training = images.read()
+    return {
+        "run": run.folder.name,
+        "evaluations": f"{records[-1]['gradient_evaluations']:.0f}",
+        "seconds": f"{records[-1]['seconds']:.0f}",
+        "gap from": f"{min(gaps):.2f}",
+        "gap to": f"{max(gaps):.2f}",
+        "|gap|, median of last 50": f"{statistics.median(map(abs, gaps[-50:])):.3f}",
+        "outside": f"{100 * saturation(drawn).item():.2f} %",
+        "KID-lite0": f"{kid(features(drawn), features(training)):.2f}",
+        "covered (pixels)": f"{covered(drawn.clamp(-1, 1), training)} of {len(images)}",
+        "covered (features)": f"{covered(features(drawn), features(training))} of {len(images)}",
+    }
+
+
+def chains_of(learner: Learner, images: ImageSet, seed: int) -> torch.Tensor:
+    """Draw one chain per start image, in order."""
+    count = len(images)
+    return learner.sample(count, Streams(seed, CHAINS, range(count)))
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return rows as a Markdown table."""
+    head = list(rows[0])
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    return "\n".join(
+        lines + [f"| {' | '.join(str(row[name]) for name in head)} |" for row in rows]
+    )
+
+
+def main() -> None:
+    """Run everything and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/seed"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--write", type=Path, help="a Markdown file to write the tables to")
+    options = parser.parse_args()
+    if not DATA.is_dir():
+        sys.exit(f"the seed's images are not at {DATA}: nothing to compare on")
+    lions, egrets = DATA / "lion_tiger", DATA / "egret"
+    generators, descriptors = [], []
+    for seed in options.seeds:
+        out = options.out / f"generator-{seed}"
+        generators.append(learned("generator", Generator(seed=seed), lions, out))
+        out = options.out / f"descriptor-{seed}"
+        descriptors.append(learned("descriptor", Descriptor(seed=seed), egrets, out))
+    original = GeneratorSeed(gradient_evaluations=9300)
+    generators.append(
+        learned("generator-seed", original, lions, options.out / "generator-original")
+    )
+    descriptors.append(
+        learned("descriptor-seed", DescriptorSeed(), egrets, options.out / "descriptor-original")
+    )
+    text = page(generators, descriptors)
+    print(text)
+    if options.write:
+        options.write.write_text(text)
+
+
+def page(generators: Sequence[Run], descriptors: Sequence[Run]) -> str:
+    """Return both tables with what they depend on."""
+    machine = generators[0].environment
+    parts = [
+        "# Results: the original algorithms and the default recipes",
+        f"Printed by `python benchmarks/seed.py` on {machine['processor']}, {machine['cores']} "
+        f"cores, torch {machine['torch']}, {machine['when']}. One gradient evaluation is one "
+        "forward and backward pass of the network over the whole set; `to 0.1` is the first "
+        "iteration with a seed loss of at most 0.1. KID-lite0 (64 prior images, or one chain per "
+        "start image, against the training images) is not FID.",
+        "## Generator: lions and tigers, d = 2, sigma 0.3",
+        table([generator_row(run) for run in generators]),
+        "## Descriptor: egrets",
+        table([descriptor_row(run) for run in descriptors]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    main()
