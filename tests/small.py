@@ -8,7 +8,8 @@ from tigon.densities import EnergyModel, GeneratorModel
 from tigon.learners.descriptor import DescriptorLearner, start_images
 from tigon.learners.generator import GeneratorLearner
 from tigon.networks.dcgan import ConvDescriptor, DCGANGenerator
-from tigon.recipes import Descriptor, DescriptorNetwork, Generator, GeneratorNetwork, ImageChains
+from tigon.recipes import Descriptor, Generator
+from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
 from tigon.streams import make_rng
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tigon.errors import DivergenceError, TigonError
 
 if TYPE_CHECKING:
-    from tigon.commands import Result
+    from tigon.commands.common import Result
 
 VERBS = {
     "demo": "learn both seed models on the embedded photographs, and write a report",
@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), DIVERGED)
     except TigonError as error:
         return _fail(str(error), CANNOT)
+    except OSError as error:
+        return _fail(f"{words[0]}: {error}", CANNOT)
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
 

@@ -12,97 +12,15 @@ from tigon.data.pixels import Fit
 from tigon.densities import EnergyModel, GeneratorModel
 from tigon.errors import TigonError
 from tigon.learners.base import Learner
-from tigon.learners.descriptor import DescriptorLearner, Start, short_run, start_images
+from tigon.learners.descriptor import DescriptorLearner, start_images
 from tigon.learners.generator import Annealing, GeneratorLearner
-from tigon.mcmc.adaptation import StepSizeAdaptation
-from tigon.mcmc.chain import MCMC
-from tigon.mcmc.langevin import MALA, Langevin
-from tigon.networks.dcgan import ConvDescriptor, DCGANGenerator, Norm
+from tigon.networks.dcgan import ConvDescriptor, DCGANGenerator
+from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains, LatentChains
 from tigon.streams import make_rng
 from tigon.training.loop import Length, Optimizer, Training
 
 WEIGHTS, LATENTS = 2, 3
 BYTES = 127.5
-
-
-@dataclass(frozen=True)
-class GeneratorNetwork:
-    """Table 1: a fully connected layer and transposed convolutions.
-
-    Arguments:
-        width: channels of the last hidden layer; they double towards the latents, up to 8 times
-        kernel_size: of the transposed convolutions, 4 or 5 (the original's)
-        norm: normalisation after each layer; batch couples the chains
-    """
-
-    width: int = 64
-    kernel_size: Literal[4, 5] = 4
-    norm: Norm = "none"
-
-
-@dataclass(frozen=True)
-class LatentChains:
-    """Inference of latents, equation (2).
-
-    Arguments:
-        steps: chain steps per parameter update, >= 1
-        step_size: s that every chain starts with, in units of the prior's standard deviation
-        temperature: T > 0; 1 is the posterior
-        adjusted: accept or reject by Metropolis and Hastings (MALA), with step sizes of their own
-            for each chain; otherwise plain Langevin with the step size given
-        target_accept: the acceptance that step sizes are adapted to, in (0, 1)
-        gain: change of log s per unit of acceptance, >= 0
-    """
-
-    steps: int = 1
-    step_size: float = 0.1
-    temperature: float = 1.0
-    adjusted: bool = True
-    target_accept: float = 0.574
-    gain: float = 0.2
-
-    def build(self) -> MCMC:
-        """Return the chains that these numbers describe."""
-        if not self.adjusted:
-            return MCMC(Langevin(self.step_size, self.temperature), self.steps)
-        adaptation = StepSizeAdaptation(self.target_accept, self.gain)
-        return MCMC(MALA(self.step_size, self.temperature), self.steps, adaptation)
-
-
-@dataclass(frozen=True)
-class DescriptorNetwork:
-    """Table 2: two convolutions and a fully connected layer.
-
-    Arguments:
-        width: channels of the first convolution; the second has twice as many
-        norm: normalisation after each convolution; batch couples the chains
-    """
-
-    width: int = 64
-    norm: Norm = "none"
-
-
-@dataclass(frozen=True)
-class ImageChains:
-    """Synthesis of images, equation (5).
-
-    Arguments:
-        steps: chain steps from a start image to a synthesised one, >= 1
-        step_size: s in units of [-1, 1]: the drift is s^2/2 times the gradient
-        temperature: T >= 0: the noise is s sqrt(T); 1 is the density itself
-        denoise: whether the last step adds no noise
-        start: each training image's mean colour, or the mean of all training images
-    """
-
-    steps: int = 30
-    step_size: float = 0.05
-    temperature: float = 0.01
-    denoise: bool = True
-    start: Start = "mean-colour"
-
-    def build(self) -> MCMC:
-        """Return the chains that these numbers describe."""
-        return short_run(self.steps, self.step_size, self.temperature, self.denoise)
 
 
 @dataclass(frozen=True)
@@ -156,7 +74,8 @@ class Recipe:
 
     def training(self, images: ImageSet, device: torch.device | str = "cpu") -> Training:
         """Return a new training of this recipe on these images, in their size and channels."""
-        recipe = replace(self, image_size=images.image_size, channels=images.channels)
+        channels: Literal[1, 3] = 3 if images.channels == 3 else 1
+        recipe = replace(self, image_size=images.image_size, channels=channels)
         learner = recipe.learner(images).to(device)
         return Training(learner, images, self.length, self.optimizer, self.batch_size, self.seed)
 

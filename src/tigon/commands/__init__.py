@@ -1,0 +1,7 @@
+"""The verbs of the command line: each a dataclass of its options, and `run`, which does it."""
+
+from tigon.commands.drawing import Interpolate, Sample
+from tigon.commands.inference import Reconstruct
+from tigon.commands.learning import Demo, Report, Train
+
+__all__ = ["Demo", "Interpolate", "Reconstruct", "Report", "Sample", "Train"]

@@ -1,0 +1,112 @@
+"""tigon sample and interpolate: images that a model draws."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from torch import Tensor
+
+from tigon.commands.common import Json, Result, RunFolder, generator_of, infer
+from tigon.data.images import load_images
+from tigon.data.pixels import saturation, to_uint8
+from tigon.errors import TigonError
+from tigon.experiment import choose_device
+from tigon.learners.generator import GeneratorLearner
+from tigon.outputs import check_out, write_images
+from tigon.runs import Run
+from tigon.streams import Streams
+from tigon.tasks.interpolation import latent_plane, line
+from tigon.tasks.reconstruction import ColdStart
+
+SAMPLE = 5
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draw images of a model: from the prior, or one chain per start image, in order.
+
+    Arguments:
+        run_folder: the run folder
+        out: a .npz, a .png (a grid) or a folder of PNGs
+        count: number of images
+        seed: of the draws, >= 0
+        device: auto, cpu, cuda or cuda:N
+        json: print one JSON object instead of text
+    """
+
+    run_folder: RunFolder
+    out: Path
+    count: int = 64
+    seed: int = 0
+    device: str = "auto"
+    json: Json = False
+
+    def run(self) -> Result:
+        """Draw, and write."""
+        if self.count < 1 or self.seed < 0:
+            raise TigonError("--count is at least 1, and --seed at least 0")
+        check_out(self.out)
+        place = choose_device(self.device)
+        learner = Run(self.run_folder).learner().to(place)
+        rng = Streams(self.seed, SAMPLE, range(self.count), place)
+        images = learner.sample(self.count, rng)
+        write_images(self.out, to_uint8(images))
+        outside = saturation(images).item()
+        note = f"; {100 * outside:.2f} % of values lay outside [-1, 1] by more than 0.1"
+        text = f"{self.count} images: {self.out}{note if outside else ''}"
+        values = {"out": str(self.out), "count": self.count, "saturation": outside}
+        return Result(text, values)
+
+
+@dataclass(frozen=True)
+class Interpolate:
+    """Walk through the latent space: a grid over [-2, 2]^2, or a line between two images.
+
+    Arguments:
+        run_folder: folder of a generator's run
+        out: a .png
+        start: picture that the line starts at
+        end: picture that the line ends at
+        count: images on the line, or on each side of the grid, >= 2
+        seed: of the chains that infer the two latents, >= 0
+        device: auto, cpu, cuda or cuda:N
+        json: print one JSON object instead of text
+    """
+
+    run_folder: RunFolder
+    out: Path
+    start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    end: Annotated[Path | None, tyro.conf.arg(name="to")] = None
+    count: int = 8
+    seed: int = 0
+    device: str = "auto"
+    json: Json = False
+
+    def run(self) -> Result:
+        """Decode the grid or the line, and write it."""
+        if self.count < 2 or self.seed < 0:
+            raise TigonError("--count is at least 2, and --seed at least 0")
+        if (self.start is None) != (self.end is None):
+            raise TigonError("--from and --to: give both, or neither for the grid")
+        check_out(self.out, (".png",))
+        learner = generator_of(Run(self.run_folder), "interpolate", self.device)
+        latents = self._line(learner) if self.start else self._grid(learner)
+        write_images(self.out, to_uint8(learner.decode(latents)), self.count)
+        return Result(f"{len(latents)} images: {self.out}", {"out": str(self.out)})
+
+    def _grid(self, learner: GeneratorLearner) -> Tensor:
+        points = learner.store.points
+        ticks = torch.linspace(-2, 2, self.count, device=points.device)
+        return latent_plane(points).grid(ticks)
+
+    def _line(self, learner: GeneratorLearner) -> Tensor:
+        recipe = Run(self.run_folder).experiment.recipe
+        pictures = [
+            load_images(path, recipe.image_size, recipe.fit, recipe.channels).read()[:1]
+            for path in (self.start, self.end)
+            if path is not None
+        ]
+        found = infer(learner, torch.cat(pictures), ColdStart().starts, self.seed)
+        return line(found.latents[0], found.latents[1], self.count)

@@ -1,0 +1,115 @@
+"""tigon train, demo and report: learn, and show what was learned."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Generic, TypeVar
+
+import torch
+import tyro
+
+from tigon.commands.common import Json, Result, RunFolder, warn_of_skipped
+from tigon.errors import TigonError
+from tigon.experiment import train
+from tigon.progress import interruptible, progress
+from tigon.recipes import RECIPES, Descriptor, Generator, Recipe
+from tigon.report import render, section, write_report
+from tigon.runs import Experiment, Run
+
+EMBEDDED = "embedded:animal-faces"
+INTERRUPTED = 130
+R = TypeVar("R", bound=Recipe)
+
+
+@dataclass(frozen=True)
+class Train(Generic[R]):
+    """Learn a model: a new run, or the continuation of the same one.
+
+    Arguments:
+        data: a folder of images, a .npz with `images`, or embedded:animal-faces
+        out: the run folder
+        recipe: what is learned, and how
+        device: auto, cpu, cuda or cuda:N
+        checkpoint_every: iterations between checkpoints, >= 1
+        json: print one JSON object instead of text
+    """
+
+    data: str
+    out: Path
+    recipe: Annotated[R, tyro.conf.arg(name="")]
+    device: str = "auto"
+    checkpoint_every: int = 100
+    json: Json = False
+
+    def run(self) -> Result:
+        """Train, then write the report."""
+        name = next(name for name, kind in RECIPES.items() if type(self.recipe) is kind)
+        experiment = Experiment(name, self.recipe, self.data)
+        if learn(experiment, self.out, self.device, self.checkpoint_every):
+            return interrupted(self.out)
+        report = write_report(Run(self.out)).resolve()
+        last = Run(self.out).records()[-1]
+        text = f"{self.out}: {last['iteration']} iterations done\nreport: {report}"
+        return Result(text, last | {"run": str(self.out), "report": str(report)})
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Learn both seed models on the embedded photographs, and write a report.
+
+    Arguments:
+        out: folder of the two runs and of the report
+        device: auto, cpu, cuda or cuda:N
+        json: print one JSON object instead of text
+    """
+
+    out: Path = Path("tigon-demo")
+    device: str = "auto"
+    json: Json = False
+
+    def run(self) -> Result:
+        """Train both, then write one report about both."""
+        recipes = {"generator": Generator(), "descriptor": Descriptor(iterations=150)}
+        for name, recipe in recipes.items():
+            if learn(Experiment(name, recipe, EMBEDDED), self.out / name, self.device):
+                return interrupted(self.out / name)
+        sections = [section(Run(self.out / name)) for name in recipes]
+        report = render(sections, self.out / "report.html", "tigon demo").resolve()
+        return Result(f"report: {report}", {"report": str(report)})
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write RUN/report.html, self-contained, and RUN/figures.
+
+    Arguments:
+        run_folder: the run folder
+        json: print one JSON object instead of text
+    """
+
+    run_folder: RunFolder
+    json: Json = False
+
+    def run(self) -> Result:
+        """Make the figures and the page."""
+        report = write_report(Run(self.run_folder)).resolve()
+        return Result(f"report: {report}", {"report": str(report)})
+
+
+def learn(experiment: Experiment, out: Path, device: str, checkpoint_every: int = 100) -> bool:
+    """Train with progress on stderr; returns whether the user stopped it before the end."""
+    images = experiment.recipe.load(experiment.data)
+    warn_of_skipped(images)
+    try:
+        with interruptible() as stop, progress(experiment.name) as watch:
+            training = train(experiment, out, device, checkpoint_every, [watch], stop, images)
+    except torch.OutOfMemoryError as error:
+        raise TigonError(
+            f"{experiment.name}: out of memory on the GPU; lower --batch-size or --image-size"
+        ) from error
+    return not training.finished
+
+
+def interrupted(out: Path) -> Result:
+    """Say that a run was stopped, and how it goes on."""
+    text = f"{out}: interrupted, state saved; the same command continues"
+    return Result(text, {"run": str(out), "interrupted": True}, INTERRUPTED)
