@@ -5,8 +5,10 @@ import pytest
 from small import image_set
 from tigon.densities import EnergyModel
 from tigon.errors import TigonError
+from tigon.learners.generator import Annealing
 from tigon.mcmc.langevin import MALA, Langevin
 from tigon.recipes import DescriptorSeed, Generator, GeneratorSeed, recipe_type
+from tigon.settings import ImageChains, LatentChains
 
 
 def test_the_generator_recipe_infers_by_mala_with_one_step_and_no_norm():
@@ -34,7 +36,11 @@ def test_the_original_descriptor_is_as_it_was():
     learner = recipe.learner(image_set())
     kernel = learner.chains.kernel
     assert kernel.step_size * 127.5 == pytest.approx(0.3) and kernel.temperature == 1.0
-    assert learner.chains.final is None and learner.batch_statistics
+    assert (
+        learner.chains.adaptation is None
+        and learner.chains.final is None
+        and learner.batch_statistics
+    )
     assert isinstance(learner.model, EnergyModel) and learner.model.network.bytes_range
     assert learner.model.scale * 127.5 == pytest.approx(50) and learner.model.loc == -1.0
     assert recipe.optimizer.rate(500, 0.5) == 0.1
@@ -47,7 +53,14 @@ def test_the_originals_say_that_they_are_for_comparison_only():
 
 @pytest.mark.parametrize(
     "options",
-    [{"latent_dim": 0}, {"sigma": 0.0}, {"batch_size": 0}, {"seed": -1}, {"iterations": 0}],
+    [
+        {"latent_dim": 0},
+        {"sigma": 0.0},
+        {"batch_size": 0},
+        {"seed": -1},
+        {"iterations": 0},
+        {"annealing": Annealing(0.0)},
+    ],
 )
 def test_numbers_that_make_no_sense_are_refused(options):
     with pytest.raises(ValueError, match="at least|above"):
@@ -62,3 +75,19 @@ def test_an_unknown_recipe_is_refused_with_those_there_are():
 def test_a_recipe_learns_images_in_the_size_they_have():
     training = Generator(image_size=64).training(image_set(size=16))
     assert training.learner.show(training.images, 2).shape == (2, 3, 16, 16)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: LatentChains(steps=0),
+        lambda: LatentChains(step_size=0.0),
+        lambda: LatentChains(temperature=0.0),
+        lambda: LatentChains(target_accept=1.0),
+        lambda: ImageChains(last_step_size=0.0),
+        lambda: ImageChains(temperature=-1.0),
+    ],
+)
+def test_chains_that_make_no_sense_are_refused(build):
+    with pytest.raises(ValueError, match="chains"):
+        build()

@@ -15,7 +15,13 @@ from tigon.learners.base import Learner
 from tigon.learners.descriptor import DescriptorLearner, start_images
 from tigon.learners.generator import Annealing, GeneratorLearner
 from tigon.networks.dcgan import ConvDescriptor, DCGANGenerator
-from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains, LatentChains
+from tigon.settings import (
+    DescriptorNetwork,
+    GeneratorNetwork,
+    ImageChains,
+    LatentChains,
+    require,
+)
 from tigon.streams import make_rng
 from tigon.training.loop import Length, Optimizer, Training
 
@@ -51,8 +57,8 @@ class Recipe:
     optimizer: Optimizer = Optimizer()
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.seed < 0:
-            raise ValueError("batch_size is at least 1, and seed at least 0")
+        require(self.batch_size >= 1, f"batch_size is at least 1, not {self.batch_size}")
+        require(self.seed >= 0, f"seed is at least 0, not {self.seed}")
         _ = self.length
 
     @property
@@ -106,8 +112,9 @@ class Generator(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.latent_dim < 1 or not self.sigma > 0:
-            raise ValueError("latent_dim is at least 1, and sigma above 0")
+        require(self.latent_dim >= 1, f"latent_dim is at least 1, not {self.latent_dim}")
+        require(self.sigma > 0, f"sigma is above 0, not {self.sigma}")
+        require(self.annealing.start > 0, "annealing.start is above 0")
 
     def learner(self, images: ImageSet) -> GeneratorLearner:
         """Return a new generator learner."""
@@ -158,8 +165,7 @@ class Descriptor(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.scale > 0:
-            raise ValueError("scale is above 0")
+        require(self.scale > 0, f"scale is above 0, not {self.scale}")
 
     def learner(self, images: ImageSet) -> DescriptorLearner:
         """Return a new descriptor learner, whose chains start from these images' means."""
@@ -222,7 +228,7 @@ class DescriptorSeed(Descriptor):
     scale: float = 50 / BYTES
     iterations: int = 1000
     network: DescriptorNetwork = DescriptorNetwork(norm="batch")
-    chains: ImageChains = ImageChains(30, 0.3 / BYTES, 1.0, denoise=False)
+    chains: ImageChains = ImageChains(30, 0.3 / BYTES, 0.3 / BYTES, 1.0, denoise=False)
     optimizer: Optimizer = Optimizer(0.1, (0.5, 0.999), "constant")
 
     def _build(self, starts: Tensor) -> DescriptorLearner:

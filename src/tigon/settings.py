@@ -10,6 +10,16 @@ from tigon.mcmc.langevin import MALA, Langevin
 from tigon.networks.dcgan import Norm
 
 
+def require(condition: bool, message: str) -> None:
+    """Refuse a number that makes no sense.
+
+    Raises:
+        ValueError: with `message`, unless the condition holds
+    """
+    if not condition:
+        raise ValueError(message)
+
+
 @dataclass(frozen=True)
 class GeneratorNetwork:
     """Table 1: a fully connected layer and transposed convolutions.
@@ -46,6 +56,13 @@ class LatentChains:
     target_accept: float = 0.574
     gain: float = 0.2
 
+    def __post_init__(self) -> None:
+        require(self.steps >= 1, f"chains.steps is at least 1, not {self.steps}")
+        require(self.step_size > 0, f"chains.step_size is above 0, not {self.step_size}")
+        require(self.temperature > 0, f"chains.temperature is above 0, not {self.temperature}")
+        require(0 < self.target_accept < 1, "chains.target_accept is between 0 and 1")
+        require(self.gain >= 0, f"chains.gain is at least 0, not {self.gain}")
+
     def build(self) -> MCMC:
         """Return the chains that these numbers describe."""
         if not self.adjusted:
@@ -73,18 +90,28 @@ class ImageChains:
 
     Arguments:
         steps: chain steps from a start image to a synthesised one, >= 1
-        step_size: s in units of [-1, 1]: the drift is s^2/2 times the gradient
+        step_size: s of the first step in units of [-1, 1]: the drift is s^2/2 times the gradient
+        last_step_size: s of the last step; step sizes fall geometrically from the first
         temperature: T >= 0: the noise is s sqrt(T); 1 is the density itself
         denoise: whether the last step adds no noise
         start: each training image's mean colour, or the mean of all training images
     """
 
     steps: int = 30
-    step_size: float = 0.05
-    temperature: float = 0.01
+    step_size: float = 0.12
+    last_step_size: float = 0.04
+    temperature: float = 0.001
     denoise: bool = True
     start: Start = "mean-colour"
 
+    def __post_init__(self) -> None:
+        require(self.steps >= 1, f"chains.steps is at least 1, not {self.steps}")
+        require(self.step_size > 0, f"chains.step_size is above 0, not {self.step_size}")
+        require(self.last_step_size > 0, "chains.last_step_size is above 0")
+        require(self.temperature >= 0, f"chains.temperature is at least 0, not {self.temperature}")
+
     def build(self) -> MCMC:
         """Return the chains that these numbers describe."""
-        return short_run(self.steps, self.step_size, self.temperature, self.denoise)
+        return short_run(
+            self.steps, self.step_size, self.temperature, self.denoise, self.last_step_size
+        )

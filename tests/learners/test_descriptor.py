@@ -127,6 +127,17 @@ def test_denoised_chains_end_without_noise():
     assert torch.equal(one, other)
 
 
+def test_the_last_step_has_the_step_size_asked_for():
+    chains = short_run(4, 0.8, 0.0, last_step_size=0.1)
+    draws = chains.run(
+        lambda x: -(x**2).sum(1) / 2, torch.ones(1, 1), Streams(0, 0, [0]), keep=True
+    )
+    factors = draws.trajectory[1:, 0, 0] / draws.trajectory[:-1, 0, 0]
+    sizes = [0.4, 0.2, 0.1]
+    assert torch.allclose(factors, torch.tensor([1 - s**2 / 2 for s in sizes]))
+    assert short_run(4, 0.8, 0.0).adaptation is None
+
+
 def test_running_chains_leaves_parameters_and_their_gradients_alone():
     images = image_set(3)
     learner = descriptor_learner(images, norm="batch")

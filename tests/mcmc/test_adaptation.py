@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from tigon.mcmc.adaptation import StepSizeAdaptation
+from tigon.mcmc.adaptation import StepSizeAdaptation, StepSizeDecay
 from tigon.mcmc.chain import MCMC
-from tigon.mcmc.langevin import MALA
+from tigon.mcmc.langevin import MALA, Langevin
 from tigon.streams import make_rng
 
 
@@ -40,3 +40,11 @@ def test_step_sizes_stay_within_their_limits():
     info = info._replace(accept_prob=torch.tensor([1.0, 0.0]))
     adapted = StepSizeAdaptation(gain=100, smallest=0.1, largest=0.9).update(state, info)
     assert torch.allclose(adapted.step_size, torch.tensor([0.9, 0.1]))
+
+
+def test_decaying_steps_go_geometrically_from_the_first_to_the_last():
+    """Without noise, x' = (1 - s^2/2) x on N(0, 1): the product of the steps' factors."""
+    chains = MCMC(Langevin(0.8, temperature=0.0), 3, StepSizeDecay(0.5))
+    draws = chains.run(lambda x: -(x**2).sum(1) / 2, torch.ones(1, 1), make_rng(0))
+    expected = (1 - 0.8**2 / 2) * (1 - 0.4**2 / 2) * (1 - 0.2**2 / 2)
+    assert torch.allclose(draws.x, torch.tensor(expected))

@@ -26,6 +26,7 @@ from tigon.data.images import ImageSet
 from tigon.data.pixels import saturation
 from tigon.densities import EnergyModel, frozen
 from tigon.learners.base import Learner, Metrics, contrastive_loss
+from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import Langevin
 from tigon.streams import Rng, Streams, rows
@@ -46,15 +47,25 @@ def start_images(images: ImageSet, start: Start) -> Tensor:
     raise ValueError(f"chains start from mean-colour or mean-image, not {start!r}")
 
 
-def short_run(steps: int, step_size: float, temperature: float, denoise: bool) -> MCMC:
+def short_run(
+    steps: int,
+    step_size: float,
+    temperature: float,
+    denoise: bool = True,
+    last_step_size: float | None = None,
+) -> MCMC:
     """Return `steps` of Langevin dynamics, the last without noise if `denoise`.
 
     Arguments:
-        step_size: s in units of [-1, 1]; drift s^2/2 times the gradient, noise s sqrt(T)
+        step_size: s of the first step in units of [-1, 1]; drift s^2/2 times the gradient, noise
+            s sqrt(T)
         temperature: T >= 0; the chains move towards p^(1/T)
+        last_step_size: s of the last step, which is come to geometrically; the first if not given
     """
     kernel = Langevin(step_size, temperature)
-    return MCMC(kernel, steps, final=replace(kernel, temperature=0.0) if denoise else None)
+    ratio = (last_step_size or step_size) / step_size
+    decay = StepSizeDecay(ratio ** (1 / max(1, steps - 1))) if ratio != 1 else None
+    return MCMC(kernel, steps, decay, replace(kernel, temperature=0.0) if denoise else None)
 
 
 class DescriptorLearner(Learner):
@@ -80,7 +91,7 @@ class DescriptorLearner(Learner):
     ) -> None:
         super().__init__()
         self.model, self.starts, self.image_size = model, starts, image_size
-        self.chains = chains or short_run(30, 0.05, 0.01, denoise=True)
+        self.chains = chains or short_run(30, 0.12, 0.001, last_step_size=0.04)
         self.batch_statistics = batch_statistics
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:

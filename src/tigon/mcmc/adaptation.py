@@ -1,4 +1,4 @@
-r"""Per-chain step sizes, carried in the state.
+r"""Step sizes that change from step to step, carried in the state, one for each chain.
 
 While a model learns, the posterior of each example moves and narrows, so step sizes must follow
 it: a constant gain tracks. Draws that estimate something want it frozen (`gain=0`), since adapting
@@ -12,8 +12,31 @@ References:
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from tigon.mcmc.kernel import Info, State
+
+
+class Adaptation(Protocol):
+    """Anything that gives chains new step sizes after each step."""
+
+    def update(self, state: State, info: Info) -> State:
+        """Return the state with new step sizes."""
+
+
+@dataclass(frozen=True)
+class StepSizeDecay:
+    """Multiply all step sizes by the same factor after each step: large moves, then fine ones.
+
+    Arguments:
+        factor: in (0, 1]
+    """
+
+    factor: float
+
+    def update(self, state: State, info: Info) -> State:
+        """Return the state with new step sizes."""
+        return state._replace(step_size=state.step_size * self.factor)
 
 
 @dataclass(frozen=True)

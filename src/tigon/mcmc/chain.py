@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tigon.densities import LogDensity
-from tigon.mcmc.adaptation import StepSizeAdaptation
+from tigon.mcmc.adaptation import Adaptation
 from tigon.mcmc.kernel import Kernel
 from tigon.streams import Rng
 
@@ -33,13 +33,13 @@ class MCMC:
     Arguments:
         kernel: what moves the points
         steps: how often, >= 1
-        adaptation: of the step sizes after each step, if any
+        adaptation: what changes the step sizes after each step, if anything
         final: the kernel of the last step, where it is another
     """
 
     kernel: Kernel
     steps: int
-    adaptation: StepSizeAdaptation | None = None
+    adaptation: Adaptation | None = None
     final: Kernel | None = None
 
     def __post_init__(self) -> None:
