@@ -29,7 +29,6 @@ from tigon.training.loop import Record
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "seed"
 THRESHOLDS = (0.2, 0.1, 0.05)
-SIXTY_FOUR, MANY, CHAINS = 11, 12, 13
 
 
 def learned(name: str, recipe: Recipe, data: Path, out: Path) -> Run:
@@ -53,8 +52,8 @@ def generator_row(run: Run) -> dict[str, Any]:
     training = images.read()
     of_training = features(training)
     seed = run.experiment.recipe.seed
-    few = learner.sample(64, Streams(seed, SIXTY_FOUR, range(64)))
-    many = learner.sample(256, Streams(seed, MANY, range(256)))
+    few = learner.sample(64, Streams(seed, 0, range(64), "few"))
+    many = learner.sample(256, Streams(seed, 0, range(256), "many"))
     last = records[-20:]
     return {
         "run": run.folder.name,
@@ -94,7 +93,7 @@ def descriptor_row(run: Run) -> dict[str, Any]:
 def chains_of(learner: Learner, images: ImageSet, seed: int) -> torch.Tensor:
     """Draw one chain per start image, in order."""
     count = len(images)
-    return learner.sample(count, Streams(seed, CHAINS, range(count)))
+    return learner.sample(count, Streams(seed, 0, range(count), "benchmark"))
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

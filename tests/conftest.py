@@ -5,9 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
 torch.set_num_threads(1)
+torch.manual_seed(0)
+settings.register_profile("tigon", deadline=None)
+settings.load_profile("tigon")
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 

@@ -51,3 +51,10 @@ def descriptor_recipe(**options) -> Descriptor:
 def parameters(learner: torch.nn.Module) -> torch.Tensor:
     """All parameters as one vector, copied."""
     return torch.cat([p.detach().flatten() for p in learner.parameters()]).clone()
+
+
+def count_passes(network: torch.nn.Module) -> list[int]:
+    """The number of examples in each forward pass from now on."""
+    passed: list[int] = []
+    network.register_forward_hook(lambda _, inputs, __: passed.append(len(inputs[0])))
+    return passed

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from small import descriptor_recipe, generator_recipe
 from tigon.cli import VERBS, main, one_line
+from tigon.commands import learning
 
 SMALL = ["--image-size", "8", "--network.width", "4", "--iterations", "5"]
 
@@ -52,6 +54,19 @@ def test_train_prints_the_report_on_stdout_and_progress_on_stderr(tigon, picture
     assert "iteration 5 (100 %)  seed loss" in err and "acceptance" in err
     status, again, err = tigon(*words)
     assert status == 0 and again == out and "iteration" not in err
+
+
+def test_the_demo_learns_both_models_and_prints_the_path_of_its_report(
+    tigon, tmp_path, monkeypatch
+):
+    recipes = {"generator": generator_recipe(), "descriptor": descriptor_recipe()}
+    monkeypatch.setattr(learning, "DEMO", recipes)
+    status, out, _ = tigon("demo")
+    report = tmp_path / "tigon-demo" / "report.html"
+    assert status == 0 and out == f"report: {report}\n"
+    assert "generator: recipe generator" in report.read_text()
+    assert {p.name for p in report.parent.iterdir()} == {"generator", "descriptor", "report.html"}
+    assert tigon("demo")[0] == 0
 
 
 def test_json_is_one_object_with_the_last_record(tigon, pictures):
@@ -134,7 +149,7 @@ def test_report_can_be_written_again(tigon, generator):
 
 
 MISTAKES = {
-    "": "",
+    "": "a verb is needed; there are demo, train",
     "fly": "no verb 'fly'; there are demo, train",
     "resume run": "no verb 'resume'",
     "train": "Expected one of {generator, descriptor, generator-seed, descriptor-seed}",
@@ -145,6 +160,9 @@ MISTAKES = {
     "train generator --data PICTURES --out run --latent-dim two": "--latent-dim",
     "train generator --data PICTURES --out run --latent-dim 0": "latent_dim is at least 1",
     "train generator --data PICTURES --out run --iterations 0": "iterations are at least 1, not 0",
+    "train generator --data PICTURES --out run --gradient-evaluations 2": "less than one iteration",
+    "train generator --data PICTURES --out run --network.width 0": "network.width is at least 2",
+    "sample RUN --out .": "--out .: has no name",
     "train generator --data PICTURES --out run --image-size 60": "power of two",
     "train generator --data PICTURES --out run --network.norm layer": "--network.norm",
     "train generator --data PICTURES --out run --optimizer.learning-rate 0": "above 0",
@@ -186,8 +204,7 @@ def test_a_mistake_ends_with_status_2_and_one_line_that_names_it(tigon, runs, li
     status, out, err = tigon(*words.split())
     assert status == 2
     assert MISTAKES[line] in err and "Traceback" not in err
-    if line:
-        assert out == "" and err.startswith("tigon: ") and err.count("\n") == 1
+    assert out == "" and err.startswith("tigon: ") and err.count("\n") == 1
     assert sorted(os.listdir()) == before
 
 

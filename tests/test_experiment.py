@@ -7,7 +7,9 @@ import torch
 from small import descriptor_recipe, generator_recipe, parameters
 from tigon.errors import DivergenceError, TigonError
 from tigon.experiment import choose_device, train
+from tigon.report import write_report
 from tigon.runs import Experiment, Run
+from tigon.settings import ImageChains
 
 RECIPES = pytest.mark.parametrize(
     ("name", "recipe"),
@@ -129,3 +131,66 @@ def test_the_environment_is_valid_json(tmp_path, pictures):
     train(Experiment("generator", generator_recipe(), str(pictures)), tmp_path / "run")
     values = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert values["iteration"] == 6 and values["device"] == "cpu"
+
+
+@RECIPES
+def test_a_run_whose_images_changed_is_refused(tmp_path, pictures, name, recipe):
+    """Chains belong to images row by row; other images would get the wrong ones."""
+    experiment = Experiment(name, recipe, str(pictures))
+    asked = iter([False, False, True])
+    train(experiment, tmp_path / "run", stop=lambda: next(asked))
+    picture = pictures / "2.png"
+    picture.write_bytes((pictures / "3.png").read_bytes())
+    with pytest.raises(TigonError, match=r"images have changed .* \(5 then, 5 now\)"):
+        train(experiment, tmp_path / "run")
+    picture.unlink()
+    with pytest.raises(TigonError, match=r"\(5 then, 4 now\)"):
+        Run(tmp_path / "run").images()
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [
+        ("generator", generator_recipe(channels=1)),
+        ("generator", generator_recipe(latent_dim=1)),
+        ("generator", generator_recipe(latent_dim=100)),
+        ("generator", generator_recipe(batch_size=2)),
+        ("generator", generator_recipe(mirror=True)),
+        ("descriptor", descriptor_recipe(channels=1)),
+        ("descriptor", descriptor_recipe(batch_size=2, chains=ImageChains(3, start="mean-image"))),
+    ],
+    ids=["grey", "d=1", "d=100", "batches", "mirror", "grey descriptor", "mean image"],
+)
+def test_unusual_runs_learn_and_are_reported(tmp_path, pictures, name, recipe):
+    train(Experiment(name, recipe, str(pictures)), tmp_path / "run")
+    run = Run(tmp_path / "run")
+    assert write_report(run).stat().st_size > 10_000
+    assert np.isfinite(run.records()[-1]["gradient_norm"])
+
+
+@RECIPES
+def test_one_image_is_enough(tmp_path, pictures, name, recipe):
+    train(Experiment(name, recipe, str(pictures / "0.png")), tmp_path / "run")
+    assert write_report(Run(tmp_path / "run")).exists()
+
+
+def test_a_damaged_snapshot_is_named(tmp_path, pictures):
+    train(Experiment("generator", generator_recipe(), str(pictures)), tmp_path / "run")
+    (tmp_path / "run" / "snapshots" / "3.npz").write_bytes(b"cut")
+    with pytest.raises(TigonError, match="3.npz: is damaged; delete it"):
+        write_report(Run(tmp_path / "run"))
+
+
+def test_a_full_disk_ends_with_a_line_and_the_last_checkpoint(tmp_path, pictures, monkeypatch):
+    def fill(training, record):
+        def no_space(*_):
+            raise OSError("No space left on device")
+
+        if training.iteration == 4:
+            monkeypatch.setattr(Run, "save_snapshot", no_space)
+
+    experiment = Experiment("generator", generator_recipe(), str(pictures))
+    with pytest.raises(TigonError, match="cannot be written .*No space left"):
+        train(experiment, tmp_path / "run", checkpoint_every=3, watchers=[fill])
+    monkeypatch.undo()
+    assert train(experiment, tmp_path / "run").finished

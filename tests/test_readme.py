@@ -22,7 +22,13 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     scope = {}
     exec(short, scope)
     assert scope["samples"].shape == (16, 3, 8, 8)
-    assert (tmp_path / "run").exists() is False
+
+
+def test_every_file_that_the_readme_shows_or_links_is_there():
+    linked = re.findall(r"\]\(([^)#]+)\)", README)
+    assert linked
+    for link in linked:
+        assert (Path(__file__).parents[1] / link).is_file(), link
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 import pytest
 
 from small import image_set
-from tigon.densities import EnergyModel
+from tigon.densities import EnergyModel, Gaussian
 from tigon.errors import TigonError
 from tigon.learners.generator import Annealing
 from tigon.mcmc.langevin import MALA, Langevin
@@ -42,7 +42,7 @@ def test_the_original_descriptor_is_as_it_was():
         and learner.batch_statistics
     )
     assert isinstance(learner.model, EnergyModel) and learner.model.network.bytes_range
-    assert learner.model.scale * 127.5 == pytest.approx(50) and learner.model.loc == -1.0
+    assert learner.model.reference == Gaussian(-1.0, 50 / 127.5)
     assert recipe.optimizer.rate(500, 0.5) == 0.1
 
 
@@ -84,7 +84,7 @@ def test_a_recipe_learns_images_in_the_size_they_have():
         lambda: LatentChains(step_size=0.0),
         lambda: LatentChains(temperature=0.0),
         lambda: LatentChains(target_accept=1.0),
-        lambda: ImageChains(last_step_size=0.0),
+        lambda: ImageChains(shrink=1.5),
         lambda: ImageChains(temperature=-1.0),
     ],
 )

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tigon.streams import Streams, make_rng, normal, rows, uniform
+from tigon.streams import Streams, make_rng, normal, rows, seed_of, uniform
 
 
 def test_a_rows_noise_depends_on_its_example_alone():
@@ -17,6 +17,20 @@ def test_seed_iteration_and_example_each_change_the_noise(other):
     like = torch.zeros(1, 4)
     noise = normal(Streams(seed, iteration, [index]), like)
     assert not torch.equal(noise, normal(Streams(7, 2, [5]), like))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [((0, 2), (0, 2, 0)), ((2**32, 5), (0, 1, 5)), ((1, 23), (12, 3)), (("a", 1), ("a1",))],
+)
+def test_different_keys_have_different_seeds(one, other):
+    assert seed_of(*one) != seed_of(*other)
+
+
+def test_draws_for_different_purposes_are_independent():
+    like = torch.zeros(1, 4)
+    chains = normal(Streams(7, 2, [5]), like)
+    assert not torch.equal(chains, normal(Streams(7, 2, [5], "sample"), like))
 
 
 def test_streams_of_different_rows_are_uncorrelated_and_standard_normal():

@@ -18,7 +18,6 @@ from tigon.streams import Streams, make_rng
 from tigon.tasks.interpolation import latent_plane
 from tigon.training.loop import Record
 
-REPORT = 4
 PRIOR_COUNT = 64
 THUMBNAILS = 100
 
@@ -65,7 +64,7 @@ def _stages(run: Run, learner: Learner, images: ImageSet) -> Picture:
 def _generator(
     run: Run, learner: GeneratorLearner, images: ImageSet, records: list[Record]
 ) -> Iterator[Picture]:
-    rng = make_rng(run.experiment.recipe.seed, REPORT)
+    rng = make_rng("report", run.experiment.recipe.seed)
     prior = to_uint8(learner.sample(PRIOR_COUNT, rng))
     yield Picture(
         "figure-2-prior",
@@ -79,7 +78,7 @@ def _generator(
     yield Picture(
         "figure-3-latent-grid",
         "The latent plane",
-        "f(z) on an 8 x 8 grid over [-2, 2] x [-2, 2].",
+        f"f(z) on an 8 x 8 grid over [-2, 2] x [-2, 2] of {plane.span}.",
         figures.latent_grid(grid, ticks.cpu().double().numpy(), plane.names),
     )
     x = [record["gradient_evaluations"] for record in records]
@@ -116,7 +115,7 @@ def _descriptor(
         figures.curve(x, {"gap": [r["gap"] for r in records]}, "gap", marks={"agreement": 0}),
     )
     count = min(PRIOR_COUNT, len(images))
-    drawn = learner.sample(count, Streams(run.experiment.recipe.seed, REPORT, range(count)))
+    drawn = learner.sample(count, Streams(run.experiment.recipe.seed, 0, range(count), "report"))
     yield Picture(
         "samples",
         "Images of the sampler",

@@ -30,16 +30,17 @@ CANNOT, DIVERGED, INTERRUPTED = 2, 3, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or words[0] in ("-h", "--help"):
+    if words and words[0] in ("-h", "--help"):
         print(usage())
-        return 0 if words else CANNOT
-    if words[0] == "--version":
+        return 0
+    if words and words[0] == "--version":
         from tigon import __version__
 
         print(f"tigon {__version__}")
         return 0
-    if words[0] not in VERBS:
-        return _fail(f"no verb {words[0]!r}; there are {', '.join(VERBS)}", CANNOT)
+    if not words or words[0] not in VERBS:
+        asked = f"no verb {words[0]!r}" if words else "a verb is needed"
+        return _fail(f"{asked}; there are {', '.join(VERBS)} (tigon --help)", CANNOT)
     try:
         return _run(words)
     except DivergenceError as error:
@@ -48,8 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), CANNOT)
     except OSError as error:
         return _fail(f"{words[0]}: {error}", CANNOT)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        return _fail(f"{words[0]}: out of memory; lower --batch-size or --image-size", CANNOT)
     except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED)
+        return _fail("interrupted; what was saved is intact", INTERRUPTED)
 
 
 def usage() -> str:

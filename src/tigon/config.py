@@ -1,6 +1,6 @@
 """Nested dataclasses of numbers to plain dictionaries and back, with every mistake named."""
 
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -15,24 +15,22 @@ def to_plain(value: Any) -> Any:  # noqa: ANN401
 
 
 def from_plain(kind: type[T], values: dict[str, Any], where: str = "") -> T:
-    """Build a dataclass of this kind from what `to_plain` gave.
+    """Build a dataclass of this kind from what `to_plain` gave; what is left out is the default.
 
     Raises:
         ValueError: if a name is unknown or missing, or a value of another type; it names both
     """
     hints = get_type_hints(kind)
-    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    owned = fields(kind)  # type: ignore[arg-type]
+    names = [f.name for f in owned]
     unknown = sorted(set(values) - set(names))
     if unknown:
         raise ValueError(f"unknown name {where}{unknown[0]}; it may be {', '.join(names)}")
-    missing = [name for name in names if name not in values and not _allows_none(hints[name])]
+    missing = [f.name for f in owned if f.name not in values and f.default is MISSING]
     if missing:
         raise ValueError(f"{where}{missing[0]} is missing")
-    built = {
-        name: _convert(hints[name], values[name], f"{where}{name}") if name in values else None
-        for name in names
-    }
-    return kind(**built)
+    given = [name for name in names if name in values]
+    return kind(**{name: _convert(hints[name], values[name], f"{where}{name}") for name in given})
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], where: str = "") -> list[str]:
@@ -67,7 +65,3 @@ def _convert(hint: Any, value: Any, name: str) -> Any:  # noqa: ANN401
     if type(value) not in kinds:
         raise ValueError(f"{name} is {kinds[0].__name__}, not {value!r}")
     return value
-
-
-def _allows_none(hint: Any) -> bool:  # noqa: ANN401
-    return type(None) in get_args(hint)

@@ -96,7 +96,7 @@ class Gaussian:
 
 
 class EnergyModel(nn.Module):
-    """Descriptor (4): log-density f(x) - ||x - loc||^2 / (2 scale^2), up to log Z.
+    """Descriptor (4): log-density f(x) + log p0(x), up to log Z, with p0 = N(loc, scale^2 I).
 
     Arguments:
         network: f, images (B, C, H, W) to (B,)
@@ -106,11 +106,11 @@ class EnergyModel(nn.Module):
 
     def __init__(self, network: nn.Module, scale: float = 0.39, loc: float = 0.0) -> None:
         super().__init__()
-        self.network, self.scale, self.loc = network, scale, loc
+        self.network, self.reference = network, Gaussian(loc, scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the log-density up to a constant, (B, C, H, W) to (B,)."""
-        return self.network(x) - sum_event((x - self.loc) ** 2) / (2 * self.scale**2)
+        return self.network(x) + self.reference.log_prob(x)
 
 
 class GeneratorModel(nn.Module):
@@ -137,8 +137,9 @@ class GeneratorModel(nn.Module):
     def posterior(self, images: Tensor, likelihood_weight: float = 1.0) -> LogDensity:
         """Return the log-density of z given `images` (B, C, H, W), row by row.
 
-        `likelihood_weight` is 1 in every correct use. The original code averaged the likelihood
-        over its n images, which is a weight of 1/n; `generator-seed` repeats that.
+        `likelihood_weight` is 1 for the posterior, and 1/T for a likelihood tempered on the way
+        to it. The original code averaged the likelihood over its n images, which is a weight of
+        1/n; `generator-seed` repeats that.
         """
 
         def log_density(z: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ from tigon.config import differences
 from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
 from tigon.errors import TigonError
-from tigon.runs import Experiment, Run
+from tigon.files import replace_file
+from tigon.runs import Experiment, Run, describe_images
 from tigon.training.checkpoint import latest_checkpoint, load_training, save_checkpoint
 from tigon.training.logs import MetricsLog
 from tigon.training.loop import Record, Training, Watcher, fit
@@ -36,7 +37,7 @@ def train(
 ) -> Training:
     """Start the run in `out`, or continue it from its newest checkpoint.
 
-    A run that ends, is stopped or diverges leaves its last good state behind.
+    A run that ends or is stopped leaves its state behind; one that diverges, its last checkpoint.
 
     Arguments:
         device: auto, cpu, cuda or cuda:N
@@ -54,6 +55,8 @@ def train(
     place = choose_device(device)
     _refuse_other(run, experiment)
     images = images or experiment.recipe.load(experiment.data)
+    if run.config.exists():
+        run.refuse_other_images(images)
     try:
         training = experiment.recipe.training(images, place)
     except ValueError as error:
@@ -99,10 +102,19 @@ class _Recorder:
     ) -> None:
         self.run, self.every = run, checkpoint_every
         self.log = MetricsLog(run.metrics, training.iteration)
-        self.environment = describe_machine(device)
+        self.environment = describe_machine(device) | {"images": describe_images(training.images)}
         self.passed = training.progress
 
     def __call__(self, training: Training, record: Record) -> None:
+        try:
+            self._record(training, record)
+        except OSError as error:
+            raise TigonError(
+                f"run {self.run.folder}: cannot be written ({error}); "
+                "the last checkpoint is intact"
+            ) from error
+
+    def _record(self, training: Training, record: Record) -> None:
         self.log(training, record)
         progress = 1.0 if training.finished else training.progress
         if any(self.passed < mark <= progress for mark in SNAPSHOTS):
@@ -122,7 +134,7 @@ class _Recorder:
             "peak_memory_mb": round(peak / 1024),
         }
         text = json.dumps(self.environment | measured, indent=1)
-        (self.run.folder / "environment.json").write_text(text)
+        replace_file(self.run.folder / "environment.json", text)
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:

@@ -18,6 +18,8 @@ def check_out(path: Path, suffixes: tuple[str, ...] = (".npz", ".png", "")) -> N
     Raises:
         TigonError: if it has another ending, or cannot be written where it is
     """
+    if not path.name:
+        raise TigonError(f"--out {path}: has no name; give a file or a new folder")
     if path.suffix not in suffixes:
         kinds = " or ".join(suffix or "a folder (no ending)" for suffix in suffixes)
         raise TigonError(f"--out {path}: is {kinds}")
@@ -44,7 +46,7 @@ def write_images(path: Path, pixels: np.ndarray, columns: int = 8, **arrays: np.
     try:
         if path.suffix == ".npz":
             with work.open("wb") as file:
-                np.savez_compressed(file, allow_pickle=False, images=pixels, **arrays)
+                np.savez_compressed(file, images=pixels, **arrays)  # type: ignore[arg-type]
         elif path.suffix == ".png":
             grid = Image.fromarray(tile(pixels, min(columns, len(pixels))))
             grid.save(work, format="png")

@@ -25,7 +25,6 @@ from tigon.settings import (
 from tigon.streams import make_rng
 from tigon.training.loop import Length, Optimizer, Training
 
-WEIGHTS, LATENTS = 2, 3
 BYTES = 127.5
 
 
@@ -134,7 +133,7 @@ class Generator(Recipe):
             self.network.width,
             self.network.kernel_size,
             self.network.norm,
-            make_rng(self.seed, WEIGHTS),
+            make_rng("weights", self.seed),
         )
         return GeneratorLearner(
             GeneratorModel(network, self.latent_dim, self.sigma),
@@ -143,7 +142,7 @@ class Generator(Recipe):
             self.expand,
             self.annealing,
             self.average_likelihood,
-            make_rng(self.seed, LATENTS),
+            make_rng("latents", self.seed),
         )
 
 
@@ -161,7 +160,7 @@ class Descriptor(Recipe):
     iterations: int = 300
     network: DescriptorNetwork = DescriptorNetwork()
     chains: ImageChains = ImageChains()
-    optimizer: Optimizer = Optimizer(learning_rate=3e-2, betas=(0.5, 0.999))
+    optimizer: Optimizer = Optimizer(learning_rate=3e-2, betas=(0.5, 0.95))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -186,7 +185,7 @@ class Descriptor(Recipe):
             self.network.width,
             self.network.norm,
             bytes_range,
-            make_rng(self.seed, WEIGHTS),
+            make_rng("weights", self.seed),
         )
 
 
@@ -228,7 +227,7 @@ class DescriptorSeed(Descriptor):
     scale: float = 50 / BYTES
     iterations: int = 1000
     network: DescriptorNetwork = DescriptorNetwork(norm="batch")
-    chains: ImageChains = ImageChains(30, 0.3 / BYTES, 0.3 / BYTES, 1.0, denoise=False)
+    chains: ImageChains = ImageChains(30, 0.3 / BYTES, 1.0, 1.0, denoise=False)
     optimizer: Optimizer = Optimizer(0.1, (0.5, 0.999), "constant")
 
     def _build(self, starts: Tensor) -> DescriptorLearner:

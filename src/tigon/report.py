@@ -12,12 +12,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from tigon import __version__
 from tigon.album import Picture, album
 from tigon.errors import TigonError
+from tigon.files import replace_file
 from tigon.learners.base import Learner
-from tigon.recipes import Descriptor, Generator, Recipe
+from tigon.recipes import Descriptor, DescriptorSeed, Generator, Recipe
 from tigon.runs import Run
 from tigon.training.loop import Record
 
 RECENT = 50
+ORIGINAL = " This is the original algorithm, for comparison only: it"
 
 
 class Section(NamedTuple):
@@ -39,7 +41,7 @@ def write_report(run: Run) -> Path:
     Raises:
         TigonError: if the run has no checkpoint or no readable data
     """
-    return render([section(run)], run.folder / "report.html", run.folder.name)
+    return render([section(run)], run.folder / "report.html", _name(run))
 
 
 def section(run: Run) -> Section:
@@ -56,13 +58,13 @@ def section(run: Run) -> Section:
         pictures.append((picture, base64.b64encode(data).decode()))
     recipe = run.experiment.recipe
     return Section(
-        run.folder.name,
+        _name(run),
         run.experiment.name,
         _what(recipe),
         pictures,
         _results(recipe, records, learner),
         _flat(run.plain_config()) | {"images": str(len(images))},
-        {name.replace("_", " "): str(value) for name, value in run.environment.items()},
+        {n.replace("_", " "): str(v) for n, v in run.environment.items() if n != "images"},
         images.skipped,
     )
 
@@ -75,10 +77,12 @@ def render(sections: Sequence[Section], path: Path, title: str) -> Path:
     page = environment.get_template("report.html.jinja").render(
         title=title, sections=sections, version=__version__
     )
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(page)
-    temporary.replace(path)
+    replace_file(path, page)
     return path
+
+
+def _name(run: Run) -> str:
+    return run.folder.resolve().name
 
 
 def _png(picture: Picture) -> bytes:
@@ -89,12 +93,9 @@ def _png(picture: Picture) -> bytes:
 
 def _what(recipe: Recipe) -> str:
     """Say in words what kind of model this is."""
-    comparison = (
-        " This is the original algorithm, for comparison only: it averages the likelihood over "
-        "the batch and lets chains share batch statistics."
-    )
     if isinstance(recipe, Generator):
-        seed = comparison if recipe.average_likelihood else ""
+        seed = f"{ORIGINAL} averages the likelihood over the batch, and its chains share batch "
+        seed = f"{seed}statistics." if recipe.average_likelihood else ""
         return (
             f"A generator: images are f(z) plus noise of standard deviation {recipe.sigma:g}, "
             f"with {recipe.latent_dim} latents z ~ N(0, I). Latents of the training images are "
@@ -102,7 +103,8 @@ def _what(recipe: Recipe) -> str:
             f"at temperature {recipe.chains.temperature:g}.{seed}"
         )
     assert isinstance(recipe, Descriptor)
-    seed = comparison if type(recipe) is not Descriptor else ""
+    original = isinstance(recipe, DescriptorSeed)
+    seed = f"{ORIGINAL} lets its chains share batch statistics." if original else ""
     chains = recipe.chains
     return (
         f"A descriptor, learned with chains of {chains.steps} Langevin steps at temperature "

@@ -8,20 +8,23 @@ snapshots/N.npz   what chains showed after iteration N
 figures/*.png, report.html
 """
 
+import io
 import json
 import tomllib
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import tomli_w
 
-from tigon import __version__
 from tigon.config import from_plain, to_plain
 from tigon.data.images import ImageSet
 from tigon.errors import TigonError
+from tigon.files import replace_file
 from tigon.learners.base import Learner
 from tigon.recipes import Recipe, recipe_type
 from tigon.training.checkpoint import latest_checkpoint, load_learner
@@ -45,8 +48,7 @@ class Experiment:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the experiment as it stands in config.toml."""
-        head = {"tigon": __version__, "recipe": self.name, "data": resolved(self.data)}
-        return head | to_plain(self.recipe)
+        return {"recipe": self.name, "data": resolved(self.data)} | to_plain(self.recipe)
 
     @staticmethod
     def from_plain(values: dict[str, Any]) -> "Experiment":
@@ -56,7 +58,7 @@ class Experiment:
             ValueError, TigonError: if a name or a value is wrong
         """
         values = dict(values)
-        head = {name: values.pop(name, None) for name in ("tigon", "recipe", "data")}
+        head = {name: values.pop(name, None) for name in ("recipe", "data")}
         if not isinstance(head["recipe"], str) or not isinstance(head["data"], str):
             raise ValueError("recipe and data are both needed, as text")
         kind = recipe_type(head["recipe"])
@@ -92,9 +94,7 @@ class Run:
 
     def write_config(self, experiment: Experiment) -> None:
         """Write config.toml, whole or not at all."""
-        temporary = self.config.with_suffix(".tmp")
-        temporary.write_text(tomli_w.dumps(experiment.to_plain()))
-        temporary.replace(self.config)
+        replace_file(self.config, tomli_w.dumps(experiment.to_plain()))
 
     def plain_config(self) -> dict[str, Any]:
         """Return what config.toml says.
@@ -107,7 +107,7 @@ class Run:
         if not self.config.is_file():
             raise TigonError(f"run {self.folder}: is no run folder (it has no config.toml)")
         try:
-            return tomllib.loads(self.config.read_text())
+            return tomllib.loads(self.config.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise TigonError(f"{self.config}: cannot be read ({error})") from error
 
@@ -123,7 +123,7 @@ class Run:
     def environment(self) -> dict[str, Any]:
         """What environment.json says of hardware, versions and times."""
         try:
-            return json.loads((self.folder / "environment.json").read_text())
+            return json.loads((self.folder / "environment.json").read_text("utf-8"))
         except (OSError, ValueError):
             return {}
 
@@ -144,20 +144,52 @@ class Run:
         return load_learner(path, recipe.restored)
 
     def images(self) -> ImageSet:
-        """Return the images that the run learned from."""
-        return self.experiment.recipe.load(self.experiment.data)
+        """Return the images that the run learned from.
+
+        Raises:
+            TigonError: if they cannot be read, or are others than they were
+        """
+        images = self.experiment.recipe.load(self.experiment.data)
+        self.refuse_other_images(images)
+        return images
+
+    def refuse_other_images(self, images: ImageSet) -> None:
+        """Refuse images that are not those whose chains this run keeps, row by row.
+
+        Raises:
+            TigonError: if the number of images or any of them is another
+        """
+        before = self.environment.get("images")
+        now = describe_images(images)
+        if before is not None and before != now:
+            raise TigonError(
+                f"data '{self.experiment.data}': the images have changed since the run "
+                f"{self.folder} began ({before['count']} then, {now['count']} now); restore them, "
+                "or start a new run"
+            )
 
     def save_snapshot(self, iteration: int, pixels: np.ndarray) -> None:
         """Keep what chains showed after an iteration, uint8 (N, H, W, C)."""
         folder = self.folder / "snapshots"
         folder.mkdir(exist_ok=True)
-        np.savez_compressed(folder / f"{iteration}.npz", images=pixels)
+        stream = io.BytesIO()
+        np.savez_compressed(stream, images=pixels)
+        replace_file(folder / f"{iteration}.npz", stream.getvalue())
 
     def snapshots(self) -> list[tuple[int, np.ndarray]]:
         """Return all snapshots: iteration and images, uint8 (N, H, W, C)."""
-        found = sorted((self.folder / "snapshots").glob("*.npz"), key=lambda p: int(p.stem))
+        files = (self.folder / "snapshots").glob("*.npz")
+        found = sorted((p for p in files if p.stem.isdigit()), key=lambda p: int(p.stem))
         pairs = []
         for path in found:
-            with np.load(path, allow_pickle=False) as arrays:
-                pairs.append((int(path.stem), arrays["images"]))
+            try:
+                with np.load(path, allow_pickle=False) as arrays:
+                    pairs.append((int(path.stem), arrays["images"]))
+            except (OSError, ValueError, TypeError, BadZipFile, zlib.error, KeyError) as error:
+                raise TigonError(f"snapshot {path}: is damaged; delete it ({error})") from error
         return pairs
+
+
+def describe_images(images: ImageSet) -> dict[str, Any]:
+    """Return what tells one data set from another: how many images, and their fingerprint."""
+    return {"count": len(images), "fingerprint": images.fingerprint()}

@@ -34,6 +34,9 @@ class GeneratorNetwork:
     kernel_size: Literal[4, 5] = 4
     norm: Norm = "none"
 
+    def __post_init__(self) -> None:
+        require(self.width >= 2, f"network.width is at least 2, not {self.width}")
+
 
 @dataclass(frozen=True)
 class LatentChains:
@@ -83,6 +86,9 @@ class DescriptorNetwork:
     width: int = 64
     norm: Norm = "none"
 
+    def __post_init__(self) -> None:
+        require(self.width >= 2, f"network.width is at least 2, not {self.width}")
+
 
 @dataclass(frozen=True)
 class ImageChains:
@@ -91,7 +97,7 @@ class ImageChains:
     Arguments:
         steps: chain steps from a start image to a synthesised one, >= 1
         step_size: s of the first step in units of [-1, 1]: the drift is s^2/2 times the gradient
-        last_step_size: s of the last step; step sizes fall geometrically from the first
+        shrink: s of the last step over that of the first, in (0, 1]; it falls geometrically
         temperature: T >= 0: the noise is s sqrt(T); 1 is the density itself
         denoise: whether the last step adds no noise
         start: each training image's mean colour, or the mean of all training images
@@ -99,7 +105,7 @@ class ImageChains:
 
     steps: int = 30
     step_size: float = 0.12
-    last_step_size: float = 0.04
+    shrink: float = 0.33
     temperature: float = 0.001
     denoise: bool = True
     start: Start = "mean-colour"
@@ -107,11 +113,9 @@ class ImageChains:
     def __post_init__(self) -> None:
         require(self.steps >= 1, f"chains.steps is at least 1, not {self.steps}")
         require(self.step_size > 0, f"chains.step_size is above 0, not {self.step_size}")
-        require(self.last_step_size > 0, "chains.last_step_size is above 0")
+        require(0 < self.shrink <= 1, f"chains.shrink is in (0, 1], not {self.shrink}")
         require(self.temperature >= 0, f"chains.temperature is at least 0, not {self.temperature}")
 
     def build(self) -> MCMC:
         """Return the chains that these numbers describe."""
-        return short_run(
-            self.steps, self.step_size, self.temperature, self.denoise, self.last_step_size
-        )
+        return short_run(self.steps, self.step_size, self.temperature, self.shrink, self.denoise)

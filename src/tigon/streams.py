@@ -5,37 +5,47 @@ its batch, nor on the number of processes. `Rng` is what every sampler of this p
 `torch.Generator` for all rows, or `Streams`, one generator a row.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 
-def seed_of(*key: int) -> int:
-    """Hash integers (each >= 0) to a seed; different keys give independent streams.
+def seed_of(*key: int | str) -> int:
+    """Hash integers and words to a seed; different keys give independent streams.
 
     A CPU generator uses 32 bits of it, so among millions of streams a few coincide.
     """
-    return int(np.random.SeedSequence(key).generate_state(1)[0])
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=7).digest()
+    return int.from_bytes(digest, "little")
 
 
-def make_rng(*key: int, device: torch.device | str = "cpu") -> torch.Generator:
+def make_rng(*key: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """Return a generator on `device`, seeded with the hash of `key`."""
     return torch.Generator(device=device).manual_seed(seed_of(*key))
 
 
 class Streams:
-    """One generator a row: row i draws from the stream (seed, iteration, index[i])."""
+    """One generator a row: row i draws from the stream (purpose, seed, iteration, index[i]).
+
+    Arguments:
+        seed: of the run or of the draw
+        iteration: of the run; 0 where there is none
+        index: the example that each row belongs to, (B,)
+        purpose: what is drawn; draws for different purposes are independent
+        device: where noise is drawn
+    """
 
     def __init__(
         self,
         seed: int,
         iteration: int,
         index: Sequence[int] | Tensor,
+        purpose: str = "chains",
         device: torch.device | str = "cpu",
     ) -> None:
-        self.rows = [make_rng(seed, iteration, int(i), device=device) for i in index]
+        self.rows = [make_rng(purpose, seed, iteration, int(i), device=device) for i in index]
 
     def fill(self, draw: Callable[..., Tensor], shape: Sequence[int], like: Tensor) -> Tensor:
         """Stack one `draw` of `shape[1:]` from each row's stream, in order."""

@@ -48,6 +48,50 @@ def test_what_cannot_be_read_is_left_out_and_named(pictures):
     assert images.skipped[1] == "2.png is not an image"
 
 
+def test_a_file_that_makes_its_decoder_fail_in_any_way_is_left_out(pictures, monkeypatch):
+    import struct
+
+    def fail(*_):
+        raise struct.error("unpack requires 8 bytes")
+
+    monkeypatch.setattr("tigon.data.pixels.ImageOps.exif_transpose", fail)
+    with pytest.raises(TigonError, match="0.png cannot be read .unpack requires 8 bytes"):
+        load_images(pictures, 16)
+
+
+def test_a_picture_of_too_many_pixels_is_left_out(pictures, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
+    Image.new("RGB", (20, 20)).save(pictures / "big.png")
+    images = load_images(pictures, 16)
+    assert images.skipped == ["big.png has too many pixels"] and len(images) == 5
+
+
+def test_linked_folders_are_searched_once_and_loops_end(pictures, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (pictures / "0.png").rename(other / "0.png")
+    (pictures / "link").symlink_to(other)
+    (other / "back").symlink_to(pictures)
+    assert load_images(pictures, 16).names == [f"{k}.png" for k in range(1, 5)] + ["link/0.png"]
+
+
+def test_names_of_any_bytes_can_be_shown(pictures):
+    os.rename(os.fsencode(pictures / "0.png"), os.fsencode(pictures) + b"/caf\xe9.png")
+    (pictures / "\u0628 \u732b.png").write_bytes((pictures / "1.png").read_bytes())
+    names = load_images(pictures, 16).names
+    assert "caf\\udce9.png" in names and "\u0628 \u732b.png" in names
+    for name in names:
+        name.encode()
+
+
+def test_the_fingerprint_tells_data_sets_apart(pictures):
+    first = load_images(pictures, 16).fingerprint()
+    assert load_images(pictures, 16).fingerprint() == first
+    assert load_images(pictures, 8).fingerprint() != first
+    Image.new("RGB", (16, 16), "red").save(pictures / "3.png")
+    assert load_images(pictures, 16).fingerprint() != first
+
+
 def test_a_changed_file_is_read_again(pictures):
     load_images(pictures, 16)
     Image.new("RGB", (16, 16), "red").save(pictures / "0.png")
@@ -115,6 +159,14 @@ def refused(tmp_path, kind):
         np.savez(path, images=np.array([{"a": 1}], dtype=object))
     elif kind == "text":
         path.write_text("no archive")
+    elif kind == "npy":
+        with path.open("wb") as file:
+            np.save(file, np.zeros((2, 8, 8, 3), np.uint8))
+    elif kind == "flipped":
+        np.savez_compressed(path, images=np.arange(384, dtype=np.uint8).reshape(2, 8, 8, 3))
+        data = bytearray(path.read_bytes())
+        data[120] ^= 255
+        path.write_bytes(data)
     elif kind == "none":
         np.savez(path, images=np.zeros((0, 8, 8, 3), np.uint8))
     elif kind == "empty":
@@ -137,6 +189,8 @@ def refused(tmp_path, kind):
         ("name", r"it has \['pictures'\]"),
         ("pickle", "is no readable .npz"),
         ("text", "is no readable .npz"),
+        ("npy", "is no readable .npz"),
+        ("flipped", "is no readable .npz"),
         ("none", r"uint8 \(0, 8, 8, 3\)"),
         ("empty", "no images in this folder"),
         ("absent", "no such folder or file"),

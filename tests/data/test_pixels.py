@@ -7,6 +7,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from tigon.data.pixels import picture_to_uint8, saturation, to_float, to_uint8
+from tigon.errors import TigonError
 
 
 @given(
@@ -35,10 +36,9 @@ def test_an_image_is_not_scaled_by_its_own_range():
     assert to_uint8(dim).flatten().tolist() == [115, 140]
 
 
-def grey(values, mode=None):
-    return (
-        Image.fromarray(np.asarray(values), mode) if mode else Image.fromarray(np.asarray(values))
-    )
+def test_images_that_are_not_finite_are_refused_and_not_painted_black():
+    with pytest.raises(TigonError, match="not finite"):
+        to_uint8(torch.full((1, 3, 2, 2), float("nan")))
 
 
 @pytest.mark.parametrize(

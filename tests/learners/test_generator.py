@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from small import generator_learner, image_set, parameters
+from small import count_passes, generator_learner, image_set, parameters
 from tigon.data.batches import Batch
 from tigon.learners.generator import Annealing
 from tigon.mcmc.chain import MCMC
@@ -49,9 +49,12 @@ def test_changing_one_image_moves_no_other_chain(norm):
     other.pixels[2:] = 255 - other.pixels[2:]
     moved = []
     for data in (images, other):
-        learner = generator_learner(4, norm=norm)
+        learner = generator_learner(4, norm=norm, chains=MCMC(Langevin(0.05), 3))
+        before = learner.store.points.clone()
         moved.append(learner.run_chains(batch_of(data), Streams(0, 0, range(4))))
+        assert (moved[-1] != before).all()
     assert torch.equal(moved[0][:2], moved[1][:2])
+    assert (moved[0][2:] != moved[1][2:]).any(1).all()
 
 
 def test_the_original_algorithm_does_couple_its_chains():
@@ -98,10 +101,10 @@ def test_running_chains_leaves_parameters_and_their_gradients_alone():
 
 def test_gradient_evaluations_count_every_pass():
     learner = generator_learner(4)
-    batch = batch_of(image_set(4))
+    batch, passed = batch_of(image_set(4)), count_passes(learner.model.network)
     samples = learner.run_chains(batch, Streams(0, 0, range(4)))
     learner(batch, samples)
-    assert learner.gradient_evaluations == 4 * (learner.chains.steps + 2)
+    assert learner.gradient_evaluations == sum(passed) == 4 * 3
 
 
 def test_the_seed_loss_is_the_mean_over_images_and_pixels_whatever_sigma_is():

@@ -52,6 +52,17 @@ def test_a_budget_of_gradient_evaluations_is_never_exceeded(budget, iterations):
     assert training.evaluations == 3 * iterations
 
 
+def test_a_budget_holds_with_small_batches_too():
+    """Batches of 2, 2 and 1 of 5 images cost 1.2, 1.2 and 0.6 passes over the set."""
+    training, _ = run(generator_recipe(gradient_evaluations=5, batch_size=2), image_set(5))
+    assert training.evaluations == pytest.approx(4.2)
+
+
+def test_a_budget_of_less_than_one_iteration_is_refused():
+    with pytest.raises(ValueError, match=r"2 is less than one iteration takes \(3\)"):
+        generator_recipe(gradient_evaluations=2).training(image_set())
+
+
 def test_every_image_is_learned_from_in_small_batches():
     training, records = run(generator_recipe(batch_size=2, iterations=3), image_set(5))
     assert training.evaluations == pytest.approx(3.0)
@@ -110,6 +121,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_the_update():
         lambda: Length(gradient_evaluations=0),
         lambda: Optimizer(-1.0),
         lambda: Optimizer(betas=(1.0, 0.9)),
+        lambda: Optimizer(warm_up=-1),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(build):

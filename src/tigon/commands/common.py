@@ -16,7 +16,6 @@ from tigon.runs import Run
 from tigon.streams import Streams
 from tigon.tasks.reconstruction import ColdStart, Reconstruction, infer_latents
 
-COLD = 6
 Json = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 RunFolder = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(name="run", metavar="RUN")]
 
@@ -60,6 +59,6 @@ def infer(
     for first in range(0, len(images), chunk):
         part = images[first : first + chunk].to(device)
         index = range(first * starts, (first + len(part)) * starts)
-        rng = Streams(seed, COLD, index, device)
+        rng = Streams(seed, 0, index, "reconstruct", device)
         parts.append(infer_latents(learner.model, part, rng, ColdStart(starts)))
     return Reconstruction(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))

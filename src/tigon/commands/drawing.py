@@ -20,8 +20,6 @@ from tigon.streams import Streams
 from tigon.tasks.interpolation import latent_plane, line
 from tigon.tasks.reconstruction import ColdStart
 
-SAMPLE = 5
-
 
 @dataclass(frozen=True)
 class Sample:
@@ -50,7 +48,7 @@ class Sample:
         check_out(self.out)
         place = choose_device(self.device)
         learner = Run(self.run_folder).learner().to(place)
-        rng = Streams(self.seed, SAMPLE, range(self.count), place)
+        rng = Streams(self.seed, 0, range(self.count), "sample", place)
         images = learner.sample(self.count, rng)
         write_images(self.out, to_uint8(images))
         outside = saturation(images).item()

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Generic, TypeVar
 
-import torch
 import tyro
 
 from tigon.commands.common import Json, Result, RunFolder, warn_of_skipped
-from tigon.errors import TigonError
 from tigon.experiment import train
 from tigon.progress import interruptible, progress
 from tigon.recipes import RECIPES, Descriptor, Generator, Recipe
@@ -16,6 +14,7 @@ from tigon.report import render, section, write_report
 from tigon.runs import Experiment, Run
 
 EMBEDDED = "embedded:animal-faces"
+DEMO: dict[str, Recipe] = {"generator": Generator(), "descriptor": Descriptor(iterations=150)}
 INTERRUPTED = 130
 R = TypeVar("R", bound=Recipe)
 
@@ -68,11 +67,10 @@ class Demo:
 
     def run(self) -> Result:
         """Train both, then write one report about both."""
-        recipes = {"generator": Generator(), "descriptor": Descriptor(iterations=150)}
-        for name, recipe in recipes.items():
+        for name, recipe in DEMO.items():
             if learn(Experiment(name, recipe, EMBEDDED), self.out / name, self.device):
                 return interrupted(self.out / name)
-        sections = [section(Run(self.out / name)) for name in recipes]
+        sections = [section(Run(self.out / name)) for name in DEMO]
         report = render(sections, self.out / "report.html", "tigon demo").resolve()
         return Result(f"report: {report}", {"report": str(report)})
 
@@ -99,13 +97,8 @@ def learn(experiment: Experiment, out: Path, device: str, checkpoint_every: int 
     """Train with progress on stderr; returns whether the user stopped it before the end."""
     images = experiment.recipe.load(experiment.data)
     warn_of_skipped(images)
-    try:
-        with interruptible() as stop, progress(experiment.name) as watch:
-            training = train(experiment, out, device, checkpoint_every, [watch], stop, images)
-    except torch.OutOfMemoryError as error:
-        raise TigonError(
-            f"{experiment.name}: out of memory on the GPU; lower --batch-size or --image-size"
-        ) from error
+    with interruptible() as stop, progress(experiment.name) as watch:
+        training = train(experiment, out, device, checkpoint_every, [watch], stop, images)
     return not training.finished
 
 

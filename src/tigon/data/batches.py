@@ -10,8 +10,6 @@ from torch import Tensor
 from tigon.data.images import ImageSet
 from tigon.streams import make_rng
 
-ORDER = 1
-
 
 class Batch(NamedTuple):
     """Images (B, C, H, W) in [-1, 1] and their rows in the data set, (B,)."""
@@ -57,4 +55,4 @@ class BatchOrder:
 
 @lru_cache(maxsize=2)
 def _permutation(count: int, seed: int, epoch: int) -> Tensor:
-    return torch.randperm(count, generator=make_rng(seed, ORDER, epoch))
+    return torch.randperm(count, generator=make_rng("order", seed, epoch))

@@ -4,12 +4,14 @@ Every source is decoded once, into a cache in `$TIGON_CACHE` (else the user's ca
 name depends on the files' names, sizes and times and on the form asked for.
 """
 
+import hashlib
 import json
 import os
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -48,6 +50,13 @@ class ImageSet:
         """Return images as floats in [-1, 1], (B, C, H, W), by rows (B,) or by a slice."""
         rows = index.cpu().numpy() if isinstance(index, Tensor) else index
         return to_float(self.pixels[rows])
+
+    def fingerprint(self) -> str:
+        """Return a hash of the names, the form and some thousand of the images."""
+        digest = hashlib.sha256(json.dumps([self.names, self.pixels.shape]).encode())
+        for row in range(0, len(self), max(1, len(self) // 4096)):
+            digest.update(self.pixels[row].tobytes())
+        return digest.hexdigest()[:16]
 
     def mean_colours(self) -> Tensor:
         """Return the mean colour of each image, (N, C), in [-1, 1]."""
@@ -92,7 +101,7 @@ def load_images(
     if not (folder / "images.npy").is_file():
         _fill(folder, source, form)
     try:
-        notes = json.loads((folder / "names.json").read_text())
+        notes = json.loads((folder / "names.json").read_text("utf-8"))
         return ImageSet(np.load(folder / "images.npy", mmap_mode="r"), **notes)
     except (OSError, ValueError, TypeError) as error:
         raise TigonError(f"image cache {folder} is damaged; delete it ({error})") from error
@@ -117,7 +126,8 @@ def _fill(folder: Path, source: Source, form: Form) -> None:
         ) from error
     try:
         names, skipped = _decode(work / "images.npy", source, form)
-        (work / "names.json").write_text(json.dumps({"names": names, "skipped": skipped}))
+        notes = {"names": names, "skipped": skipped}
+        (work / "names.json").write_text(json.dumps(notes), encoding="utf-8")
         if not folder.exists():
             work.rename(folder)
     except OSError as error:
@@ -128,36 +138,45 @@ def _fill(folder: Path, source: Source, form: Form) -> None:
 
 
 def _decode(path: Path, source: Source, form: Form) -> tuple[list[str], list[str]]:
-    """Write the readable pictures of a source to `path` (.npy); return names and what failed."""
-    shape = (len(source.names), form.image_size, form.image_size, form.channels)
-    rows = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    """Write the readable pictures of a source to `path` (.npy); return names and what failed.
+
+    Rows are appended by plain writes: a full disk is an error, as it would not be in a memory map.
+    """
     names: list[str] = []
-    skipped: list[str] = []
-    for name, pixels in zip(source.names, source.read_all(form), strict=True):
-        if isinstance(pixels, str):
-            skipped.append(f"{name} {pixels}")
-        else:
-            rows[len(names)] = pixels
-            names.append(name)
-    if not names:
-        raise TigonError(f"data: none of {len(skipped)} images can be read; {skipped[0]}")
-    copies = 2 if form.mirror else 1
-    if copies * len(names) != len(rows):
-        _rewrite(path, rows, len(names), form.mirror)
-    else:
-        rows.flush()
-    mirrored = [f"{name} (mirrored)" for name in names] if form.mirror else []
-    return names + mirrored, skipped
+    skipped = list(source.unreadable)
+    with path.open("w+b") as file:
+        start = _write_header(file, 0, form)
+        for name, pixels in zip(source.names, source.read_all(form), strict=True):
+            if isinstance(pixels, str):
+                skipped.append(f"{name} {pixels}")
+            else:
+                file.write(pixels.tobytes())
+                names.append(name)
+        if not names:
+            raise TigonError(f"data: none of {len(skipped)} images can be read; {skipped[0]}")
+        if form.mirror:
+            _append_mirrored(file, start, len(names), form)
+            names += [f"{name} (mirrored)" for name in names]
+        file.seek(0)
+        if _write_header(file, len(names), form) != start:
+            raise AssertionError("the header of a .npy changed its length")
+    return names, skipped
 
 
-def _rewrite(path: Path, rows: np.ndarray, count: int, mirror: bool) -> None:
-    """Replace `path` by its first `count` rows, followed by their mirrored copies if asked."""
-    shape = (count * (2 if mirror else 1), *rows.shape[1:])
-    new = np.lib.format.open_memmap(path.with_suffix(".tmp"), "w+", np.uint8, shape)
-    for start in range(0, count, 1024):
-        part = rows[start : min(start + 1024, count)]
-        new[start : start + len(part)] = part
-        if mirror:
-            new[count + start : count + start + len(part)] = part[:, :, ::-1]
-    new.flush()
-    path.with_suffix(".tmp").replace(path)
+def _write_header(file: BinaryIO, count: int, form: Form) -> int:
+    """Write a .npy header for `count` images; its length does not depend on the count."""
+    shape = (count, form.image_size, form.image_size, form.channels)
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.tell()
+
+
+def _append_mirrored(file: BinaryIO, start: int, count: int, form: Form) -> None:
+    """Append the mirrored copies of the first `count` images after them."""
+    row = form.image_size**2 * form.channels
+    for number in range(count):
+        file.seek(start + number * row)
+        pixels = np.frombuffer(file.read(row), np.uint8)
+        pixels = pixels.reshape(form.image_size, form.image_size, form.channels)
+        file.seek(0, os.SEEK_END)
+        file.write(np.ascontiguousarray(pixels[:, ::-1]).tobytes())

@@ -11,6 +11,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from tigon.errors import TigonError
+
 Fit = Literal["stretch", "crop"]
 
 
@@ -23,7 +25,12 @@ def to_uint8(images: Tensor) -> np.ndarray:
     """Map floats (B, C, H, W) to uint8 (B, H, W, C); what is outside [-1, 1] is clipped.
 
     `saturation` says how much that was.
+
+    Raises:
+        TigonError: if a value is not finite
     """
+    if not torch.isfinite(images).all():
+        raise TigonError("the images are not finite numbers: the model or its chains diverged")
     scaled = ((images.detach() + 1) * 127.5).round().clamp(0, 255)
     return scaled.permute(0, 2, 3, 1).to("cpu", torch.uint8).contiguous().numpy()
 

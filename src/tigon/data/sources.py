@@ -4,9 +4,11 @@ import hashlib
 import json
 import os
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -15,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from tigon.data.pixels import Fit, picture_to_uint8
 from tigon.errors import TigonError
+from tigon.files import printable
 
 EMBEDDED = {"animal-faces": Path(__file__).parent / "animal_faces"}
 CHUNK = 256
@@ -44,10 +47,12 @@ class Form:
 class Source:
     """Pictures that can be read one by one, each with a name.
 
-    `read` gives uint8 (H, W, C) or the reason, in words, why there is none.
+    `read` gives uint8 (H, W, C) or the reason, in words, why there is none; `unreadable` says
+    which folders could not be searched.
     """
 
     names: Sequence[str]
+    unreadable: Sequence[str] = ()
 
     def fingerprint(self) -> str:
         """Return text that changes when the pictures do."""
@@ -59,7 +64,8 @@ class Source:
 
     def read_all(self, form: Form) -> Iterator[np.ndarray | str]:
         """Yield every picture in order, decoded by a few threads at a time."""
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
             for start in range(0, len(self.names), CHUNK):
                 numbers = range(start, min(start + CHUNK, len(self.names)))
                 yield from pool.map(lambda number: self.read(number, form), numbers)
@@ -73,10 +79,9 @@ class Source:
 class FileSource(Source):
     """Picture files, in the order of their names."""
 
-    def __init__(self, root: Path, paths: Sequence[Path]) -> None:
-        self.paths = paths
-        self.names = [path.relative_to(root).as_posix() for path in paths]
-        self.root = root
+    def __init__(self, root: Path, paths: Sequence[Path], unreadable: Sequence[str] = ()) -> None:
+        self.paths, self.root, self.unreadable = paths, root, unreadable
+        self.names = [printable(path.relative_to(root).as_posix()) for path in paths]
 
     def fingerprint(self) -> str:
         """Return a hash of every file's name, size and time of change."""
@@ -90,15 +95,13 @@ class FileSource(Source):
     def read(self, number: int, form: Form) -> np.ndarray | str:
         """Decode one file; a picture too large to be honest is refused by Pillow."""
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-                with Image.open(self.paths[number]) as picture:
-                    return form.convert(picture)
+            with Image.open(self.paths[number]) as picture:
+                return form.convert(picture)
         except UnidentifiedImageError:
             return "is not an image"
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             return "has too many pixels"
-        except (OSError, ValueError, SyntaxError, MemoryError, EOFError) as error:
+        except Exception as error:  # noqa: BLE001 - decoders of broken files raise anything
             return f"cannot be read ({' '.join(str(error).split()) or type(error).__name__})"
 
 
@@ -107,8 +110,16 @@ class ArraySource(Source):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.images = _open_images(path)
-        self.names = [f"{path.name}[{k}]" for k in range(len(self.images))]
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """The array, read when it is first needed."""
+        return _open_images(self.path)
+
+    @cached_property
+    def names(self) -> Sequence[str]:  # type: ignore[override]
+        """The file's name with each image's number."""
+        return [f"{printable(self.path.name)}[{k}]" for k in range(len(self.images))]
 
     def fingerprint(self) -> str:
         """Return the file's path, size and time of change."""
@@ -128,7 +139,9 @@ def open_source(data: str) -> Source:
     """
     if data.startswith("embedded:"):
         return _open_embedded(data.removeprefix("embedded:"))
-    path = Path(data).expanduser()
+    if printable(data) != data:
+        raise TigonError(f"data '{printable(data)}': its name is not valid UTF-8; rename it")
+    path = Path(data)
     if path.is_dir():
         return _open_folder(path)
     if path.suffix == ".npz" and path.is_file():
@@ -149,14 +162,23 @@ def _open_embedded(name: str) -> Source:
 
 def _open_folder(folder: Path) -> Source:
     endings = Image.registered_extensions()
-    paths = []
-    for parent, folders, files in os.walk(folder):
+    paths: list[Path] = []
+    errors: list[OSError] = []
+    seen: set[str] = set()
+    for parent, folders, files in os.walk(folder, onerror=errors.append, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if os.path.realpath(parent) in seen:
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(parent))
         found = [Path(parent, name) for name in files if not name.startswith(".")]
         paths += [path for path in found if path.suffix.lower() in endings and path.is_file()]
     if not paths:
         raise TigonError(f"data '{folder}': no images in this folder (such as .jpg or .png)")
-    return FileSource(folder, sorted(paths))
+    unreadable = [
+        f"{printable(str(e.filename))} cannot be searched ({e.strerror})" for e in errors
+    ]
+    return FileSource(folder, sorted(paths), unreadable)
 
 
 def _open_images(path: Path) -> np.ndarray:
@@ -166,7 +188,7 @@ def _open_images(path: Path) -> np.ndarray:
             if "images" not in arrays:
                 raise TigonError(f"data '{path}': {wanted}; it has {sorted(arrays) or 'nothing'}")
             images = arrays["images"]
-    except (OSError, ValueError, BadZipFile, EOFError, KeyError) as error:
+    except (OSError, ValueError, TypeError, BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise TigonError(f"data '{path}': is no readable .npz ({error})") from error
     if images.ndim == 4 and images.shape[-1] == 1:
         images = images[..., 0]

@@ -28,6 +28,11 @@ class Learner(nn.Module):
 
     gradient_evaluations: int = 0
 
+    @property
+    @abstractmethod
+    def evaluations_per_example(self) -> int:
+        """Passes of the network that one iteration takes for each example of its batch."""
+
     def begin(self, progress: float) -> None:  # noqa: B027
         """Prepare the iteration that begins at `progress` in [0, 1] through the run."""
 

@@ -32,7 +32,6 @@ from tigon.mcmc.langevin import Langevin
 from tigon.streams import Rng, Streams, rows
 
 Start = Literal["mean-colour", "mean-image"]
-SHOW = 1
 
 
 def start_images(images: ImageSet, start: Start) -> Tensor:
@@ -51,8 +50,8 @@ def short_run(
     steps: int,
     step_size: float,
     temperature: float,
+    shrink: float = 1.0,
     denoise: bool = True,
-    last_step_size: float | None = None,
 ) -> MCMC:
     """Return `steps` of Langevin dynamics, the last without noise if `denoise`.
 
@@ -60,11 +59,10 @@ def short_run(
         step_size: s of the first step in units of [-1, 1]; drift s^2/2 times the gradient, noise
             s sqrt(T)
         temperature: T >= 0; the chains move towards p^(1/T)
-        last_step_size: s of the last step, which is come to geometrically; the first if not given
+        shrink: s of the last step over that of the first, in (0, 1]; it falls geometrically
     """
     kernel = Langevin(step_size, temperature)
-    ratio = (last_step_size or step_size) / step_size
-    decay = StepSizeDecay(ratio ** (1 / max(1, steps - 1))) if ratio != 1 else None
+    decay = StepSizeDecay(shrink ** (1 / max(1, steps - 1))) if shrink != 1 else None
     return MCMC(kernel, steps, decay, replace(kernel, temperature=0.0) if denoise else None)
 
 
@@ -91,13 +89,17 @@ class DescriptorLearner(Learner):
     ) -> None:
         super().__init__()
         self.model, self.starts, self.image_size = model, starts, image_size
-        self.chains = chains or short_run(30, 0.12, 0.001, last_step_size=0.04)
+        self.chains = chains or short_run(30, 0.12, 0.001, 0.33)
         self.batch_statistics = batch_statistics
+
+    @property
+    def evaluations_per_example(self) -> int:
+        """The chain's, and two for the update: observed and synthesised."""
+        return self.chains.gradient_evaluations + 2
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Synthesise one image for each of the batch, (B, C, H, W), by (5)."""
         samples = self.synthesise(batch.index, rng, self.batch_statistics)
-        self.gradient_evaluations += self.chains.gradient_evaluations * len(batch.index)
         return samples
 
     def synthesise(self, index: Tensor, rng: Rng, batch_statistics: bool = False) -> Tensor:
@@ -114,7 +116,7 @@ class DescriptorLearner(Learner):
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
         """Return (6); the gap is (6) in nats per dimension, and 0 where both agree."""
-        self.gradient_evaluations += 2 * len(batch.index)
+        self.gradient_evaluations += self.evaluations_per_example * len(batch.index)
         observed = self.model.network(batch.images)
         synthesised = self.model.network(samples)
         loss = contrastive_loss(observed, synthesised)
@@ -127,7 +129,7 @@ class DescriptorLearner(Learner):
     def show(self, images: ImageSet, count: int) -> Tensor:
         """Return what chains from the first `count` start images show, with noise of their own."""
         index = torch.arange(count, device=self.starts.device)
-        return self.synthesise(index, Streams(SHOW, 0, index, self.starts.device))
+        return self.synthesise(index, Streams(0, 0, index, "show", self.starts.device))
 
     def sample(self, count: int, rng: Rng, chunk: int = 64) -> Tensor:
         """Run one chain per start image, in order, and around again beyond the last.

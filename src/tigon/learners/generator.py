@@ -87,10 +87,15 @@ class GeneratorLearner(Learner):
         self.expand = isinstance(first, nn.Linear) if expand is None else expand
         self.average_likelihood = average_likelihood
         like = next(model.parameters()).detach()
-        latents = model.latents(count, rng or make_rng(0), like)
+        latents = model.latents(count, rng or make_rng("latents", 0), like)
         if self.expand:
             latents = moments(latents).apply(latents)
         self.store = ChainStore(latents, self.chains.kernel.step_size)
+
+    @property
+    def evaluations_per_example(self) -> int:
+        """The chain's, and one for the update."""
+        return self.chains.gradient_evaluations + 1
 
     def begin(self, progress: float) -> None:
         """Set the sigma that the annealing has at `progress` in [0, 1]."""
@@ -107,12 +112,11 @@ class GeneratorLearner(Learner):
             )
         self.store.write(batch.index, draws.x, draws.step_size)
         self._accept = draws.accept_prob.mean()
-        self.gradient_evaluations += self.chains.gradient_evaluations * len(batch.index)
         return draws.x
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
         """Return (3) over the batch, as a mean so that the rate does not depend on its size."""
-        self.gradient_evaluations += len(batch.index)
+        self.gradient_evaluations += self.evaluations_per_example * len(batch.index)
         squares = (batch.images - self.model(samples)) ** 2
         loss = sum_event(squares).mean() / (2 * self.model.sigma**2)
         latents = self.store.points

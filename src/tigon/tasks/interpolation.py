@@ -7,10 +7,11 @@ from torch import Tensor
 
 
 class Plane(NamedTuple):
-    """Two directions of the latent space, (2, d) and orthonormal, with a name each."""
+    """Two directions of the latent space, (2, d), a name for each, and what they span."""
 
     directions: Tensor
     names: tuple[str, str]
+    span: str
 
     def coordinates(self, latents: Tensor) -> Tensor:
         """Return the coordinates in this plane of latents (N, d), (N, 2)."""
@@ -29,13 +30,16 @@ def latent_plane(latents: Tensor) -> Plane:
     latents; with one, its axis and nothing.
     """
     dim = latents.shape[1]
-    if dim <= 2:
-        return Plane(torch.eye(2, dim, dtype=latents.dtype, device=latents.device), ("z1", "z2"))
+    axes = torch.eye(2, dim, dtype=latents.dtype, device=latents.device)
+    if dim == 2:
+        return Plane(axes, ("z1", "z2"), "the latent plane")
+    if dim == 1:
+        return Plane(axes, ("z", "(no second latent)"), "the one latent, across")
     centred = latents - latents.mean(0)
     _, directions = torch.linalg.eigh(centred.T @ centred)
-    return Plane(
-        directions[:, [-1, -2]].T, ("first principal direction", "second principal direction")
-    )
+    names = ("first principal direction", "second principal direction")
+    span = "the plane through 0 in which the latents vary most"
+    return Plane(directions[:, [-1, -2]].T, names, span)
 
 
 def line(start: Tensor, end: Tensor, count: int) -> Tensor:

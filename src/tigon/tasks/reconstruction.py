@@ -1,7 +1,8 @@
 """Infer latents of images that the model has not seen.
 
 A cold chain would stay at the first mode it meets. So several chains start at draws of the prior
-for each image, move at temperatures that fall to 1, and the one that ends highest is kept.
+for each image, the temperature of the likelihood falls to 1 (the prior stays as it is), and the
+chain that ends highest is kept.
 """
 
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class ColdStart:
 
     Arguments:
         starts: chains for each image, each from its own draw of the prior, >= 1
-        temperatures: levels from `hottest` to 1, in a geometric row, >= 1
+        temperatures: of the likelihood, levels from `hottest` to 1, in a geometric row, >= 1
         hottest: temperature of the first level, >= 1
         steps: MALA steps at each level, >= 1
     """
@@ -66,11 +67,11 @@ def infer_latents(
     latents = model.latents(len(repeated), rng, images)
     was_training = model.training
     model.eval()
-    log_density = model.posterior(repeated)
+    chains = MCMC(MALA(0.1), how.steps, StepSizeAdaptation(gain=0.5))
     step_size = None
     with frozen(model):
         for temperature in how.levels():
-            chains = MCMC(MALA(0.1, temperature), how.steps, StepSizeAdaptation(gain=0.5))
+            log_density = model.posterior(repeated, 1 / temperature)
             draws = chains.run(log_density, latents, rng, step_size)
             latents, step_size, last = draws.x, draws.step_size, draws.log_density
     best = last.view(len(images), how.starts).argmax(1)

@@ -35,7 +35,8 @@ def save_checkpoint(folder: Path, training: Training, keep: int = 2) -> Path:
     final = folder / str(training.iteration)
     work = folder / f".new-{training.iteration}"
     try:
-        shutil.rmtree(work, ignore_errors=True)
+        for left in folder.glob(".new-*"):
+            shutil.rmtree(left, ignore_errors=True)
         work.mkdir(parents=True)
         _write(work, training)
         shutil.rmtree(final, ignore_errors=True)
@@ -116,14 +117,14 @@ def _write(folder: Path, training: Training) -> None:
     save_file(chains, folder / "chains.safetensors")
     torch.save(state, folder / "training.pt")
     sums = {name: _checksum(folder / name) for name in FILES}
-    (folder / "manifest.json").write_text(json.dumps({"sha256": sums}, indent=1))
+    (folder / "manifest.json").write_text(json.dumps({"sha256": sums}, indent=1), "utf-8")
     for path in folder.iterdir():
         _flush(path)
 
 
 def _damage(folder: Path) -> str | None:
     try:
-        sums = json.loads((folder / "manifest.json").read_text())["sha256"]
+        sums = json.loads((folder / "manifest.json").read_text("utf-8"))["sha256"]
         wrong = [name for name in FILES if _checksum(folder / name) != sums[name]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"no valid manifest: {type(error).__name__} {error}"

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from tigon.errors import TigonError
+from tigon.files import replace_file
 from tigon.training.loop import Record, Training
 
 
@@ -14,19 +15,16 @@ class MetricsLog:
     those iterations are taken again.
     """
 
-    def __init__(self, path: Path, iteration: int = 0, every: int = 1) -> None:
-        self.path, self.every = path, every
+    def __init__(self, path: Path, iteration: int = 0) -> None:
+        self.path = path
         kept = [r for r in read_metrics(path) if r["iteration"] <= iteration]
         text = "".join(json.dumps(record) + "\n" for record in kept)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(text)
-        temporary.replace(path)
+        replace_file(path, text)
 
     def __call__(self, training: Training, record: Record) -> None:
-        """Append a record, if its iteration is one to log or the last."""
-        if record["iteration"] % self.every == 0 or training.finished:
-            with self.path.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+        """Append a record."""
+        with self.path.open("a") as file:
+            file.write(json.dumps(record) + "\n")
 
 
 def read_metrics(path: Path) -> list[Record]:

@@ -43,6 +43,8 @@ class Optimizer:
             raise ValueError(f"learning_rate is above 0, not {self.learning_rate}")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas are in [0, 1), not {self.betas}")
+        if self.warm_up < 0:
+            raise ValueError(f"warm_up is at least 0, not {self.warm_up}")
 
     def rate(self, iteration: int, progress: float) -> float:
         """Return the rate of this iteration, at `progress` in [0, 1] through the run."""
@@ -77,11 +79,10 @@ class Length:
             return min(1.0, evaluations / self.gradient_evaluations)
         return min(1.0, iteration / self.iterations)
 
-    def over(self, iteration: int, evaluations: float) -> bool:
-        """Return whether one more iteration, as dear as those before, would be too many."""
+    def over(self, iteration: int, evaluations: float, cost: float) -> bool:
+        """Return whether one more iteration, of `cost` gradient evaluations, would be too many."""
         if self.gradient_evaluations is None:
             return iteration >= self.iterations
-        cost = evaluations / iteration if iteration else 0.0
         return evaluations + cost > self.gradient_evaluations + 1e-6
 
 
@@ -115,6 +116,11 @@ class Training:
         )
         self.iteration = 0
         self.seconds = 0.0
+        if self.finished:
+            raise ValueError(
+                f"gradient_evaluations {length.gradient_evaluations} is less than one iteration "
+                f"takes ({self._cost():g})"
+            )
 
     @property
     def evaluations(self) -> float:
@@ -129,7 +135,7 @@ class Training:
     @property
     def finished(self) -> bool:
         """Whether the run is over."""
-        return self.length.over(self.iteration, self.evaluations)
+        return self.length.over(self.iteration, self.evaluations, self._cost())
 
     def step(self) -> Record:
         """Take one iteration and return its record.
@@ -140,7 +146,7 @@ class Training:
         """
         began = time.perf_counter()
         batch = self.order.read(self.images, self.iteration, self.device)
-        rng = Streams(self.seed, self.iteration, batch.index, self.device)
+        rng = Streams(self.seed, self.iteration, batch.index, device=self.device)
         rate = self.settings.rate(self.iteration, self.progress)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -157,6 +163,11 @@ class Training:
         record = {name: _number(value) for name, value in metrics.items()}
         self.seconds += time.perf_counter() - began
         return self._stamp() | record | {"learning_rate": rate}
+
+    def _cost(self) -> float:
+        """Return the gradient evaluations of the next iteration, in passes over the whole set."""
+        examples = len(self.order.index(self.iteration))
+        return self.learner.evaluations_per_example * examples / len(self.images)
 
     def _stamp(self) -> Record:
         return {
