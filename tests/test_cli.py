@@ -160,7 +160,7 @@ MISTAKES = {
     "train generator --data PICTURES --out run --latent-dim two": "--latent-dim",
     "train generator --data PICTURES --out run --latent-dim 0": "latent_dim is at least 1",
     "train generator --data PICTURES --out run --iterations 0": "iterations are at least 1, not 0",
-    "train generator --data PICTURES --out run --gradient-evaluations 2": "less than one iteration",
+    "train generator --data PICTURES --out run --gradient-evaluations 2": "less than one",
     "train generator --data PICTURES --out run --network.width 0": "network.width is at least 2",
     "sample RUN --out .": "--out .: has no name",
     "train generator --data PICTURES --out run --image-size 60": "power of two",
