@@ -104,7 +104,7 @@ class EnergyModel(nn.Module):
         loc: mean of p0 in every dimension: 0 is grey, -1 black as in the original
     """
 
-    def __init__(self, network: nn.Module, scale: float = 0.39, loc: float = 0.0) -> None:
+    def __init__(self, network: nn.Module, scale: float = 0.7, loc: float = 0.0) -> None:
         super().__init__()
         self.network, self.reference = network, Gaussian(loc, scale)
 

@@ -118,7 +118,7 @@ class _Recorder:
         self.log(training, record)
         progress = 1.0 if training.finished else training.progress
         if any(self.passed < mark <= progress for mark in SNAPSHOTS):
-            shown = training.learner.show(training.images, min(SHOWN, len(training.images)))
+            shown = training.learner.show(min(SHOWN, len(training.images)))
             self.run.save_snapshot(training.iteration, to_uint8(shown))
         self.passed = progress
         if training.finished or training.iteration % self.every == 0:

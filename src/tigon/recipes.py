@@ -1,6 +1,6 @@
 """A recipe is a named set of numbers: everything about a run but its data and its folder."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -29,7 +29,7 @@ BYTES = 127.5
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(ABC):
     """What every recipe has.
 
     Arguments:
@@ -156,11 +156,11 @@ class Descriptor(Recipe):
         chains: synthesis of images
     """
 
-    scale: float = 0.39
+    scale: float = 0.7
     iterations: int = 300
     network: DescriptorNetwork = DescriptorNetwork()
     chains: ImageChains = ImageChains()
-    optimizer: Optimizer = Optimizer(learning_rate=3e-2, betas=(0.5, 0.95))
+    optimizer: Optimizer = Optimizer(learning_rate=4e-2, betas=(0.5, 0.95), warm_up=20)
 
     def __post_init__(self) -> None:
         super().__post_init__()

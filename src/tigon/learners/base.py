@@ -5,20 +5,19 @@ loss of what they brought, so that a wrapper for many processes wraps one module
 one, then the other, then `after_update`.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from tigon.data.batches import Batch
-from tigon.data.images import ImageSet
 from tigon.streams import Rng
 
 Metrics = dict[str, Tensor]
 
 
-class Learner(nn.Module):
+class Learner(nn.Module, ABC):
     """Alternates running chains and one gradient step on a model.
 
     Attributes:
@@ -49,7 +48,7 @@ class Learner(nn.Module):
         """Draw images of the model, (count, C, H, W)."""
 
     @abstractmethod
-    def show(self, images: ImageSet, count: int) -> Tensor:
+    def show(self, count: int) -> Tensor:
         """Return what the first `count` chains now show, (count, C, H, W), for the figures."""
 
     @abstractmethod

@@ -89,7 +89,7 @@ class DescriptorLearner(Learner):
     ) -> None:
         super().__init__()
         self.model, self.starts, self.image_size = model, starts, image_size
-        self.chains = chains or short_run(30, 0.12, 0.001, 0.33)
+        self.chains = chains or short_run(30, 0.08, 0.001)
         self.batch_statistics = batch_statistics
 
     @property
@@ -126,7 +126,7 @@ class DescriptorLearner(Learner):
             "saturation": saturation(samples),
         }
 
-    def show(self, images: ImageSet, count: int) -> Tensor:
+    def show(self, count: int) -> Tensor:
         """Return what chains from the first `count` start images show, with noise of their own."""
         index = torch.arange(count, device=self.starts.device)
         return self.synthesise(index, Streams(0, 0, index, "show", self.starts.device))

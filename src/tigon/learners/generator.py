@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from tigon.chains import ChainStore
 from tigon.data.batches import Batch
-from tigon.data.images import ImageSet
 from tigon.densities import GeneratorModel, frozen, sum_event
 from tigon.learners.base import Learner, Metrics
 from tigon.learners.expansion import absorb, moments
@@ -139,7 +138,7 @@ class GeneratorLearner(Learner):
         self.store.step_size = affine.shrink(self.store.step_size)
 
     @torch.no_grad()
-    def show(self, images: ImageSet, count: int) -> Tensor:
+    def show(self, count: int) -> Tensor:
         """Return reconstructions of the first `count` images."""
         return self.decode(self.store.points[:count])
 
