@@ -104,8 +104,8 @@ class ImageChains:
     """
 
     steps: int = 30
-    step_size: float = 0.08
-    shrink: float = 1.0
+    step_size: float = 0.09
+    shrink: float = 0.45
     temperature: float = 0.001
     denoise: bool = True
     start: Start = "mean-colour"

@@ -74,6 +74,8 @@ def test_the_cosine_schedule_falls_from_the_rate_to_nothing():
     assert optimizer.rate(0, 0.0) == pytest.approx(0.5)
     assert optimizer.rate(10, 0.5) == pytest.approx(1.0)
     assert optimizer.rate(10, 1.0) == pytest.approx(0.0)
+    assert Optimizer(2.0, floor=0.25).rate(10, 0.5) == pytest.approx(1.25)
+    assert Optimizer(2.0, floor=0.25).rate(10, 1.0) == pytest.approx(0.5)
     assert Optimizer(2.0, schedule="constant").rate(10, 0.7) == 2.0
 
 
@@ -122,6 +124,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_the_update():
         lambda: Optimizer(-1.0),
         lambda: Optimizer(betas=(1.0, 0.9)),
         lambda: Optimizer(warm_up=-1),
+        lambda: Optimizer(floor=1.5),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(build):

@@ -29,13 +29,15 @@ class Optimizer:
     Arguments:
         learning_rate: of Adam, > 0
         betas: decay of Adam's two moments, each in [0, 1)
-        schedule: `cosine` lowers the rate to 0 over the run, `constant` keeps it
+        schedule: `cosine` lowers the rate over the run, `constant` keeps it
+        floor: part of the rate that the cosine schedule ends with, in [0, 1]
         warm_up: iterations over which the rate rises from 0, >= 0
     """
 
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     schedule: Literal["cosine", "constant"] = "cosine"
+    floor: float = 0.0
     warm_up: int = 0
 
     def __post_init__(self) -> None:
@@ -43,14 +45,16 @@ class Optimizer:
             raise ValueError(f"learning_rate is above 0, not {self.learning_rate}")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas are in [0, 1), not {self.betas}")
+        if not 0 <= self.floor <= 1:
+            raise ValueError(f"floor is in [0, 1], not {self.floor}")
         if self.warm_up < 0:
             raise ValueError(f"warm_up is at least 0, not {self.warm_up}")
 
     def rate(self, iteration: int, progress: float) -> float:
         """Return the rate of this iteration, at `progress` in [0, 1] through the run."""
         warmth = min(1.0, (iteration + 1) / self.warm_up) if self.warm_up else 1.0
-        fall = (1 + math.cos(math.pi * progress)) / 2 if self.schedule == "cosine" else 1.0
-        return self.learning_rate * warmth * fall
+        height = (1 + math.cos(math.pi * progress)) / 2 if self.schedule == "cosine" else 1.0
+        return self.learning_rate * warmth * (self.floor + (1 - self.floor) * height)
 
 
 @dataclass(frozen=True)
