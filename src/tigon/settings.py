@@ -106,7 +106,7 @@ class ImageChains:
     steps: int = 30
     step_size: float = 0.09
     shrink: float = 0.45
-    temperature: float = 0.001
+    temperature: float = 0.0003
     denoise: bool = True
     start: Start = "mean-colour"
 
