@@ -67,7 +67,7 @@ def test_files_left_out_are_named_and_names_cannot_inject_markup(run):
 def test_what_the_model_is_is_said(run):
     text = " ".join(BeautifulSoup(write_report(run).read_text(), "html.parser").text.split())
     if run.experiment.name == "descriptor":
-        assert "this is a sampler, not a density" in text and "at temperature 0.0003" in text
+        assert "this is a sampler, not a density" in text and "at temperature 0.001" in text
     else:
         assert "inferred by MALA at temperature 1" in text
 

@@ -160,7 +160,7 @@ class Descriptor(Recipe):
     iterations: int = 300
     network: DescriptorNetwork = DescriptorNetwork()
     chains: ImageChains = ImageChains()
-    optimizer: Optimizer = Optimizer(4e-2, (0.5, 0.95), floor=0.1, warm_up=20)
+    optimizer: Optimizer = Optimizer(5e-2, (0.5, 0.95), warm_up=20)
 
     def __post_init__(self) -> None:
         super().__post_init__()

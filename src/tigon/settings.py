@@ -104,9 +104,9 @@ class ImageChains:
     """
 
     steps: int = 30
-    step_size: float = 0.09
-    shrink: float = 0.45
-    temperature: float = 0.0003
+    step_size: float = 0.12
+    shrink: float = 0.33
+    temperature: float = 0.001
     denoise: bool = True
     start: Start = "mean-colour"
 

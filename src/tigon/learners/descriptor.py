@@ -89,7 +89,7 @@ class DescriptorLearner(Learner):
     ) -> None:
         super().__init__()
         self.model, self.starts, self.image_size = model, starts, image_size
-        self.chains = chains or short_run(30, 0.09, 0.0003, 0.45)
+        self.chains = chains or short_run(30, 0.12, 0.001, 0.33)
         self.batch_statistics = batch_statistics
 
     @property
