@@ -123,7 +123,7 @@ def descriptor_row(run: Run, batch_statistics: bool = False) -> dict[str, Any]:
         "seconds": f"{records[-1]['seconds']:.0f}",
         "gap from": f"{min(gaps):.2f}",
         "gap to": f"{max(gaps):.2f}",
-        "|gap|, median of last 50": f"{statistics.median(map(abs, gaps[-50:])):.3f}",
+        "abs. gap, median of last 50": f"{statistics.median(map(abs, gaps[-50:])):.3f}",
         "outside": f"{100 * saturation(drawn).item():.2f} %",
         "KID-lite0": f"{kid(features(drawn), features(training)):.2f}",
         "covered (pixels)": f"{covered(drawn.clamp(-1, 1), training)} of {len(images)}",
@@ -190,8 +190,8 @@ def page(generators: Sequence[Run], descriptors: Sequence[Run]) -> str:
     parts = [
         "# Results: the original algorithms and the default recipes",
         f"Printed by `python benchmarks/seed.py` on {machine['processor']}, {machine['cores']} "
-        f"cores, torch {machine['torch']}, {machine['when']}. One gradient evaluation is one "
-        "forward and backward pass of the network over the whole set; `to 0.1` is the first "
+        f"cores ({machine['threads']} thread a run), torch {machine['torch']}, {machine['when']}. "
+        "One gradient evaluation is one forward and backward pass of the network over the whole set; `to 0.1` is the first "
         "iteration with a seed loss of at most 0.1. KID-lite0 (64 prior images, or one chain per "
         "start image, against the training images) is not FID. The original runs are "
         "measured twice: with running averages, as their code draws images, and with batch "

@@ -69,6 +69,15 @@ def test_a_folder_with_another_experiment_is_refused_and_untouched(tmp_path, pic
     assert (tmp_path / "run" / "config.toml").read_text() == before
 
 
+def test_a_run_of_a_version_with_fewer_settings_continues(tmp_path, pictures):
+    experiment = Experiment("generator", generator_recipe(), str(pictures))
+    train(experiment, tmp_path / "run")
+    path = tmp_path / "run" / "config.toml"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith("floor")))
+    assert train(experiment, tmp_path / "run").finished
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path, pictures):
     experiment = Experiment("generator", generator_recipe(), str(pictures))
     with pytest.raises(TigonError, match="is not empty and no run"):

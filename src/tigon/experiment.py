@@ -167,7 +167,7 @@ def _refuse_other(run: Run, experiment: Experiment) -> None:
     if folder.exists() and not folder.is_dir():
         raise TigonError(f"--out {folder}: is a file, not a folder")
     if run.config.exists():
-        changed = differences(run.plain_config(), experiment.to_plain())
+        changed = differences(run.experiment.to_plain(), experiment.to_plain())
         if changed:
             raise TigonError(
                 f"--out {folder}: holds a run with other settings ({'; '.join(changed)}); "

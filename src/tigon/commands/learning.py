@@ -14,7 +14,7 @@ from tigon.report import render, section, write_report
 from tigon.runs import Experiment, Run
 
 EMBEDDED = "embedded:animal-faces"
-DEMO: dict[str, Recipe] = {"generator": Generator(), "descriptor": Descriptor(iterations=150)}
+DEMO: dict[str, Recipe] = {"generator": Generator(), "descriptor": Descriptor()}
 INTERRUPTED = 130
 R = TypeVar("R", bound=Recipe)
 
