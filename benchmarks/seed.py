@@ -191,8 +191,9 @@ def page(generators: Sequence[Run], descriptors: Sequence[Run]) -> str:
         "# Results: the original algorithms and the default recipes",
         f"Printed by `python benchmarks/seed.py` on {machine['processor']}, {machine['cores']} "
         f"cores ({machine['threads']} thread a run), torch {machine['torch']}, {machine['when']}. "
-        "One gradient evaluation is one forward and backward pass of the network over the whole set; `to 0.1` is the first "
-        "iteration with a seed loss of at most 0.1. KID-lite0 (64 prior images, or one chain per "
+        "One gradient evaluation is one forward and backward pass of the network over the "
+        "whole set; `to 0.1` is the first iteration with a seed loss of at most 0.1. KID-lite0 "
+        "(64 prior images, or one chain per "
         "start image, against the training images) is not FID. The original runs are "
         "measured twice: with running averages, as their code draws images, and with batch "
         "statistics, as they learn.",
