@@ -3,16 +3,25 @@
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    track,
+)
 
 from tigon.training.loop import Record, Training, Watcher
 
 LINE_EVERY = 15.0
+T = TypeVar("T")
 
 
 def summary(record: Record) -> str:
@@ -39,6 +48,14 @@ def progress(title: str) -> Iterator[Watcher]:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(title, total=1.0, iteration=0, summary="")
         yield _Bar(bar, task)
+
+
+def steps_shown(steps: Sequence[T], title: str) -> Iterable[T]:
+    """Return `steps`, with a bar on stderr while they are gone through, on a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return steps
+    return track(steps, title, console=console)
 
 
 class _Bar:

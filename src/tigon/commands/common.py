@@ -12,6 +12,7 @@ from tigon.data.images import ImageSet
 from tigon.errors import TigonError
 from tigon.experiment import choose_device
 from tigon.learners.generator import GeneratorLearner
+from tigon.progress import steps_shown
 from tigon.runs import Run
 from tigon.streams import Streams
 from tigon.tasks.reconstruction import ColdStart, Reconstruction, infer_latents
@@ -51,12 +52,12 @@ def generator_of(run: Run, verb: str, device: str) -> GeneratorLearner:
 
 
 def infer(
-    learner: GeneratorLearner, images: Tensor, starts: int, seed: int, chunk: int = 16
+    learner: GeneratorLearner, images: Tensor, starts: int, seed: int, chunk: int = 4
 ) -> Reconstruction:
     """Infer latents of images (B, C, H, W), a few images at a time."""
     device = learner.store.points.device
     parts = []
-    for first in range(0, len(images), chunk):
+    for first in steps_shown(range(0, len(images), chunk), "inferring latents"):
         part = images[first : first + chunk].to(device)
         index = range(first * starts, (first + len(part)) * starts)
         rng = Streams(seed, 0, index, "reconstruct", device)
