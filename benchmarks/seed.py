@@ -83,6 +83,15 @@ def prior_images(
     return torch.cat([learner.model.train()(part) for part in latents.split(64)])
 
 
+def head(run: Run, records: Sequence[Record], batch_statistics: bool) -> dict[str, str]:
+    """Return the columns that every row begins with."""
+    return {
+        "run": run.folder.name + (", batch statistics" if batch_statistics else ""),
+        "evaluations": f"{records[-1]['gradient_evaluations']:.0f}",
+        "seconds": f"{records[-1]['seconds']:.0f}",
+    }
+
+
 def generator_row(run: Run, batch_statistics: bool = False) -> dict[str, Any]:
     """Measure one generator run."""
     records, learner, images = run.records(), run.learner(), run.images()
@@ -94,9 +103,7 @@ def generator_row(run: Run, batch_statistics: bool = False) -> dict[str, Any]:
     many = prior_images(learner, seed, 256, batch_statistics)
     last = records[-20:]
     return {
-        "run": run.folder.name + (", batch statistics" if batch_statistics else ""),
-        "evaluations": f"{records[-1]['gradient_evaluations']:.0f}",
-        "seconds": f"{records[-1]['seconds']:.0f}",
+        **head(run, records, batch_statistics),
         **{f"to {t}": cost(reached(records, t)) for t in THRESHOLDS},
         "seed loss": f"{statistics.mean(r['seed_loss'] for r in last):.4f}",
         "accept": f"{statistics.mean(r['accept'] for r in last):.2f}",
@@ -118,9 +125,7 @@ def descriptor_row(run: Run, batch_statistics: bool = False) -> dict[str, Any]:
     drawn = learner.synthesise(index, rng, batch_statistics)
     training = images.read()
     return {
-        "run": run.folder.name + (", batch statistics" if batch_statistics else ""),
-        "evaluations": f"{records[-1]['gradient_evaluations']:.0f}",
-        "seconds": f"{records[-1]['seconds']:.0f}",
+        **head(run, records, batch_statistics),
         "gap from": f"{min(gaps):.2f}",
         "gap to": f"{max(gaps):.2f}",
         "abs. gap, median of last 50": f"{statistics.median(map(abs, gaps[-50:])):.3f}",
@@ -133,10 +138,10 @@ def descriptor_row(run: Run, batch_statistics: bool = False) -> dict[str, Any]:
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Return rows as a Markdown table."""
-    head = list(rows[0])
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    names = list(rows[0])
+    lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
     return "\n".join(
-        lines + [f"| {' | '.join(str(row[name]) for name in head)} |" for row in rows]
+        lines + [f"| {' | '.join(str(row[name]) for name in names)} |" for row in rows]
     )
 
 

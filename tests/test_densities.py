@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tigon.densities import EnergyModel, Gaussian, GeneratorModel, frozen, value_and_grad
+from tigon.densities import EnergyModel, Gaussian, GeneratorModel, frozen, mode, value_and_grad
 
 
 def finite_difference(function, x, step=1e-6):
@@ -95,3 +95,11 @@ def test_frozen_parameters_get_no_gradient_and_thaw_as_they_were():
         assert not layer.weight.requires_grad
         raise RuntimeError("in between")
     assert layer.weight.requires_grad and not layer.bias.requires_grad
+
+
+def test_a_mode_ends_where_it_began_whatever_happens_within():
+    layer = nn.Dropout()
+    with pytest.raises(RuntimeError, match="in between"), mode(layer, training=False):
+        assert not layer.training
+        raise RuntimeError("in between")
+    assert layer.training

@@ -70,6 +70,17 @@ def frozen(module: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(flag)
 
 
+@contextmanager
+def mode(module: nn.Module, training: bool) -> Iterator[None]:
+    """Put a module in training or in eval mode within; the mode before is restored."""
+    before = module.training
+    module.train(training)
+    try:
+        yield
+    finally:
+        module.train(before)
+
+
 @dataclass(frozen=True)
 class Gaussian:
     """N(loc, scale^2 I): a normalised density over events of any shape.

@@ -1,6 +1,10 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and what reading a damaged one may raise."""
 
+import zlib
 from pathlib import Path
+from zipfile import BadZipFile
+
+NPZ_ERRORS = (OSError, ValueError, TypeError, BadZipFile, zlib.error, EOFError, KeyError)
 
 
 def replace_file(path: Path, content: bytes | str) -> None:

@@ -11,12 +11,10 @@ figures/*.png, report.html
 import io
 import json
 import tomllib
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import tomli_w
@@ -24,7 +22,7 @@ import tomli_w
 from tigon.config import from_plain, to_plain
 from tigon.data.images import ImageSet
 from tigon.errors import TigonError
-from tigon.files import replace_file
+from tigon.files import NPZ_ERRORS, replace_file
 from tigon.learners.base import Learner
 from tigon.recipes import Recipe, recipe_type
 from tigon.training.checkpoint import latest_checkpoint, load_learner
@@ -185,7 +183,7 @@ class Run:
             try:
                 with np.load(path, allow_pickle=False) as arrays:
                     pairs.append((int(path.stem), arrays["images"]))
-            except (OSError, ValueError, TypeError, BadZipFile, zlib.error, KeyError) as error:
+            except NPZ_ERRORS as error:
                 raise TigonError(f"snapshot {path}: is damaged; delete it ({error})") from error
         return pairs
 

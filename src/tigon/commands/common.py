@@ -8,7 +8,7 @@ import torch
 import tyro
 from torch import Tensor
 
-from tigon.data.images import ImageSet
+from tigon.data.images import ImageSet, load_images
 from tigon.errors import TigonError
 from tigon.experiment import choose_device
 from tigon.learners.generator import GeneratorLearner
@@ -34,6 +34,14 @@ def warn_of_skipped(images: ImageSet) -> None:
     if images.skipped:
         shown = "; ".join(images.skipped[:5]) + ("; ..." if len(images.skipped) > 5 else "")
         print(f"left out {len(images.skipped)} files: {shown}", file=sys.stderr)
+
+
+def images_for(run: Run, data: str | Path) -> ImageSet:
+    """Load images that a run has not seen, in the form that its model knows."""
+    recipe = run.experiment.recipe
+    images = load_images(data, recipe.image_size, recipe.fit, recipe.channels)
+    warn_of_skipped(images)
+    return images
 
 
 def generator_of(run: Run, verb: str, device: str) -> GeneratorLearner:

@@ -8,8 +8,7 @@ import torch
 import tyro
 from torch import Tensor
 
-from tigon.commands.common import Json, Result, RunFolder, generator_of, infer
-from tigon.data.images import load_images
+from tigon.commands.common import Json, Result, RunFolder, generator_of, images_for, infer
 from tigon.data.pixels import saturation, to_uint8
 from tigon.errors import TigonError
 from tigon.experiment import choose_device
@@ -100,11 +99,7 @@ class Interpolate:
         return latent_plane(points).grid(ticks)
 
     def _line(self, learner: GeneratorLearner) -> Tensor:
-        recipe = Run(self.run_folder).experiment.recipe
-        pictures = [
-            load_images(path, recipe.image_size, recipe.fit, recipe.channels).read()[:1]
-            for path in (self.start, self.end)
-            if path is not None
-        ]
+        ends = [path for path in (self.start, self.end) if path is not None]
+        pictures = [images_for(Run(self.run_folder), path).read(slice(1)) for path in ends]
         found = infer(learner, torch.cat(pictures), ColdStart().starts, self.seed)
         return line(found.latents[0], found.latents[1], self.count)

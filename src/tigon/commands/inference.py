@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tigon.commands.common import Json, Result, RunFolder, generator_of, infer, warn_of_skipped
-from tigon.data.images import ImageSet, load_images
+from tigon.commands.common import Json, Result, RunFolder, generator_of, images_for, infer
+from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
 from tigon.errors import TigonError
 from tigon.outputs import check_out, write_images
@@ -42,9 +42,7 @@ class Reconstruct:
             raise TigonError("--starts is at least 1, and --seed at least 0")
         check_out(self.out)
         learner = generator_of(Run(self.run_folder), "reconstruct", self.device)
-        recipe = Run(self.run_folder).experiment.recipe
-        images = load_images(self.data, recipe.image_size, recipe.fit, recipe.channels)
-        warn_of_skipped(images)
+        images = images_for(Run(self.run_folder), self.data)
         found = infer(learner, images.read(), self.starts, self.seed)
         self._write(images, found)
         errors = dict(zip(images.names, found.errors.tolist(), strict=True))

@@ -4,20 +4,19 @@ import hashlib
 import json
 import os
 import warnings
-import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from tigon.data.pixels import Fit, picture_to_uint8
 from tigon.errors import TigonError
-from tigon.files import printable
+from tigon.files import NPZ_ERRORS, printable
 
 EMBEDDED = {"animal-faces": Path(__file__).parent / "animal_faces"}
 CHUNK = 256
@@ -44,7 +43,7 @@ class Form:
         return picture_to_uint8(picture, self.image_size, self.fit, self.channels)
 
 
-class Source:
+class Source(ABC):
     """Pictures that can be read one by one, each with a name.
 
     `read` gives uint8 (H, W, C) or the reason, in words, why there is none; `unreadable` says
@@ -54,13 +53,13 @@ class Source:
     names: Sequence[str]
     unreadable: Sequence[str] = ()
 
+    @abstractmethod
     def fingerprint(self) -> str:
         """Return text that changes when the pictures do."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, number: int, form: Form) -> np.ndarray | str:
         """Return picture `number` in this form, or why it cannot be read."""
-        raise NotImplementedError
 
     def read_all(self, form: Form) -> Iterator[np.ndarray | str]:
         """Yield every picture in order, decoded by a few threads at a time."""
@@ -101,7 +100,7 @@ class FileSource(Source):
             return "is not an image"
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             return "has too many pixels"
-        except Exception as error:  # noqa: BLE001 - decoders of broken files raise anything
+        except Exception as error:  # decoders of broken files raise anything
             return f"cannot be read ({' '.join(str(error).split()) or type(error).__name__})"
 
 
@@ -188,7 +187,7 @@ def _open_images(path: Path) -> np.ndarray:
             if "images" not in arrays:
                 raise TigonError(f"data '{path}': {wanted}; it has {sorted(arrays) or 'nothing'}")
             images = arrays["images"]
-    except (OSError, ValueError, TypeError, BadZipFile, zlib.error, EOFError, KeyError) as error:
+    except NPZ_ERRORS as error:
         raise TigonError(f"data '{path}': is no readable .npz ({error})") from error
     if images.ndim == 4 and images.shape[-1] == 1:
         images = images[..., 0]

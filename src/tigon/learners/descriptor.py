@@ -24,7 +24,7 @@ from torch import Tensor
 from tigon.data.batches import Batch
 from tigon.data.images import ImageSet
 from tigon.data.pixels import saturation
-from tigon.densities import EnergyModel, frozen
+from tigon.densities import EnergyModel, frozen, mode
 from tigon.learners.base import Learner, Metrics, contrastive_loss
 from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC
@@ -99,18 +99,14 @@ class DescriptorLearner(Learner):
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Synthesise one image for each of the batch, (B, C, H, W), by (5)."""
-        samples = self.synthesise(batch.index, rng, self.batch_statistics)
-        return samples
+        return self.synthesise(batch.index, rng, self.batch_statistics)
 
     def synthesise(self, index: Tensor, rng: Rng, batch_statistics: bool = False) -> Tensor:
         """Run a chain from the start image of each training image `index` (B,)."""
         starts = self.starts[index % len(self.starts)]
         starts = starts.expand(-1, -1, self.image_size, self.image_size)
-        was_training = self.model.training
-        self.model.train(batch_statistics)
-        with frozen(self.model):
+        with frozen(self.model), mode(self.model, batch_statistics):
             draws = self.chains.run(self.model, starts, rng)
-        self.model.train(was_training)
         self._accept = draws.accept_prob.mean()
         return draws.x
 

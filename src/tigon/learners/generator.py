@@ -11,8 +11,7 @@ References:
     Han, Lu, Zhu and Wu, "Alternating back-propagation for generator network", AAAI 2017.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 
 from tigon.chains import ChainStore
 from tigon.data.batches import Batch
-from tigon.densities import GeneratorModel, frozen, sum_event
+from tigon.densities import GeneratorModel, frozen, mode, sum_event
 from tigon.learners.base import Learner, Metrics
 from tigon.learners.expansion import absorb, moments
 from tigon.mcmc.adaptation import StepSizeAdaptation
@@ -105,7 +104,7 @@ class GeneratorLearner(Learner):
         """Move the latents of the batch by (2); returns them, (B, d)."""
         weight = 1 / len(batch.index) if self.average_likelihood else 1.0
         latents, step_size = self.store.read(batch.index)
-        with frozen(self.model), _mode(self.model, self.average_likelihood):
+        with frozen(self.model), mode(self.model, self.average_likelihood):
             draws = self.chains.run(
                 self.model.posterior(batch.images, weight), latents, rng, step_size
             )
@@ -150,7 +149,7 @@ class GeneratorLearner(Learner):
     @torch.no_grad()
     def decode(self, latents: Tensor, chunk: int = 64) -> Tensor:
         """Return f(z) of latents (B, d), (B, C, H, W), `chunk` at a time."""
-        with _mode(self.model, batch_statistics=False):
+        with mode(self.model, training=False):
             return torch.cat([self.model(part) for part in latents.split(chunk)])
 
     def chain_tensors(self) -> dict[str, Tensor]:
@@ -165,14 +164,3 @@ class GeneratorLearner(Learner):
         """Replace points and step sizes by `function` of them."""
         self.store.points = function(self.store.points)
         self.store.step_size = function(self.store.step_size)
-
-
-@contextmanager
-def _mode(model: nn.Module, batch_statistics: bool) -> Iterator[None]:
-    """Put the model in eval mode within, unless chains are to share batch statistics."""
-    before = model.training
-    model.train(batch_statistics)
-    try:
-        yield
-    finally:
-        model.train(before)

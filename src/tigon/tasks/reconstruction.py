@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tigon.densities import GeneratorModel, frozen
+from tigon.densities import GeneratorModel, frozen, mode
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
@@ -65,18 +65,15 @@ def infer_latents(
     how = how or ColdStart()
     repeated = images.repeat_interleave(how.starts, 0)
     latents = model.latents(len(repeated), rng, images)
-    was_training = model.training
-    model.eval()
     chains = MCMC(MALA(0.1), how.steps, StepSizeAdaptation(gain=0.5))
     step_size = None
-    with frozen(model):
+    with frozen(model), mode(model, training=False):
         for temperature in how.levels():
             log_density = model.posterior(repeated, 1 / temperature)
             draws = chains.run(log_density, latents, rng, step_size)
             latents, step_size, last = draws.x, draws.step_size, draws.log_density
     best = last.view(len(images), how.starts).argmax(1)
     rows = torch.arange(len(images), device=best.device) * how.starts + best
-    with torch.no_grad():
+    with torch.no_grad(), mode(model, training=False):
         decoded = model(latents[rows])
-    model.train(was_training)
     return Reconstruction(latents[rows], decoded, ((decoded - images) ** 2).flatten(1).mean(1))
