@@ -13,7 +13,8 @@ def test_rows_written_are_the_rows_read(count, data):
     store = ChainStore(torch.zeros(count, 3), 0.1)
     points, sizes = torch.rand(len(index), 3), torch.rand(len(index))
     store.write(index, points, sizes)
-    read, read_sizes = store.read(index)
+    read, read_sizes, tuning = store.read(index)
+    assert (tuning == 0).all()
     assert torch.equal(read, points) and torch.equal(read_sizes, sizes)
     untouched = torch.ones(count, dtype=torch.bool)
     untouched[index] = False
@@ -22,7 +23,7 @@ def test_rows_written_are_the_rows_read(count, data):
 
 def test_a_row_read_is_a_copy():
     store = ChainStore(torch.zeros(2, 3), 0.1)
-    points, _ = store.read(torch.tensor([0]))
+    points = store.read(torch.tensor([0])).points
     points += 1
     assert (store.points == 0).all()
 

@@ -1,31 +1,123 @@
-"""A chain store remembers the points: one row per chain, row i belonging to example i."""
+"""A chain store remembers the points: one row per chain, row i belonging to example i.
 
+Rows are in memory, or in `.npy` files that are mapped into it, of which only the pages in use take
+memory. Either way rows go back to where they were read.
+"""
+
+import json
+import mmap
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 import torch
 from torch import Tensor
 
+from tigon.errors import TigonError
+from tigon.files import replace_file
+from tigon.streams import Rng, uniform
+
+TUNING = 3
+CHUNK = 4096
+
+
+class Rows(NamedTuple):
+    """Rows of a store: points (B, *), step sizes (B,), and what adaptation remembers (B, 3)."""
+
+    points: Tensor
+    step_size: Tensor
+    tuning: Tensor
+
 
 class ChainStore:
-    """The points and step sizes of all chains, in memory.
+    """The points, step sizes and tuning of all chains, in memory; `mapped` keeps them in files.
 
     Arguments:
         points: where the chains are now, (N, *)
         step_size: each chain's own step size s > 0, (N,) or one number for all
+        tuning: what an adaptation remembers of each chain, (N, 3); zeros, nothing yet, if not
+            given
     """
 
-    def __init__(self, points: Tensor, step_size: float | Tensor) -> None:
-        self.points = points.clone()
-        self.step_size = torch.as_tensor(step_size, dtype=points.dtype, device=points.device)
-        self.step_size = self.step_size.expand(len(points)).clone()
+    def __init__(
+        self, points: Tensor, step_size: float | Tensor, tuning: Tensor | None = None
+    ) -> None:
+        sizes = torch.as_tensor(step_size, dtype=points.dtype, device=points.device)
+        none = points.new_zeros(len(points), TUNING)
+        self._columns = Rows(
+            points.clone(),
+            sizes.expand(len(points)).clone(),
+            none if tuning is None else tuning.clone(),
+        )
+        self._maps: list[mmap.mmap] = []
+
+    @classmethod
+    def mapped(
+        cls,
+        folder: Path,
+        count: int | None = None,
+        shape: Sequence[int] = (),
+        step_size: float = 0.1,
+        draw: Callable[[Tensor], Tensor] | None = None,
+    ) -> "ChainStore":
+        """Open the store in a folder, or make one there of `count` rows.
+
+        Arguments:
+            folder: of `points.npy`, `step_size.npy` and `tuning.npy`
+            count: of rows, float32; an existing store has as many or is refused; None takes it
+                as it is
+            shape: of one point
+            step_size: s that every chain starts with
+            draw: fills points, called with a slice (B, *) of the rows at a time; zeros if not
+                given
+        Raises:
+            TigonError: if there is no store, or it is damaged or of another shape
+        """
+        if not (folder / "store.json").exists():
+            if count is None:
+                raise TigonError(f"chain store {folder}: there is none")
+            _create(folder, count, tuple(shape), step_size, draw)
+        self = cls.__new__(cls)
+        self._maps = []
+        self._columns = Rows(*(self._map(folder / f"{name}.npy") for name in Rows._fields))
+        found = self.points.shape
+        if count is not None and found != (count, *shape):
+            raise TigonError(
+                f"chain store {folder}: holds {tuple(found)}, not {(count, *shape)}; "
+                "give another folder"
+            )
+        return self
 
     def __len__(self) -> int:
         return len(self.points)
 
-    def read(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Return copies of the rows `index` (B,): points (B, *) and step sizes (B,)."""
-        return self.points[index], self.step_size[index]
+    @property
+    def points(self) -> Tensor:
+        """Where all chains are, (N, *): the store's own rows."""
+        return self._columns.points
 
-    def write(self, index: Tensor, points: Tensor, step_size: Tensor) -> None:
-        """Put points (B, *) and step sizes (B,) into the rows `index` (B,), in that order.
+    @property
+    def step_size(self) -> Tensor:
+        """Every chain's step size, (N,): the store's own rows."""
+        return self._columns.step_size
+
+    @property
+    def tuning(self) -> Tensor:
+        """What adaptation remembers of every chain, (N, 3): the store's own rows."""
+        return self._columns.tuning
+
+    def read(self, index: Tensor) -> Rows:
+        """Return copies of the rows `index` (B,), where `index` is (CPU or GPU)."""
+        at = index.to(self.points.device)
+        found = Rows(*(column[at].to(index.device) for column in self._columns))
+        self._release()
+        return found
+
+    def write(
+        self, index: Tensor, points: Tensor, step_size: Tensor, tuning: Tensor | None = None
+    ) -> None:
+        """Put points (B, *), step sizes (B,) and tuning (B, 3) into the rows `index` (B,).
 
         Raises:
             ValueError: if shapes differ, or a row would be written twice
@@ -37,21 +129,125 @@ class ChainStore:
             )
         if len(index.unique()) != len(index):
             raise ValueError("a row of the chain store would be written twice")
-        self.points[index] = points.detach()
-        self.step_size[index] = step_size
+        at = index.to(self.points.device)
+        for column, values in zip(self._columns, (points, step_size, tuning), strict=True):
+            if values is not None:
+                column[at] = values.detach().to(column.device)
+        self._release()
+
+    def restart(
+        self, index: Tensor, probability: float, draw: Callable[[Tensor, Rng], Tensor], rng: Rng
+    ) -> Tensor:
+        """Start each of the rows `index` (B,) anew with a probability; returns which, (B,).
+
+        A row that starts anew has forgotten its tuning; it keeps its step size, which belongs to
+        its density.
+
+        Arguments:
+            probability: in [0, 1]
+            draw: from points (B, *) and a generator, fresh points of their shape and type, such
+                as `Gaussian().sample`
+            rng: one generator, or a stream for each row
+        Raises:
+            ValueError: if the probability is none
+        """
+        if not 0 <= probability <= 1:
+            raise ValueError(f"a probability is in [0, 1], not {probability}")
+        old = self.read(index)
+        anew = uniform(rng, old.points) < probability
+        fresh = draw(old.points, rng)
+        if bool(anew.any()):
+            self.write(
+                index[anew], fresh[anew], old.step_size[anew], torch.zeros_like(old.tuning[anew])
+            )
+        return anew
+
+    def replace(
+        self,
+        points: Callable[[Tensor], Tensor],
+        step_size: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        """Replace all points, and step sizes, by functions of them, some rows at a time."""
+        for part in self._parts():
+            self.points[part] = points(self.points[part])
+            if step_size is not None:
+                self.step_size[part] = step_size(self.step_size[part])
+            self._release()
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the rows by name, to be saved."""
-        return {"points": self.points, "step_size": self.step_size}
+        return self._columns._asdict()
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Take rows as `tensors` gave them.
+        """Take rows as `tensors` gave them; without `tuning`, nothing is remembered.
 
         Raises:
             ValueError: if they have other shapes than this store's
         """
         for name, mine in self.tensors().items():
-            if tensors[name].shape != mine.shape:
-                raise ValueError(f"chain rows {name}: {tuple(tensors[name].shape)} saved, "
-                                 f"{tuple(mine.shape)} expected")  # fmt: skip
-            mine.copy_(tensors[name])
+            theirs = tensors.get(name, torch.zeros_like(mine) if name == "tuning" else None)
+            if theirs is None or theirs.shape != mine.shape:
+                shape = None if theirs is None else tuple(theirs.shape)
+                raise ValueError(f"chain rows {name}: {shape} saved, {tuple(mine.shape)} expected")
+            mine.copy_(theirs)
+        self._release()
+
+    def move(self, function: Callable[[Tensor], Tensor]) -> None:
+        """Replace every column by `function` of it, such as a move to a device or to a type.
+
+        Rows in files stay there: `read` brings them to the index's device.
+
+        Raises:
+            ValueError: if rows in files would change their type
+        """
+        if not self._maps:
+            self._columns = Rows(*map(function, self._columns))
+        elif function(torch.empty(0)).dtype != torch.float32:
+            raise ValueError("a chain store in files is float32")
+
+    def _parts(self) -> Iterator[slice]:
+        size = CHUNK if self._maps else max(1, len(self))
+        return (slice(first, first + size) for first in range(0, len(self), size))
+
+    def _map(self, path: Path) -> Tensor:
+        try:
+            with path.open("r+b") as file:
+                version = np.lib.format.read_magic(file)
+                reader = f"read_array_header_{version[0]}_0"
+                shape, _, kind = getattr(np.lib.format, reader)(file)
+                offset = file.tell()
+                area = mmap.mmap(file.fileno(), 0)
+            flat = np.frombuffer(area, kind, int(np.prod(shape)), offset)
+        except (OSError, ValueError, AttributeError) as error:
+            raise TigonError(f"chain rows {path}: cannot be read ({error})") from error
+        self._maps.append(area)
+        return torch.from_numpy(flat.reshape(shape))
+
+    def _release(self) -> None:
+        """Let go of mapped pages: the files, or the system's cache, have what was written."""
+        for area in self._maps:
+            area.madvise(mmap.MADV_DONTNEED)
+
+
+def _create(
+    folder: Path,
+    count: int,
+    shape: tuple[int, ...],
+    step_size: float,
+    draw: Callable[[Tensor], Tensor] | None,
+) -> None:
+    """Write a store's files; `store.json`, written last, says that they are whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shapes = Rows((count, *shape), (count,), (count, TUNING))  # type: ignore[arg-type]
+    for name, size in shapes._asdict().items():
+        with (folder / f"{name}.npy").open("wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": size}
+            np.lib.format.write_array_header_1_0(file, header)
+            for first in range(0, count, CHUNK):
+                rows = torch.zeros(min(CHUNK, count - first), *size[1:])
+                if name == "points" and draw is not None:
+                    rows = draw(rows)
+                if name == "step_size":
+                    rows += step_size
+                file.write(rows.contiguous().numpy().tobytes())
+    replace_file(folder / "store.json", json.dumps({"rows": count, "shape": shape}))

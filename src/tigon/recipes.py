@@ -172,7 +172,9 @@ class Descriptor(Recipe):
 
     def restored(self, chains: dict[str, Tensor]) -> DescriptorLearner:
         """Return a descriptor learner with these start images."""
-        return self._build(chains["starts"])
+        learner = self._build(chains["starts"])
+        learner.load_chains(chains)
+        return learner
 
     def _build(self, starts: Tensor) -> DescriptorLearner:
         model = EnergyModel(self._network(bytes_range=False), self.scale)

@@ -52,8 +52,9 @@ def test_images_and_likelihood_do_not_change_and_the_prior_term_grows(rng):
     learner = generator_learner(9)
     model = learner.double().model
     images = images.double()
-    learner.store.points = correlated_latents(9, 2, rng)
-    before = model(learner.store.points), learner.store.points
+    fresh = correlated_latents(9, 2, rng)
+    learner.store.replace(lambda _: fresh)
+    before = model(fresh), fresh
     likelihood = model.log_likelihood(images, learner.store.points)
     learner.after_update(torch.optim.Adam(learner.parameters()))
     after = model(learner.store.points), learner.store.points
@@ -106,7 +107,7 @@ def test_step_sizes_follow_the_volume(rng):
 
 def test_step_sizes_of_the_learner_are_kept_in_the_new_coordinates(rng):
     learner = generator_learner(9)
-    learner.store.points = 3 * learner.store.points + 1
+    learner.store.replace(lambda points: 3 * points + 1)
     sizes = learner.store.step_size.clone()
     learner.after_update(torch.optim.Adam(learner.parameters()))
     assert torch.allclose(learner.store.step_size, sizes / 3, rtol=1e-4)

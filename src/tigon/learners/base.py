@@ -7,11 +7,13 @@ one, then the other, then `after_update`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
 
 from tigon.data.batches import Batch
+from tigon.densities import LogDensity
 from tigon.streams import Rng
 
 Metrics = dict[str, Tensor]
@@ -34,6 +36,10 @@ class Learner(nn.Module, ABC):
 
     def begin(self, progress: float) -> None:  # noqa: B027
         """Prepare the iteration that begins at `progress` in [0, 1] through the run."""
+
+    @abstractmethod
+    def chain_density(self, batch: Batch) -> AbstractContextManager[LogDensity]:
+        """Give what the chains of this batch move towards, with the parameters frozen."""
 
     @abstractmethod
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
@@ -59,6 +65,17 @@ class Learner(nn.Module, ABC):
     def load_chains(self, tensors: dict[str, Tensor]) -> None:
         """Take the chains as `chain_tensors` gave them."""
 
+    @abstractmethod
+    def scale_steps(self, factor: float) -> None:
+        """Multiply the step sizes of all chains by a factor, from now on."""
+
+    def bad_chains(self) -> Tensor:
+        """Return the rows of chains that are where no chain should be, (B,); none in most."""
+        return torch.zeros(0, dtype=torch.long)
+
+    def restart_chains(self, index: Tensor, rng: Rng) -> None:  # noqa: B027
+        """Start the chains of these rows (B,) anew; nothing where chains do not persist."""
+
     def after_update(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: B027
         """Change what the update has made due; nothing in most learners."""
 
@@ -71,6 +88,18 @@ class Learner(nn.Module, ABC):
         super()._apply(fn, recurse)
         self.map_chains(fn)
         return self
+
+
+def spread(shown: Tensor, observed: Tensor) -> Tensor:
+    """Return how far images (B, *) differ among themselves, as a part of how far observed ones do.
+
+    The ratio of the two variances over the batch, summed over pixels; 1 where a batch has but one
+    image, or the observed do not differ.
+    """
+    if len(observed) < 2:
+        return observed.new_ones(())
+    variance = observed.var(0).sum()
+    return torch.where(variance > 0, shown.var(0).sum() / variance, torch.ones_like(variance))
 
 
 def contrastive_loss(f_observed: Tensor, f_synthesised: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ References:
     energy-based model", NeurIPS 2019.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
 
@@ -24,8 +25,8 @@ from torch import Tensor
 from tigon.data.batches import Batch
 from tigon.data.images import ImageSet
 from tigon.data.pixels import saturation
-from tigon.densities import EnergyModel, frozen, mode
-from tigon.learners.base import Learner, Metrics, contrastive_loss
+from tigon.densities import EnergyModel, LogDensity, frozen, mode
+from tigon.learners.base import Learner, Metrics, contrastive_loss, spread
 from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import Langevin
@@ -91,11 +92,19 @@ class DescriptorLearner(Learner):
         self.model, self.starts, self.image_size = model, starts, image_size
         self.chains = chains or short_run(30, 0.12, 0.001, 0.33)
         self.batch_statistics = batch_statistics
+        self.step_factor = 1.0
+        self._seen: Metrics = {}
 
     @property
     def evaluations_per_example(self) -> int:
         """The chain's, and two for the update: observed and synthesised."""
         return self.chains.gradient_evaluations + 2
+
+    @contextmanager
+    def chain_density(self, batch: Batch) -> Iterator[LogDensity]:
+        """Give the model's log-density, with the parameters frozen."""
+        with frozen(self.model), mode(self.model, self.batch_statistics):
+            yield self.model
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Synthesise one image for each of the batch, (B, C, H, W), by (5)."""
@@ -105,21 +114,27 @@ class DescriptorLearner(Learner):
         """Run a chain from the start image of each training image `index` (B,)."""
         starts = self.starts[index % len(self.starts)]
         starts = starts.expand(-1, -1, self.image_size, self.image_size)
+        sizes = starts.new_full((len(index),), self.step_factor * self.chains.kernel.step_size)
         with frozen(self.model), mode(self.model, batch_statistics):
-            draws = self.chains.run(self.model, starts, rng)
-        self._accept = draws.accept_prob.mean()
+            draws = self.chains.run(self.model, starts, rng, sizes)
+        rise = (draws.log_density - draws.before).mean() / draws.x[0].numel()
+        self._seen = {"accept": draws.accept_prob.mean(), "rise": rise}
         return draws.x
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
-        """Return (6); the gap is (6) in nats per dimension, and 0 where both agree."""
+        """Return (6); the gap is (6) in nats per dimension, and 0 where both agree.
+
+        Rise is how far the chains climbed, in nats per dimension; spread, see `spread`.
+        """
         self.gradient_evaluations += self.evaluations_per_example * len(batch.index)
         observed = self.model.network(batch.images)
         synthesised = self.model.network(samples)
         loss = contrastive_loss(observed, synthesised)
         return loss, {
             "gap": loss.detach() / batch.images[0].numel(),
-            "accept": self._accept,
+            **self._seen,
             "saturation": saturation(samples),
+            "spread": spread(samples, batch.images),
         }
 
     def show(self, count: int) -> Tensor:
@@ -140,13 +155,18 @@ class DescriptorLearner(Learner):
         return torch.cat([self.synthesise(index[part], rows(rng, part)) for part in parts])
 
     def chain_tensors(self) -> dict[str, Tensor]:
-        """Return the start images; chains carry nothing else from iteration to iteration."""
-        return {"starts": self.starts}
+        """Return the start images, and what `scale_steps` has multiplied step sizes with."""
+        return {"starts": self.starts, "step_factor": self.starts.new_tensor(self.step_factor)}
 
     def load_chains(self, tensors: dict[str, Tensor]) -> None:
-        """Take start images."""
+        """Take start images and the factor of step sizes."""
         self.starts = tensors["starts"].to(self.starts.device)
+        self.step_factor = float(tensors.get("step_factor", torch.ones(())))
 
     def map_chains(self, function: Callable[[Tensor], Tensor]) -> None:
         """Replace the start images by `function` of them."""
         self.starts = function(self.starts)
+
+    def scale_steps(self, factor: float) -> None:
+        """Multiply the step size that chains start with, for synthesis and for `sample`."""
+        self.step_factor *= factor

@@ -11,7 +11,8 @@ References:
     Han, Lu, Zhu and Wu, "Alternating back-propagation for generator network", AAAI 2017.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -19,13 +20,14 @@ from torch import Tensor, nn
 
 from tigon.chains import ChainStore
 from tigon.data.batches import Batch
-from tigon.densities import GeneratorModel, frozen, mode, sum_event
-from tigon.learners.base import Learner, Metrics
+from tigon.densities import GeneratorModel, LogDensity, frozen, mode, sum_event
+from tigon.learners.base import Learner, Metrics, spread
 from tigon.learners.expansion import absorb, moments
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
-from tigon.streams import Rng, make_rng
+from tigon.mcmc.schedules import Geometric
+from tigon.streams import Rng, make_rng, normal
 
 SEED_SIGMA = 0.3
 
@@ -47,8 +49,7 @@ class Annealing:
 
     def sigma(self, own: float, progress: float) -> float:
         """Return sigma at `progress` in [0, 1] through the run, towards the model's `own`."""
-        left = max(0.0, 1 - progress / self.until) if self.until > 0 else 0.0
-        return own * (self.start / own) ** left
+        return Geometric(self.start, own, self.until)(progress)
 
 
 class GeneratorLearner(Learner):
@@ -84,6 +85,7 @@ class GeneratorLearner(Learner):
             raise ValueError("parameter expansion needs a network whose `.first` is nn.Linear")
         self.expand = isinstance(first, nn.Linear) if expand is None else expand
         self.average_likelihood = average_likelihood
+        self._seen: Metrics = {}
         like = next(model.parameters()).detach()
         latents = model.latents(count, rng or make_rng("latents", 0), like)
         if self.expand:
@@ -100,29 +102,34 @@ class GeneratorLearner(Learner):
         if self.annealing is not None:
             self.model.sigma = self.annealing.sigma(self.sigma, progress)
 
+    @contextmanager
+    def chain_density(self, batch: Batch) -> Iterator[LogDensity]:
+        """Give the posterior of the latents of this batch, with the parameters frozen."""
+        weight = 1 / len(batch.index) if self.average_likelihood else 1.0
+        with frozen(self.model), mode(self.model, self.average_likelihood):
+            yield self.model.posterior(batch.images, weight)
+
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Move the latents of the batch by (2); returns them, (B, d)."""
-        weight = 1 / len(batch.index) if self.average_likelihood else 1.0
-        latents, step_size = self.store.read(batch.index)
-        with frozen(self.model), mode(self.model, self.average_likelihood):
-            draws = self.chains.run(
-                self.model.posterior(batch.images, weight), latents, rng, step_size
-            )
-        self.store.write(batch.index, draws.x, draws.step_size)
-        self._accept = draws.accept_prob.mean()
+        rows = self.store.read(batch.index)
+        with self.chain_density(batch) as log_density:
+            draws = self.chains.run(log_density, rows.points, rng, rows.step_size, rows.tuning)
+        self.store.write(batch.index, draws.x, draws.step_size, draws.tuning)
+        self._seen = {"accept": draws.accept_prob.mean(), "step_size": draws.step_size.mean()}
         return draws.x
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
         """Return (3) over the batch, as a mean so that the rate does not depend on its size."""
         self.gradient_evaluations += self.evaluations_per_example * len(batch.index)
-        squares = (batch.images - self.model(samples)) ** 2
+        decoded = self.model(samples)
+        squares = (batch.images - decoded) ** 2
         loss = sum_event(squares).mean() / (2 * self.model.sigma**2)
         latents = self.store.points
         return loss, {
             "sigma": loss.new_tensor(self.model.sigma),
             "seed_loss": squares.detach().mean() / (2 * SEED_SIGMA**2),
-            "accept": self._accept,
-            "step_size": self.store.step_size[batch.index].mean(),
+            **self._seen,
+            "spread": spread(decoded.detach(), batch.images),
             "latent_mean": latents.mean(0),
             "latent_std": latents.std(0, correction=0),
         }
@@ -133,8 +140,7 @@ class GeneratorLearner(Learner):
             return
         affine = moments(self.store.points)
         absorb(affine, self.model.network.first, optimizer)  # type: ignore[arg-type]
-        self.store.points = affine.apply(self.store.points)
-        self.store.step_size = affine.shrink(self.store.step_size)
+        self.store.replace(affine.apply, affine.shrink)
 
     @torch.no_grad()
     def show(self, count: int) -> Tensor:
@@ -161,6 +167,25 @@ class GeneratorLearner(Learner):
         self.store.load(tensors)
 
     def map_chains(self, function: Callable[[Tensor], Tensor]) -> None:
-        """Replace points and step sizes by `function` of them."""
-        self.store.points = function(self.store.points)
-        self.store.step_size = function(self.store.step_size)
+        """Replace points, step sizes and tuning by `function` of them."""
+        self.store.move(function)
+
+    def scale_steps(self, factor: float) -> None:
+        """Multiply every chain's step size, now; where it adapts, it goes on from there."""
+        self.store.replace(lambda points: points, lambda sizes: factor * sizes)
+
+    def bad_chains(self) -> Tensor:
+        """Return the rows whose latents are not finite, or further out than the prior reaches.
+
+        Further than 10 standard deviations of |z|^2 beyond its mean under N(0, I).
+        """
+        dim = self.store.points.shape[1]
+        squares = (self.store.points**2).sum(1)
+        return (~(squares < dim + 10 * (2 * dim) ** 0.5 + 100)).nonzero()[:, 0]
+
+    def restart_chains(self, index: Tensor, rng: Rng) -> None:
+        """Start the chains of these rows anew: a draw of the prior, and the first step size."""
+        rows = self.store.read(index)
+        sizes = torch.full_like(rows.step_size, self.chains.kernel.step_size)
+        points = normal(rng, rows.points)
+        self.store.write(index, points, sizes, torch.zeros_like(rows.tuning))

@@ -1,20 +1,29 @@
-r"""Step sizes that change from step to step, carried in the state, one for each chain.
+r"""Step sizes that change from step to step, one for each chain, carried and stored with it.
 
-While a model learns, the posterior of each example moves and narrows, so step sizes must follow
-it: a constant gain tracks. Draws that estimate something want it frozen (`gain=0`), since adapting
-for ever breaks stationarity.
+Two rules lead to a wanted acceptance a*. While a model learns, the posterior of each example
+moves and narrows, so step sizes must follow it: `StepSizeAdaptation` has a constant gain and
+tracks,
 
 .. math:: \log s \leftarrow \log s + \gamma\,(a - a^*)
 
+`DualAveraging` settles: its average converges, which is what draws that estimate something want.
+Either is frozen before such draws, since adapting for ever breaks stationarity.
+
 References:
     Andrieu and Thoms, "A tutorial on adaptive MCMC", Statistics and Computing 2008, algorithm 4.
-    Roberts and Rosenthal (1998): MALA mixes best where a* = 0.574.
+    Hoffman and Gelman, "The No-U-Turn Sampler", JMLR 2014, section 3.2.1.
+    Roberts and Rosenthal (1998): MALA mixes best where a* = 0.574; Beskos et al. (2013): HMC
+    where a* = 0.651.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from tigon.mcmc.kernel import Info, State
+import torch
+from torch import Tensor
+
+from tigon.mcmc.kernel import TUNING, Info, State, require_positive
 
 
 class Adaptation(Protocol):
@@ -59,3 +68,70 @@ class StepSizeAdaptation:
         factor = (self.gain * (info.accept_prob - self.target)).exp()
         sizes = (state.step_size * factor).clamp(self.smallest, self.largest)
         return state._replace(step_size=sizes)
+
+
+@dataclass(frozen=True)
+class DualAveraging:
+    r"""Nesterov's dual averaging of log s, for each chain by itself.
+
+    With the shortfall H of acceptance averaged over steps m, and mu = log(10 s) of the first step,
+
+    .. math::
+        \bar H &\leftarrow (1 - \tfrac1{m + t_0}) \bar H + \tfrac1{m + t_0} (a^* - a), \qquad
+        \log s \leftarrow \mu - \tfrac{\sqrt m}{\gamma} \bar H, \\
+        \log \bar s &\leftarrow m^{-\kappa} \log s + (1 - m^{-\kappa}) \log \bar s
+
+    A chain's `tuning` is (m, mean shortfall, log of the average over s). It holds no length, so it
+    stays right when coordinates and step sizes are rescaled.
+
+    Arguments:
+        target: a*, the acceptance wanted, in (0, 1)
+        gamma: shrinkage towards mu, > 0
+        delay: t0 >= 0, which damps the first steps
+        decay: kappa in (0.5, 1], how fast the average forgets them
+        smallest, largest: limits of s, in units of x
+    """
+
+    target: float = 0.574
+    gamma: float = 0.05
+    delay: float = 10.0
+    decay: float = 0.75
+    smallest: float = 1e-6
+    largest: float = 1e3
+
+    def __post_init__(self) -> None:
+        require_positive(gamma=self.gamma, smallest=self.smallest)
+        if not 0 < self.target < 1:
+            raise ValueError(f"target is in (0, 1), not {self.target}")
+        if not 0.5 < self.decay <= 1:
+            raise ValueError(f"decay is in (0.5, 1], not {self.decay}")
+
+    def update(self, state: State, info: Info) -> State:
+        """Return the state with new step sizes and tuning."""
+        log_size = state.step_size.log()
+        steps, shortfall, offset = tuning_of(state).unbind(1)
+        centre = torch.where(
+            steps > 0, log_size + steps.sqrt() / self.gamma * shortfall, log_size + math.log(10)
+        )
+        average = log_size + offset
+        steps = steps + 1
+        weight = 1 / (steps + self.delay)
+        shortfall = (1 - weight) * shortfall + weight * (self.target - info.accept_prob)
+        log_size = centre - steps.sqrt() / self.gamma * shortfall
+        log_size = log_size.clamp(math.log(self.smallest), math.log(self.largest))
+        weight = steps**-self.decay
+        average = weight * log_size + (1 - weight) * average
+        tuning = torch.stack([steps, shortfall, average - log_size], 1)
+        return state._replace(step_size=log_size.exp(), tuning=tuning)
+
+
+def tuning_of(state: State) -> Tensor:
+    """Return what is remembered of each chain, (B, 3); zeros where nothing is yet."""
+    if state.tuning is not None:
+        return state.tuning
+    return state.step_size.new_zeros(len(state.step_size), TUNING)
+
+
+def settled(step_size: Tensor, tuning: Tensor | None) -> Tensor:
+    """Return the step sizes to freeze, (B,): the averages where `DualAveraging` has made them."""
+    return step_size if tuning is None else step_size * tuning[:, 2].exp()

@@ -2,10 +2,12 @@
 
 A kernel is a frozen dataclass of numbers with `init(log_density, x, step_size)` and
 `step(log_density, state, rng)`. `State` is carried from step to step and caches the gradient, so
-that a step costs one gradient evaluation; `Info` describes the step and is not carried.
+that a Langevin or MALA step costs one gradient evaluation; `Info` describes the step and is not
+carried.
 """
 
-from typing import NamedTuple, Protocol
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -13,28 +15,54 @@ from torch import Tensor
 from tigon.densities import LogDensity, sum_event, value_and_grad
 from tigon.streams import Rng, uniform
 
+TUNING = 3
+
 
 class State(NamedTuple):
-    """Where the chains are: points (B, *), log-density (B,), gradient (B, *), step size (B,)."""
+    """Where the chains are.
+
+    Attributes:
+        x: points, (B, *)
+        log_density, gradient: there, (B,) and (B, *), of the density itself at any temperature
+        step_size: each chain's own s, (B,)
+        tuning: what an adaptation remembers of each chain, (B, 3); None stands for nothing yet
+        momentum: of kernels that carry one, (B, *)
+        others: states of the hotter replicas of `ReplicaExchange`
+    """
 
     x: Tensor
     log_density: Tensor
     gradient: Tensor
     step_size: Tensor
+    tuning: Tensor | None = None
+    momentum: Tensor | None = None
+    others: tuple["State", ...] = ()
 
 
 class Info(NamedTuple):
-    """What a step did: the probability with which each chain's proposal was accepted, (B,)."""
+    """What a step did.
+
+    Attributes:
+        accept_prob: probability with which each chain's proposal was accepted, (B,)
+        swap_prob: the same of exchanges with the next hotter replica, (B, R - 1), where there are
+        others: what the step did to the hotter replicas
+    """
 
     accept_prob: Tensor
+    swap_prob: Tensor | None = None
+    others: tuple["Info", ...] = ()
 
 
 class Kernel(Protocol):
-    """Anything with this `init` and `step` can be run by `MCMC`."""
+    """Anything with these can be run by `MCMC`."""
 
     @property
     def step_size(self) -> float:
         """Return the step size s that chains start with."""
+
+    @property
+    def gradient_evaluations(self) -> int:
+        """Return how many gradient evaluations a step takes."""
 
     def init(self, log_density: LogDensity, x: Tensor, step_size: Tensor | None = None) -> State:
         """Return the state at points x (B, *): one gradient evaluation."""
@@ -43,16 +71,25 @@ class Kernel(Protocol):
         """Move every chain once."""
 
 
-def evaluate(log_density: LogDensity, x: Tensor, step_size: Tensor) -> State:
-    """Return the state at x (B, *): one gradient evaluation."""
+def tempered(kernel: Any, factor: float) -> Any:  # noqa: ANN401
+    """Return the kernel at `factor` times its temperature; one around another passes it on."""
+    inner = getattr(kernel, "kernel", None)
+    if inner is not None:
+        return replace(kernel, kernel=tempered(inner, factor))
+    return replace(kernel, temperature=kernel.temperature * factor)
+
+
+def evaluate(log_density: LogDensity, x: Tensor, like: State) -> State:
+    """Return the state at x (B, *), otherwise as `like`: one gradient evaluation."""
     value, gradient = value_and_grad(log_density, x)
-    return State(x.detach(), value, gradient, step_size)
+    return like._replace(x=x.detach(), log_density=value, gradient=gradient)
 
 
 def start(log_density: LogDensity, x: Tensor, step_size: float, own: Tensor | None) -> State:
     """Return the first state of chains at x (B, *), each with its `own` step size or the same."""
     sizes = x.new_full(x.shape[:1], step_size) if own is None else own
-    return evaluate(log_density, x, sizes)
+    value, gradient = value_and_grad(log_density, x)
+    return State(x.detach(), value, gradient, sizes)
 
 
 def per_row(values: Tensor, like: Tensor) -> Tensor:
@@ -73,5 +110,24 @@ def metropolis(old: State, new: State, log_ratio: Tensor, rng: Rng) -> tuple[Sta
     finite = torch.isfinite(log_ratio) & torch.isfinite(sum_event(new.gradient))
     probability = torch.where(finite, log_ratio.clamp(max=0).exp(), torch.zeros_like(log_ratio))
     accepted = uniform(rng, old.x) < probability
-    rows = [torch.where(per_row(accepted, b), b, a) for a, b in zip(old[:3], new[:3], strict=True)]
-    return State(rows[0], rows[1], rows[2], old.step_size), Info(probability)
+    return chosen(accepted, new, old), Info(probability)
+
+
+def chosen(which: Tensor, yes: State, no: State) -> State:
+    """Return the point, log-density and gradient of `yes` where `which` (B,), else of `no`.
+
+    Step sizes, momenta and replicas are those of `no`.
+    """
+    rows = [torch.where(per_row(which, b), b, a) for a, b in zip(no[:3], yes[:3], strict=True)]
+    return no._replace(x=rows[0], log_density=rows[1], gradient=rows[2])
+
+
+def require_positive(**numbers: float) -> None:
+    """Refuse numbers that are not above 0.
+
+    Raises:
+        ValueError: with the name and the number
+    """
+    for name, number in numbers.items():
+        if not number > 0:
+            raise ValueError(f"{name} is above 0, not {number}")

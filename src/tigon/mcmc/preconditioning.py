@@ -1,0 +1,85 @@
+r"""A diagonal preconditioner: any kernel, in coordinates in which the density is about round.
+
+With scales c, the kernel moves u = x / c on log p(c u), so that its step and its noise are c times
+as long in x:
+
+.. math:: x' = x + \tfrac{s^2}{2} c^2 \nabla \log p(x) + s\, c\, U
+
+The Jacobian is constant, so what is sampled is the same density.
+
+References:
+    Roberts and Stramer, "Langevin diffusions and Metropolis-Hastings algorithms", 2002.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from tigon.densities import LogDensity
+from tigon.mcmc.kernel import Info, Kernel, State
+from tigon.streams import Rng
+
+
+@dataclass(frozen=True, eq=False)
+class Preconditioned:
+    """A kernel whose steps are as long in each coordinate as the density is wide there.
+
+    Arguments:
+        kernel: what moves the points; its momentum, if any, belongs to u
+        scale: c > 0 for each coordinate, of the event's shape or one that broadcasts to it; see
+            `estimate_scale`
+    """
+
+    kernel: Kernel
+    scale: Tensor
+
+    def __post_init__(self) -> None:
+        if not bool((self.scale > 0).all()):
+            raise ValueError("the scales of a preconditioner are above 0")
+
+    @property
+    def step_size(self) -> float:
+        """The kernel's, in units of u."""
+        return self.kernel.step_size
+
+    @property
+    def gradient_evaluations(self) -> int:
+        """The kernel's."""
+        return self.kernel.gradient_evaluations
+
+    def init(self, log_density: LogDensity, x: Tensor, step_size: Tensor | None = None) -> State:
+        """Return the state at x (B, *)."""
+        return self.kernel.init(log_density, x, step_size)
+
+    def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
+        """Move every chain once, in the coordinates u."""
+        inner = rescaled(state, 1 / self.scale)
+        moved, info = self.kernel.step(lambda u: log_density(u * self.scale), inner, rng)
+        return rescaled(moved, self.scale), info
+
+
+def rescaled(state: State, scale: Tensor) -> State:
+    """Return the state in the coordinates scale * x; momenta stay in the kernel's own."""
+    return state._replace(
+        x=state.x * scale,
+        gradient=state.gradient / scale,
+        others=tuple(rescaled(other, scale) for other in state.others),
+    )
+
+
+def estimate_scale(points: Tensor) -> Tensor:
+    """Return each coordinate's standard deviation over chains or draws, geometric mean 1.
+
+    Arguments:
+        points: (N, *), N >= 2; from chains that have found the density
+    Returns:
+        (*); a coordinate that does not vary gets the scale of the narrowest that does
+    Raises:
+        ValueError: if no coordinate varies, or any is not finite
+    """
+    deviation = points.std(0) if len(points) > 1 else points.new_zeros(points.shape[1:])
+    varies = deviation > 0
+    if not bool(varies.any()) or not bool(deviation.isfinite().all()):
+        raise ValueError("scales cannot be estimated: points do not vary, or are not finite")
+    deviation = deviation.clamp(min=deviation[varies].min().item())
+    return deviation / deviation.log().mean().exp()
