@@ -16,7 +16,7 @@ from tigon.learners.generator import SEED_SIGMA, GeneratorLearner
 from tigon.runs import Run
 from tigon.streams import Streams, make_rng
 from tigon.tasks.interpolation import latent_plane
-from tigon.training.loop import Record
+from tigon.training.iteration import Record
 
 PRIOR_COUNT = 64
 THUMBNAILS = 100

@@ -6,4 +6,46 @@ class TigonError(Exception):
 
 
 class DivergenceError(TigonError):
-    """Training left the finite numbers; the message says how. The command line ends with 3."""
+    """Training left what can be learned from; the command line ends with 3.
+
+    Attributes:
+        cause: one of `CAUSES`
+        restored: whether the training is back in its last good state
+    """
+
+    def __init__(self, message: str, cause: str, restored: bool = False) -> None:
+        super().__init__(message)
+        self.cause, self.restored = cause, restored
+
+
+CAUSES = {
+    "images": (
+        "training images hold values that are not finite",
+        "take these images out of the data, or repair them",
+    ),
+    "network": (
+        "the network returned values, or gradients, that are not finite",
+        "lower the learning rate (--optimizer.learning-rate); if it stays, the network overflows "
+        "by itself: look for exponentials, divisions and missing normalisation in it",
+    ),
+    "chains": (
+        "chains ran away: their points are not finite, or most lie outside the images' range",
+        "lower the chains' step size (--chains.step-size) or the learning rate",
+    ),
+    "gap": (
+        "the gap exploded: the network changes faster than its chains can follow",
+        "lower the learning rate (--optimizer.learning-rate), or take more chain steps",
+    ),
+    "gradient": (
+        "the gradient exploded",
+        "lower the learning rate (--optimizer.learning-rate)",
+    ),
+    "collapse": (
+        "chains from all starts collapsed onto one image: their steps are too large to stay apart",
+        "lower the chains' step size (--chains.step-size)",
+    ),
+    "dead": (
+        "the network is dead: its parameters get no gradient any more",
+        "lower the learning rate (--optimizer.learning-rate) and start again, with another seed",
+    ),
+}

@@ -15,12 +15,13 @@ from tigon import __version__
 from tigon.config import differences
 from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
-from tigon.errors import TigonError
+from tigon.errors import DivergenceError, TigonError
 from tigon.files import replace_file
 from tigon.runs import Experiment, Run, describe_images
 from tigon.training.checkpoint import latest_checkpoint, load_training, save_checkpoint
+from tigon.training.iteration import Record, Training
 from tigon.training.logs import MetricsLog
-from tigon.training.loop import Record, Training, Watcher, fit
+from tigon.training.loop import Watcher, fit
 
 SNAPSHOTS = (0.05, 0.15, 0.4, 1.0)
 SHOWN = 12
@@ -37,7 +38,8 @@ def train(
 ) -> Training:
     """Start the run in `out`, or continue it from its newest checkpoint.
 
-    A run that ends or is stopped leaves its state behind; one that diverges, its last checkpoint.
+    A run that ends or is stopped leaves its state behind; one that diverges, the last good state
+    that its guard kept, or without a guard its last checkpoint.
 
     Arguments:
         device: auto, cpu, cuda or cuda:N
@@ -47,7 +49,7 @@ def train(
         images: the experiment's data, if they are loaded already
     Raises:
         TigonError: if `out` holds another experiment, or data or checkpoint cannot be read
-        DivergenceError: if the loss is not finite
+        DivergenceError: if there is trouble that the guard cannot repair, or no guard
     """
     if checkpoint_every < 1:
         raise TigonError(f"--checkpoint-every {checkpoint_every}: is at least 1")
@@ -68,7 +70,11 @@ def train(
     if training.finished:
         return training
     recorder = _Recorder(run, training, place, checkpoint_every)
-    fit(training, [*watchers, recorder], stop)
+    try:
+        fit(training, [*watchers, recorder], stop)
+    except DivergenceError as error:
+        recorder.stopped(training, error)
+        raise
     if not training.finished:
         recorder.save(training)
     return training
@@ -116,6 +122,9 @@ class _Recorder:
 
     def _record(self, training: Training, record: Record) -> None:
         self.log(training, record)
+        if "event" in record:
+            self.went_back(training)
+            return
         progress = 1.0 if training.finished else training.progress
         if any(self.passed < mark <= progress for mark in SNAPSHOTS):
             shown = training.learner.show(min(SHOWN, len(training.images)))
@@ -123,6 +132,19 @@ class _Recorder:
         self.passed = progress
         if training.finished or training.iteration % self.every == 0:
             self.save(training)
+
+    def went_back(self, training: Training) -> None:
+        """Save the state that the guard has made, and drop what lies beyond it."""
+        self.passed = training.progress
+        self.save(training)
+        self.run.drop_after(training.iteration)
+
+    def stopped(self, training: Training, error: DivergenceError) -> None:
+        """Log why a run ended, and save its last good state where the guard has one."""
+        event = {"iteration": training.iteration, "event": "stopped", "cause": error.cause}
+        self.log(training, event | {"message": str(error)})
+        if error.restored:
+            self.went_back(training)
 
     def save(self, training: Training) -> None:
         """Write a checkpoint and what is known of the machine."""

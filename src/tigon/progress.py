@@ -18,7 +18,8 @@ from rich.progress import (
     track,
 )
 
-from tigon.training.loop import Record, Training, Watcher
+from tigon.training.iteration import Record, Training
+from tigon.training.loop import Watcher
 
 LINE_EVERY = 15.0
 T = TypeVar("T")
@@ -63,6 +64,9 @@ class _Bar:
         self.bar, self.task = bar, task
 
     def __call__(self, training: Training, record: Record) -> None:
+        if "event" in record:
+            self.bar.console.print(f"{record['event']}: {record['message']}", style="yellow")
+            return
         done = 1.0 if training.finished else training.progress
         self.bar.update(
             self.task, completed=done, iteration=record["iteration"], summary=summary(record)
@@ -75,6 +79,10 @@ class _Lines:
 
     def __call__(self, training: Training, record: Record) -> None:
         now = time.monotonic()
+        if "event" in record:
+            text = f"{self.title}: {record['event']}: {record['message']}"
+            print(text, file=sys.stderr, flush=True)
+            return
         if now - self.last < LINE_EVERY and not training.finished:
             return
         self.last = now

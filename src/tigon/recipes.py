@@ -23,7 +23,8 @@ from tigon.settings import (
     require,
 )
 from tigon.streams import make_rng
-from tigon.training.loop import Length, Optimizer, Training
+from tigon.training.iteration import Training
+from tigon.training.settings import Guard, Length, Optimizer
 
 BYTES = 127.5
 
@@ -43,6 +44,7 @@ class Recipe(ABC):
         batch_size: images per parameter update
         seed: of weights, chains and data order, >= 0
         optimizer: Adam and the schedule of its rate
+        guard: what watches over the run and goes back where it diverges
     """
 
     image_size: int = 64
@@ -54,6 +56,7 @@ class Recipe(ABC):
     batch_size: int = 64
     seed: int = 0
     optimizer: Optimizer = Optimizer()
+    guard: Guard = Guard()
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, f"batch_size is at least 1, not {self.batch_size}")
@@ -82,7 +85,15 @@ class Recipe(ABC):
         channels: Literal[1, 3] = 3 if images.channels == 3 else 1
         recipe = replace(self, image_size=images.image_size, channels=channels)
         learner = recipe.learner(images).to(device)
-        return Training(learner, images, self.length, self.optimizer, self.batch_size, self.seed)
+        return Training(
+            learner,
+            images,
+            self.length,
+            self.optimizer,
+            self.batch_size,
+            self.seed,
+            self.guard,
+        )
 
 
 @dataclass(frozen=True)
@@ -213,6 +224,7 @@ class GeneratorSeed(Generator):
     network: GeneratorNetwork = GeneratorNetwork(kernel_size=5, norm="batch")
     chains: LatentChains = LatentChains(steps=30, step_size=0.3, adjusted=False)
     optimizer: Optimizer = Optimizer(1e-3, (0.5, 0.999), "constant")
+    guard: Guard = Guard(enabled=False)
 
 
 @dataclass(frozen=True)
@@ -231,6 +243,7 @@ class DescriptorSeed(Descriptor):
     network: DescriptorNetwork = DescriptorNetwork(norm="batch")
     chains: ImageChains = ImageChains(30, 0.3 / BYTES, 1.0, 1.0, denoise=False)
     optimizer: Optimizer = Optimizer(0.1, (0.5, 0.999), "constant")
+    guard: Guard = Guard(enabled=False)
 
     def _build(self, starts: Tensor) -> DescriptorLearner:
         model = EnergyModel(self._network(bytes_range=True), self.scale, loc=-1.0)

@@ -16,7 +16,7 @@ from tigon.files import replace_file
 from tigon.learners.base import Learner
 from tigon.recipes import Descriptor, DescriptorSeed, Generator, Recipe
 from tigon.runs import Run
-from tigon.training.loop import Record
+from tigon.training.iteration import Record
 
 RECENT = 50
 ORIGINAL = " This is the original algorithm, for comparison only: it"

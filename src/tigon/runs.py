@@ -10,6 +10,7 @@ figures/*.png, report.html
 
 import io
 import json
+import shutil
 import tomllib
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,8 +27,8 @@ from tigon.files import NPZ_ERRORS, replace_file
 from tigon.learners.base import Learner
 from tigon.recipes import Recipe, recipe_type
 from tigon.training.checkpoint import latest_checkpoint, load_learner
-from tigon.training.logs import read_metrics
-from tigon.training.loop import Record
+from tigon.training.iteration import Record
+from tigon.training.logs import read_events, read_metrics
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,10 @@ class Run:
         """Return the records of metrics.jsonl."""
         return read_metrics(self.metrics)
 
+    def events(self) -> list[Record]:
+        """Return what the guard wrote into metrics.jsonl."""
+        return read_events(self.metrics)
+
     def learner(self) -> Learner:
         """Return the learner of the newest checkpoint, ready to sample.
 
@@ -165,6 +170,12 @@ class Run:
                 f"{self.folder} began ({before['count']} then, {now['count']} now); restore them, "
                 "or start a new run"
             )
+
+    def drop_after(self, iteration: int) -> None:
+        """Delete checkpoints and snapshots of later iterations, which the guard took back."""
+        for path in [*self.checkpoints.glob("*"), *(self.folder / "snapshots").glob("*.npz")]:
+            if path.stem.isdigit() and int(path.stem) > iteration:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def save_snapshot(self, iteration: int, pixels: np.ndarray) -> None:
         """Keep what chains showed after an iteration, uint8 (N, H, W, C)."""

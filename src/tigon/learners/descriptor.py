@@ -108,12 +108,18 @@ class DescriptorLearner(Learner):
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Synthesise one image for each of the batch, (B, C, H, W), by (5)."""
-        return self.synthesise(batch.index, rng, self.batch_statistics)
+        samples = self.synthesise(batch.index, rng, self.batch_statistics)
+        self._seen["start_spread"] = spread(self.start(batch.index), batch.images)
+        return samples
+
+    def start(self, index: Tensor) -> Tensor:
+        """Return where the chains of training images `index` (B,) start, (B, C, H, W)."""
+        starts = self.starts[index % len(self.starts)]
+        return starts.expand(-1, -1, self.image_size, self.image_size)
 
     def synthesise(self, index: Tensor, rng: Rng, batch_statistics: bool = False) -> Tensor:
         """Run a chain from the start image of each training image `index` (B,)."""
-        starts = self.starts[index % len(self.starts)]
-        starts = starts.expand(-1, -1, self.image_size, self.image_size)
+        starts = self.start(index)
         sizes = starts.new_full((len(index),), self.step_factor * self.chains.kernel.step_size)
         with frozen(self.model), mode(self.model, batch_statistics):
             draws = self.chains.run(self.model, starts, rng, sizes)

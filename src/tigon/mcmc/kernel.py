@@ -6,6 +6,7 @@ that a Langevin or MALA step costs one gradient evaluation; `Info` describes the
 carried.
 """
 
+import math
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
@@ -107,8 +108,8 @@ def metropolis(old: State, new: State, log_ratio: Tensor, rng: Rng) -> tuple[Sta
     References:
         Metropolis et al. (1953); Hastings (1970).
     """
-    finite = torch.isfinite(log_ratio) & torch.isfinite(sum_event(new.gradient))
-    probability = torch.where(finite, log_ratio.clamp(max=0).exp(), torch.zeros_like(log_ratio))
+    finite = (log_ratio + sum_event(new.gradient)).abs() < math.inf
+    probability = torch.where(finite, log_ratio.clamp(max=0).exp(), 0.0)
     accepted = uniform(rng, old.x) < probability
     return chosen(accepted, new, old), Info(probability)
 

@@ -60,7 +60,9 @@ class Langevin:
 
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
         """Move every chain by (2): one gradient evaluation."""
-        x = propose(state, self.temperature, rng)
+        x = drifted(state)
+        if self.temperature:
+            x = x + per_row(state.step_size, x) * noise(state, self.temperature, rng)
         return evaluate(log_density, x, state), Info(torch.ones_like(state.log_density))
 
 
@@ -90,11 +92,12 @@ class MALA:
 
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
         """Propose by (2), accept by Metropolis and Hastings: one gradient evaluation."""
-        new = evaluate(log_density, propose(state, self.temperature, rng), state)
-        log_ratio = (new.log_density - state.log_density) / self.temperature
-        log_ratio = log_ratio + _log_proposal(new, state.x, self.temperature)
-        log_ratio = log_ratio - _log_proposal(state, new.x, self.temperature)
-        return metropolis(state, new, log_ratio, rng)
+        mean, scale = drifted(state), per_row(state.step_size, state.x)
+        new = evaluate(log_density, mean + scale * noise(state, self.temperature, rng), state)
+        there, back = sum_event((new.x - mean) ** 2), sum_event((state.x - drifted(new)) ** 2)
+        log_ratio = new.log_density - state.log_density
+        log_ratio = log_ratio + (there - back) / (2 * state.step_size**2)
+        return metropolis(state, new, log_ratio / self.temperature, rng)
 
 
 @dataclass(frozen=True)
@@ -135,31 +138,28 @@ class UnderdampedLangevin:
 
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
         """Move every chain once: one gradient evaluation."""
-        half, root = per_row(state.step_size, state.x) / 2, math.sqrt(self.temperature)
-        momentum = root * normal(rng, state.x) if state.momentum is None else state.momentum
+        half, temperature = per_row(state.step_size, state.x) / 2, self.temperature
+        momentum = state.momentum
+        if momentum is None:
+            momentum = noise(state, temperature, rng)
         kept = torch.exp(-2 * self.friction * half)
         momentum = momentum + half * state.gradient
         x = state.x + half * momentum
-        momentum = kept * momentum + root * (1 - kept**2).sqrt() * normal(rng, state.x)
+        momentum = kept * momentum + (1 - kept**2).sqrt() * noise(state, temperature, rng)
         new = evaluate(log_density, x + half * momentum, state)
         momentum = momentum + half * new.gradient
         return new._replace(momentum=momentum), Info(torch.ones_like(state.log_density))
 
 
-def propose(state: State, temperature: float, rng: Rng) -> Tensor:
-    """Return x + s^2/2 gradient + s sqrt(T) U, (B, *)."""
-    noise = temperature**0.5 * normal(rng, state.x) if temperature else 0.0
-    return _drifted(state) + per_row(state.step_size, state.x) * noise
-
-
-def _drifted(state: State) -> Tensor:
+def drifted(state: State) -> Tensor:
+    """Return the mean of the proposal, x + s^2/2 gradient, (B, *)."""
     return state.x + per_row(state.step_size, state.x) ** 2 / 2 * state.gradient
 
 
-def _log_proposal(state: State, target: Tensor, temperature: float) -> Tensor:
-    """Return log q(target | state) up to a constant that both directions share, (B,)."""
-    distance = sum_event((target - _drifted(state)) ** 2)
-    return -distance / (2 * temperature * state.step_size**2)
+def noise(state: State, temperature: float, rng: Rng) -> Tensor:
+    """Draw N(0, T I), (B, *)."""
+    drawn = normal(rng, state.x)
+    return drawn if temperature == 1 else math.sqrt(temperature) * drawn
 
 
 def _require_temperature(temperature: float) -> None:

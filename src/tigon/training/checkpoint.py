@@ -21,7 +21,7 @@ from torch import Tensor
 
 from tigon.errors import TigonError
 from tigon.learners.base import Learner
-from tigon.training.loop import Training
+from tigon.training.iteration import Training
 
 FILES = ("model.safetensors", "chains.safetensors", "training.pt")
 
@@ -81,6 +81,8 @@ def load_training(path: Path, training: Training) -> None:
         training.optimizer.load_state_dict(state["optimizer"])
         training.iteration, training.seconds = state["iteration"], state["seconds"]
         training.learner.gradient_evaluations = state["gradient_evaluations"]
+        training.rate_factor = state.get("rate_factor", 1.0)
+        training.attempts = state.get("attempts", 0)
 
 
 def load_learner(path: Path, restored: Callable[[dict[str, Tensor]], Learner]) -> Learner:
@@ -112,6 +114,8 @@ def _write(folder: Path, training: Training) -> None:
         "iteration": training.iteration,
         "seconds": training.seconds,
         "gradient_evaluations": training.learner.gradient_evaluations,
+        "rate_factor": training.rate_factor,
+        "attempts": training.attempts,
     }
     save_file(weights, folder / "model.safetensors")
     save_file(chains, folder / "chains.safetensors")

@@ -1,23 +1,23 @@
-"""metrics.jsonl: one JSON object an iteration, appended, and read back for figures."""
+"""metrics.jsonl: one JSON object an iteration or event, appended, and read back."""
 
 import json
 from pathlib import Path
 
 from tigon.errors import TigonError
 from tigon.files import replace_file
-from tigon.training.loop import Record, Training
+from tigon.training.iteration import Record, Training
 
 
 class MetricsLog:
-    """Appends records to a file; a watcher of `fit`.
+    """Appends records, and the guard's events, to a file; a watcher of `fit`.
 
     A run that continues from iteration N keeps the records up to N and drops what came after:
-    those iterations are taken again.
+    those iterations are taken again. An event stands at the iteration that the run went back to.
     """
 
     def __init__(self, path: Path, iteration: int = 0) -> None:
         self.path = path
-        kept = [r for r in read_metrics(path) if r["iteration"] <= iteration]
+        kept = [r for r in read_lines(path) if r["iteration"] <= iteration]
         text = "".join(json.dumps(record) + "\n" for record in kept)
         replace_file(path, text)
 
@@ -28,7 +28,33 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[Record]:
-    """Return the records of a metrics file; a last line cut short by a kill is left out.
+    """Return the records of the iterations that a run is made of, in order.
+
+    What the guard took back is left out, and so are its events; see `read_events`.
+
+    Raises:
+        TigonError: if a line is damaged
+    """
+    valid: list[Record] = []
+    for line in read_lines(path):
+        if "event" not in line:
+            valid.append(line)
+        elif line["event"] == "rollback":
+            valid = [record for record in valid if record["iteration"] <= line["iteration"]]
+    return valid
+
+
+def read_events(path: Path) -> list[Record]:
+    """Return the guard's events: records with `event`, `cause` and `message`, in order.
+
+    Raises:
+        TigonError: if a line is damaged
+    """
+    return [line for line in read_lines(path) if "event" in line]
+
+
+def read_lines(path: Path) -> list[Record]:
+    """Return all lines of a metrics file; a last one cut short by a kill is left out.
 
     Raises:
         TigonError: if another line is damaged

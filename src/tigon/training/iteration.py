@@ -1,0 +1,151 @@
+"""One iteration: batch, chains, loss, one step of Adam.
+
+All that an iteration does is a function of the state and of (seed, iteration), so a run that
+stopped between two iterations goes on as if it had not.
+"""
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tigon.data.batches import Batch, BatchOrder
+from tigon.data.images import ImageSet
+from tigon.errors import CAUSES, DivergenceError
+from tigon.learners.base import Learner, Metrics
+from tigon.streams import Streams
+from tigon.training.settings import Guard, Length, Optimizer
+
+Record = dict[str, Any]
+
+
+class Training:
+    """A learner, its data and its optimizer, between two iterations.
+
+    Arguments:
+        learner: what learns; its chains belong to `images`, row by row
+        images: the data set
+        length: when the run ends
+        optimizer: Adam's settings
+        batch_size: examples in a batch
+        seed: of chain noise and data order
+        guard: what watches over the run, if anything
+
+    Attributes:
+        rate_factor: what the guard has multiplied the learning rate with
+        attempts: how often it has gone back
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        images: ImageSet,
+        length: Length,
+        optimizer: Optimizer,
+        batch_size: int = 64,
+        seed: int = 0,
+        guard: Guard | None = None,
+    ) -> None:
+        self.guard = guard
+        self.learner, self.images, self.length, self.settings = learner, images, length, optimizer
+        self.seed = seed
+        self.device = next(learner.parameters()).device
+        self.order = BatchOrder(len(images), batch_size, seed)
+        self.optimizer = torch.optim.Adam(
+            learner.parameters(), lr=optimizer.learning_rate, betas=optimizer.betas
+        )
+        self.iteration = 0
+        self.seconds = 0.0
+        self.rate_factor = 1.0
+        self.attempts = 0
+        if self.finished:
+            raise ValueError(
+                f"gradient_evaluations {length.gradient_evaluations} is less than one iteration "
+                f"takes ({self._cost():g})"
+            )
+
+    @property
+    def evaluations(self) -> float:
+        """Gradient evaluations so far, in passes over the whole set."""
+        return self.learner.gradient_evaluations / len(self.images)
+
+    @property
+    def progress(self) -> float:
+        """How far through the run, in [0, 1]."""
+        return self.length.progress(self.iteration, self.evaluations)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is over."""
+        return self.length.over(self.iteration, self.evaluations, self._cost())
+
+    def step(self) -> Record:
+        """Take one iteration and return its record.
+
+        Raises:
+            DivergenceError: if the loss or its gradient is not finite; parameters are those
+                before the update
+        """
+        began = time.perf_counter()
+        batch = self.order.read(self.images, self.iteration, self.device)
+        rng = Streams(self.seed, self.iteration, batch.index, device=self.device)
+        rate = self.rate_factor * self.settings.rate(self.iteration, self.progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.learner.begin(self.progress)
+        samples = self.learner.run_chains(batch, rng)
+        loss, metrics = self.learner(batch, samples)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        metrics["gradient_norm"] = self._gradient_norm()
+        self._refuse_non_finite(batch, samples, loss, metrics)
+        self.optimizer.step()
+        self.learner.after_update(self.optimizer)
+        self.iteration += 1
+        record = {name: _number(value) for name, value in metrics.items()}
+        self.seconds += time.perf_counter() - began
+        return self._stamp() | record | {"learning_rate": rate}
+
+    def _cost(self) -> float:
+        """Return the gradient evaluations of the next iteration, in passes over the whole set."""
+        examples = len(self.order.index(self.iteration))
+        return self.learner.evaluations_per_example * examples / len(self.images)
+
+    def _stamp(self) -> Record:
+        return {
+            "iteration": self.iteration,
+            "seconds": round(self.seconds, 4),
+            "gradient_evaluations": round(self.evaluations, 4),
+        }
+
+    def _gradient_norm(self) -> Tensor:
+        gradients = [p.grad for p in self.learner.parameters() if p.grad is not None]
+        return torch.nn.utils.get_total_norm(gradients)
+
+    def _refuse_non_finite(
+        self, batch: Batch, samples: Tensor, loss: Tensor, metrics: Metrics
+    ) -> None:
+        if torch.isfinite(loss) and torch.isfinite(metrics["gradient_norm"]):
+            return
+        cause, where = "network", ""
+        if not samples.isfinite().all():
+            cause = "chains"
+        bad = ~batch.images.isfinite().flatten(1).all(1)
+        if bad.any():
+            cause = "images"
+            names = [self.images.names[row] for row in batch.index[bad].tolist()]
+            where = f": {', '.join(names[:5])}" + (" and others" if names[5:] else "")
+        what, remedy = CAUSES[cause]
+        shown = ", ".join(f"{name} {_number(value)}" for name, value in metrics.items())
+        raise DivergenceError(
+            f"training diverged at iteration {self.iteration + 1}: {what}{where} "
+            f"(loss {loss.item():g}, {shown}); {remedy}",
+            cause,
+        )
+
+
+def _number(value: Tensor) -> float | list[float]:
+    """Return a tensor as a number, or a list of numbers, with six digits."""
+    digits = [float(f"{number:.6g}") for number in value.flatten().tolist()]
+    return digits if value.dim() else digits[0]
