@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 
 import pytest
@@ -18,8 +19,12 @@ FIGURES = {
     "generator": [
         "figure-1-reconstructions", "figure-2-prior", "figure-3-latent-grid", "figure-4-loss",
         "latents", "acceptance", "step-size", "latent-moments",
+        "diagnosis-traces", "diagnosis-long-run",
     ],
-    "descriptor": ["figure-5-synthesised", "figure-6-gap", "samples", "saturation"],
+    "descriptor": [
+        "figure-5-synthesised", "figure-6-gap", "samples", "saturation",
+        "diagnosis-long-run", "diagnosis-traces",
+    ],
 }  # fmt: skip
 RECIPES = {"generator": generator_recipe(latent_dim=3), "descriptor": descriptor_recipe()}
 
@@ -40,6 +45,16 @@ def test_every_figure_is_a_file_and_stands_in_the_page_as_it_is(run):
     assert embedded == [(run.folder / "figures" / f"{name}.png").read_bytes() for name in names]
     assert all(Image.open(io.BytesIO(data)).size[0] > 200 for data in embedded)
     assert all(image["alt"] for image in page.find_all("img"))
+
+
+def test_the_diagnosis_stands_in_the_page_with_its_verdict_and_every_finding(run):
+    page = BeautifulSoup(write_report(run).read_text(), "html.parser")
+    saved = json.loads((run.folder / "diagnosis.json").read_text())
+    assert f"Diagnosis: {saved['verdict']}" in [title.text for title in page.find_all("h3")]
+    told = [item.text for item in page.select(".findings li")]
+    assert len(told) == len(saved["findings"]) >= 5
+    for item, finding in zip(told, saved["findings"], strict=True):
+        assert finding["level"] in item and finding["what"] in item and finding["remedy"] in item
 
 
 def test_the_page_needs_no_other_file(run):

@@ -22,6 +22,7 @@ VERBS = {
     "sample": "draw images of a model",
     "reconstruct": "infer latents of images the model has not seen, and decode them",
     "interpolate": "walk through the latent space",
+    "diagnose": "say whether a run is healthy, and if not, why and what to do",
     "report": "write a run's report.html",
 }
 CANNOT, DIVERGED, INTERRUPTED = 2, 3, 130

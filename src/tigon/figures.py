@@ -106,6 +106,24 @@ def curve(
     return figure
 
 
+def traces(values: NDArray[np.float64], ylabel: str, xlabel: str = "chain step") -> Figure:
+    """Plot parallel chains over their steps, those of one image in one colour.
+
+    Arguments:
+        values: (K, chains, images)
+    """
+    figure = Figure((7, 3), layout="constrained")
+    axes = figure.add_subplot()
+    for image in range(values.shape[2]):
+        colour = COLOURS[image % len(COLOURS)]
+        axes.plot(values[:, :, image], color=colour, linewidth=0.7, alpha=0.8)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.grid(alpha=0.2)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def latent_plane(points: NDArray[np.float64], images: Pixels, names: tuple[str, str]) -> Figure:
     """Show each training image at its inferred latent, over the prior's contours.
 

@@ -59,6 +59,17 @@ def steps_shown(steps: Sequence[T], title: str) -> Iterable[T]:
     return track(steps, title, console=console)
 
 
+@contextmanager
+def busy(title: str) -> Iterator[None]:
+    """Say what is being done, on a terminal, while it is being done."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(title):
+        yield
+
+
 class _Bar:
     def __init__(self, bar: Progress, task: TaskID) -> None:
         self.bar, self.task = bar, task

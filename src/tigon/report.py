@@ -2,7 +2,8 @@
 
 import base64
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tigon import __version__
 from tigon.album import Picture, album
+from tigon.diagnosis import Diagnosis, diagnose, pictures
 from tigon.errors import TigonError
 from tigon.files import replace_file
 from tigon.learners.base import Learner
@@ -29,6 +31,8 @@ class Section(NamedTuple):
     recipe: str
     what: str
     figures: list[tuple[Picture, str]]
+    diagnosis: Diagnosis
+    probes: list[tuple[Picture, str]]
     results: dict[str, str]
     settings: dict[str, str]
     environment: dict[str, str]
@@ -49,24 +53,38 @@ def section(run: Run) -> Section:
     learner, images, records = run.learner(), run.images(), run.records()
     if not records:
         raise TigonError(f"run {run.folder}: has no metrics yet; train it first")
-    folder = run.folder / "figures"
-    folder.mkdir(exist_ok=True)
-    pictures = []
-    for picture in album(run, learner, images):
-        data = _png(picture)
-        (folder / f"{picture.name}.png").write_bytes(data)
-        pictures.append((picture, base64.b64encode(data).decode()))
+    drawn = _saved(run.folder, album(run, learner, images))
+    diagnosis = diagnose(run)
+    replace_file(run.folder / "diagnosis.json", json.dumps(diagnosis.to_plain(), indent=1))
     recipe = run.experiment.recipe
     return Section(
         _name(run),
         run.experiment.name,
         _what(recipe),
-        pictures,
+        drawn,
+        diagnosis,
+        _saved(run.folder, pictures(diagnosis)),
         _results(recipe, records, learner),
         _flat(run.plain_config()) | {"images": str(len(images))},
         {n.replace("_", " "): str(v) for n, v in run.environment.items() if n != "images"},
         images.skipped,
     )
+
+
+def save_pictures(folder: Path, drawn: Iterable[Picture]) -> list[Path]:
+    """Save pictures as PNG under `folder`/figures; returns their paths."""
+    return [folder / "figures" / f"{picture.name}.png" for picture, _ in _saved(folder, drawn)]
+
+
+def _saved(folder: Path, drawn: Iterable[Picture]) -> list[tuple[Picture, str]]:
+    """Save pictures under `folder`/figures; returns each with its PNG in base 64."""
+    (folder / "figures").mkdir(exist_ok=True)
+    kept = []
+    for picture in drawn:
+        data = _png(picture)
+        (folder / "figures" / f"{picture.name}.png").write_bytes(data)
+        kept.append((picture, base64.b64encode(data).decode()))
+    return kept
 
 
 def render(sections: Sequence[Section], path: Path, title: str) -> Path:

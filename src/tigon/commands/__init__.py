@@ -2,6 +2,7 @@
 
 from tigon.commands.drawing import Interpolate, Sample
 from tigon.commands.inference import Reconstruct
-from tigon.commands.learning import Demo, Report, Train
+from tigon.commands.inspection import Diagnose, Report
+from tigon.commands.learning import Demo, Train
 
-__all__ = ["Demo", "Interpolate", "Reconstruct", "Report", "Sample", "Train"]
+__all__ = ["Demo", "Diagnose", "Interpolate", "Reconstruct", "Report", "Sample", "Train"]

@@ -1,4 +1,4 @@
-"""tigon train, demo and report: learn, and show what was learned."""
+"""tigon train and demo: learn, and show what was learned."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Annotated, Generic, TypeVar
 
 import tyro
 
-from tigon.commands.common import Json, Result, RunFolder, warn_of_skipped
+from tigon.commands.common import Json, Result, warn_of_skipped
 from tigon.experiment import train
-from tigon.progress import interruptible, progress
+from tigon.progress import busy, interruptible, progress
 from tigon.recipes import RECIPES, Descriptor, Generator, Recipe
 from tigon.report import render, section, write_report
 from tigon.runs import Experiment, Run
@@ -45,7 +45,8 @@ class Train(Generic[R]):
         experiment = Experiment(name, self.recipe, self.data)
         if learn(experiment, self.out, self.device, self.checkpoint_every):
             return interrupted(self.out)
-        report = write_report(Run(self.out)).resolve()
+        with busy("diagnosing and drawing"):
+            report = write_report(Run(self.out)).resolve()
         last = Run(self.out).records()[-1]
         text = f"{self.out}: {last['iteration']} iterations done\nreport: {report}"
         return Result(text, last | {"run": str(self.out), "report": str(report)})
@@ -70,26 +71,9 @@ class Demo:
         for name, recipe in DEMO.items():
             if learn(Experiment(name, recipe, EMBEDDED), self.out / name, self.device):
                 return interrupted(self.out / name)
-        sections = [section(Run(self.out / name)) for name in DEMO]
+        with busy("diagnosing and drawing"):
+            sections = [section(Run(self.out / name)) for name in DEMO]
         report = render(sections, self.out / "report.html", "tigon demo").resolve()
-        return Result(f"report: {report}", {"report": str(report)})
-
-
-@dataclass(frozen=True)
-class Report:
-    """Write RUN/report.html, self-contained, and RUN/figures.
-
-    Arguments:
-        run_folder: the run folder
-        json: print one JSON object instead of text
-    """
-
-    run_folder: RunFolder
-    json: Json = False
-
-    def run(self) -> Result:
-        """Make the figures and the page."""
-        report = write_report(Run(self.run_folder)).resolve()
         return Result(f"report: {report}", {"report": str(report)})
 
 

@@ -69,6 +69,13 @@ class Learner(nn.Module, ABC):
     def scale_steps(self, factor: float) -> None:
         """Multiply the step sizes of all chains by a factor, from now on."""
 
+    def ran_away(self, batch: Batch, rng: Rng) -> bool:
+        """Return whether chains whose points are not finite had left first, by their steps.
+
+        Otherwise the log-density was not finite where chains should be. Asked after trouble.
+        """
+        return False
+
     def bad_chains(self) -> Tensor:
         """Return the rows of chains that are where no chain should be, (B,); none in most."""
         return torch.zeros(0, dtype=torch.long)

@@ -14,6 +14,7 @@ References:
     energy-based model", NeurIPS 2019.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,10 +29,11 @@ from tigon.data.pixels import saturation
 from tigon.densities import EnergyModel, LogDensity, frozen, mode
 from tigon.learners.base import Learner, Metrics, contrastive_loss, spread
 from tigon.mcmc.adaptation import StepSizeDecay
-from tigon.mcmc.chain import MCMC
+from tigon.mcmc.chain import MCMC, Draws
 from tigon.mcmc.langevin import Langevin
 from tigon.streams import Rng, Streams, rows
 
+FAR, STEEP = 10.0, 1e4
 Start = Literal["mean-colour", "mean-image"]
 
 
@@ -118,14 +120,24 @@ class DescriptorLearner(Learner):
         return starts.expand(-1, -1, self.image_size, self.image_size)
 
     def synthesise(self, index: Tensor, rng: Rng, batch_statistics: bool = False) -> Tensor:
-        """Run a chain from the start image of each training image `index` (B,)."""
+        """Return what chains from the start images of training images `index` (B,) end with."""
+        return self.draw(index, rng, batch_statistics).x
+
+    def draw(
+        self, index: Tensor, rng: Rng, batch_statistics: bool = False, keep: int = 0
+    ) -> Draws:
+        """Run a chain from the start image of each training image `index` (B,).
+
+        Arguments:
+            keep: return every `keep`-th state; 0 none
+        """
         starts = self.start(index)
         sizes = starts.new_full((len(index),), self.step_factor * self.chains.kernel.step_size)
         with frozen(self.model), mode(self.model, batch_statistics):
-            draws = self.chains.run(self.model, starts, rng, sizes)
+            draws = self.chains.run(self.model, starts, rng, sizes, keep=keep)
         rise = (draws.log_density - draws.before).mean() / draws.x[0].numel()
         self._seen = {"accept": draws.accept_prob.mean(), "rise": rise}
-        return draws.x
+        return draws
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
         """Return (6); the gap is (6) in nats per dimension, and 0 where both agree.
@@ -172,6 +184,16 @@ class DescriptorLearner(Learner):
     def map_chains(self, function: Callable[[Tensor], Tensor]) -> None:
         """Replace the start images by `function` of them."""
         self.starts = function(self.starts)
+
+    def ran_away(self, batch: Batch, rng: Rng) -> bool:
+        """Run the batch's chains again: did they leave the images' range by ordinary gradients?"""
+        states = self.draw(batch.index, rng, self.batch_statistics, keep=1).trajectory
+        assert states is not None
+        reach = states.flatten(2).abs().amax(2).nan_to_num(math.inf, math.inf)
+        left = reach > FAR
+        first = reach.gather(0, left.int().argmax(0, keepdim=True))[0][left.any(0)]
+        size = self.step_factor * self.chains.kernel.step_size
+        return len(first) > 0 and bool((first < STEEP * size**2 / 2).all())
 
     def scale_steps(self, factor: float) -> None:
         """Multiply the step size that chains start with, for synthesis and for `sample`."""

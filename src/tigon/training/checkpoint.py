@@ -82,6 +82,7 @@ def load_training(path: Path, training: Training) -> None:
         training.iteration, training.seconds = state["iteration"], state["seconds"]
         training.learner.gradient_evaluations = state["gradient_evaluations"]
         training.rate_factor = state.get("rate_factor", 1.0)
+        training.step_factor = state.get("step_factor", 1.0)
         training.attempts = state.get("attempts", 0)
 
 
@@ -115,6 +116,7 @@ def _write(folder: Path, training: Training) -> None:
         "seconds": training.seconds,
         "gradient_evaluations": training.learner.gradient_evaluations,
         "rate_factor": training.rate_factor,
+        "step_factor": training.step_factor,
         "attempts": training.attempts,
     }
     save_file(weights, folder / "model.safetensors")

@@ -123,6 +123,7 @@ class Watch:
             "failed_at": failed,
             "attempt": training.attempts,
             "rate_factor": training.rate_factor,
+            "step_factor": training.step_factor,
             "message": f"iteration {failed}: {message}. Back to iteration {training.iteration}, "
             f"{changes} (attempt {training.attempts} of {attempts})",
         }
@@ -133,8 +134,9 @@ class Watch:
             training.rate_factor /= 2
             changes.append(f"learning rate halved to {training.rate_factor:g} times its schedule")
         if cause in ("chains", "collapse"):
+            training.step_factor /= 2
             training.learner.scale_steps(0.5)
-            changes.append("chains' step size halved")
+            changes.append(f"chains' step size halved to {training.step_factor:g} times its own")
         return ", ".join(changes)
 
 

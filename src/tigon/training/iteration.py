@@ -33,7 +33,8 @@ class Training:
         guard: what watches over the run, if anything
 
     Attributes:
-        rate_factor: what the guard has multiplied the learning rate with
+        rate_factor, step_factor: what the guard has multiplied the learning rate and the chains'
+            step size with
         attempts: how often it has gone back
     """
 
@@ -57,7 +58,7 @@ class Training:
         )
         self.iteration = 0
         self.seconds = 0.0
-        self.rate_factor = 1.0
+        self.rate_factor = self.step_factor = 1.0
         self.attempts = 0
         if self.finished:
             raise ValueError(
@@ -130,7 +131,8 @@ class Training:
             return
         cause, where = "network", ""
         if not samples.isfinite().all():
-            cause = "chains"
+            rng = Streams(self.seed, self.iteration, batch.index, device=self.device)
+            cause = "chains" if self.learner.ran_away(batch, rng) else "network"
         bad = ~batch.images.isfinite().flatten(1).all(1)
         if bad.any():
             cause = "images"

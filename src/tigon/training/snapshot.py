@@ -15,6 +15,7 @@ class Snapshot(NamedTuple):
     chains: dict[str, Tensor]
     optimizer: dict[str, Any]
     iteration: int
+    step_factor: float
 
 
 def take(training: Training) -> Snapshot:
@@ -25,13 +26,15 @@ def take(training: Training) -> Snapshot:
         {name: value.clone() for name, value in learner.chain_tensors().items()},
         deepcopy(training.optimizer.state_dict()),
         training.iteration,
+        training.step_factor,
     )
 
 
 def put_back(training: Training, snapshot: Snapshot) -> None:
-    """Return a training to a snapshot; work done since stays counted."""
+    """Return a training to a snapshot; work done since stays counted, and step sizes reduced."""
     training.learner.load_state_dict(snapshot.weights)
     chains = {name: value.clone() for name, value in snapshot.chains.items()}
     training.learner.load_chains(chains)
+    training.learner.scale_steps(training.step_factor / snapshot.step_factor)
     training.optimizer.load_state_dict(deepcopy(snapshot.optimizer))
     training.iteration = snapshot.iteration

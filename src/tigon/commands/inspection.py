@@ -1,0 +1,79 @@
+"""tigon diagnose and report: is a run healthy, and what does it look like."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from tigon.commands.common import Json, Result, RunFolder
+from tigon.diagnosis import Diagnosis, diagnose, pictures
+from tigon.errors import TigonError
+from tigon.experiment import choose_device
+from tigon.files import replace_file
+from tigon.progress import busy
+from tigon.report import save_pictures, write_report
+from tigon.runs import Run
+
+
+@dataclass(frozen=True)
+class Diagnose:
+    """Say whether a run is healthy, and if not, why and what to do.
+
+    It runs the learned model's chains: parallel ones on latents, long ones on images. A run that
+    failed, or has no checkpoint, is judged by what it left behind.
+
+    Arguments:
+        run_folder: the run folder
+        long: length of the long-run test of images, in training chains, 1 to 100
+        seed: of the chains, >= 0
+        device: auto, cpu, cuda or cuda:N
+        json: print one JSON object instead of text
+    """
+
+    run_folder: RunFolder
+    long: int = 10
+    seed: int = 0
+    device: str = "auto"
+    json: Json = False
+
+    def run(self) -> Result:
+        """Diagnose; write RUN/diagnosis.json and figures; print the findings."""
+        if not 1 <= self.long <= 100 or self.seed < 0:
+            raise TigonError("--long is 1 to 100, and --seed at least 0")
+        run = Run(self.run_folder)
+        with busy("running chains"):
+            diagnosis = diagnose(run, self.long, self.seed, choose_device(self.device))
+        values = diagnosis.to_plain()
+        saved = save_pictures(run.folder, pictures(diagnosis))
+        replace_file(run.folder / "diagnosis.json", json.dumps(values, indent=1))
+        values["figures"] = [str(path) for path in saved]
+        return Result(text_of(diagnosis, saved), values)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write RUN/report.html, self-contained, and RUN/figures.
+
+    Arguments:
+        run_folder: the run folder
+        json: print one JSON object instead of text
+    """
+
+    run_folder: RunFolder
+    json: Json = False
+
+    def run(self) -> Result:
+        """Make the figures and the page."""
+        with busy("running chains and drawing"):
+            report = write_report(Run(self.run_folder)).resolve()
+        return Result(f"report: {report}", {"report": str(report)})
+
+
+def text_of(diagnosis: Diagnosis, saved: list[Path]) -> str:
+    """Return a diagnosis for people: a finding a paragraph, and the verdict at the end."""
+    lines = []
+    for finding in diagnosis.findings:
+        lines.append(f"{finding.level.name.lower():<5}{finding.name}: {finding.what}")
+        if finding.remedy:
+            lines.append(f"     do: {finding.remedy}")
+    lines += [f"figure: {path}" for path in saved]
+    return "\n".join([*lines, f"verdict: {diagnosis.name} is {diagnosis.verdict}"])

@@ -1,0 +1,96 @@
+"""What measurements mean: each band from both sides."""
+
+import numpy as np
+import pytest
+import torch
+
+from small import generator_recipe
+from tigon.errors import CAUSES
+from tigon.evaluation.diagnostics import MomentsTest
+from tigon.evaluation.findings import (
+    Level,
+    of_coupling,
+    of_events,
+    of_gap,
+    of_length,
+    of_metrics,
+    of_moments,
+    of_step_sizes,
+)
+
+
+def levels(findings):
+    return [finding.level for finding in findings]
+
+
+@pytest.mark.parametrize(
+    ("gaps", "level"),
+    [
+        ([0.5, -0.5] * 50, Level.GOOD),
+        ([7.0] + [0.5, -0.5] * 50, Level.NOTE),
+        ([0.5, -0.5] * 50 + [7.0], Level.BAD),
+        ([1.5, -1.5] * 50, Level.BAD),
+    ],
+)
+def test_gaps_within_the_band_are_good_and_beyond_it_are_not(gaps, level):
+    (finding,) = of_gap(gaps)
+    assert finding.level is level
+    assert bool(finding.remedy) == (level is not Level.GOOD)
+    assert "nats per dimension" in finding.what
+
+
+@pytest.mark.parametrize(("divergence", "level"), [(0.05, Level.GOOD), (0.5, Level.BAD)])
+def test_latents_are_judged_by_how_far_they_are_and_the_test_is_told(divergence, level):
+    test = MomentsTest(12.0, 5, 0.03, divergence, np.array([0.1, 0.2]), np.array([1.0, 1.4]))
+    (finding,) = of_moments(test, 11)
+    assert finding.level is level
+    assert "12 with 5 degrees of freedom, p = 0.03" in finding.what
+
+
+def test_coupling_and_step_sizes_are_judged():
+    assert levels(of_coupling(0.0)) == [Level.GOOD]
+    assert levels(of_coupling(0.3)) == [Level.BAD]
+    assert levels(of_step_sizes(torch.tensor([0.1, 0.01]))) == [Level.GOOD]
+    assert levels(of_step_sizes(torch.tensor([0.1, 1e-5]))) == [Level.BAD]
+
+
+def record(**values):
+    return {"iteration": 1, "gradient_norm": 1.0, "accept": 0.57} | values
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"accept": 0.05}, "acceptance"),
+        ({"accept": 0.99}, "acceptance"),
+        ({"gap": 0.1, "saturation": 0.05, "spread": 0.5}, "saturation"),
+        ({"gap": 0.1, "saturation": 0.0, "spread": 0.05}, "spread"),
+    ],
+)
+def test_metrics_beyond_their_band_are_bad_and_named(values, name):
+    found = of_metrics([record(**values)] * 60, generator_recipe())
+    assert [finding.name for finding in found if finding.level is Level.BAD] == [name]
+
+
+def test_a_growing_gradient_is_bad():
+    records = [record(gradient_norm=1.0 if k < 70 else 20.0) for k in range(100)]
+    found = of_metrics(records, generator_recipe())
+    assert [f.name for f in found if f.level is Level.BAD] == ["gradient"]
+
+
+def test_events_are_told_by_cause_and_only_the_last_stop_counts():
+    back = {"event": "rollback", "cause": "gap", "failed_at": 9, "iteration": 4, "message": "m"}
+    stop = {"event": "stopped", "cause": "network", "iteration": 4, "message": "it stopped"}
+    restart = {"event": "restart", "cause": "lost chains", "iteration": 4, "message": "m"}
+    found = of_events([back, back, restart, stop])
+    assert [f.name for f in found] == ["diverged: network", "guard: gap", "guard: lost chains"]
+    assert levels(found) == [Level.BAD, Level.NOTE, Level.NOTE]
+    assert found[0].remedy == CAUSES["network"][1] and "2 times" in found[1].what
+    assert levels(of_events([stop, back])) == [Level.NOTE], "it went on since"
+    assert of_events([]) == []
+
+
+def test_an_unfinished_run_is_noted():
+    assert levels(of_length([], 0.0)) == [Level.NOTE]
+    assert levels(of_length([record()], 0.5)) == [Level.NOTE]
+    assert of_length([record()], 1.0) == []
