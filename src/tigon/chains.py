@@ -5,6 +5,7 @@ memory. Either way rows go back to where they were read.
 """
 
 import json
+import math
 import mmap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,7 +20,8 @@ from tigon.files import replace_file
 from tigon.streams import Rng, uniform
 
 TUNING = 3
-CHUNK = 4096
+CHUNK = 4096  # rows in files that follow one another, treated at once
+TOUCHED = 8  # rows in files anywhere: to touch one can map a megabyte around it
 
 
 class Rows(NamedTuple):
@@ -78,15 +80,15 @@ class ChainStore:
             if count is None:
                 raise TigonError(f"chain store {folder}: there is none")
             _create(folder, count, tuple(shape), step_size, draw)
-        self = cls.__new__(cls)
-        self._maps = []
-        self._columns = Rows(*(self._map(folder / f"{name}.npy") for name in Rows._fields))
-        found = self.points.shape
+        found = _described(folder)
         if count is not None and found != (count, *shape):
             raise TigonError(
-                f"chain store {folder}: holds {tuple(found)}, not {(count, *shape)}; "
-                "give another folder"
+                f"chain store {folder}: holds {found}, not {(count, *shape)}; give another folder"
             )
+        self = cls.__new__(cls)
+        self._maps = []
+        columns = _shapes(found)._asdict()
+        self._columns = Rows(*(self._map(folder / f"{n}.npy", columns[n]) for n in columns))
         return self
 
     def __len__(self) -> int:
@@ -110,9 +112,13 @@ class ChainStore:
     def read(self, index: Tensor) -> Rows:
         """Return copies of the rows `index` (B,), where `index` is (CPU or GPU)."""
         at = index.to(self.points.device)
-        found = Rows(*(column[at].to(index.device) for column in self._columns))
+        points = []
+        for part in self._parts(len(at), TOUCHED):
+            points.append(self.points[at[part]])
+            self._release(1)
+        found = Rows(torch.cat(points), self.step_size[at], self.tuning[at])
         self._release()
-        return found
+        return Rows(*(rows.to(index.device) for rows in found))
 
     def write(
         self, index: Tensor, points: Tensor, step_size: Tensor, tuning: Tensor | None = None
@@ -130,9 +136,12 @@ class ChainStore:
         if len(index.unique()) != len(index):
             raise ValueError("a row of the chain store would be written twice")
         at = index.to(self.points.device)
-        for column, values in zip(self._columns, (points, step_size, tuning), strict=True):
-            if values is not None:
-                column[at] = values.detach().to(column.device)
+        for part in self._parts(len(at), TOUCHED):
+            self.points[at[part]] = points[part].detach().to(at.device)
+            self._release(1)
+        self.step_size[at] = step_size.detach().to(at.device)
+        if tuning is not None:
+            self.tuning[at] = tuning.detach().to(at.device)
         self._release()
 
     def restart(
@@ -168,7 +177,7 @@ class ChainStore:
         step_size: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         """Replace all points, and step sizes, by functions of them, some rows at a time."""
-        for part in self._parts():
+        for part in self._parts(len(self), CHUNK):
             self.points[part] = points(self.points[part])
             if step_size is not None:
                 self.step_size[part] = step_size(self.step_size[part])
@@ -205,27 +214,33 @@ class ChainStore:
         elif function(torch.empty(0)).dtype != torch.float32:
             raise ValueError("a chain store in files is float32")
 
-    def _parts(self) -> Iterator[slice]:
-        size = CHUNK if self._maps else max(1, len(self))
-        return (slice(first, first + size) for first in range(0, len(self), size))
+    def _parts(self, count: int, size: int) -> Iterator[slice]:
+        """Yield slices of so many of `count` rows in files; one slice where rows are in memory."""
+        size = size if self._maps and count else max(1, count)
+        return (slice(first, first + size) for first in range(0, max(1, count), size))
 
-    def _map(self, path: Path) -> Tensor:
+    def _map(self, path: Path, shape: tuple[int, ...]) -> Tensor:
+        """Map a file that is exactly what `_create` writes: else rows would be read beyond it."""
+        header = _header(shape)
+        size = len(header) + 4 * math.prod(shape)
         try:
             with path.open("r+b") as file:
-                version = np.lib.format.read_magic(file)
-                reader = f"read_array_header_{version[0]}_0"
-                shape, _, kind = getattr(np.lib.format, reader)(file)
-                offset = file.tell()
+                found, begun = path.stat().st_size, file.read(len(header))
+                if found != size or begun != header:
+                    raise TigonError(
+                        f"chain rows {path}: damaged ({found} bytes, not {size} for float32 "
+                        f"{shape}{'' if begun == header else ', or another header'})"
+                    )
                 area = mmap.mmap(file.fileno(), 0)
-            flat = np.frombuffer(area, kind, int(np.prod(shape)), offset)
-        except (OSError, ValueError, AttributeError) as error:
+        except OSError as error:
             raise TigonError(f"chain rows {path}: cannot be read ({error})") from error
         self._maps.append(area)
+        flat = np.frombuffer(area, "<f4", math.prod(shape), len(header))
         return torch.from_numpy(flat.reshape(shape))
 
-    def _release(self) -> None:
+    def _release(self, columns: int = len(Rows._fields)) -> None:
         """Let go of mapped pages: the files, or the system's cache, have what was written."""
-        for area in self._maps:
+        for area in self._maps[:columns]:
             area.madvise(mmap.MADV_DONTNEED)
 
 
@@ -238,11 +253,9 @@ def _create(
 ) -> None:
     """Write a store's files; `store.json`, written last, says that they are whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    shapes = Rows((count, *shape), (count,), (count, TUNING))  # type: ignore[arg-type]
-    for name, size in shapes._asdict().items():
+    for name, size in _shapes((count, *shape))._asdict().items():
         with (folder / f"{name}.npy").open("wb") as file:
-            header = {"descr": "<f4", "fortran_order": False, "shape": size}
-            np.lib.format.write_array_header_1_0(file, header)
+            file.write(_header(size))
             for first in range(0, count, CHUNK):
                 rows = torch.zeros(min(CHUNK, count - first), *size[1:])
                 if name == "points" and draw is not None:
@@ -251,3 +264,28 @@ def _create(
                     rows += step_size
                 file.write(rows.contiguous().numpy().tobytes())
     replace_file(folder / "store.json", json.dumps({"rows": count, "shape": shape}))
+
+
+def _described(folder: Path) -> tuple[int, ...]:
+    """Return the shape of all points that `store.json` tells."""
+    path = folder / "store.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        shape = (found["rows"], *found["shape"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TigonError(f"chain store {path}: cannot be read ({error})") from error
+    if not all(type(n) is int and n >= 0 for n in shape):
+        raise TigonError(f"chain store {path}: tells no shape but {shape}")
+    return shape
+
+
+def _shapes(points: tuple[int, ...]) -> Rows:
+    """Return each column's shape, of points (N, *)."""
+    return Rows(points, points[:1], (points[0], TUNING))  # type: ignore[arg-type]
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """Return what a `.npy` file of float32 begins with (format 1.0), whatever numpy is there."""
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
+    text = text.ljust(117) + " " * (-(max(len(text), 117) + 11) % 64) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()

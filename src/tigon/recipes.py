@@ -222,7 +222,7 @@ class GeneratorSeed(Generator):
     expand: bool = False
     average_likelihood: bool = True
     network: GeneratorNetwork = GeneratorNetwork(kernel_size=5, norm="batch")
-    chains: LatentChains = LatentChains(steps=30, step_size=0.3, adjusted=False)
+    chains: LatentChains = LatentChains(steps=30, step_size=0.3, kernel="langevin")
     optimizer: Optimizer = Optimizer(1e-3, (0.5, 0.999), "constant")
     guard: Guard = Guard(enabled=False)
 

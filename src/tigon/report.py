@@ -21,6 +21,11 @@ from tigon.runs import Run
 from tigon.training.iteration import Record
 
 RECENT = 50
+KERNELS = {
+    "mala": "MALA",
+    "hmc": "Hamiltonian Monte Carlo",
+    "langevin": "unadjusted Langevin dynamics",
+}
 ORIGINAL = " This is the original algorithm, for comparison only: it"
 
 
@@ -117,7 +122,7 @@ def _what(recipe: Recipe) -> str:
         return (
             f"A generator: images are f(z) plus noise of standard deviation {recipe.sigma:g}, "
             f"with {recipe.latent_dim} latents z ~ N(0, I). Latents of the training images are "
-            f"inferred by {'MALA' if recipe.chains.adjusted else 'unadjusted Langevin dynamics'} "
+            f"inferred by {KERNELS[recipe.chains.kernel]} "
             f"at temperature {recipe.chains.temperature:g}.{seed}"
         )
     assert isinstance(recipe, Descriptor)

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tigon.learners.descriptor import Start, short_run
-from tigon.mcmc.adaptation import StepSizeAdaptation
+from tigon.mcmc.adaptation import Adaptation, DualAveraging, StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
+from tigon.mcmc.hmc import HMC
+from tigon.mcmc.kernel import Kernel
 from tigon.mcmc.langevin import MALA, Langevin
 from tigon.networks.dcgan import Norm
 
@@ -46,16 +48,22 @@ class LatentChains:
         steps: chain steps per parameter update, >= 1
         step_size: s that every chain starts with, in units of the prior's standard deviation
         temperature: T > 0; 1 is the posterior
-        adjusted: accept or reject by Metropolis and Hastings (MALA), with step sizes of their own
-            for each chain; otherwise plain Langevin with the step size given
-        target_accept: the acceptance that step sizes are adapted to, in (0, 1)
-        gain: change of log s per unit of acceptance, >= 0
+        kernel: mala and hmc accept or reject, with step sizes of their own for each chain;
+            langevin takes every step, of the size given
+        leapfrog_steps: of one step of hmc, >= 1: as many gradient evaluations
+        adaptation: of mala's and hmc's step sizes: track with a constant gain, for posteriors that
+            move as the model learns, or settle by dual averaging
+        target_accept: the acceptance that step sizes are adapted to, in (0, 1); 0.574 suits mala,
+            0.65 hmc
+        gain: change of log s per unit of acceptance with `track`, >= 0
     """
 
     steps: int = 1
     step_size: float = 0.1
     temperature: float = 1.0
-    adjusted: bool = True
+    kernel: Literal["mala", "hmc", "langevin"] = "mala"
+    leapfrog_steps: int = 4
+    adaptation: Literal["track", "settle"] = "track"
     target_accept: float = 0.574
     gain: float = 0.2
 
@@ -65,13 +73,23 @@ class LatentChains:
         require(self.temperature > 0, f"chains.temperature is above 0, not {self.temperature}")
         require(0 < self.target_accept < 1, "chains.target_accept is between 0 and 1")
         require(self.gain >= 0, f"chains.gain is at least 0, not {self.gain}")
+        require(self.leapfrog_steps >= 1, "chains.leapfrog_steps is at least 1")
 
     def build(self) -> MCMC:
         """Return the chains that these numbers describe."""
-        if not self.adjusted:
-            return MCMC(Langevin(self.step_size, self.temperature), self.steps)
-        adaptation = StepSizeAdaptation(self.target_accept, self.gain)
-        return MCMC(MALA(self.step_size, self.temperature), self.steps, adaptation)
+        kernels: dict[str, Kernel] = {
+            "mala": MALA(self.step_size, self.temperature),
+            "hmc": HMC(self.step_size, self.leapfrog_steps, temperature=self.temperature),
+            "langevin": Langevin(self.step_size, self.temperature),
+        }
+        return MCMC(kernels[self.kernel], self.steps, self._adaptation())
+
+    def _adaptation(self) -> Adaptation | None:
+        if self.kernel == "langevin":
+            return None
+        if self.adaptation == "settle":
+            return DualAveraging(self.target_accept)
+        return StepSizeAdaptation(self.target_accept, self.gain)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from small import count_passes, generator_learner, image_set, parameters
+from tigon.chains import ChainStore
 from tigon.data.batches import Batch
 from tigon.learners.generator import Annealing
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import Langevin
+from tigon.settings import LatentChains
 from tigon.streams import Streams
 
 
@@ -157,3 +159,38 @@ def test_learning_brings_reconstructions_close_and_keeps_the_priors_moments():
     assert losses[-1] < 0.5 * losses[0]
     assert learner.store.points.mean(0).abs().max() < 1e-3
     assert (learner.store.points.std(0, correction=0) - 1).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("how", [{"kernel": "hmc"}, {"adaptation": "settle"}])
+def test_latents_are_inferred_by_other_kernels_and_adaptations_too(how):
+    """Acceptance comes to its target, and tuning is stored with its chain."""
+    images, target = image_set(6), 0.65
+    chains = LatentChains(steps=5, target_accept=target, **how)
+    learner = generator_learner(6, chains=chains.build())
+    passed = count_passes(learner.model.network)
+    batch, accepts = batch_of(images), []
+    for iteration in range(80):
+        samples = learner.run_chains(batch, Streams(0, iteration, range(6)))
+        _, metrics = learner(batch, samples)
+        accepts.append(metrics["accept"].item())
+    assert sum(accepts[40:]) / 40 == pytest.approx(target, abs=0.07)
+    assert learner.gradient_evaluations == sum(passed)
+    steps = learner.store.tuning[:, 0]
+    assert (steps == (400 if "adaptation" in how else 0)).all()
+
+
+def test_a_learners_chains_can_be_kept_in_files(tmp_path):
+    images = image_set(5)
+    kept = generator_learner(5, expand=True)
+    points = kept.store.points.clone()
+    mapped = ChainStore.mapped(tmp_path / "chains", 5, (2,), 0.1)
+    mapped.replace(lambda _: points)
+    filed = generator_learner(5, expand=True)
+    filed.store = mapped
+    for learner in (kept, filed):
+        optimizer = torch.optim.Adam(learner.parameters())
+        learner.run_chains(batch_of(images, [3, 0, 4]), Streams(0, 0, [3, 0, 4]))
+        learner.after_update(optimizer)
+    assert torch.equal(kept.store.points, filed.store.points)
+    again = ChainStore.mapped(tmp_path / "chains")
+    assert torch.equal(again.points, kept.store.points)

@@ -103,7 +103,7 @@ def of_metrics(records: list[Record], recipe: Any) -> list[Finding]:  # noqa: AN
         found += of_gap([record["gap"] for record in records])
         found += _saturation(mean(record["saturation"] for record in recent))
         found += _spread([r["spread"] for r in recent if "spread" in r])
-    elif getattr(recipe.chains, "adjusted", True):
+    elif recipe.chains.kernel != "langevin":
         found += _acceptance(mean(record["accept"] for record in recent))
     return found
 
