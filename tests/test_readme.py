@@ -1,4 +1,4 @@
-"""What the README shows works as it stands there."""
+"""What the README and docs/ show works as it stands there."""
 
 import re
 from pathlib import Path
@@ -7,11 +7,13 @@ import pytest
 
 from tigon.cli import VERBS, main
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def test_the_python_example_runs(tmp_path, monkeypatch):
@@ -24,11 +26,18 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     assert scope["samples"].shape == (16, 3, 8, 8)
 
 
-def test_every_file_that_the_readme_shows_or_links_is_there():
-    linked = re.findall(r"\]\(([^)#]+)\)", README)
-    assert linked
-    for link in linked:
-        assert (Path(__file__).parents[1] / link).is_file(), link
+def test_the_example_of_the_page_on_chains_runs():
+    (code,) = blocks("python", (ROOT / "docs" / "chains.md").read_text())
+    scope = {}
+    exec(code, scope)
+    assert scope["draws"].trajectory.shape == (500, 64, 2)
+    assert scope["draws"].accept_prob.mean() > 0.4
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_shows_or_links_is_there(page):
+    for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert (page.parent / link).is_file(), link
 
 
 @pytest.mark.slow
