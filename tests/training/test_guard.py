@@ -86,12 +86,16 @@ def test_ten_times_the_step_size_is_halved_until_chains_stay_apart(tmp_path):
     assert "guard: collapse" in names(diagnose(Run(out)))
 
 
-def test_events_are_reproducible_and_a_stopped_run_continues_through_them(tmp_path):
-    experiment = Experiment("descriptor", replace(TOO_FAST, iterations=40), FACES)
+@pytest.mark.parametrize("after", [9, 14, 27])
+def test_events_are_reproducible_and_a_stopped_run_continues_through_them(tmp_path, after):
+    """Stopped before the first event, right after it, and between good states."""
+    recipe = replace(TOO_FAST, iterations=40, guard=Guard(every=5, gap=2.0))
+    experiment = Experiment("descriptor", recipe, FACES)
     whole = train(experiment, tmp_path / "whole")
-    asked = iter([False] * 14 + [True])
+    assert whole.attempts > 1
+    asked = iter([False] * after + [True])
     part = train(experiment, tmp_path / "part", stop=lambda: next(asked))
-    assert part.attempts > 0 and not part.finished
+    assert not part.finished
     again = train(experiment, tmp_path / "part")
     assert torch.equal(parameters(again.learner), parameters(whole.learner))
     told = [

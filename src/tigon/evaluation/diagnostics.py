@@ -86,7 +86,7 @@ def moments_test(latents: Tensor) -> MomentsTest:
         log_determinant = torch.logdet(covariance + 1e-12 * torch.eye(dim, dtype=z.dtype))
     else:
         degrees, log_determinant = 2 * dim, variance.log().sum()
-    twice = (variance.sum() - log_determinant - dim + (mean**2).sum()).item()
+    twice = max(0.0, (variance.sum() - log_determinant - dim + (mean**2).sum()).item())
     statistic = count * twice
     return MomentsTest(
         statistic,

@@ -84,6 +84,7 @@ def load_training(path: Path, training: Training) -> None:
         training.rate_factor = state.get("rate_factor", 1.0)
         training.step_factor = state.get("step_factor", 1.0)
         training.attempts = state.get("attempts", 0)
+        training.remembered = state.get("guard")
 
 
 def load_learner(path: Path, restored: Callable[[dict[str, Tensor]], Learner]) -> Learner:
@@ -118,6 +119,7 @@ def _write(folder: Path, training: Training) -> None:
         "rate_factor": training.rate_factor,
         "step_factor": training.step_factor,
         "attempts": training.attempts,
+        "guard": training.memory(),
     }
     save_file(weights, folder / "model.safetensors")
     save_file(chains, folder / "chains.safetensors")

@@ -18,6 +18,7 @@ Single chains of a persistent store that are lost start anew, without going back
 import math
 from collections import deque
 from statistics import median
+from typing import Any
 
 import torch
 
@@ -37,14 +38,24 @@ class Watch:
 
     Arguments:
         guard: its numbers
-        training: in a good state: the first to return to
+        training: in a good state, the first to return to, unless its checkpoint has others
     """
 
     def __init__(self, guard: Guard, training: Training) -> None:
         self.guard = guard
-        self.good: list[Snapshot] = [take(training)]
-        self.gradients: deque[float] = deque(maxlen=RECENT)
-        self.suspicion = {"collapse": 0, "dead": 0}
+        before = training.remembered or {}
+        self.good = [Snapshot(**state) for state in before.get("good", [])] or [take(training)]
+        self.gradients: deque[float] = deque(before.get("gradients", []), RECENT)
+        self.suspicion = before.get("suspicion", {"collapse": 0, "dead": 0})
+        training.memory = self.state
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the guard remembers, for a checkpoint."""
+        return {
+            "good": [state._asdict() for state in self.good],
+            "gradients": list(self.gradients),
+            "suspicion": dict(self.suspicion),
+        }
 
     def step(self, training: Training) -> list[Record]:
         """Take one iteration; returns its record, or the event that came of it.

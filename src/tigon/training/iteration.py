@@ -5,6 +5,7 @@ stopped between two iterations goes on as if it had not.
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -36,6 +37,8 @@ class Training:
         rate_factor, step_factor: what the guard has multiplied the learning rate and the chains'
             step size with
         attempts: how often it has gone back
+        remembered: what the guard knew when the checkpoint that this goes on from was written
+        memory: returns what it knows now
     """
 
     def __init__(
@@ -60,6 +63,8 @@ class Training:
         self.seconds = 0.0
         self.rate_factor = self.step_factor = 1.0
         self.attempts = 0
+        self.remembered: dict[str, Any] | None = None
+        self.memory: Callable[[], dict[str, Any] | None] = lambda: self.remembered
         if self.finished:
             raise ValueError(
                 f"gradient_evaluations {length.gradient_evaluations} is less than one iteration "
