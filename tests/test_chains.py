@@ -1,50 +1,262 @@
+"""Rows of a store, in memory and in files; restarts; damaged files; memory that does not grow."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tigon.chains import ChainStore
+from tigon.chains import CHUNK, ChainStore
+from tigon.densities import Gaussian
+from tigon.errors import TigonError
+from tigon.streams import Streams, make_rng
+
+KINDS = pytest.mark.parametrize("kind", ["memory", "files"])
 
 
-@given(st.integers(1, 12), st.data())
-def test_rows_written_are_the_rows_read(count, data):
+def store_of(kind, folder, points, step_size=0.1):
+    """Return a store that holds these points (N, *)."""
+    if kind == "memory":
+        return ChainStore(points, step_size)
+    store = ChainStore.mapped(folder / "store", len(points), points.shape[1:], step_size)
+    store.replace(lambda part: points[: len(part)])
+    return store
+
+
+@KINDS
+@given(data=st.data())
+def test_rows_written_are_the_rows_read(kind, data):
+    """In any order; rows not written stay; and files have the same after they are opened again."""
+    count = data.draw(st.integers(1, 12))
+    shape = data.draw(st.sampled_from([(), (3,), (2, 1, 2)]))
     index = torch.tensor(data.draw(st.permutations(range(count))))
     index = index[: data.draw(st.integers(1, count))]
-    store = ChainStore(torch.zeros(count, 3), 0.1)
-    points, sizes = torch.rand(len(index), 3), torch.rand(len(index))
-    store.write(index, points, sizes)
-    read, read_sizes, tuning = store.read(index)
-    assert (tuning == 0).all()
-    assert torch.equal(read, points) and torch.equal(read_sizes, sizes)
-    untouched = torch.ones(count, dtype=torch.bool)
-    untouched[index] = False
-    assert (store.points[untouched] == 0).all() and (store.step_size[untouched] == 0.1).all()
+    rng = make_rng(data.draw(st.integers(0, 99)))
+    written = [torch.rand(len(index), *s, generator=rng) for s in (shape, (), (3,))]
+    with tempfile.TemporaryDirectory() as name:
+        store = store_of(kind, Path(name), torch.zeros(count, *shape))
+        store.write(index, *written)
+        stores = [store] if kind == "memory" else [store, ChainStore.mapped(Path(name) / "store")]
+        for each in stores:
+            assert all(map(torch.equal, each.read(index), written))
+            order = torch.randperm(len(index), generator=rng)
+            again = each.read(index[order])
+            assert all(torch.equal(a, b[order]) for a, b in zip(again, written, strict=True))
+            untouched = torch.ones(count, dtype=torch.bool)
+            untouched[index] = False
+            assert (each.points[untouched] == 0).all() and (each.tuning[untouched] == 0).all()
+            assert (each.step_size[untouched] == 0.1).all()
 
 
-def test_a_row_read_is_a_copy():
-    store = ChainStore(torch.zeros(2, 3), 0.1)
+@KINDS
+def test_what_the_adaptation_remembers_stays_unless_it_is_written(kind, tmp_path):
+    store = store_of(kind, tmp_path, torch.zeros(3, 2))
+    index, tuning = torch.tensor([2, 0]), torch.rand(2, 3)
+    store.write(index, torch.ones(2, 2), torch.ones(2), tuning)
+    store.write(index, torch.zeros(2, 2), torch.ones(2))
+    assert torch.equal(store.read(index).tuning, tuning)
+
+
+@KINDS
+def test_a_row_read_is_a_copy(kind, tmp_path):
+    store = store_of(kind, tmp_path, torch.zeros(2, 3))
     points = store.read(torch.tensor([0])).points
     points += 1
     assert (store.points == 0).all()
 
 
-def test_a_row_written_twice_at_once_is_refused():
-    store = ChainStore(torch.zeros(3, 1), 0.1)
-    with pytest.raises(ValueError, match="twice"):
-        store.write(torch.tensor([1, 1]), torch.zeros(2, 1), torch.ones(2))
-
-
-def test_rows_of_another_shape_are_refused():
-    store = ChainStore(torch.zeros(3, 2), 0.1)
+@KINDS
+def test_rows_of_another_shape_or_written_twice_are_refused(kind, tmp_path):
+    store = store_of(kind, tmp_path, torch.zeros(3, 2))
     with pytest.raises(ValueError, match="2 rows of"):
-        store.write(torch.tensor([0, 1]), torch.zeros(2, 1), torch.ones(2))
+        store.write(torch.tensor([0, 1]), torch.ones(2, 1), torch.ones(2))
+    with pytest.raises(ValueError, match="2 rows of"):
+        store.write(torch.tensor([0, 1]), torch.ones(2, 2), torch.ones(1))
+    with pytest.raises(ValueError, match="twice"):
+        store.write(torch.tensor([1, 1]), torch.ones(2, 2), torch.ones(2))
     with pytest.raises(ValueError, match="points"):
-        store.load({"points": torch.zeros(2, 2), "step_size": torch.ones(3)})
+        store.load({"points": torch.ones(2, 2), "step_size": torch.ones(3)})
+    assert (store.points == 0).all()
 
 
-def test_what_is_saved_can_be_loaded():
-    store = ChainStore(torch.rand(3, 2), torch.rand(3))
-    other = ChainStore(torch.zeros(3, 2), 0.1)
-    other.load(store.tensors())
-    assert torch.equal(other.points, store.points)
-    assert torch.equal(other.step_size, store.step_size)
+@pytest.mark.parametrize("source", ["memory", "files"])
+@KINDS
+def test_what_is_saved_can_be_loaded_by_either_kind(kind, source, tmp_path):
+    store = store_of(source, tmp_path / "source", torch.rand(5, 2, generator=make_rng(0)), 0.3)
+    store.write(torch.tensor([4]), torch.ones(1, 2), torch.ones(1), torch.ones(1, 3))
+    other = store_of(kind, tmp_path / "other", torch.zeros(5, 2))
+    other.load({name: rows.clone() for name, rows in store.tensors().items()})
+    for name, rows in store.tensors().items():
+        assert torch.equal(other.tensors()[name], rows)
+    other.load({"points": torch.zeros(5, 2), "step_size": torch.ones(5)})
+    assert (other.tuning == 0).all()
+
+
+@KINDS
+@pytest.mark.parametrize("probability", [0.0, 0.05, 1.0])
+def test_rows_restart_as_often_as_asked_from_the_density_given(kind, probability, tmp_path):
+    """Rows that restart are new draws and forget their tuning; all others stay as they were."""
+    count = 4000
+    points = torch.full((count, 2), 99.0)
+    store = store_of(kind, tmp_path, points)
+    everything = torch.arange(count)
+    store.write(everything, points, torch.rand(count, generator=make_rng(1)), torch.ones(count, 3))
+    index = torch.randperm(count, generator=make_rng(0))[: count // 2]
+    before = store.read(everything)
+    anew = store.restart(index, probability, Gaussian(5.0, 2.0).sample, make_rng(2))
+    after, restarted = store.read(everything), torch.zeros(count, dtype=torch.bool)
+    restarted[index[anew]] = True
+    share, error = anew.double().mean(), (probability * (1 - probability) / len(index)) ** 0.5
+    assert abs(share - probability) <= 4 * error
+    for rows, old in zip(after, before, strict=True):
+        assert torch.equal(rows[~restarted], old[~restarted])
+    assert torch.equal(after.step_size, before.step_size)
+    assert (after.tuning[restarted] == 0).all()
+    if restarted.any():
+        drawn = (after.points[restarted] - 5) / 2
+        assert abs(drawn.mean()) < 4 / drawn.numel() ** 0.5
+        assert abs(drawn.var() - 1) < 4 * (2 / drawn.numel()) ** 0.5
+
+
+def test_whether_a_row_restarts_and_where_does_not_depend_on_the_other_rows():
+    def restarted(index):
+        store = ChainStore(torch.zeros(9, 2), 0.1)
+        at = torch.tensor(index)
+        store.restart(at, 0.5, Gaussian().sample, Streams(0, 3, at))
+        return store.points
+
+    together, alone = restarted([8, 1, 5, 2]), torch.zeros(9, 2)
+    for row in (1, 2, 5, 8):
+        alone[row] = restarted([row])[row]
+    assert torch.equal(together, alone) and 0 < (alone != 0).any(1).sum() < 4
+
+
+def test_a_restart_by_no_probability_is_refused():
+    store = ChainStore(torch.zeros(2, 1), 0.1)
+    with pytest.raises(ValueError, match=r"in \[0, 1\], not 1.5"):
+        store.restart(torch.tensor([0]), 1.5, Gaussian().sample, make_rng(0))
+
+
+@KINDS
+def test_all_rows_are_replaced_and_those_in_files_some_at_a_time(kind, tmp_path):
+    count, parts = 2 * CHUNK + 7, []
+    points = torch.rand(count, 2, generator=make_rng(0))
+    store = ChainStore(points, 0.1)
+    if kind == "files":
+        left = iter(points.split(CHUNK))
+        store = ChainStore.mapped(tmp_path, count, (2,), 0.1, lambda like: next(left))
+    store.replace(lambda x: parts.append(len(x)) or 2 * x + 1, lambda s: 3 * s)
+    assert torch.equal(store.points, 2 * points + 1)
+    assert torch.allclose(store.step_size, torch.tensor(0.3))
+    assert parts == ([count] if kind == "memory" else [CHUNK, CHUNK, 7])
+
+
+def test_files_are_those_of_numpy_and_are_made_once(tmp_path):
+    rng = make_rng(0)
+    first = ChainStore.mapped(tmp_path, 5, (2, 3), 0.2, lambda like: Gaussian().sample(like, rng))
+    drawn = np.load(tmp_path / "points.npy")
+    assert drawn.shape == (5, 2, 3) and drawn.dtype == np.float32
+    assert np.array_equal(drawn, torch.randn(5, 2, 3, generator=make_rng(0)).numpy())
+    assert (np.load(tmp_path / "step_size.npy") == np.float32(0.2)).all()
+    second = ChainStore.mapped(tmp_path, 5, (2, 3), 0.9, torch.zeros_like)
+    assert torch.equal(second.points, first.points) and (second.step_size == 0.2).all()
+
+
+def test_a_store_whose_making_was_broken_off_is_made_anew(tmp_path):
+    def stop(like):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ChainStore.mapped(tmp_path, 5, (2,), 0.1, stop)
+    assert (tmp_path / "points.npy").exists()
+    with pytest.raises(TigonError, match="there is none"):
+        ChainStore.mapped(tmp_path)
+    store = ChainStore.mapped(tmp_path, 5, (2,), 0.1, torch.ones_like)
+    assert (store.points == 1).all() and len(ChainStore.mapped(tmp_path)) == 5
+
+
+def shorter(folder):
+    path = folder / "points.npy"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def longer(folder):
+    with (folder / "tuning.npy").open("ab") as file:
+        file.write(b"more")
+
+
+DAMAGE = {
+    "a file cut short": shorter,
+    "a file with more than rows": longer,
+    "an empty file": lambda folder: (folder / "step_size.npy").write_bytes(b""),
+    "no numpy file": lambda folder: (folder / "points.npy").write_bytes(b"\0" * 4096),
+    "float64": lambda folder: np.save(folder / "points.npy", np.zeros((6, 2))),
+    "columns first": lambda folder: np.save(
+        folder / "points.npy", np.zeros((6, 2), "<f4", order="F")
+    ),
+    "another count of step sizes": lambda folder: np.save(
+        folder / "step_size.npy", np.zeros(7, "<f4")
+    ),
+    "another count of tuning": lambda folder: np.save(
+        folder / "tuning.npy", np.zeros((5, 3), "<f4")
+    ),
+    "a missing file": lambda folder: (folder / "tuning.npy").unlink(),
+    "a damaged description": lambda folder: (folder / "store.json").write_text('{"rows": 6'),
+    "a description of nothing": lambda folder: (folder / "store.json").write_text("[]"),
+    "a negative count": lambda folder: (folder / "store.json").write_text(
+        '{"rows": -1, "shape": [2]}'
+    ),
+}
+
+
+@pytest.mark.parametrize("count", [None, 6])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_store_is_refused_in_one_line_when_it_is_opened(damage, count, tmp_path):
+    ChainStore.mapped(tmp_path, 6, (2,))
+    DAMAGE[damage](tmp_path)
+    with pytest.raises(TigonError, match=f"^chain (rows|store) {tmp_path}") as caught:
+        ChainStore.mapped(tmp_path, count, (2,) if count else ())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_header_with_any_byte_changed_is_refused(tmp_path):
+    ChainStore.mapped(tmp_path, 6, (2,))
+    path = tmp_path / "points.npy"
+    whole = path.read_bytes()
+    for k in range(128):
+        path.write_bytes(whole[:k] + bytes([whole[k] ^ 0x15]) + whole[k + 1 :])
+        with pytest.raises(TigonError, match="another header"):
+            ChainStore.mapped(tmp_path)
+
+
+@pytest.mark.parametrize("count, shape", [(5, (2,)), (6, (3,)), (6, ()), (6, (1, 2))])
+def test_a_store_of_other_rows_is_refused_and_not_overwritten(count, shape, tmp_path):
+    ChainStore.mapped(tmp_path, 6, (2,), draw=torch.ones_like)
+    with pytest.raises(TigonError, match=r"holds \(6, 2\), not .*; give another folder"):
+        ChainStore.mapped(tmp_path, count, shape)
+    assert (ChainStore.mapped(tmp_path).points == 1).all()
+
+
+def test_rows_in_files_keep_their_type(tmp_path):
+    store = ChainStore.mapped(tmp_path, 3, (2,))
+    store.move(lambda x: x.to("cpu"))
+    with pytest.raises(ValueError, match="float32"):
+        store.move(lambda x: x.double())
+    assert ChainStore(torch.zeros(3, 2), 0.1).tensors()["tuning"].shape == (3, 3)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_rows_in_files(tmp_path):
+    """A hundred times the rows of 128 numbers, 512 MB in all, take no 30 MB more at the peak."""
+    script = Path(__file__).parents[1] / "benchmarks" / "store.py"
+    peaks = []
+    for rows in (10**4, 10**5, 10**6):
+        command = [sys.executable, script, "--measure", str(rows), "--folder", tmp_path]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        peaks.append(float(done.stdout.split()[3]))
+    assert max(peaks) - peaks[0] < 30, peaks

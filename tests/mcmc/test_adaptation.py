@@ -1,9 +1,14 @@
+import math
+
 import pytest
 import torch
 
-from tigon.mcmc.adaptation import StepSizeAdaptation, StepSizeDecay
+from tigon.mcmc.adaptation import DualAveraging, StepSizeAdaptation, StepSizeDecay, settled
 from tigon.mcmc.chain import MCMC
+from tigon.mcmc.hmc import HMC
+from tigon.mcmc.kernel import Info, State
 from tigon.mcmc.langevin import MALA, Langevin
+from tigon.mcmc.tempered import ReplicaExchange
 from tigon.streams import make_rng
 
 
@@ -48,3 +53,143 @@ def test_decaying_steps_go_geometrically_from_the_first_to_the_last():
     draws = chains.run(lambda x: -(x**2).sum(1) / 2, torch.ones(1, 1), make_rng(0))
     expected = (1 - 0.8**2 / 2) * (1 - 0.4**2 / 2) * (1 - 0.2**2 / 2)
     assert torch.allclose(draws.x, torch.tensor(expected))
+
+
+def at(sizes):
+    """Return a state with these step sizes, (B,)."""
+    return State(torch.zeros(len(sizes), 1), torch.zeros(len(sizes)), torch.zeros(1), sizes)
+
+
+def hoffman_and_gelman(first, accepted, target, gamma, t0, kappa):
+    """Their algorithm 5 in plain Python: one chain's step sizes, and their averages."""
+    mu, shortfall, log_average = math.log(10 * first), 0.0, 0.0
+    sizes, averages = [], []
+    for m, a in enumerate(accepted, start=1):
+        shortfall = (1 - 1 / (m + t0)) * shortfall + (target - a) / (m + t0)
+        log_size = mu - math.sqrt(m) / gamma * shortfall
+        weight = m**-kappa
+        log_average = weight * log_size + (1 - weight) * log_average
+        sizes.append(math.exp(log_size))
+        averages.append(math.exp(log_average))
+    return sizes, averages
+
+
+def test_dual_averaging_is_that_of_hoffman_and_gelman_for_each_chain_number_by_number():
+    numbers = {"target": 0.8, "gamma": 0.07, "delay": 8.0, "decay": 0.6}
+    rule = DualAveraging(**numbers, smallest=1e-30, largest=1e30)
+    first = torch.tensor([0.1, 0.1, 3.0], dtype=torch.float64)
+    accepted = torch.rand(40, 3, generator=make_rng(0), dtype=torch.float64)
+    expected = [
+        hoffman_and_gelman(first[i].item(), accepted[:, i].tolist(), *numbers.values())
+        for i in range(3)
+    ]
+    state = at(first)
+    for m in range(40):
+        state = rule.update(state, Info(accepted[m]))
+        average = settled(state.step_size, state.tuning)
+        for i, (sizes, averages) in enumerate(expected):
+            assert math.isclose(state.step_size[i], sizes[m], rel_tol=1e-9)
+            assert math.isclose(average[i], averages[m], rel_tol=1e-9)
+    assert (state.tuning[:, 0] == 40).all()
+
+
+@pytest.mark.parametrize("kernel, target", [(MALA(0.02), 0.574), (HMC(2.0, 4), 0.651)])
+def test_each_chain_settles_where_its_own_density_accepts_as_wanted(kernel, target):
+    """On N(0, 1) and on N(0, 0.01); frozen, the settled step sizes give the target within 0.03."""
+    scale = torch.tensor([1.0, 0.1], dtype=torch.float64).repeat(100)[:, None]
+
+    def log_density(x):
+        return -((x / scale) ** 2).sum(1) / 2
+
+    x = scale * torch.randn(200, 5, generator=make_rng(0), dtype=torch.float64)
+    found = MCMC(kernel, 600, DualAveraging(target)).run(log_density, x, make_rng(1))
+    sizes = settled(found.step_size, found.tuning)
+    assert abs(sizes[1::2].mean() / sizes[::2].mean() - 0.1) < 0.01
+    assert sizes[::2].std() / sizes[::2].mean() < 0.2
+    frozen = MCMC(kernel, 150).run(log_density, found.x, make_rng(2), sizes)
+    assert torch.equal(frozen.step_size, sizes)
+    for chains in (slice(0, None, 2), slice(1, None, 2)):
+        assert abs(frozen.accept_prob[chains].mean() - target) < 0.03
+
+
+@pytest.mark.parametrize("rule", [DualAveraging(), StepSizeAdaptation()])
+def test_every_replica_finds_a_step_size_of_its_own(rule):
+    """On a Gaussian the same at every temperature, since the noise is s sqrt(T)."""
+    kernel = ReplicaExchange(MALA(0.3), (1.0, 16.0))
+    x = torch.randn(100, 3, generator=make_rng(0), dtype=torch.float64)
+    state = MCMC(kernel, 300, rule).run(lambda x: -(x**2).sum(1) / 2, x, make_rng(1)).state
+    cold, hot = (settled(s.step_size, s.tuning).log().mean() for s in (state, state.others[0]))
+    assert abs(hot - cold) < 0.1 and hot.exp() > 1.2
+
+
+@pytest.mark.parametrize("kernel", [MALA(0.3), ReplicaExchange(MALA(0.3), (1.0, 2.0))])
+def test_runs_in_pieces_are_one_run_where_the_state_is_handed_on(kernel):
+    x = torch.zeros(6, 2, dtype=torch.float64)
+
+    def log_density(x):
+        return -(x**2).sum(1) / 2
+
+    whole = MCMC(kernel, 30, DualAveraging()).run(log_density, x, make_rng(0))
+    rng, piece = make_rng(0), MCMC(kernel, 10, DualAveraging())
+    state = x
+    for _ in range(3):
+        state = piece.run(log_density, state, rng).state
+    assert torch.equal(state.x, whole.x) and torch.equal(state.tuning, whole.tuning)
+    assert torch.equal(state.step_size, whole.step_size)
+
+
+def test_runs_in_pieces_are_one_run_where_points_sizes_and_tuning_are_handed_on():
+    """As a chain store hands them on: the first log-density is evaluated again, no more."""
+    x = torch.zeros(6, 2, dtype=torch.float64)
+
+    def log_density(x):
+        return -(x**2).sum(1) / 2
+
+    whole = MCMC(MALA(0.3), 30, DualAveraging()).run(log_density, x, make_rng(0))
+    rng, piece = make_rng(0), MCMC(MALA(0.3), 10, DualAveraging())
+    draws = piece.run(log_density, x, rng)
+    for _ in range(2):
+        draws = piece.run(log_density, draws.x, rng, draws.step_size, draws.tuning)
+    assert torch.allclose(draws.x, whole.x, rtol=1e-12)
+    assert torch.allclose(draws.tuning, whole.tuning, rtol=1e-12)
+
+
+def test_what_is_remembered_stays_right_when_coordinates_are_rescaled():
+    """All lengths twelve times as long in the middle of a run: all step sizes are too."""
+    rule = DualAveraging(smallest=1e-30, largest=1e30)
+    accepted = torch.rand(60, 4, generator=make_rng(0), dtype=torch.float64)
+    plain = scaled = at(torch.full((4,), 0.2, dtype=torch.float64))
+    for m in range(60):
+        if m == 25:
+            scaled = scaled._replace(step_size=12 * scaled.step_size)
+        plain, scaled = (rule.update(state, Info(accepted[m])) for state in (plain, scaled))
+    assert torch.allclose(scaled.step_size, 12 * plain.step_size)
+    assert torch.allclose(
+        settled(scaled.step_size, scaled.tuning), 12 * settled(plain.step_size, plain.tuning)
+    )
+
+
+@pytest.mark.parametrize("accept, limit", [(0.0, 1e-4), (1.0, 1e2)])
+def test_step_sizes_end_at_their_limit_and_stay_numbers_however_long(accept, limit):
+    rule, state = DualAveraging(smallest=1e-4, largest=1e2), at(torch.full((3,), 0.1))
+    for _ in range(2000):
+        state = rule.update(state, Info(torch.full((3,), accept)))
+        assert state.step_size.isfinite().all() and state.tuning.isfinite().all()
+    assert torch.allclose(state.step_size, torch.tensor(limit))
+    average = settled(state.step_size, state.tuning)
+    assert average.isfinite().all() and (average > 0).all()
+
+
+def test_nothing_is_settled_where_nothing_is_remembered():
+    sizes = torch.tensor([0.1, 0.4])
+    assert settled(sizes, None) is sizes
+    assert torch.equal(settled(sizes, torch.zeros(2, 3)), sizes)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [{"target": 0.0}, {"target": 1.0}, {"gamma": 0.0}, {"decay": 0.5}, {"smallest": 0.0}],
+)
+def test_numbers_out_of_their_range_are_refused_by_name(numbers):
+    with pytest.raises(ValueError, match=next(iter(numbers))):
+        DualAveraging(**numbers)

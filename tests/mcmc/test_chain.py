@@ -1,9 +1,33 @@
+from dataclasses import dataclass
+
 import pytest
 import torch
 
-from tigon.mcmc.chain import MCMC
-from tigon.mcmc.langevin import MALA, Langevin
+from targets import correlated_gaussian
+from tigon.mcmc.adaptation import DualAveraging
+from tigon.mcmc.chain import MCMC, warm_up
+from tigon.mcmc.hmc import HMC
+from tigon.mcmc.kernel import Info, evaluate, start
+from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
+from tigon.mcmc.preconditioning import Preconditioned
+from tigon.mcmc.schedules import Geometric
+from tigon.mcmc.tempered import ReplicaExchange
 from tigon.streams import make_rng
+
+SCALE = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
+KERNELS = pytest.mark.parametrize(
+    "kernel",
+    [
+        Langevin(0.3),
+        MALA(0.5),
+        HMC(0.3, 3),
+        UnderdampedLangevin(0.3),
+        Preconditioned(MALA(0.5), SCALE),
+        ReplicaExchange(HMC(0.3, 2), (1.0, 2.0, 4.0)),
+        ReplicaExchange(Preconditioned(UnderdampedLangevin(0.2), SCALE), (1.0, 3.0)),
+    ],
+    ids=["Langevin", "MALA", "HMC", "Underdamped", "Preconditioned", "Replicas", "both"],
+)
 
 
 def quadratic(x):
@@ -35,3 +59,110 @@ def test_the_last_step_can_have_a_kernel_of_its_own():
 def test_chains_of_no_steps_are_refused():
     with pytest.raises(ValueError, match="at least one step, not 0"):
         MCMC(Langevin(0.3), 0)
+
+
+def test_every_so_manieth_state_is_kept_with_its_log_density():
+    x = torch.ones(3, 2)
+    chains = MCMC(MALA(0.8), 11)
+    all_of_them = chains.run(quadratic, x, make_rng(0), keep=1)
+    some = chains.run(quadratic, x, make_rng(0), keep=4)
+    assert torch.equal(some.trajectory, all_of_them.trajectory[[3, 7]])
+    assert torch.equal(some.log_densities, all_of_them.log_densities[[3, 7]])
+    assert torch.allclose(all_of_them.log_densities[5], quadratic(all_of_them.trajectory[5]))
+    none = chains.run(quadratic, x, make_rng(0), keep=12)
+    assert none.trajectory is None and none.log_densities is None
+
+
+@KERNELS
+def test_the_evaluations_announced_are_those_that_are_made(kernel):
+    target, chains = correlated_gaussian(), MCMC(kernel, 6)
+    chains.run(target, torch.zeros(2, 3, dtype=torch.float64), make_rng(0), keep=1)
+    assert target.calls == chains.gradient_evaluations == 1 + 6 * kernel.gradient_evaluations
+
+
+@KERNELS
+def test_a_state_goes_on_where_it_was_without_another_evaluation(kernel):
+    """Ten steps are four and six: points, gradients, momenta and all replicas."""
+    target, x = correlated_gaussian(), torch.zeros(4, 3, dtype=torch.float64)
+    whole = MCMC(kernel, 10).run(target, x, make_rng(0))
+    calls, rng = target.calls, make_rng(0)
+    first = MCMC(kernel, 4).run(target, x, rng)
+    second = MCMC(kernel, 6).run(target, first.state, rng)
+    assert target.calls == 2 * calls
+    assert torch.equal(second.before, first.log_density)
+    for one, other in zip(
+        [second.state, *second.state.others], [whole.state, *whole.state.others], strict=True
+    ):
+        assert torch.equal(one.x, other.x) and torch.equal(one.gradient, other.gradient)
+        assert torch.equal(one.log_density, other.log_density)
+
+
+def test_before_is_the_log_density_where_the_run_began_and_acceptance_the_mean():
+    x = torch.randn(5, 2, generator=make_rng(0))
+    chains, rng = MCMC(MALA(0.9), 3), make_rng(1)
+    draws = chains.run(quadratic, x, rng)
+    assert torch.allclose(draws.before, quadratic(x))
+    state, rng, accepted = MALA(0.9).init(quadratic, x), make_rng(1), 0
+    for _ in range(3):
+        state, info = MALA(0.9).step(quadratic, state, rng)
+        accepted = accepted + info.accept_prob
+    assert torch.equal(draws.x, state.x) and torch.allclose(draws.accept_prob, accepted / 3)
+
+
+@dataclass(frozen=True)
+class Thermometer:
+    """A user's kernel that goes to its own temperature."""
+
+    temperature: float = 1.0
+    step_size: float = 1.0
+    gradient_evaluations: int = 1
+
+    def init(self, log_density, x, step_size=None):
+        return start(log_density, x, self.step_size, step_size)
+
+    def step(self, log_density, state, rng):
+        x = torch.full_like(state.x, self.temperature)
+        return evaluate(log_density, x, state), Info(torch.ones(len(x)))
+
+
+@pytest.mark.parametrize("around", [lambda k: k, lambda k: Preconditioned(k, torch.ones(1))])
+def test_a_schedule_multiplies_the_temperature_from_the_first_step_to_the_last(around):
+    chains = MCMC(around(Thermometer(0.5)), 5, temperature=Geometric(16.0, 1.0))
+    draws = chains.run(lambda x: -x.sum(1), torch.zeros(2, 1), make_rng(0), keep=1)
+    assert torch.allclose(draws.trajectory[:, 0, 0], torch.tensor([8.0, 4.0, 2.0, 1.0, 0.5]))
+
+
+def test_a_schedule_holds_for_a_last_kernel_of_its_own_too():
+    final = Thermometer(3.0)
+    chains = MCMC(Thermometer(1.0), 3, final=final, temperature=lambda progress: 1 + progress)
+    draws = chains.run(lambda x: -x.sum(1), torch.zeros(1, 1), make_rng(0), keep=1)
+    assert draws.trajectory.flatten().tolist() == [1, 1.5, 6]
+
+
+@pytest.mark.parametrize("precondition", [False, True])
+def test_a_warm_up_finds_step_sizes_to_keep_and_scales_where_they_are_asked_for(precondition):
+    """From a round ensemble, on deviations of 0.2, 1 and 4: with scales, steps go much further."""
+    scale = torch.tensor([0.2, 1.0, 4.0], dtype=torch.float64)
+
+    def log_density(x):
+        return -((x / scale) ** 2).sum(1) / 2
+
+    x = torch.randn(50, 3, generator=make_rng(0), dtype=torch.float64)
+    warm = warm_up(MALA(0.01), log_density, x, make_rng(1), 500, precondition=precondition)
+    assert isinstance(warm.kernel, Preconditioned if precondition else MALA)
+    draws = MCMC(warm.kernel, 200).run(log_density, warm.x, make_rng(2), warm.step_size, keep=1)
+    assert torch.equal(draws.step_size, warm.step_size)
+    assert abs(draws.accept_prob.mean() - 0.574) < 0.05
+    moved = (draws.trajectory[1:] - draws.trajectory[:-1])[..., 2].std() / scale[2]
+    if precondition:
+        assert torch.allclose(warm.kernel.scale, scale / scale.log().mean().exp(), rtol=0.2)
+        assert moved > 0.5
+    else:
+        assert moved < 0.1
+
+
+def test_a_warm_up_takes_another_rule_of_adaptation():
+    x = torch.randn(50, 3, generator=make_rng(0), dtype=torch.float64)
+    warm = warm_up(MALA(0.5), quadratic, x, make_rng(1), 300, DualAveraging(target=0.9))
+    draws = MCMC(MALA(), 200).run(quadratic, warm.x, make_rng(2), warm.step_size)
+    assert abs(draws.accept_prob.mean() - 0.9) < 0.03

@@ -9,7 +9,7 @@ from torch import nn
 from targets import correlated_gaussian
 from tigon.densities import EnergyModel, GeneratorModel
 from tigon.mcmc.chain import MCMC
-from tigon.mcmc.langevin import MALA, Langevin
+from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.streams import Streams, make_rng
 
 
@@ -120,7 +120,7 @@ def test_mala_accepts_with_the_ratio_of_metropolis_and_hastings():
     assert torch.allclose(info.accept_prob, ratio.exp().clamp(max=1))
 
 
-@pytest.mark.parametrize("kernel", [Langevin(0.3), MALA(0.3)])
+@pytest.mark.parametrize("kernel", [Langevin(0.3), MALA(0.3), UnderdampedLangevin(0.3)])
 def test_a_step_costs_one_gradient_evaluation(kernel):
     target = correlated_gaussian()
     chains = MCMC(kernel, 7)
@@ -128,7 +128,7 @@ def test_a_step_costs_one_gradient_evaluation(kernel):
     assert target.calls == 1 + 7 == chains.gradient_evaluations
 
 
-@pytest.mark.parametrize("kernel", [Langevin(0.3), MALA(0.3)])
+@pytest.mark.parametrize("kernel", [Langevin(0.3), MALA(0.3), UnderdampedLangevin(0.3)])
 def test_a_chain_does_not_depend_on_the_other_rows(kernel):
     target, chains = correlated_gaussian(), MCMC(kernel, 10)
     x = torch.randn(3, 3, generator=make_rng(0), dtype=torch.float64)
@@ -136,3 +136,62 @@ def test_a_chain_does_not_depend_on_the_other_rows(kernel):
     alone = chains.run(target, x[[2]], Streams(0, 0, [6]))
     assert torch.equal(together.x[[2]], alone.x)
     assert torch.equal(together.accept_prob[[2]], alone.accept_prob)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.4, 0.0])
+def test_underdamped_steps_are_the_splitting_number_by_number(temperature):
+    """B, A, O, A, B in plain Python, twice, each chain with a step size of its own."""
+    friction, sizes = 1.5, torch.tensor([0.2, 0.5], dtype=torch.float64)
+    kernel = UnderdampedLangevin(0.9, friction, temperature)
+    x = torch.tensor([[0.3], [-1.4]], dtype=torch.float64)
+
+    def log_density(x):
+        return -(x**4).sum(1) / 4
+
+    rng = make_rng(5)
+    state = kernel.init(log_density, x, sizes)
+    for _ in range(2):
+        state, info = kernel.step(log_density, state, rng)
+        assert (info.accept_prob == 1).all()
+    rng, root = make_rng(5), math.sqrt(temperature)
+    draws = [torch.randn(2, 1, generator=rng, dtype=torch.float64) for _ in range(3)]
+    for i in range(2):
+        s, q, p = sizes[i].item(), x[i].item(), root * draws[0][i].item()
+        kept = math.exp(-friction * s)
+        for noise in draws[1:]:
+            p -= s / 2 * q**3
+            q += s / 2 * p
+            p = kept * p + root * math.sqrt(1 - kept**2) * noise[i].item()
+            q += s / 2 * p
+            p -= s / 2 * q**3
+        assert math.isclose(state.x[i, 0], q, rel_tol=1e-12)
+        assert math.isclose(state.momentum[i, 0], p, rel_tol=1e-12)
+
+
+def test_momentum_is_carried_from_one_run_to_the_next():
+    """Two runs are one, by the state; from the points alone the momentum is drawn anew."""
+    target, x = correlated_gaussian(), torch.zeros(4, 3, dtype=torch.float64)
+    whole = MCMC(UnderdampedLangevin(0.3), 8).run(target, x, make_rng(0))
+    rng, half = make_rng(0), MCMC(UnderdampedLangevin(0.3), 4)
+    first = half.run(target, x, rng)
+    assert torch.equal(half.run(target, first.state, rng).x, whole.x)
+    without = half.run(target, first.x, make_rng(1))
+    assert not torch.equal(without.x, half.run(target, first.state, make_rng(1)).x)
+
+
+@pytest.mark.parametrize(
+    "kernel, numbers",
+    [
+        (Langevin, {"step_size": 0.0}),
+        (Langevin, {"temperature": -0.1}),
+        (Langevin, {"temperature": float("nan")}),
+        (MALA, {"step_size": -1.0}),
+        (MALA, {"temperature": 0.0}),
+        (UnderdampedLangevin, {"step_size": float("nan")}),
+        (UnderdampedLangevin, {"friction": 0.0}),
+        (UnderdampedLangevin, {"temperature": -1.0}),
+    ],
+)
+def test_numbers_out_of_their_range_are_refused_by_name(kernel, numbers):
+    with pytest.raises(ValueError, match=next(iter(numbers))):
+        kernel(**numbers)

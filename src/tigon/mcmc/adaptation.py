@@ -82,7 +82,8 @@ class DualAveraging:
         \log \bar s &\leftarrow m^{-\kappa} \log s + (1 - m^{-\kappa}) \log \bar s
 
     A chain's `tuning` is (m, mean shortfall, log of the average over s). It holds no length, so it
-    stays right when coordinates and step sizes are rescaled.
+    stays right when coordinates and step sizes are rescaled. HMC's acceptance at the frozen
+    average comes out some per cent above the target, since it is not linear in log s.
 
     Arguments:
         target: a*, the acceptance wanted, in (0, 1)

@@ -77,7 +77,21 @@ def tempered(kernel: Any, factor: float) -> Any:  # noqa: ANN401
     inner = getattr(kernel, "kernel", None)
     if inner is not None:
         return replace(kernel, kernel=tempered(inner, factor))
-    return replace(kernel, temperature=kernel.temperature * factor)
+    return replace(kernel, temperature=temperature_of(kernel) * factor)
+
+
+def temperature_of(kernel: Any) -> float:  # noqa: ANN401
+    """Return the kernel's temperature; one around another has the other's.
+
+    Raises:
+        TypeError: if it has none
+    """
+    inner = getattr(kernel, "kernel", None)
+    if inner is not None:
+        return temperature_of(inner)
+    if not hasattr(kernel, "temperature"):
+        raise TypeError(f"{type(kernel).__name__} has no `temperature` that could be changed")
+    return kernel.temperature
 
 
 def evaluate(log_density: LogDensity, x: Tensor, like: State) -> State:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from tigon.densities import LogDensity
-from tigon.mcmc.kernel import Info, Kernel, State, chosen, tempered
+from tigon.mcmc.kernel import Info, Kernel, State, chosen, temperature_of, tempered
 from tigon.streams import Rng, uniform
 
 
@@ -72,7 +72,7 @@ class ReplicaExchange:
 
     def _exchange(self, replicas: list[State], rng: Rng) -> Tensor:
         """Exchange points between neighbours, in place; returns the probabilities, (B, R - 1)."""
-        own = getattr(self.kernel, "temperature", 1.0)
+        own = temperature_of(self.kernel)
         swaps: list[Tensor] = []
         for k in reversed(range(len(replicas) - 1)):
             cold, hot = replicas[k], replicas[k + 1]

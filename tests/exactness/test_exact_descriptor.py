@@ -1,0 +1,89 @@
+"""A quadratic descriptor is a Gaussian: learned by contrast, it must be that of its images."""
+
+import pytest
+import torch
+from torch import nn
+
+from tigon.data.batches import Batch
+from tigon.densities import EnergyModel
+from tigon.learners.descriptor import DescriptorLearner
+from tigon.mcmc.chain import MCMC
+from tigon.mcmc.hmc import HMC
+from tigon.mcmc.langevin import MALA
+from tigon.streams import make_rng
+
+pytestmark = pytest.mark.exactness
+
+SCALE, LOC = 1.3, 0.2
+
+
+class Quadratic(nn.Module):
+    """f(y) = -y' A y / 2 + b' y over images of four pixels, A symmetric."""
+
+    def __init__(self):
+        super().__init__()
+        self.root = nn.Parameter(torch.zeros(4, 4, dtype=torch.float64))
+        self.slope = nn.Parameter(torch.zeros(4, dtype=torch.float64))
+
+    def matrix(self):
+        return (self.root + self.root.T) / 2
+
+    def forward(self, images):
+        y = images.flatten(1)
+        return y @ self.slope - ((y @ self.matrix()) * y).sum(1) / 2
+
+
+def observed(count):
+    """Images (N, 1, 2, 2) of a correlated Gaussian."""
+    mix = torch.tensor(
+        [[1.0, 0.0, 0.0, 0.0], [0.3, 0.9, 0.0, 0.0], [0.0, -0.3, 0.8, 0.0], [0.2, 0.0, 0.2, 0.9]]
+    ).double()
+    noise = torch.randn(count, 4, generator=make_rng(1), dtype=torch.float64)
+    shift = torch.tensor([0.5, -0.3, 0.0, 0.4]).double()
+    return (noise @ mix.T + shift).unflatten(1, (1, 2, 2))
+
+
+def learned(images, chains, iterations):
+    """Mean and precision of the model, averaged over the last half of the iterations."""
+    model = EnergyModel(Quadratic(), SCALE, LOC)
+    starts = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
+    learner = DescriptorLearner(model, starts, 2, chains)
+    optimizer = torch.optim.Adam(learner.parameters(), 0.05)
+    batch, rng, kept = Batch(images, torch.arange(len(images))), make_rng(2), []
+    for iteration in range(iterations):
+        optimizer.param_groups[0]["lr"] = 0.05 * 0.04 ** (2 * min(0.5, iteration / iterations))
+        loss, _ = learner(batch, learner.run_chains(batch, rng))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if iteration >= iterations / 2:
+            kept.append((model.network.matrix().detach(), model.network.slope.detach().clone()))
+    matrix, slope = (torch.stack(part).mean(0) for part in zip(*kept, strict=True))
+    precision = matrix + torch.eye(4).double() / SCALE**2
+    return torch.linalg.solve(precision, slope + LOC / SCALE**2), precision
+
+
+def assert_is_the_images_gaussian(found, images, tolerance):
+    """The mean in standard deviations, and the precision in the images' own coordinates."""
+    mean, precision = found
+    y = images.flatten(1)
+    root = torch.linalg.cholesky(torch.cov(y.T, correction=0))
+    away = torch.linalg.solve_triangular(root, (mean - y.mean(0))[:, None], upper=False)
+    assert away.abs().max() < tolerance
+    assert (root.T @ precision @ root - torch.eye(4)).abs().max() < tolerance
+
+
+CHAINS = {"HMC": MCMC(HMC(0.35, 4, 0.4), 5), "MALA": MCMC(MALA(0.7), 40)}
+
+
+@pytest.mark.parametrize("chains", [CHAINS["HMC"]], ids=["HMC"])
+def test_a_quadratic_descriptor_becomes_the_gaussian_of_its_images(chains):
+    images = observed(300)
+    assert_is_the_images_gaussian(learned(images, chains, 400), images, 0.03)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chains", CHAINS.values(), ids=CHAINS)
+def test_a_quadratic_descriptor_learned_for_long_is_closer(chains):
+    images = observed(1000)
+    assert_is_the_images_gaussian(learned(images, chains, 2000), images, 0.015)

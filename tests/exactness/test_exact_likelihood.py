@@ -1,0 +1,112 @@
+"""A linear generator's maximum likelihood is probabilistic PCA."""
+
+import numpy as np
+import pytest
+import scipy.stats as st
+import torch
+from linear_models import images_of, linear_model, marginal
+from sklearn.decomposition import PCA
+
+from tigon.data.batches import Batch, BatchOrder
+from tigon.learners.generator import GeneratorLearner
+from tigon.mcmc.chain import MCMC
+from tigon.mcmc.hmc import HMC
+from tigon.mcmc.langevin import MALA
+from tigon.streams import make_rng
+
+pytestmark = pytest.mark.exactness
+
+
+def observed(count):
+    """Images of a linear generator, and what scikit-learn finds in them."""
+    model = linear_model(make_rng(3))
+    z = torch.randn(count, 2, generator=make_rng(4), dtype=torch.float64)
+    images = images_of(model, z, make_rng(5))
+    return images, PCA(n_components=2).fit(images.flatten(1).numpy())
+
+
+def learned(images, sigma, chains, iterations, batch_size):
+    """Learn from random weights; returns the mean of b and W W^T over the last half, and sigma^2.
+
+    One iteration differs from the next by the noise of its latents; their mean does not.
+    """
+    model = linear_model(make_rng(9), sigma)
+    learner = GeneratorLearner(model, len(images), chains, expand=True, rng=make_rng(7))
+    optimizer = torch.optim.Adam(learner.parameters(), 0.05)
+    order, rng, kept = BatchOrder(len(images), batch_size, 0), make_rng(8), []
+    for iteration in range(iterations):
+        optimizer.param_groups[0]["lr"] = 0.05 * 0.02 ** (2 * min(0.5, iteration / iterations))
+        index = order.index(iteration)
+        batch = Batch(images[index], index)
+        loss, _ = learner(batch, learner.run_chains(batch, rng))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        learner.after_update(optimizer)
+        if iteration >= iterations / 2:
+            kept.append(marginal(model))
+    return [torch.stack(part).mean(0) for part in zip(*kept, strict=True)]
+
+
+def assert_is_ppca(found, images, pca, tolerance):
+    """Covariance within a part of its largest variance, and the mean log-likelihood."""
+    mean, covariance = found
+    expected = torch.from_numpy(pca.get_covariance())
+    largest = torch.linalg.eigvalsh(expected)[-1]
+    off = (covariance - expected).abs().max() / largest
+    assert off < tolerance, f"covariance off by {off}"
+    pixels = images.flatten(1).numpy()
+    assert np.abs(mean.numpy() - pca.mean_).max() < tolerance * largest**0.5
+    score = st.multivariate_normal(mean, covariance).logpdf(pixels).mean()
+    assert abs(score - pca.score(pixels)) < tolerance / 4
+
+
+CHAINS = {"HMC": MCMC(HMC(0.3, 4), 1), "MALA": MCMC(MALA(0.5), 4)}
+
+
+@pytest.mark.parametrize("chains", CHAINS.values(), ids=CHAINS)
+def test_a_linear_generator_becomes_probabilistic_pca(chains):
+    images, pca = observed(400)
+    found = learned(images, pca.noise_variance_**0.5, chains, 600, 400)
+    assert_is_ppca(found, images, pca, 0.015)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chains", CHAINS.values(), ids=CHAINS)
+def test_long_learning_by_small_batches_becomes_probabilistic_pca(chains):
+    images, pca = observed(1000)
+    found = learned(images, pca.noise_variance_**0.5, chains, 10000, 100)
+    assert_is_ppca(found, images, pca, 0.01)
+
+
+def test_the_learners_loss_is_minus_the_mean_log_likelihood_of_its_images():
+    model = linear_model(make_rng(3), sigma=0.4)
+    z = torch.randn(5, 2, generator=make_rng(4), dtype=torch.float64)
+    images = images_of(model, z, make_rng(5))
+    learner = GeneratorLearner(model, 5)
+    loss, _ = learner(Batch(images, torch.arange(5)), z)
+    away = (images - model(z)).detach().flatten(1).numpy()
+    terms = st.norm(0, 0.4).logpdf(away) - st.norm(0, 0.4).logpdf(0)
+    assert np.isclose(loss.item(), -terms.sum(1).mean(), rtol=1e-12)
+    assert np.allclose(model.log_likelihood(images, z).detach(), terms.sum(1), rtol=1e-12)
+
+
+def test_expansion_puts_the_latents_own_gaussian_in_the_place_of_the_prior():
+    """Latents of N(m, C) and the weights W, b decode to N(b + W m, W C W^T): so must N(0, I)."""
+    model = linear_model(make_rng(3))
+    learner = GeneratorLearner(model, 300, expand=True, rng=make_rng(4))
+    mix = torch.tensor([[2.0, 0.3], [-1.0, 0.5]], dtype=torch.float64)
+    learner.store.replace(lambda z: z @ mix + torch.tensor([3.0, -1.0]).double())
+    z = learner.store.points.clone()
+    images = model(z).detach()
+    weight, bias = (p.detach().clone() for p in model.network.first.parameters())
+    mean, covariance = z.mean(0), torch.cov(z.T, correction=0)
+
+    learner.after_update(torch.optim.Adam(learner.parameters()))
+
+    found_mean, found = marginal(model)
+    noise = model.sigma**2 * torch.eye(6).double()
+    assert torch.allclose(found_mean, bias + weight @ mean, atol=1e-10)
+    assert torch.allclose(found, weight @ covariance @ weight.T + noise, atol=1e-10)
+    assert torch.allclose(model(learner.store.points), images, atol=1e-10)
+    assert torch.allclose(torch.cov(learner.store.points.T, correction=0), torch.eye(2).double())
