@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from lite0 import covered, features, kid
+from results import table, write_section
 from tigon.data.pixels import saturation
 from tigon.experiment import train
 from tigon.learners.descriptor import DescriptorLearner
@@ -25,7 +26,7 @@ from tigon.progress import progress
 from tigon.recipes import Descriptor, DescriptorSeed, Generator, GeneratorSeed, Recipe
 from tigon.runs import Experiment, Run
 from tigon.streams import Streams
-from tigon.training.loop import Record
+from tigon.training.iteration import Record
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "seed"
 THRESHOLDS = (0.2, 0.1, 0.05)
@@ -136,15 +137,6 @@ def descriptor_row(run: Run, batch_statistics: bool = False) -> dict[str, Any]:
     }
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return rows as a Markdown table."""
-    names = list(rows[0])
-    lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
-    return "\n".join(
-        lines + [f"| {' | '.join(str(row[name]) for name in names)} |" for row in rows]
-    )
-
-
 def mean_of(rows: Sequence[dict[str, Any]]) -> str:
     """Return the mean KID-lite0 of the default recipe's rows."""
     values = [
@@ -161,7 +153,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/seed"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--write", type=Path, help="a Markdown file to write the tables to")
+    parser.add_argument("--write", type=Path, help="a Markdown file; its section seed is written")
     options = parser.parse_args()
     if not DATA.is_dir():
         sys.exit(f"the seed's images are not at {DATA}: nothing to compare on")
@@ -182,7 +174,7 @@ def main() -> None:
     text = page(generators, descriptors)
     print(text)
     if options.write:
-        options.write.write_text(text)
+        write_section(options.write, "seed", text)
 
 
 def page(generators: Sequence[Run], descriptors: Sequence[Run]) -> str:
@@ -193,7 +185,7 @@ def page(generators: Sequence[Run], descriptors: Sequence[Run]) -> str:
     descriptor_rows = [descriptor_row(run) for run in descriptors]
     descriptor_rows.append(descriptor_row(descriptors[-1], batch_statistics=True))
     parts = [
-        "# Results: the original algorithms and the default recipes",
+        "## The original algorithms and the default recipes",
         f"Printed by `python benchmarks/seed.py` on {machine['processor']}, {machine['cores']} "
         f"cores ({machine['threads']} thread a run), torch {machine['torch']}, {machine['when']}. "
         "One gradient evaluation is one forward and backward pass of the network over the "
@@ -202,11 +194,11 @@ def page(generators: Sequence[Run], descriptors: Sequence[Run]) -> str:
         "start image, against the training images) is not FID. The original runs are "
         "measured twice: with running averages, as their code draws images, and with batch "
         "statistics, as they learn.",
-        "## Generator: lions and tigers, d = 2, sigma 0.3",
+        "### Generator: lions and tigers, d = 2, sigma 0.3",
         table(generator_rows),
         "\n".join(ratios(generators[:-1], generators[-1])),
         f"Prior KID-lite0 of the default, mean over seeds: {mean_of(generator_rows)}.",
-        "## Descriptor: egrets",
+        "### Descriptor: egrets",
         table(descriptor_rows),
         f"KID-lite0 of the default, mean over seeds: {mean_of(descriptor_rows)}.",
     ]

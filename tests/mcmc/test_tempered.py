@@ -9,6 +9,7 @@ from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.kernel import Info, State
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
+from tigon.mcmc.preconditioning import Preconditioned
 from tigon.mcmc.tempered import ReplicaExchange
 from tigon.streams import Streams, make_rng, normal, uniform
 
@@ -88,6 +89,17 @@ def test_neighbours_exchange_from_the_hottest_pair_down_as_the_equation_says(own
         value, gradient = value_and_grad(two_modes, expected)
         assert torch.allclose(replica.log_density, value)
         assert torch.allclose(replica.gradient, gradient)
+
+
+def test_the_temperature_of_a_kernel_inside_another_counts_in_exchanges():
+    x = torch.randn(2, 50, 1, generator=make_rng(0), dtype=torch.float64)
+    cold, hot = (State(p, *value_and_grad(two_modes, p), torch.ones(50)) for p in x)
+    state, round_scale = cold._replace(others=(hot,)), torch.ones(1, dtype=torch.float64)
+    plain, wrapped = (
+        ReplicaExchange(kernel, (1.0, 3.0)).step(two_modes, state, make_rng(1))[1].swap_prob
+        for kernel in (At(0.5), Preconditioned(At(0.5), round_scale))
+    )
+    assert torch.equal(plain, wrapped) and 0 < plain.min() < 1
 
 
 def test_step_sizes_and_momenta_belong_to_the_temperature_and_stay_there():
