@@ -54,7 +54,8 @@ ONE_DRAW = (
 SHIFT = "    layer.bias.add_(layer.weight @ mean)\n"
 TURN = "    layer.weight.copy_(layer.weight @ root)\n"
 SQUARES = "sum_event((images - self.network(z)) ** 2)"
-CONTRAST = "f_synthesised.mean() - f_observed.mean()"
+LOSS = "sum_event(squares).sum() / batch.size"
+CONTRAST = "f_synthesised.sum() / batch.size - f_observed.sum() / batch.size"
 READ = 'where `index` is (CPU or GPU)."""\n'
 WRITE = 'written twice")\n'
 FLIP = "        index = index.flip(0)\n"
@@ -88,7 +89,9 @@ MUTATIONS = [
     Mutation("accept half as often", KERNEL, "< probability", "< probability / 2"),
     Mutation("stale gradient", KERNEL, ", gradient=rows[2])", ")"),
     Mutation("stale log-density", KERNEL, "log_density=rows[1], ", ""),
-    Mutation("temperature of the schedule alone", KERNEL, "kernel.temperature * factor", "factor"),
+    Mutation(
+        "temperature of the schedule alone", KERNEL, "temperature_of(kernel) * factor", "factor"
+    ),
     Mutation(
         "swap ratio's sign",
         TEMPERED,
@@ -131,9 +134,7 @@ MUTATIONS = [
         "likelihood averaged over the batch", GENERATOR, " if self.average_likelihood else 1.0", ""
     ),
     Mutation("loss over sigma", GENERATOR, "(2 * self.model.sigma**2)", "(2 * self.model.sigma)"),
-    Mutation(
-        "loss averaged over pixels", GENERATOR, "sum_event(squares).mean()", "squares.mean()"
-    ),
+    Mutation("loss averaged over pixels", GENERATOR, LOSS, "squares.mean()"),
     Mutation("expansion without the shift of b", EXPANSION, SHIFT, ""),
     Mutation("expansion without the turn of A", EXPANSION, TURN, ""),
     Mutation("contrast's sign", BASE, CONTRAST, " - ".join(reversed(CONTRAST.split(" - ")))),

@@ -1,8 +1,20 @@
-"""`python -m tigon` is the command line."""
+"""`python -m tigon`, or `tigon`, is the command line."""
 
+import os
 import sys
 
 from tigon.cli import main
 
+
+def run() -> None:
+    """Run the command line, and end with its status."""
+    status = main()
+    if "WORLD_SIZE" in os.environ:
+        from tigon.distributed import leave
+
+        leave(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

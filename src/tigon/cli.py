@@ -72,7 +72,8 @@ def _run(words: list[str]) -> int:
     if isinstance(command, int):
         return command
     result: Result = command.run()
-    print(json.dumps(result.values) if command.json else result.text)
+    if result.text:
+        print(json.dumps(result.values) if command.json else result.text)
     return result.status
 
 

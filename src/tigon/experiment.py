@@ -15,6 +15,7 @@ from tigon import __version__
 from tigon.config import differences
 from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
+from tigon.distributed import first_process_first, own_device, wait_for_all, world
 from tigon.errors import DivergenceError, TigonError
 from tigon.files import replace_file
 from tigon.runs import Experiment, Run, describe_images
@@ -54,16 +55,19 @@ def train(
     if checkpoint_every < 1:
         raise TigonError(f"--checkpoint-every {checkpoint_every}: is at least 1")
     run = Run(out)
-    place = choose_device(device)
+    place = own_device(choose_device(device))
     _refuse_other(run, experiment)
-    images = images or experiment.recipe.load(experiment.data)
+    images = images or load(experiment)
     if run.config.exists():
         run.refuse_other_images(images)
     try:
         training = experiment.recipe.training(images, place)
     except ValueError as error:
         raise TigonError(f"{error}") from error
-    _open(run, experiment)
+    wait_for_all()
+    if world().rank == 0:
+        _open(run, experiment)
+    wait_for_all()
     path = latest_checkpoint(run.checkpoints)
     if path is not None:
         load_training(path, training)
@@ -78,6 +82,12 @@ def train(
     if not training.finished:
         recorder.save(training)
     return training
+
+
+def load(experiment: Experiment) -> ImageSet:
+    """Load an experiment's images; the first process decodes them where several share a cache."""
+    with first_process_first():
+        return experiment.recipe.load(experiment.data)
 
 
 def choose_device(name: str) -> torch.device:
@@ -106,8 +116,9 @@ class _Recorder:
     def __init__(
         self, run: Run, training: Training, device: torch.device, checkpoint_every: int
     ) -> None:
-        self.run, self.every = run, checkpoint_every
-        self.log = MetricsLog(run.metrics, training.iteration)
+        self.run, self.every, self.writes = run, checkpoint_every, world().rank == 0
+        if self.writes:
+            self.log = MetricsLog(run.metrics, training.iteration)
         self.environment = describe_machine(device) | {"images": describe_images(training.images)}
         self.passed = training.progress
 
@@ -121,14 +132,16 @@ class _Recorder:
             ) from error
 
     def _record(self, training: Training, record: Record) -> None:
-        self.log(training, record)
+        if self.writes:
+            self.log(training, record)
         if "event" in record:
             self.went_back(training)
             return
         progress = 1.0 if training.finished else training.progress
         if any(self.passed < mark <= progress for mark in SNAPSHOTS):
-            shown = training.learner.show(min(SHOWN, len(training.images)))
-            self.run.save_snapshot(training.iteration, to_uint8(shown))
+            shown = to_uint8(training.learner.show(min(SHOWN, len(training.images))))
+            if self.writes:
+                self.run.save_snapshot(training.iteration, shown)
         self.passed = progress
         if training.finished or training.iteration % self.every == 0:
             self.save(training)
@@ -137,18 +150,22 @@ class _Recorder:
         """Save the state that the guard has made, and drop what lies beyond it."""
         self.passed = training.progress
         self.save(training)
-        self.run.drop_after(training.iteration)
+        if self.writes:
+            self.run.drop_after(training.iteration)
 
     def stopped(self, training: Training, error: DivergenceError) -> None:
         """Log why a run ended, and save its last good state where the guard has one."""
         event = {"iteration": training.iteration, "event": "stopped", "cause": error.cause}
-        self.log(training, event | {"message": str(error)})
+        if self.writes:
+            self.log(training, event | {"message": str(error)})
         if error.restored:
             self.went_back(training)
 
     def save(self, training: Training) -> None:
         """Write a checkpoint and what is known of the machine."""
         save_checkpoint(self.run.checkpoints, training)
+        if not self.writes:
+            return
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         measured = {
             "iteration": training.iteration,
@@ -170,6 +187,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": str(device),
+        "processes": world().size,
         "when": time.strftime("%Y-%m-%d %H:%M:%S %z"),
     }
 

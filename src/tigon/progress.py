@@ -33,8 +33,11 @@ def summary(record: Record) -> str:
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Watcher]:
-    """Give a watcher that shows how far the run is."""
+def progress(title: str, shown: bool = True) -> Iterator[Watcher]:
+    """Give a watcher that shows how far the run is, or one that does nothing if not `shown`."""
+    if not shown:
+        yield lambda training, record: None
+        return
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _Lines(title)

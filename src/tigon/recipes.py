@@ -80,11 +80,16 @@ class Recipe(ABC):
         """Load images in the form that this recipe learns from."""
         return load_images(data, self.image_size, self.fit, self.channels, self.mirror)
 
-    def training(self, images: ImageSet, device: torch.device | str = "cpu") -> Training:
+    def training(
+        self,
+        images: ImageSet,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> Training:
         """Return a new training of this recipe on these images, in their size and channels."""
         channels: Literal[1, 3] = 3 if images.channels == 3 else 1
         recipe = replace(self, image_size=images.image_size, channels=channels)
-        learner = recipe.learner(images).to(device)
+        learner = recipe.learner(images).to(device, dtype)
         return Training(
             learner,
             images,

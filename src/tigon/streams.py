@@ -52,6 +52,8 @@ class Streams:
         if len(self.rows) != shape[0]:
             raise ValueError(f"{shape[0]} rows asked of {len(self.rows)} streams")
         options = {"dtype": like.dtype, "device": like.device}
+        if not self.rows:
+            return like.new_empty(shape)
         return torch.stack([draw(shape[1:], generator=row, **options) for row in self.rows])
 
 

@@ -24,5 +24,5 @@ def test_the_order_is_a_function_of_seed_and_epoch():
 
 def test_a_batch_has_the_images_of_its_rows():
     images = image_set(7)
-    batch = BatchOrder(7, 3, 0).read(images, 1, torch.device("cpu"))
+    batch = BatchOrder(7, 3, 0).read(images, 1, torch.zeros(1, dtype=torch.float64))
     assert torch.equal(batch.images, images.read()[batch.index])

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, NamedTuple, TypeVar
 
 import tyro
 
 from tigon.commands.common import Json, Result, warn_of_skipped
-from tigon.experiment import train
+from tigon.distributed import process_group
+from tigon.experiment import choose_device, load, train
 from tigon.progress import busy, interruptible, progress
 from tigon.recipes import RECIPES, Descriptor, Generator, Recipe
 from tigon.report import render, section, write_report
@@ -43,8 +44,11 @@ class Train(Generic[R]):
         """Train, then write the report."""
         name = next(name for name, kind in RECIPES.items() if type(self.recipe) is kind)
         experiment = Experiment(name, self.recipe, self.data)
-        if learn(experiment, self.out, self.device, self.checkpoint_every):
-            return interrupted(self.out)
+        end = learn(experiment, self.out, self.device, self.checkpoint_every)
+        if not end.finished:
+            return interrupted(self.out, end)
+        if end.rank > 0:
+            return Result("", {})
         with busy("diagnosing and drawing"):
             report = write_report(Run(self.out)).resolve()
         last = Run(self.out).records()[-1]
@@ -69,24 +73,38 @@ class Demo:
     def run(self) -> Result:
         """Train both, then write one report about both."""
         for name, recipe in DEMO.items():
-            if learn(Experiment(name, recipe, EMBEDDED), self.out / name, self.device):
-                return interrupted(self.out / name)
+            end = learn(Experiment(name, recipe, EMBEDDED), self.out / name, self.device)
+            if not end.finished:
+                return interrupted(self.out / name, end)
+        if end.rank > 0:
+            return Result("", {})
         with busy("diagnosing and drawing"):
             sections = [section(Run(self.out / name)) for name in DEMO]
         report = render(sections, self.out / "report.html", "tigon demo").resolve()
         return Result(f"report: {report}", {"report": str(report)})
 
 
-def learn(experiment: Experiment, out: Path, device: str, checkpoint_every: int = 100) -> bool:
-    """Train with progress on stderr; returns whether the user stopped it before the end."""
-    images = experiment.recipe.load(experiment.data)
-    warn_of_skipped(images)
-    with interruptible() as stop, progress(experiment.name) as watch:
-        training = train(experiment, out, device, checkpoint_every, [watch], stop, images)
-    return not training.finished
+class End(NamedTuple):
+    """How training ended here: whether it is finished, and this process's number."""
+
+    finished: bool
+    rank: int
 
 
-def interrupted(out: Path) -> Result:
-    """Say that a run was stopped, and how it goes on."""
+def learn(experiment: Experiment, out: Path, device: str, checkpoint_every: int = 100) -> End:
+    """Train with progress on stderr, together with the other processes that torchrun started."""
+    with process_group(choose_device(device)) as (rank, _):
+        images = load(experiment)
+        if rank == 0:
+            warn_of_skipped(images)
+        with interruptible() as stop, progress(experiment.name, rank == 0) as watch:
+            training = train(experiment, out, device, checkpoint_every, [watch], stop, images)
+    return End(training.finished, rank)
+
+
+def interrupted(out: Path, end: End) -> Result:
+    """Say, in the first process, that a run was stopped, and how it goes on."""
+    if end.rank > 0:
+        return Result("", {}, INTERRUPTED)
     text = f"{out}: interrupted, state saved; the same command continues"
     return Result(text, {"run": str(out), "interrupted": True}, INTERRUPTED)

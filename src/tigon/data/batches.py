@@ -8,14 +8,24 @@ import torch
 from torch import Tensor
 
 from tigon.data.images import ImageSet
+from tigon.distributed import owned
 from tigon.streams import make_rng
 
 
 class Batch(NamedTuple):
-    """Images (B, C, H, W) in [-1, 1] and their rows in the data set, (B,)."""
+    """Images (B, C, H, W) in [-1, 1] and their rows in the data set, (B,).
+
+    `total` is how many images the batch has in all processes; None stands for B, all of them.
+    """
 
     images: Tensor
     index: Tensor  # type: ignore[assignment]
+    total: int | None = None
+
+    @property
+    def size(self) -> int:
+        """How many images the batch has in all processes."""
+        return len(self.index) if self.total is None else self.total
 
 
 @dataclass(frozen=True)
@@ -47,10 +57,11 @@ class BatchOrder:
         rows = _permutation(self.count, self.seed, epoch)
         return rows[number * self.batch_size : (number + 1) * self.batch_size]
 
-    def read(self, images: ImageSet, iteration: int, device: torch.device) -> Batch:
-        """Return the batch of this iteration on `device`."""
+    def read(self, images: ImageSet, iteration: int, like: Tensor) -> Batch:
+        """Return this process's part of the batch, of the device and type of `like`."""
         index = self.index(iteration)
-        return Batch(images.read(index).to(device), index.to(device))
+        own = owned(index)
+        return Batch(images.read(own).to(like), own.to(like.device), len(index))
 
 
 @lru_cache(maxsize=2)

@@ -37,7 +37,12 @@ def to_uint8(images: Tensor) -> np.ndarray:
 
 def saturation(images: Tensor, margin: float = 0.1) -> Tensor:
     """Return the fraction of values outside [-1, 1] by more than `margin`."""
-    return (images.detach().abs() > 1 + margin).float().mean()
+    return saturations(images, margin).mean()
+
+
+def saturations(images: Tensor, margin: float = 0.1) -> Tensor:
+    """Return the same for each image of (B, *), (B,)."""
+    return (images.detach().flatten(1).abs() > 1 + margin).to(images.dtype).mean(1)
 
 
 def picture_to_uint8(picture: Image.Image, size: int, fit: Fit, channels: int) -> np.ndarray:
@@ -62,7 +67,7 @@ def picture_to_uint8(picture: Image.Image, size: int, fit: Fit, channels: int) -
 def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I") or picture.mode == "F":
         picture = _deep_grey(np.asarray(picture))
-    if "A" in picture.mode or "transparency" in picture.info:
+    if picture.mode.endswith("A") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture)
@@ -77,4 +82,4 @@ def _deep_grey(values: np.ndarray) -> Image.Image:
         return Image.fromarray((values * 255).round().astype(np.uint8))
     if values.min() < 0 or values.max() > 65535:
         raise ValueError("integer pixels of more than 16 bits")
-    return Image.fromarray((values.astype(np.float64) / 257).round().astype(np.uint8))
+    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tigon.data.batches import Batch
 from tigon.densities import LogDensity
+from tigon.distributed import all_sum
 from tigon.streams import Rng
 
 Metrics = dict[str, Tensor]
@@ -47,7 +48,10 @@ class Learner(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
-        """Return the loss of a batch and its chains' samples, and what is worth logging."""
+        """Return this process's part of the loss of a batch and its chains' samples, and metrics.
+
+        Parts sum to the loss over processes; metrics are of the whole batch in each of them.
+        """
 
     @abstractmethod
     def sample(self, count: int, rng: Rng) -> Tensor:
@@ -97,22 +101,34 @@ class Learner(nn.Module, ABC):
         return self
 
 
-def spread(shown: Tensor, observed: Tensor) -> Tensor:
+def mean_over(values: Tensor, batch: Batch) -> Tensor:
+    """Return the mean of one value a row, (B,), over the whole batch, those elsewhere included."""
+    return all_sum(values.detach().sum()) / batch.size
+
+
+def spread(shown: Tensor, observed: Tensor, batch: Batch) -> Tensor:
     """Return how far images (B, *) differ among themselves, as a part of how far observed ones do.
 
     The ratio of the two variances over the batch, summed over pixels; 1 where a batch has but one
     image, or the observed do not differ.
     """
-    if len(observed) < 2:
+    if batch.size < 2:
         return observed.new_ones(())
-    variance = observed.var(0).sum()
-    return torch.where(variance > 0, shown.var(0).sum() / variance, torch.ones_like(variance))
+    ours, theirs = variance(shown, batch), variance(observed, batch)
+    return torch.where(theirs > 0, ours / theirs, torch.ones_like(theirs))
 
 
-def contrastive_loss(f_observed: Tensor, f_synthesised: Tensor) -> Tensor:
+def variance(images: Tensor, batch: Batch) -> Tensor:
+    """Return the variance over the whole batch of images (B, *), summed over pixels."""
+    images = images.detach()
+    mean = all_sum(images.sum(0)) / batch.size
+    return all_sum(((images - mean) ** 2).sum()) / (batch.size - 1)
+
+
+def contrastive_loss(f_observed: Tensor, f_synthesised: Tensor, batch: Batch) -> Tensor:
     """Return (6), mean f(synthesised) - mean f(observed), from values (B,) and (B,).
 
-    Its gradient in theta is minus that of the log-likelihood, if the synthesised images are
-    draws of the model.
+    Where the batch is in several processes, this one's part of it: they sum to (6). Its gradient
+    in theta is minus that of the log-likelihood, if the synthesised images are draws of the model.
     """
-    return f_synthesised.mean() - f_observed.mean()
+    return f_synthesised.sum() / batch.size - f_observed.sum() / batch.size

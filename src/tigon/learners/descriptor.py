@@ -25,9 +25,10 @@ from torch import Tensor
 
 from tigon.data.batches import Batch
 from tigon.data.images import ImageSet
-from tigon.data.pixels import saturation
+from tigon.data.pixels import saturations
 from tigon.densities import EnergyModel, LogDensity, frozen, mode
-from tigon.learners.base import Learner, Metrics, contrastive_loss, spread
+from tigon.distributed import all_sum
+from tigon.learners.base import Learner, Metrics, contrastive_loss, mean_over, spread
 from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC, Draws
 from tigon.mcmc.langevin import Langevin
@@ -95,7 +96,7 @@ class DescriptorLearner(Learner):
         self.chains = chains or short_run(30, 0.12, 0.001, 0.33)
         self.batch_statistics = batch_statistics
         self.step_factor = 1.0
-        self._seen: Metrics = {}
+        self._seen: dict[str, Tensor] = {}
 
     @property
     def evaluations_per_example(self) -> int:
@@ -110,9 +111,10 @@ class DescriptorLearner(Learner):
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Synthesise one image for each of the batch, (B, C, H, W), by (5)."""
-        samples = self.synthesise(batch.index, rng, self.batch_statistics)
-        self._seen["start_spread"] = spread(self.start(batch.index), batch.images)
-        return samples
+        draws = self.draw(batch.index, rng, self.batch_statistics)
+        rise = (draws.log_density - draws.before) / batch.images.shape[1:].numel()
+        self._seen = {"accept": draws.accept_prob, "rise": rise}
+        return draws.x
 
     def start(self, index: Tensor) -> Tensor:
         """Return where the chains of training images `index` (B,) start, (B, C, H, W)."""
@@ -134,25 +136,23 @@ class DescriptorLearner(Learner):
         starts = self.start(index)
         sizes = starts.new_full((len(index),), self.step_factor * self.chains.kernel.step_size)
         with frozen(self.model), mode(self.model, batch_statistics):
-            draws = self.chains.run(self.model, starts, rng, sizes, keep=keep)
-        rise = (draws.log_density - draws.before).mean() / draws.x[0].numel()
-        self._seen = {"accept": draws.accept_prob.mean(), "rise": rise}
-        return draws
+            return self.chains.run(self.model, starts, rng, sizes, keep=keep)
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
         """Return (6); the gap is (6) in nats per dimension, and 0 where both agree.
 
         Rise is how far the chains climbed, in nats per dimension; spread, see `spread`.
         """
-        self.gradient_evaluations += self.evaluations_per_example * len(batch.index)
+        self.gradient_evaluations += self.evaluations_per_example * batch.size
         observed = self.model.network(batch.images)
         synthesised = self.model.network(samples)
-        loss = contrastive_loss(observed, synthesised)
+        loss = contrastive_loss(observed, synthesised, batch)
         return loss, {
-            "gap": loss.detach() / batch.images[0].numel(),
-            **self._seen,
-            "saturation": saturation(samples),
-            "spread": spread(samples, batch.images),
+            "gap": all_sum(loss.detach()) / batch.images.shape[1:].numel(),
+            **{name: mean_over(values, batch) for name, values in self._seen.items()},
+            "saturation": mean_over(saturations(samples), batch),
+            "spread": spread(samples, batch.images, batch),
+            "start_spread": spread(self.start(batch.index), batch.images, batch),
         }
 
     def show(self, count: int) -> Tensor:

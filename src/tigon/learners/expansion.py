@@ -18,6 +18,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tigon.distributed import all_sum
+
 
 class Affine(NamedTuple):
     """The map z -> S^-1 (z - m): mean m (d,) and lower-triangular S (d, d)."""
@@ -34,18 +36,28 @@ class Affine(NamedTuple):
         return step_size / self.root.diagonal().log().mean().exp()
 
 
-def moments(z: Tensor) -> Affine:
+def mean_and_covariance(z: Tensor, everywhere: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """Return how many latents (N, d) there are, their mean (d,) and their covariance (d, d).
+
+    Arguments:
+        everywhere: whether those of other processes count too
+    """
+    total = all_sum if everywhere else (lambda part: part)
+    count = total(z.new_tensor(len(z)))
+    mean = total(z.sum(0)) / count
+    return count, mean, total((z - mean).T @ (z - mean)) / count
+
+
+def moments(z: Tensor, everywhere: bool = True) -> Affine:
     """Return the mean and a root of the covariance of latents (N, d).
 
     The root is Cholesky's where n > 2 d, and diagonal where fewer latents say too little about
     the correlations. An axis on which latents do not vary keeps its scale.
     """
-    count, dim = z.shape
-    mean = z.mean(0)
-    covariance = (z - mean).T @ (z - mean) / count
+    count, mean, covariance = mean_and_covariance(z, everywhere)
     variance = covariance.diagonal()
     still = variance < 1e-8
-    if count > 2 * dim and not still.any():
+    if count > 2 * len(mean) and not still.any():
         root, failed = torch.linalg.cholesky_ex(covariance)
         if not failed:
             return Affine(mean, root)

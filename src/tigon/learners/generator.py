@@ -21,13 +21,14 @@ from torch import Tensor, nn
 from tigon.chains import ChainStore
 from tigon.data.batches import Batch
 from tigon.densities import GeneratorModel, LogDensity, frozen, mode, sum_event
-from tigon.learners.base import Learner, Metrics, spread
-from tigon.learners.expansion import absorb, moments
+from tigon.distributed import all_rows, mine, owned, slots
+from tigon.learners.base import Learner, Metrics, mean_over, spread
+from tigon.learners.expansion import absorb, mean_and_covariance, moments
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
 from tigon.mcmc.schedules import Geometric
-from tigon.streams import Rng, make_rng, normal
+from tigon.streams import Rng, make_rng
 
 SEED_SIGMA = 0.3
 
@@ -85,12 +86,12 @@ class GeneratorLearner(Learner):
             raise ValueError("parameter expansion needs a network whose `.first` is nn.Linear")
         self.expand = isinstance(first, nn.Linear) if expand is None else expand
         self.average_likelihood = average_likelihood
-        self._seen: Metrics = {}
+        self._seen: dict[str, Tensor] = {}
         like = next(model.parameters()).detach()
         latents = model.latents(count, rng or make_rng("latents", 0), like)
         if self.expand:
-            latents = moments(latents).apply(latents)
-        self.store = ChainStore(latents, self.chains.kernel.step_size)
+            latents = moments(latents, everywhere=False).apply(latents)
+        self.store = ChainStore(mine(latents), self.chains.kernel.step_size)
 
     @property
     def evaluations_per_example(self) -> int:
@@ -105,33 +106,35 @@ class GeneratorLearner(Learner):
     @contextmanager
     def chain_density(self, batch: Batch) -> Iterator[LogDensity]:
         """Give the posterior of the latents of this batch, with the parameters frozen."""
-        weight = 1 / len(batch.index) if self.average_likelihood else 1.0
+        weight = 1 / batch.size if self.average_likelihood else 1.0
         with frozen(self.model), mode(self.model, self.average_likelihood):
             yield self.model.posterior(batch.images, weight)
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Move the latents of the batch by (2); returns them, (B, d)."""
-        rows = self.store.read(batch.index)
+        place = slots(batch.index)
+        rows = self.store.read(place)
         with self.chain_density(batch) as log_density:
             draws = self.chains.run(log_density, rows.points, rng, rows.step_size, rows.tuning)
-        self.store.write(batch.index, draws.x, draws.step_size, draws.tuning)
-        self._seen = {"accept": draws.accept_prob.mean(), "step_size": draws.step_size.mean()}
+        self.store.write(place, draws.x, draws.step_size, draws.tuning)
+        self._seen = {"accept": draws.accept_prob, "step_size": draws.step_size}
         return draws.x
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
         """Return (3) over the batch, as a mean so that the rate does not depend on its size."""
-        self.gradient_evaluations += self.evaluations_per_example * len(batch.index)
+        self.gradient_evaluations += self.evaluations_per_example * batch.size
         decoded = self.model(samples)
         squares = (batch.images - decoded) ** 2
-        loss = sum_event(squares).mean() / (2 * self.model.sigma**2)
-        latents = self.store.points
+        loss = sum_event(squares).sum() / batch.size / (2 * self.model.sigma**2)
+        error = squares.detach().flatten(1).mean(1)
+        _, mean, covariance = mean_and_covariance(self.store.points)
         return loss, {
             "sigma": loss.new_tensor(self.model.sigma),
-            "seed_loss": squares.detach().mean() / (2 * SEED_SIGMA**2),
-            **self._seen,
-            "spread": spread(decoded.detach(), batch.images),
-            "latent_mean": latents.mean(0),
-            "latent_std": latents.std(0, correction=0),
+            "seed_loss": mean_over(error, batch) / (2 * SEED_SIGMA**2),
+            **{name: mean_over(values, batch) for name, values in self._seen.items()},
+            "spread": spread(decoded, batch.images, batch),
+            "latent_mean": mean,
+            "latent_std": covariance.diagonal().sqrt(),
         }
 
     def after_update(self, optimizer: torch.optim.Optimizer) -> None:
@@ -145,7 +148,7 @@ class GeneratorLearner(Learner):
     @torch.no_grad()
     def show(self, count: int) -> Tensor:
         """Return reconstructions of the first `count` images."""
-        return self.decode(self.store.points[:count])
+        return self.decode(all_rows(self.store.points)[:count])
 
     @torch.no_grad()
     def sample(self, count: int, rng: Rng) -> Tensor:
@@ -159,12 +162,12 @@ class GeneratorLearner(Learner):
             return torch.cat([self.model(part) for part in latents.split(chunk)])
 
     def chain_tensors(self) -> dict[str, Tensor]:
-        """Return the chain rows."""
-        return self.store.tensors()
+        """Return all chain rows, those of other processes included."""
+        return {name: all_rows(column) for name, column in self.store.tensors().items()}
 
     def load_chains(self, tensors: dict[str, Tensor]) -> None:
-        """Take chain rows."""
-        self.store.load(tensors)
+        """Take chain rows: of all, those that this process owns."""
+        self.store.load({name: mine(column) for name, column in tensors.items()})
 
     def map_chains(self, function: Callable[[Tensor], Tensor]) -> None:
         """Replace points, step sizes and tuning by `function` of them."""
@@ -177,15 +180,18 @@ class GeneratorLearner(Learner):
     def bad_chains(self) -> Tensor:
         """Return the rows whose latents are not finite, or further out than the prior reaches.
 
-        Further than 10 standard deviations of |z|^2 beyond its mean under N(0, I).
+        Further than 10 standard deviations of |z|^2 beyond its mean under N(0, I), and 100 more.
         """
         dim = self.store.points.shape[1]
         squares = (self.store.points**2).sum(1)
-        return (~(squares < dim + 10 * (2 * dim) ** 0.5 + 100)).nonzero()[:, 0]
+        lost = ~(squares < dim + 10 * (2 * dim) ** 0.5 + 100)
+        return all_rows(lost.to(torch.uint8)).nonzero()[:, 0]
 
     def restart_chains(self, index: Tensor, rng: Rng) -> None:
         """Start the chains of these rows anew: a draw of the prior, and the first step size."""
-        rows = self.store.read(index)
+        fresh = self.model.latents(len(index), rng, self.store.points)
+        here = torch.isin(index, owned(index))
+        place = slots(index[here])
+        rows = self.store.read(place)
         sizes = torch.full_like(rows.step_size, self.chains.kernel.step_size)
-        points = normal(rng, rows.points)
-        self.store.write(index, points, sizes, torch.zeros_like(rows.tuning))
+        self.store.write(place, fresh[here], sizes, torch.zeros_like(rows.tuning))

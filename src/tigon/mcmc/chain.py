@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tigon.densities import LogDensity
 from tigon.mcmc.adaptation import Adaptation, DualAveraging, settled
-from tigon.mcmc.kernel import Info, Kernel, State, tempered
+from tigon.mcmc.kernel import Info, Kernel, State, target_of, tempered
 from tigon.mcmc.preconditioning import Preconditioned, estimate_scale
 from tigon.mcmc.schedules import Schedule
 from tigon.streams import Rng
@@ -174,15 +174,16 @@ def warm_up(
     Arguments:
         x: where chains start, (B, *)
         steps: of each of the warm-up's runs, >= 1; there are two with `precondition`
-        adaptation: `DualAveraging` if not given
+        adaptation: `DualAveraging` to the acceptance that suits the kernel, if not given
         precondition: estimate scales from the second half of a first run
     """
-    chains = MCMC(kernel, steps, adaptation or DualAveraging())
+    adaptation = adaptation or DualAveraging(target_of(kernel))
+    chains = MCMC(kernel, steps, adaptation)
     draws = chains.run(log_density, x, rng, keep=int(precondition))
     if precondition:
         assert draws.trajectory is not None
         found = draws.trajectory[steps // 2 :].flatten(0, 1)
         kernel = Preconditioned(kernel, estimate_scale(found))
-        chains = MCMC(kernel, steps, adaptation or DualAveraging())
+        chains = MCMC(kernel, steps, adaptation)
         draws = chains.run(log_density, draws.x, rng)
     return WarmedUp(kernel, draws.x, settled(draws.step_size, draws.tuning))

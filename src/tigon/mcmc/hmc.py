@@ -14,6 +14,7 @@ References:
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -47,6 +48,7 @@ class HMC:
     leapfrog_steps: int = 10
     jitter: float = 0.2
     temperature: float = 1.0
+    target_accept: ClassVar[float] = 0.651
 
     def __post_init__(self) -> None:
         require_positive(step_size=self.step_size, temperature=self.temperature)

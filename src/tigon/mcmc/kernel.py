@@ -72,6 +72,12 @@ class Kernel(Protocol):
         """Move every chain once."""
 
 
+def target_of(kernel: Any) -> float:  # noqa: ANN401
+    """Return the acceptance at which the kernel mixes best; MALA's where it does not say."""
+    inner = getattr(kernel, "kernel", None)
+    return getattr(kernel, "target_accept", 0.574) if inner is None else target_of(inner)
+
+
 def tempered(kernel: Any, factor: float) -> Any:  # noqa: ANN401
     """Return the kernel at `factor` times its temperature; one around another passes it on."""
     inner = getattr(kernel, "kernel", None)

@@ -16,6 +16,7 @@ References:
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -77,6 +78,7 @@ class MALA:
 
     step_size: float = 0.1
     temperature: float = 1.0
+    target_accept: ClassVar[float] = 0.574
 
     def __post_init__(self) -> None:
         require_positive(step_size=self.step_size, temperature=self.temperature)

@@ -13,12 +13,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tigon.distributed import world
 from tigon.errors import TigonError
 from tigon.learners.base import Learner
 from tigon.training.iteration import Training
@@ -29,16 +31,21 @@ FILES = ("model.safetensors", "chains.safetensors", "training.pt")
 def save_checkpoint(folder: Path, training: Training, keep: int = 2) -> Path:
     """Save the training's state as `folder`/N, and delete all but the last `keep`.
 
+    All processes take part, since each has chains of its own; the first writes.
+
     Raises:
         TigonError: if the disk refuses; earlier checkpoints are untouched
     """
+    state = _gather(training)
+    if world().rank > 0:
+        return folder / str(training.iteration)
     final = folder / str(training.iteration)
     work = folder / f".new-{training.iteration}"
     try:
         for left in folder.glob(".new-*"):
             shutil.rmtree(left, ignore_errors=True)
         work.mkdir(parents=True)
-        _write(work, training)
+        _write(work, state)
         shutil.rmtree(final, ignore_errors=True)
         work.rename(final)
         _flush(folder)
@@ -108,22 +115,37 @@ def _refusing(path: Path) -> Iterator[None]:
         raise TigonError(f"checkpoint {path} does not fit its run's config ({reason})") from error
 
 
-def _write(folder: Path, training: Training) -> None:
-    weights = {name: value.contiguous() for name, value in training.learner.state_dict().items()}
-    chains = {name: v.contiguous() for name, v in training.learner.chain_tensors().items()}
-    state = {
-        "optimizer": training.optimizer.state_dict(),
-        "iteration": training.iteration,
-        "seconds": training.seconds,
-        "gradient_evaluations": training.learner.gradient_evaluations,
-        "rate_factor": training.rate_factor,
-        "step_factor": training.step_factor,
-        "attempts": training.attempts,
-        "guard": training.memory(),
-    }
-    save_file(weights, folder / "model.safetensors")
-    save_file(chains, folder / "chains.safetensors")
-    torch.save(state, folder / "training.pt")
+class _State(NamedTuple):
+    """What a checkpoint is made of."""
+
+    weights: dict[str, Tensor]
+    chains: dict[str, Tensor]
+    training: dict[str, Any]
+
+
+def _gather(training: Training) -> _State:
+    """Return the state of a training, with the chains of all processes."""
+    learner = training.learner
+    return _State(
+        {name: value.contiguous() for name, value in learner.state_dict().items()},
+        {name: value.contiguous() for name, value in learner.chain_tensors().items()},
+        {
+            "optimizer": training.optimizer.state_dict(),
+            "iteration": training.iteration,
+            "seconds": training.seconds,
+            "gradient_evaluations": learner.gradient_evaluations,
+            "rate_factor": training.rate_factor,
+            "step_factor": training.step_factor,
+            "attempts": training.attempts,
+            "guard": training.memory(),
+        },
+    )
+
+
+def _write(folder: Path, state: _State) -> None:
+    save_file(state.weights, folder / "model.safetensors")
+    save_file(state.chains, folder / "chains.safetensors")
+    torch.save(state.training, folder / "training.pt")
     sums = {name: _checksum(folder / name) for name in FILES}
     (folder / "manifest.json").write_text(json.dumps({"sha256": sums}, indent=1), "utf-8")
     for path in folder.iterdir():

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tigon.data.batches import Batch, BatchOrder
 from tigon.data.images import ImageSet
+from tigon.distributed import all_objects, all_sum, any_of, in_all_processes, world
 from tigon.errors import CAUSES, DivergenceError
 from tigon.learners.base import Learner, Metrics
 from tigon.streams import Streams
@@ -54,7 +55,9 @@ class Training:
         self.guard = guard
         self.learner, self.images, self.length, self.settings = learner, images, length, optimizer
         self.seed = seed
-        self.device = next(learner.parameters()).device
+        self.like = next(learner.parameters()).detach()
+        self.device = self.like.device
+        self.module = in_all_processes(learner)
         self.order = BatchOrder(len(images), batch_size, seed)
         self.optimizer = torch.optim.Adam(
             learner.parameters(), lr=optimizer.learning_rate, betas=optimizer.betas
@@ -94,16 +97,17 @@ class Training:
                 before the update
         """
         began = time.perf_counter()
-        batch = self.order.read(self.images, self.iteration, self.device)
+        batch = self.order.read(self.images, self.iteration, self.like)
         rng = Streams(self.seed, self.iteration, batch.index, device=self.device)
         rate = self.rate_factor * self.settings.rate(self.iteration, self.progress)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.learner.begin(self.progress)
         samples = self.learner.run_chains(batch, rng)
-        loss, metrics = self.learner(batch, samples)
+        loss, metrics = self.module(batch, samples)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss * world().size).backward()
+        loss = all_sum(loss.detach())
         metrics["gradient_norm"] = self._gradient_norm()
         self._refuse_non_finite(batch, samples, loss, metrics)
         self.optimizer.step()
@@ -134,15 +138,13 @@ class Training:
     ) -> None:
         if torch.isfinite(loss) and torch.isfinite(metrics["gradient_norm"]):
             return
-        cause, where = "network", ""
-        if not samples.isfinite().all():
-            rng = Streams(self.seed, self.iteration, batch.index, device=self.device)
-            cause = "chains" if self.learner.ran_away(batch, rng) else "network"
-        bad = ~batch.images.isfinite().flatten(1).all(1)
-        if bad.any():
-            cause = "images"
-            names = [self.images.names[row] for row in batch.index[bad].tolist()]
-            where = f": {', '.join(names[:5])}" + (" and others" if names[5:] else "")
+        rng = Streams(self.seed, self.iteration, batch.index, device=self.device)
+        bad = batch.index[~batch.images.isfinite().flatten(1).all(1)].tolist()
+        names = sum(all_objects([self.images.names[row] for row in bad]), [])
+        broken = any_of(not bool(samples.isfinite().all()))
+        away = broken and any_of(self.learner.ran_away(batch, rng))
+        cause = "images" if names else "chains" if away else "network"
+        where = f": {', '.join(names[:5])}" + (" and others" if names[5:] else "") if names else ""
         what, remedy = CAUSES[cause]
         shown = ", ".join(f"{name} {_number(value)}" for name, value in metrics.items())
         raise DivergenceError(
@@ -153,6 +155,6 @@ class Training:
 
 
 def _number(value: Tensor) -> float | list[float]:
-    """Return a tensor as a number, or a list of numbers, with six digits."""
-    digits = [float(f"{number:.6g}") for number in value.flatten().tolist()]
+    """Return a tensor as a number, or a list of numbers, with nine digits."""
+    digits = [float(f"{number:.9g}") for number in value.flatten().tolist()]
     return digits if value.dim() else digits[0]

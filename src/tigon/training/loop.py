@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from tigon.distributed import any_of
 from tigon.training.guard import Watch
 from tigon.training.iteration import Record, Training
 
@@ -26,7 +27,7 @@ def fit(
     guard = training.guard
     watch = Watch(guard, training) if guard is not None and guard.enabled else None
     records = []
-    while not training.finished and not stop():
+    while not training.finished and not any_of(stop()):
         for record in watch.step(training) if watch else [training.step()]:
             records.append(record)
             for watcher in watchers:

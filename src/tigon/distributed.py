@@ -1,0 +1,183 @@
+"""Several processes, one run: who owns which rows, and sums over all of them.
+
+Row i belongs to process i mod size, for the whole run, so no row is ever in two hands. In a
+process of its own (no process group) every function here does nothing. Sums over processes are
+the same numbers in all of them.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import NamedTuple, NoReturn, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from tigon.errors import TigonError
+
+T = TypeVar("T")
+
+
+class World(NamedTuple):
+    """This process's number, and how many there are."""
+
+    rank: int
+    size: int
+
+
+def world() -> World:
+    """Return who this process is: (0, 1) where it is alone."""
+    if dist.is_available() and dist.is_initialized():
+        return World(dist.get_rank(), dist.get_world_size())
+    return World(0, 1)
+
+
+def launched() -> bool:
+    """Return whether torchrun started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+@contextmanager
+def process_group(device: torch.device, timeout: float = 300.0) -> Iterator[World]:
+    """Join the processes that torchrun started, within; alone where there is but one.
+
+    Arguments:
+        device: NCCL joins GPUs, gloo processors
+        timeout: seconds after which a process that does not answer counts as lost
+    Raises:
+        TigonError: if another process is lost, or none answers
+    """
+    if not launched() or dist.is_initialized():
+        yield world()
+        return
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    try:
+        dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+        yield world()
+    except (dist.DistError, RuntimeError) as error:
+        if not _of_communication(error):
+            raise
+        raise TigonError(
+            "another process was lost; what was saved is intact, and the same command continues "
+            f"from it, with as many processes as you like ({' '.join(str(error).split())[:200]})"
+        ) from error
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def leave(status: int) -> NoReturn:
+    """End this process with a status.
+
+    One of several ends without tearing down the interpreter: gloo's threads may still hold what
+    the last gradients were sent with, and aborted about one in ten processes here (torch 2.13).
+    """
+    if launched():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+def own_device(device: torch.device) -> torch.device:
+    """Return the GPU of this process where several share a machine; other devices as they are."""
+    if device.type == "cuda" and device.index is None and launched():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return device
+
+
+def owned(index: Tensor) -> Tensor:
+    """Return those of the rows `index` (B,) that this process owns."""
+    rank, size = world()
+    return index if size == 1 else index[index % size == rank]
+
+
+def slots(index: Tensor) -> Tensor:
+    """Return where this process keeps the rows `index` (B,) that it owns."""
+    size = world().size
+    return index if size == 1 else index // size
+
+
+def mine(rows: Tensor) -> Tensor:
+    """Return this process's part of all rows (N, *)."""
+    rank, size = world()
+    return rows if size == 1 else rows[rank::size]
+
+
+def all_sum(values: Tensor) -> Tensor:
+    """Return the sum over processes, of any shape."""
+    if world().size == 1:
+        return values
+    values = values.detach().clone()
+    dist.all_reduce(values)
+    return values
+
+
+def all_rows(part: Tensor) -> Tensor:
+    """Return all rows (N, *) from each process's `mine`, in order."""
+    size = world().size
+    if size == 1:
+        return part
+    counts = [torch.zeros((), dtype=torch.long, device=part.device) for _ in range(size)]
+    dist.all_gather(counts, torch.tensor(len(part), device=part.device))
+    longest = int(max(counts))
+    padded = part.new_zeros(longest, *part.shape[1:])
+    padded[: len(part)] = part
+    parts = [torch.empty_like(padded) for _ in range(size)]
+    dist.all_gather(parts, padded)
+    total = int(sum(counts))
+    return torch.stack(parts, 1).flatten(0, 1)[:total]
+
+
+def in_all_processes(module: nn.Module) -> nn.Module:
+    """Return the module such that its gradients are means over processes."""
+    if world().size == 1:
+        return module
+    if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
+        raise TigonError(
+            "norm 'batch': batch statistics would be of one process's part of a batch; use "
+            "--network.norm none or group, or one process"
+        )
+    return nn.parallel.DistributedDataParallel(module)
+
+
+def any_of(flag: bool) -> bool:
+    """Return whether the flag is up in any process."""
+    if world().size == 1:
+        return flag
+    return any(all_objects(flag))
+
+
+def wait_for_all() -> None:
+    """Go on when every process has come here."""
+    if world().size > 1:
+        dist.barrier()
+
+
+@contextmanager
+def first_process_first() -> Iterator[None]:
+    """Let the first process do this before the others, who then find what it has written."""
+    if world().rank > 0:
+        wait_for_all()
+    yield
+    if world().rank == 0:
+        wait_for_all()
+
+
+def all_objects(value: T) -> list[T]:
+    """Return the small value of every process, in their order."""
+    size = world().size
+    if size == 1:
+        return [value]
+    values: list[T] = [value] * size
+    dist.all_gather_object(values, value)
+    return values
+
+
+def _of_communication(error: BaseException) -> bool:
+    said = str(error).lower()
+    words = ("connection", "peer", "gloo", "nccl", "timed out", "timeout", "rendezvous", "socket")
+    return isinstance(error, dist.DistError) or any(word in said for word in words)
