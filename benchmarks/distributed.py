@@ -115,7 +115,7 @@ def page(options: argparse.Namespace) -> str:
             f"Printed by `python benchmarks/distributed.py` on {machine['processor']}, "
             f"{machine['cores']} cores, torch {machine['torch']}, {machine['when']}: "
             f"{options.iterations} iterations, seed 0, batches of 4 of 10 images, gloo on one "
-            "machine. Largest difference to the run in one process, relative to the largest value.",
+            "machine. Largest difference to the run in one process, over the largest value.",
             table(options),
         ]
     )

@@ -142,6 +142,26 @@ def test_interpolate_writes_a_grid_or_a_line(tigon, generator, pictures):
     assert Image.open("line.png").size == (52, 12)
 
 
+def test_a_run_can_be_resumed_and_made_longer(tigon, generator):
+    status, out, _ = tigon("resume", generator)
+    assert status == 0 and out.startswith("gen: 5 iterations done")
+    status, out, _ = tigon("resume", generator, "--iterations", "8", "--json")
+    assert status == 0 and json.loads(out)["iteration"] == 8
+    assert "iterations = 8" in open("gen/config.toml").read()
+    status, _, err = tigon("resume", generator, "--iterations", "7")
+    assert status == 2 and "--iterations 7: run gen has done 8 already" in err
+
+
+def test_changed_settings_are_refused_with_the_difference_unless_asked_for(
+    tigon, pictures, generator
+):
+    words = ["train", "generator", "--data", pictures, "--out", "gen", *SMALL, "--sigma", "0.2"]
+    status, _, err = tigon(*words)
+    assert status == 2 and "sigma was 0.3, now 0.2" in err and "--continue-with" in err
+    assert tigon(*words, "--continue-with")[0] == 0
+    assert "sigma = 0.2" in open("gen/config.toml").read()
+
+
 def test_report_can_be_written_again(tigon, generator):
     os.unlink("gen/report.html")
     status, out, _ = tigon("report", generator)
@@ -151,7 +171,7 @@ def test_report_can_be_written_again(tigon, generator):
 MISTAKES = {
     "": "a verb is needed; there are demo, train",
     "fly": "no verb 'fly'; there are demo, train",
-    "resume run": "no verb 'resume'",
+    "resume nowhere": "run nowhere: no such folder",
     "train": "Expected one of {generator, descriptor, generator-seed, descriptor-seed}",
     "train gan --data PICTURES --out run": "gan",
     "train generator --data PICTURES": "--out",

@@ -69,6 +69,26 @@ def test_a_folder_with_another_experiment_is_refused_and_untouched(tmp_path, pic
     assert (tmp_path / "run" / "config.toml").read_text() == before
 
 
+def test_other_settings_become_the_runs_where_that_is_asked_for(tmp_path, pictures):
+    train(Experiment("generator", generator_recipe(), str(pictures)), tmp_path / "run")
+    other = Experiment("generator", generator_recipe(sigma=0.2, iterations=9), str(pictures))
+    training = train(other, tmp_path / "run", changed=True)
+    assert training.iteration == 9
+    assert Run(tmp_path / "run").experiment == other
+    assert [record["iteration"] for record in Run(tmp_path / "run").records()] == list(
+        range(1, 10)
+    )
+
+
+def test_other_settings_that_do_not_fit_the_weights_leave_the_run_as_it_was(tmp_path, pictures):
+    experiment = Experiment("generator", generator_recipe(), str(pictures))
+    train(experiment, tmp_path / "run")
+    other = Experiment("generator", generator_recipe(latent_dim=3, iterations=9), str(pictures))
+    with pytest.raises(TigonError, match="does not fit"):
+        train(other, tmp_path / "run", changed=True)
+    assert Run(tmp_path / "run").experiment == experiment
+
+
 def test_a_run_of_a_version_with_fewer_settings_continues(tmp_path, pictures):
     experiment = Experiment("generator", generator_recipe(), str(pictures))
     train(experiment, tmp_path / "run")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 VERBS = {
     "demo": "learn both seed models on the embedded photographs, and write a report",
     "train": "learn a model: a new run, or the continuation of the same one",
+    "resume": "continue a run that was stopped, or make a finished one longer",
     "sample": "draw images of a model",
     "reconstruct": "infer latents of images the model has not seen, and decode them",
     "interpolate": "walk through the latent space",
@@ -73,7 +74,8 @@ def _run(words: list[str]) -> int:
         return command
     result: Result = command.run()
     if result.text:
-        print(json.dumps(result.values) if command.json else result.text)
+        text = json.dumps(result.values) if command.json else result.text
+        print(text.encode("utf-8", "backslashreplace").decode())
     return result.status
 
 
@@ -127,5 +129,6 @@ def one_line(box: str) -> str:
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"tigon: {' '.join(message.split())}", file=sys.stderr)
+    line = f"tigon: {' '.join(message.split())}"
+    print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
     return status

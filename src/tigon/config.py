@@ -1,5 +1,6 @@
 """Nested dataclasses of numbers to plain dictionaries and back, with every mistake named."""
 
+import math
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -25,7 +26,7 @@ def from_plain(kind: type[T], values: dict[str, Any], where: str = "") -> T:
     names = [f.name for f in owned]
     unknown = sorted(set(values) - set(names))
     if unknown:
-        raise ValueError(f"unknown name {where}{unknown[0]}; it may be {', '.join(names)}")
+        raise ValueError(f"unknown name {where}{_cut(unknown[0])}; it may be {', '.join(names)}")
     missing = [f.name for f in owned if f.name not in values and f.default is MISSING]
     if missing:
         raise ValueError(f"{where}{missing[0]} is missing")
@@ -48,20 +49,35 @@ def differences(old: dict[str, Any], new: dict[str, Any], where: str = "") -> li
 def _convert(hint: Any, value: Any, name: str) -> Any:  # noqa: ANN401
     if is_dataclass(hint):
         if not isinstance(value, dict):
-            raise ValueError(f"{name} is a table, not {value!r}")
+            raise ValueError(f"{name} is a table, not {_shown(value)}")
         return from_plain(hint, value, f"{name}.")  # type: ignore[arg-type]
     origin, options = get_origin(hint), get_args(hint)
     if origin is Literal:
         if not any(value == option and type(value) is type(option) for option in options):
-            raise ValueError(f"{name} is one of {', '.join(map(str, options))}, not {value!r}")
+            raise ValueError(
+                f"{name} is one of {', '.join(map(str, options))}, not {_shown(value)}"
+            )
         return value
     if origin is tuple:
         if not isinstance(value, list) or len(value) != len(options):
-            raise ValueError(f"{name} is a list of {len(options)}, not {value!r}")
+            raise ValueError(f"{name} is a list of {len(options)}, not {_shown(value)}")
         return tuple(_convert(o, v, name) for o, v in zip(options, value, strict=True))
     kinds = tuple(k for k in options if k is not type(None)) if options else (hint,)
+    if type(value) is int and abs(value) >= 2**63:
+        raise ValueError(f"{name} is too large: {_shown(value)}")
     if float in kinds and type(value) is int:
         return float(value)
-    if type(value) not in kinds:
-        raise ValueError(f"{name} is {kinds[0].__name__}, not {value!r}")
+    if type(value) not in kinds or (type(value) is float and math.isnan(value)):
+        raise ValueError(f"{name} is {kinds[0].__name__}, not {_shown(value)}")
     return value
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401
+    """Return a wrong value as a few words: a file may hold megabytes where a number belongs."""
+    if type(value) is int and abs(value) >= 2**63:
+        return f"{'-' if value < 0 else ''}2^{abs(value).bit_length() - 1} or more"
+    return _cut(repr(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:80]}..."

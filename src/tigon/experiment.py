@@ -17,7 +17,7 @@ from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
 from tigon.distributed import first_process_first, own_device, wait_for_all, world
 from tigon.errors import DivergenceError, TigonError
-from tigon.files import replace_file
+from tigon.files import is_utf8, printable, replace_file
 from tigon.runs import Experiment, Run, describe_images
 from tigon.training.checkpoint import latest_checkpoint, load_training, save_checkpoint
 from tigon.training.iteration import Record, Training
@@ -36,6 +36,7 @@ def train(
     watchers: Sequence[Watcher] = (),
     stop: Callable[[], bool] = lambda: False,
     images: ImageSet | None = None,
+    changed: bool = False,
 ) -> Training:
     """Start the run in `out`, or continue it from its newest checkpoint.
 
@@ -48,6 +49,7 @@ def train(
         watchers: called after each iteration
         stop: asked between iterations
         images: the experiment's data, if they are loaded already
+        changed: go on with other settings than the run's, which then become the run's
     Raises:
         TigonError: if `out` holds another experiment, or data or checkpoint cannot be read
         DivergenceError: if there is trouble that the guard cannot repair, or no guard
@@ -55,8 +57,12 @@ def train(
     if checkpoint_every < 1:
         raise TigonError(f"--checkpoint-every {checkpoint_every}: is at least 1")
     run = Run(out)
+    try:
+        Experiment.from_plain(experiment.to_plain())
+    except ValueError as error:
+        raise TigonError(f"{error}") from error
     place = own_device(choose_device(device))
-    _refuse_other(run, experiment)
+    _refuse_other(run, experiment, changed)
     images = images or load(experiment)
     if run.config.exists():
         run.refuse_other_images(images)
@@ -64,13 +70,13 @@ def train(
         training = experiment.recipe.training(images, place)
     except ValueError as error:
         raise TigonError(f"{error}") from error
+    path = latest_checkpoint(run.checkpoints)
+    if path is not None:
+        load_training(path, training)
     wait_for_all()
     if world().rank == 0:
         _open(run, experiment)
     wait_for_all()
-    path = latest_checkpoint(run.checkpoints)
-    if path is not None:
-        load_training(path, training)
     if training.finished:
         return training
     recorder = _Recorder(run, training, place, checkpoint_every)
@@ -118,7 +124,7 @@ class _Recorder:
     ) -> None:
         self.run, self.every, self.writes = run, checkpoint_every, world().rank == 0
         if self.writes:
-            self.log = MetricsLog(run.metrics, training.iteration)
+            self.log = MetricsLog(run.metrics, training.iteration, training.rollbacks)
         self.environment = describe_machine(device) | {"images": describe_images(training.images)}
         self.passed = training.progress
 
@@ -201,17 +207,19 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _refuse_other(run: Run, experiment: Experiment) -> None:
+def _refuse_other(run: Run, experiment: Experiment, changed: bool) -> None:
     """Refuse a folder that holds another experiment, or something that is no run."""
     folder = run.folder
+    if not is_utf8(str(folder.absolute())):
+        raise TigonError(f"--out {printable(str(folder))}: is not valid UTF-8; give another name")
     if folder.exists() and not folder.is_dir():
         raise TigonError(f"--out {folder}: is a file, not a folder")
     if run.config.exists():
-        changed = differences(run.experiment.to_plain(), experiment.to_plain())
-        if changed:
+        other = differences(run.experiment.to_plain(), experiment.to_plain())
+        if other and not changed:
             raise TigonError(
-                f"--out {folder}: holds a run with other settings ({'; '.join(changed)}); "
-                "give another folder"
+                f"--out {folder}: holds a run with other settings ({'; '.join(other)}); "
+                "give another folder, or --continue-with to go on with these"
             )
     elif folder.exists() and any(folder.iterdir()):
         raise TigonError(f"--out {folder}: is not empty and no run; give another folder")

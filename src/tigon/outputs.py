@@ -1,5 +1,6 @@
 """Images to files: a `.npz`, a `.png` grid, or a folder of PNGs; whole or not at all."""
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -23,11 +24,11 @@ def check_out(path: Path, suffixes: tuple[str, ...] = (".npz", ".png", "")) -> N
     if path.suffix not in suffixes:
         kinds = " or ".join(suffix or "a folder (no ending)" for suffix in suffixes)
         raise TigonError(f"--out {path}: is {kinds}")
-    if path.suffix and path.is_dir():
-        raise TigonError(f"--out {path}: is a folder")
-    if not path.suffix and path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise TigonError(f"--out {path}: exists and is no empty folder; give another")
     try:
+        if path.suffix and path.is_dir():
+            raise TigonError(f"--out {path}: is a folder")
+        if not path.suffix and path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise TigonError(f"--out {path}: exists and is no empty folder; give another")
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TigonError(f"--out {path}: cannot be written ({error})") from error
@@ -44,12 +45,14 @@ def write_images(path: Path, pixels: np.ndarray, columns: int = 8, **arrays: np.
     """
     work = path.with_name(f".new-{path.name}")
     try:
+        _remove(work)
         if path.suffix == ".npz":
-            with work.open("wb") as file:
+            with work.open("xb") as file:
                 np.savez_compressed(file, images=pixels, **arrays)  # type: ignore[arg-type]
         elif path.suffix == ".png":
             grid = Image.fromarray(tile(pixels, min(columns, len(pixels))))
-            grid.save(work, format="png")
+            with work.open("xb") as file:
+                grid.save(file, format="png")
         else:
             _write_folder(work, pixels)
             if path.exists():
@@ -58,10 +61,16 @@ def write_images(path: Path, pixels: np.ndarray, columns: int = 8, **arrays: np.
     except OSError as error:
         raise TigonError(f"--out {path}: cannot be written ({error})") from error
     finally:
-        if work.is_dir():
-            shutil.rmtree(work)
-        else:
-            work.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            _remove(work)
+
+
+def _remove(work: Path) -> None:
+    """Remove what a write that was killed left behind; of a link, the link."""
+    if work.is_dir() and not work.is_symlink():
+        shutil.rmtree(work)
+    else:
+        work.unlink(missing_ok=True)
 
 
 def _write_folder(folder: Path, pixels: np.ndarray) -> None:

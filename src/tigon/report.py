@@ -87,7 +87,7 @@ def _saved(folder: Path, drawn: Iterable[Picture]) -> list[tuple[Picture, str]]:
     kept = []
     for picture in drawn:
         data = _png(picture)
-        (folder / "figures" / f"{picture.name}.png").write_bytes(data)
+        replace_file(folder / "figures" / f"{picture.name}.png", data)
         kept.append((picture, base64.b64encode(data).decode()))
     return kept
 

@@ -21,9 +21,10 @@ import numpy as np
 import tomli_w
 
 from tigon.config import from_plain, to_plain
+from tigon.data.arrays import read_images
 from tigon.data.images import ImageSet
 from tigon.errors import TigonError
-from tigon.files import NPZ_ERRORS, replace_file
+from tigon.files import replace_file
 from tigon.learners.base import Learner
 from tigon.recipes import Recipe, recipe_type
 from tigon.training.checkpoint import latest_checkpoint, load_learner
@@ -66,7 +67,7 @@ class Experiment:
 
 def resolved(data: str) -> str:
     """Return the name of a data set as it is known from any folder."""
-    path = Path(data).expanduser()
+    path = Path(data)
     return str(path.resolve()) if path.exists() else data
 
 
@@ -107,7 +108,7 @@ class Run:
             raise TigonError(f"run {self.folder}: is no run folder (it has no config.toml)")
         try:
             return tomllib.loads(self.config.read_text("utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise TigonError(f"{self.config}: cannot be read ({error})") from error
 
     @cached_property
@@ -122,9 +123,10 @@ class Run:
     def environment(self) -> dict[str, Any]:
         """What environment.json says of hardware, versions and times."""
         try:
-            return json.loads((self.folder / "environment.json").read_text("utf-8"))
-        except (OSError, ValueError):
+            found = json.loads((self.folder / "environment.json").read_text("utf-8"))
+        except (OSError, ValueError, RecursionError):
             return {}
+        return found if isinstance(found, dict) else {}
 
     def records(self) -> list[Record]:
         """Return the records of metrics.jsonl."""
@@ -165,16 +167,17 @@ class Run:
         before = self.environment.get("images")
         now = describe_images(images)
         if before is not None and before != now:
+            then = before.get("count", "others") if isinstance(before, dict) else "others"
             raise TigonError(
                 f"data '{self.experiment.data}': the images have changed since the run "
-                f"{self.folder} began ({before['count']} then, {now['count']} now); restore them, "
+                f"{self.folder} began ({then} then, {now['count']} now); restore them, "
                 "or start a new run"
             )
 
     def drop_after(self, iteration: int) -> None:
         """Delete checkpoints and snapshots of later iterations, which the guard took back."""
         for path in [*self.checkpoints.glob("*"), *(self.folder / "snapshots").glob("*.npz")]:
-            if path.stem.isdigit() and int(path.stem) > iteration:
+            if path.stem.isdecimal() and int(path.stem) > iteration:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def save_snapshot(self, iteration: int, pixels: np.ndarray) -> None:
@@ -188,13 +191,13 @@ class Run:
     def snapshots(self) -> list[tuple[int, np.ndarray]]:
         """Return all snapshots: iteration and images, uint8 (N, H, W, C)."""
         files = (self.folder / "snapshots").glob("*.npz")
-        found = sorted((p for p in files if p.stem.isdigit()), key=lambda p: int(p.stem))
+        found = sorted((p for p in files if p.stem.isdecimal()), key=lambda p: int(p.stem))
         pairs = []
         for path in found:
             try:
-                with np.load(path, allow_pickle=False) as arrays:
-                    pairs.append((int(path.stem), arrays["images"]))
-            except NPZ_ERRORS as error:
+                pixels = read_images(path)
+                pairs.append((int(path.stem), pixels if pixels.ndim == 4 else pixels[..., None]))
+            except TigonError as error:
                 raise TigonError(f"snapshot {path}: is damaged; delete it ({error})") from error
         return pairs
 

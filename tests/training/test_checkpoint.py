@@ -79,6 +79,17 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, name, damage):
         latest_checkpoint(tmp_path)
 
 
+def test_where_the_newest_is_damaged_the_one_before_is_used_and_that_is_said(tmp_path, capsys):
+    training = stopped(generator_recipe())
+    before = save_checkpoint(tmp_path, training)
+    training.step()
+    newest = save_checkpoint(tmp_path, training)
+    (newest / "model.safetensors").write_bytes(b"")
+    assert latest_checkpoint(tmp_path) == before
+    said = capsys.readouterr().err
+    assert f"checkpoint {newest} is damaged" in said and f"{before.name}, is used" in said
+
+
 def test_weights_of_another_shape_are_refused(tmp_path):
     path = save_checkpoint(tmp_path, stopped(generator_recipe()))
     with pytest.raises(TigonError, match="does not fit"):

@@ -36,3 +36,19 @@ def test_a_damaged_line_is_named(tmp_path, line):
     path.write_text(f'{{"iteration": 1}}\n{line}\n{{"iteration": 3}}\n')
     with pytest.raises(TigonError, match="metrics.jsonl, line 2: is no record"):
         read_metrics(path)
+
+
+def test_a_rollback_is_kept_where_the_checkpoint_knows_of_it_and_comes_again_where_not(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    taken = [{"iteration": k} for k in range(1, 8)]
+    back = {"iteration": 4, "event": "rollback", "number": 1}
+    again = [{"iteration": k} for k in range(5, 7)]
+    text = "".join(json.dumps(line) + "\n" for line in [*taken, back, *again])
+    path.write_text(text)
+    MetricsLog(path, iteration=6, rollbacks=1)
+    assert path.read_text() == text, "what the rollback took back stays on record"
+    assert [record["iteration"] for record in read_metrics(path)] == [1, 2, 3, 4, 5, 6]
+    MetricsLog(path, iteration=5, rollbacks=1)
+    assert path.read_text() == text.removesuffix('{"iteration": 6}\n')
+    MetricsLog(path, iteration=5, rollbacks=0)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == taken[:5]

@@ -3,6 +3,6 @@
 from tigon.commands.drawing import Interpolate, Sample
 from tigon.commands.inference import Reconstruct
 from tigon.commands.inspection import Diagnose, Report
-from tigon.commands.learning import Demo, Train
+from tigon.commands.learning import Demo, Resume, Train
 
-__all__ = ["Demo", "Diagnose", "Interpolate", "Reconstruct", "Report", "Sample", "Train"]
+__all__ = ["Demo", "Diagnose", "Interpolate", "Reconstruct", "Report", "Resume", "Sample", "Train"]

@@ -17,7 +17,8 @@ from tigon.runs import Run
 from tigon.streams import Streams
 from tigon.tasks.reconstruction import ColdStart, Reconstruction, infer_latents
 
-Json = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+Json = Flag
 RunFolder = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(name="run", metavar="RUN")]
 
 

@@ -19,6 +19,8 @@ from tigon.streams import Streams
 from tigon.tasks.interpolation import latent_plane, line
 from tigon.tasks.reconstruction import ColdStart
 
+MOST = 1_000_000
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -42,8 +44,8 @@ class Sample:
 
     def run(self) -> Result:
         """Draw, and write."""
-        if self.count < 1 or self.seed < 0:
-            raise TigonError("--count is at least 1, and --seed at least 0")
+        if not 1 <= self.count <= MOST or self.seed < 0:
+            raise TigonError(f"--count is at least 1 and at most {MOST}, and --seed at least 0")
         check_out(self.out)
         place = choose_device(self.device)
         learner = Run(self.run_folder).learner().to(place)

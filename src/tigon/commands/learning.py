@@ -1,13 +1,14 @@
-"""tigon train and demo: learn, and show what was learned."""
+"""tigon train, resume and demo: learn, and show what was learned."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Generic, NamedTuple, TypeVar
 
 import tyro
 
-from tigon.commands.common import Json, Result, warn_of_skipped
+from tigon.commands.common import Flag, Json, Result, RunFolder, warn_of_skipped
 from tigon.distributed import process_group
+from tigon.errors import TigonError
 from tigon.experiment import choose_device, load, train
 from tigon.progress import busy, interruptible, progress
 from tigon.recipes import RECIPES, Descriptor, Generator, Recipe
@@ -30,6 +31,7 @@ class Train(Generic[R]):
         recipe: what is learned, and how
         device: auto, cpu, cuda or cuda:N
         checkpoint_every: iterations between checkpoints, >= 1
+        continue_with: go on with settings that differ from those of the run in --out
         json: print one JSON object instead of text
     """
 
@@ -38,22 +40,42 @@ class Train(Generic[R]):
     recipe: Annotated[R, tyro.conf.arg(name="")]
     device: str = "auto"
     checkpoint_every: int = 100
+    continue_with: Flag = False
     json: Json = False
 
     def run(self) -> Result:
         """Train, then write the report."""
         name = next(name for name, kind in RECIPES.items() if type(self.recipe) is kind)
         experiment = Experiment(name, self.recipe, self.data)
-        end = learn(experiment, self.out, self.device, self.checkpoint_every)
-        if not end.finished:
-            return interrupted(self.out, end)
-        if end.rank > 0:
-            return Result("", {})
-        with busy("diagnosing and drawing"):
-            report = write_report(Run(self.out)).resolve()
-        last = Run(self.out).records()[-1]
-        text = f"{self.out}: {last['iteration']} iterations done\nreport: {report}"
-        return Result(text, last | {"run": str(self.out), "report": str(report)})
+        end = learn(experiment, self.out, self.device, self.checkpoint_every, self.continue_with)
+        return finished(self.out, end)
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Continue a run that was stopped, or make a finished one longer.
+
+    Arguments:
+        run_folder: the run folder
+        iterations: the new total; the run's own if not given
+        device: auto, cpu, cuda or cuda:N
+        checkpoint_every: iterations between checkpoints, >= 1
+        json: print one JSON object instead of text
+    """
+
+    run_folder: RunFolder
+    iterations: int | None = None
+    device: str = "auto"
+    checkpoint_every: int = 100
+    json: Json = False
+
+    def run(self) -> Result:
+        """Train on, then write the report."""
+        experiment = Run(self.run_folder).experiment
+        if self.iterations is not None:
+            experiment = longer(Run(self.run_folder), self.iterations)
+        end = learn(experiment, self.run_folder, self.device, self.checkpoint_every, True)
+        return finished(self.run_folder, end)
 
 
 @dataclass(frozen=True)
@@ -91,14 +113,54 @@ class End(NamedTuple):
     rank: int
 
 
-def learn(experiment: Experiment, out: Path, device: str, checkpoint_every: int = 100) -> End:
+def longer(run: Run, iterations: int) -> Experiment:
+    """Return the experiment of a run with another number of iterations.
+
+    Raises:
+        TigonError: if it has a budget instead, or more are done already
+    """
+    recipe = run.experiment.recipe
+    if recipe.gradient_evaluations is not None:
+        raise TigonError(
+            f"--iterations: run {run.folder} ends by a budget of gradient evaluations; give "
+            "another with tigon train --continue-with --gradient-evaluations"
+        )
+    records = run.records()
+    done = records[-1]["iteration"] if records else 0
+    if iterations < max(1, done):
+        raise TigonError(f"--iterations {iterations}: run {run.folder} has done {done} already")
+    return replace(run.experiment, recipe=replace(recipe, iterations=iterations))
+
+
+def finished(out: Path, end: End) -> Result:
+    """Write the report, in the first process, and say what was done."""
+    if not end.finished:
+        return interrupted(out, end)
+    if end.rank > 0:
+        return Result("", {})
+    with busy("diagnosing and drawing"):
+        report = write_report(Run(out)).resolve()
+    last = Run(out).records()[-1]
+    text = f"{out}: {last['iteration']} iterations done\nreport: {report}"
+    return Result(text, last | {"run": str(out), "report": str(report)})
+
+
+def learn(
+    experiment: Experiment,
+    out: Path,
+    device: str,
+    checkpoint_every: int = 100,
+    changed: bool = False,
+) -> End:
     """Train with progress on stderr, together with the other processes that torchrun started."""
     with process_group(choose_device(device)) as (rank, _):
         images = load(experiment)
         if rank == 0:
             warn_of_skipped(images)
         with interruptible() as stop, progress(experiment.name, rank == 0) as watch:
-            training = train(experiment, out, device, checkpoint_every, [watch], stop, images)
+            training = train(
+                experiment, out, device, checkpoint_every, [watch], stop, images, changed
+            )
     return End(training.finished, rank)
 
 

@@ -21,6 +21,8 @@ from tigon.data.pixels import Fit, to_float
 from tigon.data.sources import Form, Source, open_source
 from tigon.errors import TigonError
 
+LARGEST = 8192
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -90,10 +92,10 @@ def load_images(
     Raises:
         TigonError: if there is nothing that can be read; it says what and why
     """
-    if image_size < 8 or channels not in (1, 3):
+    if not 8 <= image_size <= LARGEST or channels not in (1, 3):
         raise TigonError(
-            f"image size {image_size} and {channels} channels: "
-            "images have at least 8 pixels a side, and 1 or 3 channels"
+            f"image size {image_size} and {channels} channels: images have at least 8 pixels a "
+            f"side and at most {LARGEST}, and 1 or 3 channels"
         )
     form = Form(image_size, fit, channels, mirror)
     source = open_source(os.fspath(data))
@@ -101,10 +103,24 @@ def load_images(
     if not (folder / "images.npy").is_file():
         _fill(folder, source, form)
     try:
-        notes = json.loads((folder / "names.json").read_text("utf-8"))
-        return ImageSet(np.load(folder / "images.npy", mmap_mode="r"), **notes)
-    except (OSError, ValueError, TypeError) as error:
-        raise TigonError(f"image cache {folder} is damaged; delete it ({error})") from error
+        return _read(folder, form)
+    except Exception as error:  # readers of broken files raise anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise TigonError(f"image cache {folder} is damaged; delete it ({reason})") from error
+
+
+def _read(folder: Path, form: Form) -> ImageSet:
+    """Open what `_fill` wrote.
+
+    Raises:
+        Exception: of any kind, if it is something else
+    """
+    notes = json.loads((folder / "names.json").read_text("utf-8"))
+    images = ImageSet(np.load(folder / "images.npy", mmap_mode="r"), **notes)
+    shape = (len(images.names), form.image_size, form.image_size, form.channels)
+    if images.pixels.shape != shape or images.pixels.dtype != np.uint8 or not images.names:
+        raise ValueError(f"{images.pixels.dtype} {images.pixels.shape}, not uint8 {shape}")
+    return images
 
 
 def cache_folder() -> Path:

@@ -1,25 +1,40 @@
 """Where images come from: a folder, one file, a `.npz` of uint8 images, or the embedded set."""
 
 import hashlib
+import io
 import json
+import logging
+import math
 import os
+import stat
+import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from tigon.data.arrays import read_images
 from tigon.data.pixels import Fit, picture_to_uint8
 from tigon.errors import TigonError
-from tigon.files import NPZ_ERRORS, printable
+from tigon.files import is_utf8, printable
 
 EMBEDDED = {"animal-faces": Path(__file__).parent / "animal_faces"}
 CHUNK = 256
+# What is decoded. Formats that Pillow hands to another program (EPS, to Ghostscript) are not.
+FORMATS = (
+    *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICNS", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG"),
+    *("PPM", "PSD", "QOI", "SGI", "TGA", "TIFF", "WEBP", "XBM"),
+)
+LONGEST, LARGE = 100_000, 2**24  # pixels: of a side at most, and of what is decoded one by one
+_one_by_one = threading.Lock()
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong is said once, by tigon
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,7 @@ class Source(ABC):
     def read_all(self, form: Form) -> Iterator[np.ndarray | str]:
         """Yield every picture in order, decoded by a few threads at a time."""
         with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             for start in range(0, len(self.names), CHUNK):
                 numbers = range(start, min(start + CHUNK, len(self.names)))
@@ -71,7 +87,7 @@ class Source(ABC):
 
     def key(self, form: Form) -> str:
         """Return a name for the cached copy of this source in this form."""
-        text = json.dumps([1, self.fingerprint(), asdict(form)])
+        text = json.dumps([2, self.fingerprint(), asdict(form)])
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
@@ -84,24 +100,61 @@ class FileSource(Source):
 
     def fingerprint(self) -> str:
         """Return a hash of every file's name, size and time of change."""
-        digest = hashlib.sha256(str(self.root.resolve()).encode(errors="surrogateescape"))
-        for name, path in zip(self.names, self.paths, strict=True):
-            stat = path.stat()
-            line = f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n"
-            digest.update(line.encode(errors="surrogateescape"))
+        digest = hashlib.sha256(os.fsencode(self.root.resolve()))
+        for path in self.paths:
+            digest.update(os.fsencode(path.relative_to(self.root)) + b"\0")
+            try:
+                found = path.stat()
+                digest.update(b"%d\0%d\n" % (found.st_size, found.st_mtime_ns))
+            except OSError:  # gone since the folder was searched: `read` says so
+                digest.update(b"gone\n")
+        digest.update("\n".join(self.unreadable).encode())
         return digest.hexdigest()
 
     def read(self, number: int, form: Form) -> np.ndarray | str:
-        """Decode one file; a picture too large to be honest is refused by Pillow."""
+        """Decode one file; a picture too large to be honest is refused."""
         try:
-            with Image.open(self.paths[number]) as picture:
-                return form.convert(picture)
+            with (
+                _Clipped(io.FileIO(self.paths[number])) as file,
+                Image.open(file, formats=_formats()) as picture,
+            ):
+                return _converted(picture, form)
         except UnidentifiedImageError:
             return "is not an image"
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             return "has too many pixels"
         except Exception as error:  # decoders of broken files raise anything
-            return f"cannot be read ({' '.join(str(error).split()) or type(error).__name__})"
+            return f"cannot be read ({_reason(error)})"
+
+
+class _Clipped(io.BufferedReader):
+    """A file that takes memory for what it has, not for all that its own lengths claim."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read at most `size` bytes, and at most those that are left; -1 for all of them."""
+        left = max(0, os.fstat(self.fileno()).st_size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Return those of `FORMATS` that this Pillow knows."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _converted(picture: Image.Image, form: Form) -> np.ndarray | str:
+    """Convert a picture, large ones one at a time: each takes a gigabyte or more."""
+    if max(picture.size) > LONGEST:
+        return "has too many pixels"
+    with _one_by_one if math.prod(picture.size) > LARGE else nullcontext():
+        return form.convert(picture)
+
+
+def _reason(error: Exception) -> str:
+    """Return what an error says as one short line, without the file's name, which is said."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return printable(" ".join(text.split()))[:200] or type(error).__name__
 
 
 class ArraySource(Source):
@@ -113,7 +166,7 @@ class ArraySource(Source):
     @cached_property
     def images(self) -> np.ndarray:
         """The array, read when it is first needed."""
-        return _open_images(self.path)
+        return read_images(self.path)
 
     @cached_property
     def names(self) -> Sequence[str]:  # type: ignore[override]
@@ -127,7 +180,10 @@ class ArraySource(Source):
 
     def read(self, number: int, form: Form) -> np.ndarray | str:
         """Bring one image of the array to this form."""
-        return form.convert(Image.fromarray(self.images[number]))
+        try:
+            return _converted(Image.fromarray(self.images[number]), form)
+        except (ValueError, MemoryError) as error:
+            return f"cannot be read ({_reason(error)})"
 
 
 def open_source(data: str) -> Source:
@@ -138,19 +194,29 @@ def open_source(data: str) -> Source:
     """
     if data.startswith("embedded:"):
         return _open_embedded(data.removeprefix("embedded:"))
-    if printable(data) != data:
-        raise TigonError(f"data '{printable(data)}': its name is not valid UTF-8; rename it")
     path = Path(data)
-    if path.is_dir():
+    if not data:
+        raise TigonError("data '': is empty; give a folder of images, or a .npz")
+    if not is_utf8(str(path.absolute())):
+        raise TigonError(f"data '{printable(data)}': its name is not valid UTF-8; rename it")
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        raise _not_found(data, error) from error
+    if stat.S_ISDIR(mode):
         return _open_folder(path)
-    if path.suffix == ".npz" and path.is_file():
-        return ArraySource(path)
-    if path.is_file():
-        return FileSource(path.parent, [path])
-    raise TigonError(
-        f"data {data!r}: no such folder or file; give a folder of images, a .npz, "
-        f"or embedded:{next(iter(EMBEDDED))}"
-    )
+    if not stat.S_ISREG(mode):
+        raise TigonError(f"data '{printable(data)}': is neither a folder nor a file")
+    return ArraySource(path) if path.suffix.lower() == ".npz" else FileSource(path.parent, [path])
+
+
+def _not_found(data: str, error: Exception) -> TigonError:
+    if isinstance(error, FileNotFoundError | NotADirectoryError | ValueError):
+        return TigonError(
+            f"data {data!r}: no such folder or file; give a folder of images, a .npz, "
+            f"or embedded:{next(iter(EMBEDDED))}"
+        )
+    return TigonError(f"data '{printable(data)[:200]}': cannot be read ({_reason(error)})")
 
 
 def _open_embedded(name: str) -> Source:
@@ -160,8 +226,25 @@ def _open_embedded(name: str) -> Source:
 
 
 def _open_folder(folder: Path) -> Source:
+    found, unreadable = _search(folder)
     endings = Image.registered_extensions()
-    paths: list[Path] = []
+    paths = []
+    for path in sorted(path for path in found if path.suffix.lower() in endings):
+        reason = _no_file(path)
+        if reason is None:
+            paths.append(path)
+        else:
+            unreadable.append(f"{printable(path.relative_to(folder).as_posix())} {reason}")
+    if not paths and unreadable:
+        raise TigonError(f"data '{folder}': nothing in it can be read; {unreadable[0]}")
+    if not paths:
+        raise TigonError(f"data '{folder}': no images in this folder (such as .jpg or .png)")
+    return FileSource(folder, paths, unreadable)
+
+
+def _search(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return all files below a folder, each folder searched once, and what cannot be searched."""
+    found: list[Path] = []
     errors: list[OSError] = []
     seen: set[str] = set()
     for parent, folders, files in os.walk(folder, onerror=errors.append, followlinks=True):
@@ -170,28 +253,15 @@ def _open_folder(folder: Path) -> Source:
             folders.clear()
             continue
         seen.add(os.path.realpath(parent))
-        found = [Path(parent, name) for name in files if not name.startswith(".")]
-        paths += [path for path in found if path.suffix.lower() in endings and path.is_file()]
-    if not paths:
-        raise TigonError(f"data '{folder}': no images in this folder (such as .jpg or .png)")
-    unreadable = [
+        found += [Path(parent, name) for name in files if not name.startswith(".")]
+    return found, [
         f"{printable(str(e.filename))} cannot be searched ({e.strerror})" for e in errors
     ]
-    return FileSource(folder, sorted(paths), unreadable)
 
 
-def _open_images(path: Path) -> np.ndarray:
-    wanted = "needs an array 'images' of uint8 with shape (N, H, W, 3), (N, H, W, 1) or (N, H, W)"
+def _no_file(path: Path) -> str | None:
+    """Return why a path is no file that can be opened: a broken link, a pipe; None if it is."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if "images" not in arrays:
-                raise TigonError(f"data '{path}': {wanted}; it has {sorted(arrays) or 'nothing'}")
-            images = arrays["images"]
-    except NPZ_ERRORS as error:
-        raise TigonError(f"data '{path}': is no readable .npz ({error})") from error
-    if images.ndim == 4 and images.shape[-1] == 1:
-        images = images[..., 0]
-    shaped = images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3)
-    if images.dtype != np.uint8 or not shaped or 0 in images.shape:
-        raise TigonError(f"data '{path}': {wanted}; its images are {images.dtype} {images.shape}")
-    return images
+        return None if stat.S_ISREG(path.stat().st_mode) else "is no file"
+    except OSError as error:
+        return f"cannot be read ({_reason(error)})"

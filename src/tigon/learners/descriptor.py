@@ -178,7 +178,13 @@ class DescriptorLearner(Learner):
 
     def load_chains(self, tensors: dict[str, Tensor]) -> None:
         """Take start images and the factor of step sizes."""
-        self.starts = tensors["starts"].to(self.starts.device)
+        starts = tensors["starts"]
+        height = starts.shape[-1]
+        if starts.dim() != 4 or not len(starts) or not starts.is_floating_point():
+            raise ValueError(f"start images are {starts.dtype} {tuple(starts.shape)}")
+        if starts.shape[2] != height or height not in (1, self.image_size):
+            raise ValueError(f"start images are {tuple(starts.shape)}")
+        self.starts = starts.to(self.starts.device)
         self.step_factor = float(tensors.get("step_factor", torch.ones(())))
 
     def map_chains(self, function: Callable[[Tensor], Tensor]) -> None:

@@ -8,8 +8,11 @@ flushed, and renamed.
 
 import hashlib
 import json
+import math
 import os
+import pickle
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +27,7 @@ from tigon.distributed import world
 from tigon.errors import TigonError
 from tigon.learners.base import Learner
 from tigon.training.iteration import Training
+from tigon.training.snapshot import Snapshot
 
 FILES = ("model.safetensors", "chains.safetensors", "training.pt")
 
@@ -60,19 +64,24 @@ def save_checkpoint(folder: Path, training: Training, keep: int = 2) -> Path:
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint of a run, or None where there is none.
+    """Return the newest whole checkpoint of a run, or None where there is none at all.
+
+    A damaged one is reported on stderr, and the one before it used.
 
     Raises:
-        TigonError: if the newest is damaged; it says how to go back to the one before
+        TigonError: if all are damaged
     """
-    found = _numbered(folder)
-    if not found:
-        return None
-    reason = _damage(found[-1])
-    if reason:
-        remedy = "delete it to go on from the one before" if found[:-1] else "start a new run"
-        raise TigonError(f"checkpoint {found[-1]} is damaged ({reason}); {remedy}")
-    return found[-1]
+    damaged: list[str] = []
+    for path in reversed(_numbered(folder)):
+        reason = _damage(path)
+        if reason is None:
+            for said in damaged:
+                print(f"tigon: {said}; the one before, {path.name}, is used", file=sys.stderr)
+            return path
+        damaged.append(f"checkpoint {path} is damaged ({reason})")
+    if damaged:
+        raise TigonError(f"{damaged[0]}, and there is no whole one before; start a new run")
+    return None
 
 
 def load_training(path: Path, training: Training) -> None:
@@ -85,12 +94,14 @@ def load_training(path: Path, training: Training) -> None:
         training.learner.load_chains(load_file(path / "chains.safetensors"))
         training.learner.load_state_dict(load_file(path / "model.safetensors"))
         state = torch.load(path / "training.pt", map_location=training.device, weights_only=True)
+        _refuse_other_state(state, training)
         training.optimizer.load_state_dict(state["optimizer"])
         training.iteration, training.seconds = state["iteration"], state["seconds"]
         training.learner.gradient_evaluations = state["gradient_evaluations"]
         training.rate_factor = state.get("rate_factor", 1.0)
         training.step_factor = state.get("step_factor", 1.0)
         training.attempts = state.get("attempts", 0)
+        training.rollbacks = state.get("rollbacks", 0)
         training.remembered = state.get("guard")
 
 
@@ -106,12 +117,45 @@ def load_learner(path: Path, restored: Callable[[dict[str, Tensor]], Learner]) -
         return learner.eval()
 
 
+def _refuse_other_state(state: dict[str, Any], training: Training) -> None:
+    """Refuse what the counters, Adam and the guard could not go on from.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: if it is something else
+    """
+    for name in ("iteration", "gradient_evaluations", "attempts"):
+        if type(state.get(name, 0)) is not int or state.get(name, 0) < 0:
+            raise ValueError(f"{name} is no count")
+    for name in ("seconds", "rate_factor", "step_factor"):
+        if type(state.get(name, 1.0)) is not float or not 0 <= state.get(name, 1.0) < math.inf:
+            raise ValueError(f"{name} is no number")
+    for held in (state.get("guard") or {}).get("good", []):
+        Snapshot(**held)
+    saved, fresh = state["optimizer"], training.optimizer.state_dict()
+    settings = [[g | {"lr": 0.0} for g in groups["param_groups"]] for groups in (saved, fresh)]
+    if settings[0] != settings[1]:
+        raise ValueError("the optimizer's settings are others")
+    for number, moments in saved["state"].items():
+        shape = training.optimizer.param_groups[0]["params"][number].shape
+        wanted = {"step": torch.Size([]), "exp_avg": shape, "exp_avg_sq": shape}
+        if {name: value.shape for name, value in moments.items()} != wanted:
+            raise ValueError("the optimizer's moments have other shapes")
+        dense = all(v.stride() == torch.empty_like(v).stride() for v in moments.values())
+        if not dense or not moments["step"] >= 0:
+            raise ValueError("the optimizer's moments are no such tensors")
+
+
 @contextmanager
 def _refusing(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
+    except pickle.UnpicklingError as error:  # whose own text advises to load it all the same
+        raise TigonError(
+            f"checkpoint {path}: training.pt is damaged, or holds more than tensors and numbers; "
+            "it was not loaded; delete this checkpoint or start a new run"
+        ) from error
+    except Exception as error:  # readers of broken files raise anything
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise TigonError(f"checkpoint {path} does not fit its run's config ({reason})") from error
 
 
@@ -137,6 +181,7 @@ def _gather(training: Training) -> _State:
             "rate_factor": training.rate_factor,
             "step_factor": training.step_factor,
             "attempts": training.attempts,
+            "rollbacks": training.rollbacks,
             "guard": training.memory(),
         },
     )
@@ -156,7 +201,7 @@ def _damage(folder: Path) -> str | None:
     try:
         sums = json.loads((folder / "manifest.json").read_text("utf-8"))["sha256"]
         wrong = [name for name in FILES if _checksum(folder / name) != sums[name]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return f"no valid manifest: {type(error).__name__} {error}"
     return f"wrong checksum of {', '.join(wrong)}" if wrong else None
 
@@ -177,4 +222,4 @@ def _flush(path: Path) -> None:
 def _numbered(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
+    return sorted((p for p in folder.iterdir() if p.name.isdecimal()), key=lambda p: int(p.name))

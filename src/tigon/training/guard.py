@@ -72,7 +72,7 @@ class Watch:
         if cause is not None:
             said = f"{CAUSES[cause][0]} ({shown(record)})"
             return [self._go_back(training, cause, said, training.iteration)]
-        return [record, *self._keep(training)]
+        return [*self._keep(training), record]
 
     def trouble(self, record: Record) -> str | None:
         """Return the cause of trouble that a record shows, or None."""
@@ -126,6 +126,7 @@ class Watch:
             training.attempts = 0
             raise DivergenceError(f"{tried}{full(message, cause, failed)}", cause, restored=True)
         training.attempts += 1
+        training.rollbacks += 1
         changes = self._slow_down(training, cause)
         return {
             "iteration": training.iteration,
@@ -133,6 +134,7 @@ class Watch:
             "cause": cause,
             "failed_at": failed,
             "attempt": training.attempts,
+            "number": training.rollbacks,
             "rate_factor": training.rate_factor,
             "step_factor": training.step_factor,
             "message": f"iteration {failed}: {message}. Back to iteration {training.iteration}, "

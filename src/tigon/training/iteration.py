@@ -37,7 +37,7 @@ class Training:
     Attributes:
         rate_factor, step_factor: what the guard has multiplied the learning rate and the chains'
             step size with
-        attempts: how often it has gone back
+        attempts, rollbacks: how often it has gone back, since it last gave up and in all
         remembered: what the guard knew when the checkpoint that this goes on from was written
         memory: returns what it knows now
     """
@@ -65,7 +65,7 @@ class Training:
         self.iteration = 0
         self.seconds = 0.0
         self.rate_factor = self.step_factor = 1.0
-        self.attempts = 0
+        self.attempts = self.rollbacks = 0
         self.remembered: dict[str, Any] | None = None
         self.memory: Callable[[], dict[str, Any] | None] = lambda: self.remembered
         if self.finished:

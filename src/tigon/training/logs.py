@@ -12,12 +12,24 @@ class MetricsLog:
     """Appends records, and the guard's events, to a file; a watcher of `fit`.
 
     A run that continues from iteration N keeps the records up to N and drops what came after:
-    those iterations are taken again. An event stands at the iteration that the run went back to.
+    those iterations are taken again. A rollback stands at the iteration that the run went back
+    to; one that the run's checkpoint does not know of yet comes again too.
+
+    Arguments:
+        path: of metrics.jsonl
+        iteration: that the run continues from
+        rollbacks: how many its checkpoint knows of
     """
 
-    def __init__(self, path: Path, iteration: int = 0) -> None:
+    def __init__(self, path: Path, iteration: int = 0, rollbacks: int = 0) -> None:
         self.path = path
-        kept = [r for r in read_lines(path) if r["iteration"] <= iteration]
+        lines = read_lines(path)
+        backs = [k for k, line in enumerate(lines) if "number" in line]
+        known = [k for k in backs if lines[k]["number"] <= rollbacks]
+        unknown = [k for k in backs if lines[k]["number"] > rollbacks]
+        settled, end = (known or [-1])[-1] + 1, (unknown or [len(lines)])[0]
+        after = [line for line in lines[settled:end] if line["iteration"] <= iteration]
+        kept = lines[:settled] + after
         text = "".join(json.dumps(record) + "\n" for record in kept)
         replace_file(path, text)
 
@@ -53,6 +65,22 @@ def read_events(path: Path) -> list[Record]:
     return [line for line in read_lines(path) if "event" in line]
 
 
+def _refuse_odd(record: Record, first: Record) -> None:
+    """Refuse what is no record, or lacks a number that the first record has.
+
+    Raises:
+        KeyError, TypeError: if it is so
+    """
+    if type(record["iteration"]) is not int:
+        raise TypeError("iteration is no count")
+    if "event" in record:
+        return
+    for name in {*first, *record}:
+        values = record[name] if isinstance(record[name], list) else [record[name]]
+        if not all(type(value) in (int, float) for value in values):
+            raise TypeError(f"{name} is no number")
+
+
 def read_lines(path: Path) -> list[Record]:
     """Return all lines of a metrics file; a last one cut short by a kill is left out.
 
@@ -62,12 +90,12 @@ def read_lines(path: Path) -> list[Record]:
     if not path.exists():
         return []
     lines = path.read_text(errors="replace").split("\n")
-    records = []
+    records: list[Record] = []
     for number, line in enumerate(lines[:-1], 1):
         try:
             record = json.loads(line)
-            record["iteration"]
-        except (ValueError, TypeError, KeyError) as error:
+            _refuse_odd(record, next((r for r in records if "event" not in r), {}))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise TigonError(f"{path}, line {number}: is no record of an iteration") from error
         records.append(record)
     return records

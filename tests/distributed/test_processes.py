@@ -1,0 +1,163 @@
+"""One run in several processes, started with torchrun and joined by gloo."""
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tigon.runs import Run
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "distributed.py"
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node"]
+SMALL = ["--image-size", "8", "--network.width", "4", "--batch-size", "3", "--seed", "1"]
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    """The script that makes one run with several numbers of processes."""
+    spec = importlib.util.spec_from_file_location("distributed_benchmark", BENCHMARK)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def differences(benchmark, name, dtype, processes):
+    alone = benchmark.run(name, dtype, 1, 20)
+    return [benchmark.differences(alone, benchmark.run(name, dtype, n, 20)) for n in processes]
+
+
+def test_two_processes_make_the_run_of_one_in_double_precision(benchmark):
+    """`run` asserts the world's size."""
+    (found,) = differences(benchmark, "generator", "float64", [2])
+    assert max(found.values()) < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["generator", "descriptor"])
+@pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-6), ("float32", 1e-2)])
+def test_two_and_three_processes_make_the_run_of_one(benchmark, name, dtype, bound):
+    for found in differences(benchmark, name, dtype, [2, 3]):
+        assert max(found.values()) < bound
+
+
+def launch(processes, words, **options):
+    start = [*TORCHRUN, str(processes), "-m", "tigon"] if processes > 1 else None
+    start = start or [sys.executable, "-m", "tigon"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*start, *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def train(processes, recipe, pictures, out, iterations):
+    words = ["train", recipe, "--data", str(pictures), "--out", str(out), *SMALL]
+    return launch(processes, [*words, "--iterations", str(iterations), "--checkpoint-every", "5"])
+
+
+def end(process):
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    return out
+
+
+def chains(run):
+    return run.learner().chain_tensors()["points"]
+
+
+@pytest.mark.slow
+def test_a_run_saved_by_two_processes_is_that_of_one_and_reports_once(pictures, tmp_path):
+    out = end(train(2, "generator", pictures, tmp_path / "two", 12))
+    assert out.count("report: ") == 1
+    end(train(1, "generator", pictures, tmp_path / "one", 12))
+    one, two = Run(tmp_path / "one"), Run(tmp_path / "two")
+    assert two.environment["processes"] == 2
+    assert [r["iteration"] for r in two.records()] == list(range(1, 13))
+    assert torch.allclose(chains(one), chains(two), atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [1, 3])
+def test_a_process_lost_in_the_middle_ends_the_others_and_the_run_goes_on_with_fewer_or_more(
+    pictures, tmp_path, after
+):
+    process = train(2, "generator", pictures, tmp_path / "run", 4000)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (metrics.exists() and lines(metrics) > 12):
+        time.sleep(0.05)
+    workers = subprocess.run(
+        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True
+    ).stdout.split()
+    os.kill(int(workers[1]), signal.SIGKILL)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode != 0 and "SIGKILL" in errors
+    run = Run(tmp_path / "run")
+    reached = max(int(path.name) for path in run.checkpoints.iterdir())
+    assert reached >= 10
+    config = run.config.read_text().replace("iterations = 4000", f"iterations = {reached + 3}")
+    run.config.write_text(config)
+    end(train(after, "generator", pictures, tmp_path / "run", reached + 3))
+    records = Run(tmp_path / "run").records()
+    assert [record["iteration"] for record in records] == list(range(1, reached + 4))
+    assert Run(tmp_path / "run").environment["processes"] == after
+
+
+@pytest.mark.slow
+def test_batch_statistics_are_refused_in_several_processes(pictures, tmp_path):
+    process = train(2, "generator-seed", pictures, tmp_path / "run", 3)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert (
+        "norm 'batch'" in errors and "Traceback" not in errors.split("ChildFailedError")[0][:400]
+    )
+
+
+def lines(path):
+    return path.read_text().count("\n")
+
+
+@pytest.mark.slow
+def test_two_machines_meet_at_an_address(pictures, tmp_path):
+    """Two launchers on one machine, as on two: each starts a process, and they meet by TCP."""
+    words = ["train", "generator", "--data", str(pictures), "--out", str(tmp_path / "run"), *SMALL]
+    words += ["--iterations", "6"]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    node = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nnodes",
+        "2",
+        "--nproc_per_node",
+        "1",
+    ]
+    node += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TIGON_CACHE": str(tmp_path / "cache")}
+    nodes = [
+        subprocess.Popen(
+            [*node, "-m", "tigon", *words],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    told = [process.communicate(timeout=180) for process in nodes]
+    assert [process.returncode for process in nodes] == [0, 0], told
+    assert Run(tmp_path / "run").environment["processes"] == 2
+    assert len(Run(tmp_path / "run").records()) == 6

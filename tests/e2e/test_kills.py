@@ -1,0 +1,89 @@
+"""A run that is killed again and again is the run that was never killed. Long."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tigon.runs import Run
+
+pytestmark = pytest.mark.slow
+KILLS = 20
+COMMON = ["--image-size", "8", "--network.width", "4", "--batch-size", "2"]
+RECIPES = {
+    "generator": [*COMMON, "--iterations", "400"],
+    "descriptor": [*COMMON, "--iterations", "300", "--chains.steps", "4", "--guard.gap", "0.05"],
+}
+
+
+def start(recipe: str, pictures: Path, out: Path) -> subprocess.Popen:
+    words = ["train", recipe, "--data", str(pictures), "--out", str(out), *RECIPES[recipe]]
+    words += ["--checkpoint-every", "3"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tigon", *words],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def kill_at_random(process: subprocess.Popen, out: Path, chance: random.Random) -> str:
+    """Kill a run some time after it has gone on, or while it writes a checkpoint."""
+    writing = chance.random() < 0.5
+    lines = (out / "metrics.jsonl").stat().st_size if (out / "metrics.jsonl").exists() else 0
+    while process.poll() is None:
+        metrics = out / "metrics.jsonl"
+        if metrics.exists() and metrics.stat().st_size != lines:
+            break
+        time.sleep(0.002)
+    time.sleep(chance.uniform(0, 0.3))
+    until = time.monotonic() + 5
+    while writing and process.poll() is None and time.monotonic() < until:
+        if list((out / "checkpoints").glob(".new-*")):
+            break
+    if process.poll() is not None:
+        return "finished"
+    half = bool(list((out / "checkpoints").glob(".new-*")))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return "while writing" if half else "between"
+
+
+def told(run: Run) -> list[dict]:
+    text = (run.folder / "metrics.jsonl").read_text()
+    return [json.loads(line) | {"seconds": 0} for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_twenty_kills_change_nothing(recipe, pictures, tmp_path):
+    chance = random.Random(7)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    process = start(recipe, pictures, whole)
+    assert process.wait() == 0, process.stderr.read()
+    ends = []
+    while len(ends) < KILLS:
+        process = start(recipe, pictures, killed)
+        ends.append(kill_at_random(process, killed, chance))
+        if ends[-1] == "finished":
+            assert process.wait() == 0, process.stderr.read()
+            break
+    process = start(recipe, pictures, killed)
+    assert process.wait() == 0, process.stderr.read()
+    print(recipe, {end: ends.count(end) for end in set(ends)})
+    assert ends.count("finished") == 0 and ends.count("while writing") >= 3
+    last = max((path.name for path in (whole / "checkpoints").iterdir()), key=int)
+    for name in ("model.safetensors", "chains.safetensors"):
+        one, two = (out / "checkpoints" / last / name for out in (whole, killed))
+        assert one.read_bytes() == two.read_bytes(), name
+    assert told(Run(whole)) == told(Run(killed))
+    assert Run(whole).events() == Run(killed).events()
+    for one, two in zip(Run(whole).snapshots(), Run(killed).snapshots(), strict=True):
+        assert one[0] == two[0] and (one[1] == two[1]).all()
