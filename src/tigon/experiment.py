@@ -57,11 +57,33 @@ def train(
     if checkpoint_every < 1:
         raise TigonError(f"--checkpoint-every {checkpoint_every}: is at least 1")
     run = Run(out)
+    place = own_device(choose_device(device))
+    training = _begin(run, experiment, place, images, changed)
+    if training.finished:
+        return training
+    recorder = _Recorder(run, training, place, checkpoint_every)
+    try:
+        fit(training, [*watchers, recorder], stop)
+    except DivergenceError as error:
+        recorder.stopped(training, error)
+        raise
+    if not training.finished:
+        recorder.save(training)
+    return training
+
+
+def _begin(
+    run: Run,
+    experiment: Experiment,
+    place: torch.device,
+    images: ImageSet | None,
+    changed: bool,
+) -> Training:
+    """Return the experiment's training, at the run's newest checkpoint, and write its config."""
     try:
         Experiment.from_plain(experiment.to_plain())
     except ValueError as error:
         raise TigonError(f"{error}") from error
-    place = own_device(choose_device(device))
     _refuse_other(run, experiment, changed)
     images = images or load(experiment)
     if run.config.exists():
@@ -77,16 +99,6 @@ def train(
     if world().rank == 0:
         _open(run, experiment)
     wait_for_all()
-    if training.finished:
-        return training
-    recorder = _Recorder(run, training, place, checkpoint_every)
-    try:
-        fit(training, [*watchers, recorder], stop)
-    except DivergenceError as error:
-        recorder.stopped(training, error)
-        raise
-    if not training.finished:
-        recorder.save(training)
     return training
 
 

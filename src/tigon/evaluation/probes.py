@@ -54,9 +54,9 @@ def probe_latents(
 ) -> LatentProbe:
     """Run `chains` on the posterior of each image of a batch, and compare them.
 
-    They start around the inferred latents, two step sizes away, so that chains that agree have
-    found the same place. A quarter as many steps again, in which step sizes adapt as they do in
-    training, comes first and is left out; then each chain has the step size it was saved with.
+    They start two step sizes away from the inferred latents, so that chains that agree have found
+    the same place. A quarter as many steps, with step sizes that adapt, come first and are left
+    out; then each chain has the step size it was saved with.
 
     Arguments:
         batch: images that the learner has chains for
