@@ -17,8 +17,8 @@ pytestmark = pytest.mark.slow
 KILLS = 20
 COMMON = ["--image-size", "8", "--network.width", "4", "--batch-size", "2"]
 RECIPES = {
-    "generator": [*COMMON, "--iterations", "400"],
-    "descriptor": [*COMMON, "--iterations", "300", "--chains.steps", "4", "--guard.gap", "0.05"],
+    "generator": [*COMMON, "--iterations", "500"],
+    "descriptor": [*COMMON, "--iterations", "500", "--chains.steps", "4", "--guard.gap", "0.05"],
 }
 
 
@@ -35,23 +35,29 @@ def start(recipe: str, pictures: Path, out: Path) -> subprocess.Popen:
     )
 
 
+def lines(out: Path) -> int:
+    metrics = out / "metrics.jsonl"
+    return metrics.read_bytes().count(b"\n") if metrics.exists() else 0
+
+
+def writes(out: Path) -> bool:
+    return bool(list((out / "checkpoints").glob(".new-*")))
+
+
 def kill_at_random(process: subprocess.Popen, out: Path, chance: random.Random) -> str:
-    """Kill a run some time after it has gone on, or while it writes a checkpoint."""
-    writing = chance.random() < 0.5
-    lines = (out / "metrics.jsonl").stat().st_size if (out / "metrics.jsonl").exists() else 0
-    while process.poll() is None:
-        metrics = out / "metrics.jsonl"
-        if metrics.exists() and metrics.stat().st_size != lines:
-            break
-        time.sleep(0.002)
-    time.sleep(chance.uniform(0, 0.3))
+    """Kill a run some iterations after it has gone on, or then while it writes a checkpoint."""
+    before, onwards, writing = lines(out), chance.randint(1, 9), chance.random() < 0.5
+    while process.poll() is None and lines(out) == before:
+        time.sleep(0.001)
+    begun = lines(out)
+    while process.poll() is None and lines(out) < begun + onwards:
+        time.sleep(0.001)
     until = time.monotonic() + 5
-    while writing and process.poll() is None and time.monotonic() < until:
-        if list((out / "checkpoints").glob(".new-*")):
-            break
+    while process.poll() is None and writing and not writes(out) and time.monotonic() < until:
+        pass
     if process.poll() is not None:
         return "finished"
-    half = bool(list((out / "checkpoints").glob(".new-*")))
+    half = writes(out)
     process.send_signal(signal.SIGKILL)
     process.wait()
     return "while writing" if half else "between"
