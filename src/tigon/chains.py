@@ -173,12 +173,13 @@ class ChainStore:
 
     def replace(
         self,
-        points: Callable[[Tensor], Tensor],
+        points: Callable[[Tensor], Tensor] | None = None,
         step_size: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        """Replace all points, and step sizes, by functions of them, some rows at a time."""
+        """Replace all points, step sizes, or both by functions of them, some rows at a time."""
         for part in self._parts(len(self), CHUNK):
-            self.points[part] = points(self.points[part])
+            if points is not None:
+                self.points[part] = points(self.points[part])
             if step_size is not None:
                 self.step_size[part] = step_size(self.step_size[part])
             self._release()

@@ -12,6 +12,7 @@ import torch
 from tigon import figures
 from tigon.album import Picture
 from tigon.data.batches import Batch
+from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
 from tigon.errors import TigonError
 from tigon.evaluation import findings as judge
@@ -77,7 +78,11 @@ class Diagnosis:
 
 
 def diagnose(
-    run: Run, length: int = 10, seed: int = 0, device: torch.device | str = "cpu"
+    run: Run,
+    length: int = 10,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    loaded: tuple[Learner, ImageSet] | None = None,
 ) -> Diagnosis:
     """Judge a run.
 
@@ -85,6 +90,7 @@ def diagnose(
         length: of the long-run test of images, in multiples of a training run's chain, 1 to 100
         seed: of the probes' noise
         device: where they run
+        loaded: the run's learner and images, where they are at hand
     Raises:
         TigonError: if the folder is no run
     """
@@ -95,7 +101,8 @@ def diagnose(
     add(judge.of_events(run.events()))
     add(judge.of_length(records, _progress(run, records)))
     try:
-        learner, images = run.learner().to(device), run.images()
+        learner, images = loaded or (run.learner(), run.images())
+        learner = learner.to(device)
     except TigonError as error:
         add([Finding("model", Level.NOTE, f"its chains could not be run ({error})")])
     else:

@@ -18,6 +18,11 @@ class DivergenceError(TigonError):
         self.cause, self.restored = cause, restored
 
 
+def diverged(iteration: int, said: str, cause: str) -> str:
+    """Return the line that ends a run: when, what was seen, and the cause's remedy."""
+    return f"training diverged at iteration {iteration}: {said}; {CAUSES[cause][1]}"
+
+
 CAUSES = {
     "images": (
         "training images hold values that are not finite",

@@ -1,11 +1,9 @@
-"""Files that appear whole or not at all, and what reading a damaged one may raise."""
+"""Files that appear whole or not at all."""
 
 import os
 import unicodedata
 from pathlib import Path
 
-# Readers of broken archives raise anything: BadZipFile, SyntaxError, RuntimeError, TokenError...
-NPZ_ERRORS: tuple[type[Exception], ...] = (Exception,)
 HIDDEN = ("Cc", "Cs", "Zl", "Zp")
 
 

@@ -59,8 +59,7 @@ def section(run: Run) -> Section:
     if not records:
         raise TigonError(f"run {run.folder}: has no metrics yet; train it first")
     drawn = _saved(run.folder, album(run, learner, images))
-    diagnosis = diagnose(run)
-    replace_file(run.folder / "diagnosis.json", json.dumps(diagnosis.to_plain(), indent=1))
+    diagnosis = diagnose(run, loaded=(learner, images))
     recipe = run.experiment.recipe
     return Section(
         _name(run),
@@ -68,7 +67,7 @@ def section(run: Run) -> Section:
         _what(recipe),
         drawn,
         diagnosis,
-        _saved(run.folder, pictures(diagnosis)),
+        save_diagnosis(run, diagnosis),
         _results(recipe, records, learner),
         _flat(run.plain_config()) | {"images": str(len(images))},
         {n.replace("_", " "): str(v) for n, v in run.environment.items() if n != "images"},
@@ -76,9 +75,10 @@ def section(run: Run) -> Section:
     )
 
 
-def save_pictures(folder: Path, drawn: Iterable[Picture]) -> list[Path]:
-    """Save pictures as PNG under `folder`/figures; returns their paths."""
-    return [folder / "figures" / f"{picture.name}.png" for picture, _ in _saved(folder, drawn)]
+def save_diagnosis(run: Run, diagnosis: Diagnosis) -> list[tuple[Picture, str]]:
+    """Write RUN/diagnosis.json and its figures; returns each with its PNG in base 64."""
+    replace_file(run.folder / "diagnosis.json", json.dumps(diagnosis.to_plain(), indent=1))
+    return _saved(run.folder, pictures(diagnosis))
 
 
 def _saved(folder: Path, drawn: Iterable[Picture]) -> list[tuple[Picture, str]]:

@@ -213,7 +213,7 @@ def test_a_run_goes_further_back_where_the_newest_good_state_leads_to_the_same()
         watch.step(training)
     assert [state.iteration for state in watch.good] == [5, 10]
     for expected in (10, 5, 5):
-        watch._go_back(training, "gap", "it exploded", 13)
+        watch._go_back(training, "gap", "it exploded", "it exploded", 13)
         assert training.iteration == expected
 
 

@@ -1,16 +1,14 @@
 """tigon diagnose and report: is a run healthy, and what does it look like."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from tigon.commands.common import Json, Result, RunFolder
-from tigon.diagnosis import Diagnosis, diagnose, pictures
+from tigon.diagnosis import Diagnosis, diagnose
 from tigon.errors import TigonError
 from tigon.experiment import choose_device
-from tigon.files import replace_file
 from tigon.progress import busy
-from tigon.report import save_pictures, write_report
+from tigon.report import save_diagnosis, write_report
 from tigon.runs import Run
 
 
@@ -42,10 +40,9 @@ class Diagnose:
         run = Run(self.run_folder)
         with busy("running chains"):
             diagnosis = diagnose(run, self.long, self.seed, choose_device(self.device))
-        values = diagnosis.to_plain()
-        saved = save_pictures(run.folder, pictures(diagnosis))
-        replace_file(run.folder / "diagnosis.json", json.dumps(values, indent=1))
-        values["figures"] = [str(path) for path in saved]
+        drawn = save_diagnosis(run, diagnosis)
+        saved = [run.folder / "figures" / f"{picture.name}.png" for picture, _ in drawn]
+        values = diagnosis.to_plain() | {"figures": [str(path) for path in saved]}
         return Result(text_of(diagnosis, saved), values)
 
 

@@ -71,9 +71,10 @@ class Resume:
 
     def run(self) -> Result:
         """Train on, then write the report."""
-        experiment = Run(self.run_folder).experiment
+        run = Run(self.run_folder)
+        experiment = run.experiment
         if self.iterations is not None:
-            experiment = longer(Run(self.run_folder), self.iterations)
+            experiment = longer(run, self.iterations)
         end = learn(experiment, self.run_folder, self.device, self.checkpoint_every, True)
         return finished(self.run_folder, end)
 

@@ -175,7 +175,7 @@ class GeneratorLearner(Learner):
 
     def scale_steps(self, factor: float) -> None:
         """Multiply every chain's step size, now; where it adapts, it goes on from there."""
-        self.store.replace(lambda points: points, lambda sizes: factor * sizes)
+        self.store.replace(step_size=lambda sizes: factor * sizes)
 
     def bad_chains(self) -> Tensor:
         """Return the rows whose latents are not finite, or further out than the prior reaches.

@@ -23,7 +23,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tigon.mcmc.kernel import TUNING, Info, State, require_positive
+from tigon.chains import TUNING
+from tigon.mcmc.kernel import Info, State, require_positive
 
 
 class Adaptation(Protocol):

@@ -20,19 +20,19 @@ from torch import Tensor
 
 from tigon.densities import LogDensity, sum_event
 from tigon.mcmc.kernel import (
+    Direct,
     Info,
     State,
     evaluate,
     metropolis,
     per_row,
     require_positive,
-    start,
 )
 from tigon.streams import Rng, normal, uniform
 
 
 @dataclass(frozen=True)
-class HMC:
+class HMC(Direct):
     """Hamiltonian Monte Carlo: samples p^(1/T) exactly.
 
     Arguments:
@@ -61,10 +61,6 @@ class HMC:
     def gradient_evaluations(self) -> int:
         """One a leapfrog step."""
         return self.leapfrog_steps
-
-    def init(self, log_density: LogDensity, x: Tensor, step_size: Tensor | None = None) -> State:
-        """Return the state at x (B, *), each chain with its own `step_size` (B,) if given."""
-        return start(log_density, x, self.step_size, step_size)
 
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
         """Follow one trajectory, and accept or stay: L gradient evaluations."""

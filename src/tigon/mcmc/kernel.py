@@ -16,8 +16,6 @@ from torch import Tensor
 from tigon.densities import LogDensity, sum_event, value_and_grad
 from tigon.streams import Rng, uniform
 
-TUNING = 3
-
 
 class State(NamedTuple):
     """Where the chains are.
@@ -72,10 +70,30 @@ class Kernel(Protocol):
         """Move every chain once."""
 
 
+class Direct:
+    """Base of kernels that move the points themselves: one gradient evaluation to begin with."""
+
+    step_size: float
+
+    @property
+    def gradient_evaluations(self) -> int:
+        """One a step."""
+        return 1
+
+    def init(self, log_density: LogDensity, x: Tensor, step_size: Tensor | None = None) -> State:
+        """Return the state at x (B, *), each chain with its own `step_size` (B,) if given."""
+        return start(log_density, x, self.step_size, step_size)
+
+
+def innermost(kernel: Any) -> Any:  # noqa: ANN401
+    """Return the kernel that moves the points, inside all those that are around it."""
+    inner = getattr(kernel, "kernel", None)
+    return kernel if inner is None else innermost(inner)
+
+
 def target_of(kernel: Any) -> float:  # noqa: ANN401
     """Return the acceptance at which the kernel mixes best; MALA's where it does not say."""
-    inner = getattr(kernel, "kernel", None)
-    return getattr(kernel, "target_accept", 0.574) if inner is None else target_of(inner)
+    return getattr(innermost(kernel), "target_accept", 0.574)
 
 
 def tempered(kernel: Any, factor: float) -> Any:  # noqa: ANN401
@@ -92,12 +110,10 @@ def temperature_of(kernel: Any) -> float:  # noqa: ANN401
     Raises:
         TypeError: if it has none
     """
-    inner = getattr(kernel, "kernel", None)
-    if inner is not None:
-        return temperature_of(inner)
-    if not hasattr(kernel, "temperature"):
-        raise TypeError(f"{type(kernel).__name__} has no `temperature` that could be changed")
-    return kernel.temperature
+    own = innermost(kernel)
+    if not hasattr(own, "temperature"):
+        raise TypeError(f"{type(own).__name__} has no `temperature` that could be changed")
+    return own.temperature
 
 
 def evaluate(log_density: LogDensity, x: Tensor, like: State) -> State:

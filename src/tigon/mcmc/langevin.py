@@ -23,19 +23,19 @@ from torch import Tensor
 
 from tigon.densities import LogDensity, sum_event
 from tigon.mcmc.kernel import (
+    Direct,
     Info,
     State,
     evaluate,
     metropolis,
     per_row,
     require_positive,
-    start,
 )
 from tigon.streams import Rng, normal
 
 
 @dataclass(frozen=True)
-class Langevin:
+class Langevin(Direct):
     """Unadjusted Langevin dynamics: every proposal is taken, so the step size biases the draws.
 
     Arguments:
@@ -50,15 +50,6 @@ class Langevin:
         require_positive(step_size=self.step_size)
         _require_temperature(self.temperature)
 
-    @property
-    def gradient_evaluations(self) -> int:
-        """One a step."""
-        return 1
-
-    def init(self, log_density: LogDensity, x: Tensor, step_size: Tensor | None = None) -> State:
-        """Return the state at x (B, *), each chain with its own `step_size` (B,) if given."""
-        return start(log_density, x, self.step_size, step_size)
-
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
         """Move every chain by (2): one gradient evaluation."""
         x = drifted(state)
@@ -68,7 +59,7 @@ class Langevin:
 
 
 @dataclass(frozen=True)
-class MALA:
+class MALA(Direct):
     """Metropolis-adjusted Langevin: samples p^(1/T) exactly at any step size.
 
     Arguments:
@@ -83,15 +74,6 @@ class MALA:
     def __post_init__(self) -> None:
         require_positive(step_size=self.step_size, temperature=self.temperature)
 
-    @property
-    def gradient_evaluations(self) -> int:
-        """One a step."""
-        return 1
-
-    def init(self, log_density: LogDensity, x: Tensor, step_size: Tensor | None = None) -> State:
-        """Return the state at x (B, *), each chain with its own `step_size` (B,) if given."""
-        return start(log_density, x, self.step_size, step_size)
-
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
         """Propose by (2), accept by Metropolis and Hastings: one gradient evaluation."""
         mean, scale = drifted(state), per_row(state.step_size, state.x)
@@ -103,7 +85,7 @@ class MALA:
 
 
 @dataclass(frozen=True)
-class UnderdampedLangevin:
+class UnderdampedLangevin(Direct):
     r"""Langevin dynamics with momentum p, by the BAOAB splitting, unadjusted.
 
     .. math::
@@ -128,15 +110,6 @@ class UnderdampedLangevin:
     def __post_init__(self) -> None:
         require_positive(step_size=self.step_size, friction=self.friction)
         _require_temperature(self.temperature)
-
-    @property
-    def gradient_evaluations(self) -> int:
-        """One a step."""
-        return 1
-
-    def init(self, log_density: LogDensity, x: Tensor, step_size: Tensor | None = None) -> State:
-        """Return the state at x (B, *), each chain with its own `step_size` (B,) if given."""
-        return start(log_density, x, self.step_size, step_size)
 
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
         """Move every chain once: one gradient evaluation."""

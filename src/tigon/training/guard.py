@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from tigon.errors import CAUSES, DivergenceError
+from tigon.errors import CAUSES, DivergenceError, diverged
 from tigon.streams import Streams
 from tigon.training.iteration import Record, Training
 from tigon.training.settings import Guard
@@ -67,11 +67,13 @@ class Watch:
         try:
             record = training.step()
         except DivergenceError as error:
-            return [self._go_back(training, error.cause, str(error), training.iteration + 1)]
+            said, failed = str(error), training.iteration + 1
+            return [self._go_back(training, error.cause, said, said, failed)]
         cause = self.trouble(record)
         if cause is not None:
             said = f"{CAUSES[cause][0]} ({shown(record)})"
-            return [self._go_back(training, cause, said, training.iteration)]
+            last = diverged(training.iteration, said, cause)
+            return [self._go_back(training, cause, said, last, training.iteration)]
         return [*self._keep(training), record]
 
     def trouble(self, record: Record) -> str | None:
@@ -114,8 +116,10 @@ class Watch:
             "message": f"{len(rows)} chains were lost and start anew: rows {rows[:20]}",
         }
 
-    def _go_back(self, training: Training, cause: str, message: str, failed: int) -> Record:
-        """Return to a good state, and halve what the cause says."""
+    def _go_back(
+        self, training: Training, cause: str, message: str, last: str, failed: int
+    ) -> Record:
+        """Return to a good state, and halve what the cause says; `last` is said on giving up."""
         put_back(training, self.good[-1])
         self.good = self.good[:-1] or self.good
         self.suspicion = dict.fromkeys(self.suspicion, 0)
@@ -124,7 +128,7 @@ class Watch:
         if cause == "images" or training.attempts >= attempts:
             tried = f"given up after {training.attempts} attempts: " if training.attempts else ""
             training.attempts = 0
-            raise DivergenceError(f"{tried}{full(message, cause, failed)}", cause, restored=True)
+            raise DivergenceError(f"{tried}{last}", cause, restored=True)
         training.attempts += 1
         training.rollbacks += 1
         changes = self._slow_down(training, cause)
@@ -157,10 +161,3 @@ def shown(record: Record) -> str:
     """Return a record's numbers that trouble is told from."""
     names = ("gap", "gradient_norm", "saturation", "spread")
     return ", ".join(f"{name} {record[name]:.3g}" for name in names if name in record)
-
-
-def full(message: str, cause: str, failed: int) -> str:
-    """Return a message with its iteration and remedy, where it has none yet."""
-    if message.startswith("training diverged"):
-        return message
-    return f"training diverged at iteration {failed}: {message}; {CAUSES[cause][1]}"

@@ -14,7 +14,7 @@ from torch import Tensor
 from tigon.data.batches import Batch, BatchOrder
 from tigon.data.images import ImageSet
 from tigon.distributed import all_objects, all_sum, any_of, in_all_processes, world
-from tigon.errors import CAUSES, DivergenceError
+from tigon.errors import CAUSES, DivergenceError, diverged
 from tigon.learners.base import Learner, Metrics
 from tigon.streams import Streams
 from tigon.training.settings import Guard, Length, Optimizer
@@ -145,13 +145,9 @@ class Training:
         away = broken and any_of(self.learner.ran_away(batch, rng))
         cause = "images" if names else "chains" if away else "network"
         where = f": {', '.join(names[:5])}" + (" and others" if names[5:] else "") if names else ""
-        what, remedy = CAUSES[cause]
         shown = ", ".join(f"{name} {_number(value)}" for name, value in metrics.items())
-        raise DivergenceError(
-            f"training diverged at iteration {self.iteration + 1}: {what}{where} "
-            f"(loss {loss.item():g}, {shown}); {remedy}",
-            cause,
-        )
+        said = f"{CAUSES[cause][0]}{where} (loss {loss.item():g}, {shown})"
+        raise DivergenceError(diverged(self.iteration + 1, said, cause), cause)
 
 
 def _number(value: Tensor) -> float | list[float]:
