@@ -24,7 +24,7 @@ VERBS = {
     "reconstruct": "infer latents of images the model has not seen, and decode them",
     "interpolate": "walk through the latent space",
     "diagnose": "say whether a run is healthy, and if not, why and what to do",
-    "report": "write a run's report.html",
+    "report": "write a run's report.html, or compare several runs on one page",
 }
 CANNOT, DIVERGED, INTERRUPTED = 2, 3, 130
 

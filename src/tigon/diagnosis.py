@@ -169,12 +169,15 @@ def _of_latents(probe: LatentProbe, training: tuple[str, Pixels]) -> list[Pictur
             f"along {probe.log_densities.shape[1]} chains from places around the inferred latent. "
             "Chains of one colour should be one band.",
             figures.traces(probe.log_densities.cpu().double().numpy(), "log-density"),
+            f"Line chart of the log-density along {probe.log_densities.shape[1]} chains of each "
+            f"of {len(probe.images)} images, those of one image in one colour.",
         ),
         Picture(
             "diagnosis-long-run",
             "After long chains",
             "Training images, and f(z) at the end of these chains.",
             figures.stages(rows),
+            _rows_seen(rows),
         ),
     ]
 
@@ -182,6 +185,10 @@ def _of_latents(probe: LatentProbe, training: tuple[str, Pixels]) -> list[Pictur
 def _shown(label: str, images: torch.Tensor) -> list[tuple[str, Pixels]]:
     """Return a row of images, or none where they are not finite and cannot be shown."""
     return [(label, to_uint8(images))] if images.isfinite().all() else []
+
+
+def _rows_seen(rows: list[tuple[str, Pixels]]) -> str:
+    return f"Rows of {len(rows[0][1])} images: {'; '.join(label for label, _ in rows)}."
 
 
 def _of_images(probe: ImageProbe, training: tuple[str, Pixels]) -> list[Picture]:
@@ -198,6 +205,7 @@ def _of_images(probe: ImageProbe, training: tuple[str, Pixels]) -> list[Picture]
             "Training images, what chains of the training's length show, and the same chains "
             f"after {probe.length} times that length. Values outside [-1, 1] are clipped.",
             figures.stages(rows),
+            _rows_seen(rows),
         ),
         Picture(
             "diagnosis-traces",
@@ -205,5 +213,7 @@ def _of_images(probe: ImageProbe, training: tuple[str, Pixels]) -> list[Picture]
             "Log-density along these chains, each in a colour, in nats per dimension. Where it "
             "still climbs, chains are on their way to the density's modes.",
             figures.traces(values, "log-density per dimension", "state kept"),
+            f"Line chart of the log-density along {values.shape[2]} chains, from "
+            f"{values.min():.3g} to {values.max():.3g} nats per dimension.",
         ),
     ]

@@ -1,19 +1,27 @@
 """Figures: each function returns a matplotlib Figure and saves nothing.
 
 Images come as uint8 (N, H, W, C) and are shown as they are: never scaled by their own minimum and
-maximum, so what saturates is seen to saturate.
+maximum, so what saturates is seen to saturate. Figures are drawn small, `WIDTH` inches, so that
+their words can still be read where a phone shows them 8 cm wide.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Literal
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
-INK, FAINT, ACCENT, SECOND = "#24292f", "#8c959f", "#b35900", "#1f6f8b"
+Scale = Literal["linear", "log", "symlog"]
+WIDTH, DPI, TEXT = 5.6, 150, 11
+INK, FAINT, ACCENT, SECOND = "#24292f", "#6a737d", "#b35900", "#1f6f8b"
 COLOURS = (ACCENT, SECOND, "#5b7f3a", "#7a4b8c")
+DASHES = ("-", "--", ":", "-.")
+LINES = len(COLOURS) * len(DASHES)
 
 
 def tile(images: Pixels, columns: int, gap: int = 2) -> Pixels:
@@ -30,10 +38,12 @@ def tile(images: Pixels, columns: int, gap: int = 2) -> Pixels:
 
 
 def image_grid(images: Pixels, columns: int = 8) -> Figure:
-    """Show images (N, H, W, C) in rows of `columns`."""
+    """Show images (N, H, W, C) in rows of `columns`, a pixel as a square of whole pixels."""
     canvas = tile(images, min(columns, len(images)))
-    width = 8.0 * min(columns, len(images)) / columns
-    figure = Figure((width, width * canvas.shape[0] / canvas.shape[1]))
+    full = tile(images[:1], 1).shape[1] * columns
+    zoom = max(1, round(WIDTH * DPI / full))
+    height, width = (zoom * side / DPI for side in canvas.shape[:2])
+    figure = Figure((width, height))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(canvas, interpolation="nearest")
     axes.axis("off")
@@ -41,21 +51,21 @@ def image_grid(images: Pixels, columns: int = 8) -> Figure:
 
 
 def stages(rows: Sequence[tuple[str, Pixels]]) -> Figure:
-    """Show rows of images one above the other, each with its label at the left.
+    """Show rows of images one below the other, each under its label.
 
     Arguments:
         rows: label and images (N, H, W, C); N is the same in every row
     """
     images = len(rows[0][1])
-    size = min(0.9, 8.0 / images)
-    figure = Figure((size * images + 1.3, size * len(rows)))
-    for number, (label, pixels) in enumerate(rows):
-        bottom = 1 - (number + 1) / len(rows)
-        left = 1.3 / (size * images + 1.3)
-        axes = figure.add_axes((left, bottom, 1 - left, 1 / len(rows)))
+    size, label = min(0.9, WIDTH / images), 0.3
+    figure = Figure((max(size * images, WIDTH / 2), (size + label) * len(rows)))
+    width, height = figure.get_size_inches()
+    for number, (words, pixels) in enumerate(rows):
+        bottom = 1 - (number + 1) * (size + label) / height
+        axes = figure.add_axes((0, bottom, size * images / width, size / height))
         axes.imshow(tile(pixels, images), interpolation="nearest", aspect="auto")
         axes.axis("off")
-        axes.text(-0.01, 0.5, label, transform=axes.transAxes, ha="right", va="center", color=INK)
+        axes.text(0, 1.0, words, transform=axes.transAxes, va="bottom", color=INK, fontsize=TEXT)
     return figure
 
 
@@ -68,42 +78,49 @@ def latent_grid(images: Pixels, ticks: NDArray[np.float64], names: tuple[str, st
         names: of the two axes
     """
     count, half = len(ticks), (ticks[1] - ticks[0]) / 2
-    figure = Figure((7, 7), layout="constrained")
+    figure = Figure((WIDTH, WIDTH), layout="constrained")
     axes = figure.add_subplot()
     extent = (ticks[0] - half, ticks[-1] + half, ticks[0] - half, ticks[-1] + half)
     axes.imshow(tile(images, count, gap=1), extent=extent, interpolation="nearest")
     axes.set_xticks(ticks, [f"{tick:.2f}" for tick in ticks])
     axes.set_yticks(ticks, [f"{tick:.2f}" for tick in ticks])
-    axes.set_xlabel(names[0])
-    axes.set_ylabel(names[1])
+    axes.set_xlabel(names[0], fontsize=TEXT)
+    axes.set_ylabel(names[1], fontsize=TEXT)
     axes.spines[:].set_visible(False)
     return figure
 
 
-def curve(
-    x: Sequence[float],
-    lines: dict[str, Sequence[float]],
+def curves(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     ylabel: str,
-    log: bool = False,
-    marks: dict[str, float] | None = None,
+    scale: Scale = "linear",
+    marks: Mapping[str, float] | None = None,
     xlabel: str = "gradient evaluations",
 ) -> Figure:
-    """Plot one or more curves over x, with horizontal `marks` (label: height)."""
-    figure = Figure((7, 3), layout="constrained")
-    axes = figure.add_subplot()
-    for colour, (label, values) in zip(COLOURS, lines.items(), strict=False):
-        axes.plot(x, values, color=colour, linewidth=1.2, label=label)
+    """Plot curves, each over an x of its own, with horizontal `marks` (label: height).
+
+    Arguments:
+        lines: label to x and values; up to `LINES` look different from each other
+        scale: of the vertical axis; symlog is linear between -1 and 1
+    """
+    figure, axes = _plain(xlabel, ylabel)
+    looks = product(DASHES, COLOURS)
+    for (dash, colour), (label, (x, values)) in zip(looks, lines.items(), strict=False):
+        axes.plot(x, values, color=colour, linestyle=dash, linewidth=1.2, label=label)
     for label, height in (marks or {}).items():
         axes.axhline(height, color=FAINT, linewidth=0.8, linestyle="--", label=label)
-    if log:
-        axes.set_yscale("log")
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    axes.grid(alpha=0.2)
-    axes.spines[["top", "right"]].set_visible(False)
-    if len(lines) + len(marks or {}) > 1:
-        axes.legend(frameon=False, fontsize=8)
+    axes.set_yscale(scale, **({"linthresh": 1.0} if scale == "symlog" else {}))
+    _legend(figure, axes, len(lines) + len(marks or {}))
     return figure
+
+
+def _legend(figure: Figure, axes: Axes, entries: int) -> None:
+    """Say what lines are: a few within the axes, many below, where they hide nothing."""
+    if 1 < entries <= 4:
+        axes.legend(frameon=False, fontsize=TEXT - 1)
+    elif entries > 4:
+        figure.set_figheight(figure.get_figheight() + 0.2 * -(-entries // 2))
+        figure.legend(frameon=False, fontsize=TEXT - 1, ncols=2, loc="outside lower left")
 
 
 def traces(values: NDArray[np.float64], ylabel: str, xlabel: str = "chain step") -> Figure:
@@ -112,16 +129,23 @@ def traces(values: NDArray[np.float64], ylabel: str, xlabel: str = "chain step")
     Arguments:
         values: (K, chains, images)
     """
-    figure = Figure((7, 3), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _plain(xlabel, ylabel)
     for image in range(values.shape[2]):
         colour = COLOURS[image % len(COLOURS)]
         axes.plot(values[:, :, image], color=colour, linewidth=0.7, alpha=0.8)
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
+    return figure
+
+
+def _plain(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+    """Return a figure with the axes that every chart has."""
+    figure = Figure((WIDTH, 2.9), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xlabel(xlabel, fontsize=TEXT)
+    axes.set_ylabel(ylabel, fontsize=TEXT)
+    axes.tick_params(labelsize=TEXT - 1)
     axes.grid(alpha=0.2)
     axes.spines[["top", "right"]].set_visible(False)
-    return figure
+    return figure, axes
 
 
 def latent_plane(points: NDArray[np.float64], images: Pixels, names: tuple[str, str]) -> Figure:
@@ -133,19 +157,19 @@ def latent_plane(points: NDArray[np.float64], images: Pixels, names: tuple[str, 
         names: of the two axes
     """
     reach = max(3.0, float(np.abs(points).max()) * 1.15)
-    figure = Figure((7, 7), layout="constrained")
+    figure = Figure((WIDTH, WIDTH), layout="constrained")
     axes = figure.add_subplot(aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach))
     angle = np.linspace(0, 2 * np.pi, 200)
     for radius in (1, 2, 3):
         axes.plot(radius * np.cos(angle), radius * np.sin(angle), color=FAINT, linewidth=0.8)
         label = f"{100 * (1 - np.exp(-(radius**2) / 2)):.0f} %"
-        axes.text(0, radius, label, color=FAINT, fontsize=8, ha="center", va="bottom")
+        axes.text(0, radius, label, color=FAINT, fontsize=TEXT - 1, ha="center", va="bottom")
     axes.scatter(points[:, 0], points[:, 1], s=4, color=ACCENT)
-    zoom = 40 / images.shape[1] * min(1.0, (40 / len(images)) ** 0.5)
+    zoom = 32 / images.shape[1] * min(1.0, (40 / len(images)) ** 0.5)
     for point, image in zip(points, images, strict=False):
         picture = OffsetImage(np.broadcast_to(image, (*image.shape[:2], 3)), zoom=zoom)
         axes.add_artist(AnnotationBbox(picture, tuple(point), pad=0.1))
-    axes.set_xlabel(names[0])
-    axes.set_ylabel(names[1])
+    axes.set_xlabel(names[0], fontsize=TEXT)
+    axes.set_ylabel(names[1], fontsize=TEXT)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

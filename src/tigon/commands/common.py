@@ -20,6 +20,9 @@ from tigon.tasks.reconstruction import ColdStart, Reconstruction, infer_latents
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Json = Flag
 RunFolder = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(name="run", metavar="RUN")]
+RunFolders = Annotated[
+    tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(name="run", metavar="RUN [RUN ...]")
+]
 
 
 class Result(NamedTuple):

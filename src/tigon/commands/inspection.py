@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tigon.commands.common import Json, Result, RunFolder
+from tigon.commands.common import Json, Result, RunFolder, RunFolders
 from tigon.diagnosis import Diagnosis, diagnose
 from tigon.errors import TigonError
 from tigon.experiment import choose_device
+from tigon.outputs import check_out
 from tigon.progress import busy
-from tigon.report import save_diagnosis, write_report
+from tigon.report import save_diagnosis, write_comparison, write_report
 from tigon.runs import Run
 
 
@@ -41,28 +42,45 @@ class Diagnose:
         with busy("running chains"):
             diagnosis = diagnose(run, self.long, self.seed, choose_device(self.device))
         drawn = save_diagnosis(run, diagnosis)
-        saved = [run.folder / "figures" / f"{picture.name}.png" for picture, _ in drawn]
+        saved = [run.folder / "figures" / f"{plate.picture.name}.png" for plate in drawn]
         values = diagnosis.to_plain() | {"figures": [str(path) for path in saved]}
         return Result(text_of(diagnosis, saved), values)
 
 
 @dataclass(frozen=True)
 class Report:
-    """Write RUN/report.html, self-contained, and RUN/figures.
+    """Write a page about a run, or one that compares several.
+
+    One run: RUN/report.html, self-contained, and RUN/figures. Several: one self-contained page
+    with a table of what they are and what came of them, the settings that differ, curves over
+    the same axes, and images side by side; the runs stay as they are.
 
     Arguments:
-        run_folder: the run folder
+        run_folders: the run folders
+        out: the page's file, .html; RUN/report.html if not given, of several runs comparison.html
+            in the current folder
         json: print one JSON object instead of text
     """
 
-    run_folder: RunFolder
+    run_folders: RunFolders
+    out: Path | None = None
     json: Json = False
 
     def run(self) -> Result:
         """Make the figures and the page."""
+        if not self.run_folders:
+            raise TigonError("report: needs a run folder, or several to compare")
+        if self.out is not None:
+            check_out(self.out, (".html",))
+        runs = [Run(folder) for folder in self.run_folders]
         with busy("running chains and drawing"):
-            report = write_report(Run(self.run_folder)).resolve()
+            report = self._write(runs).resolve()
         return Result(f"report: {report}", {"report": str(report)})
+
+    def _write(self, runs: list[Run]) -> Path:
+        if len(runs) == 1:
+            return write_report(runs[0], self.out)
+        return write_comparison(runs, self.out or Path("comparison.html"))
 
 
 def text_of(diagnosis: Diagnosis, saved: list[Path]) -> str:

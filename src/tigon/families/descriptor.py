@@ -1,0 +1,91 @@
+"""What runs of descriptors show: synthesised images, the gap, saturation."""
+
+from collections.abc import Iterator
+from statistics import median
+
+from tigon import figures
+from tigon.data.pixels import to_uint8
+from tigon.evaluation.findings import GAP_RECENT
+from tigon.families.base import ORIGINAL, RECENT, Family, Measure, Picture, Shown, Stages
+from tigon.figures import Pixels
+from tigon.learners.descriptor import DescriptorLearner
+from tigon.recipes import Descriptor, DescriptorSeed
+from tigon.streams import Streams
+
+COUNT = 64
+BAND = {"agreement": 0.0, "band": GAP_RECENT, "_": -GAP_RECENT}
+
+GAP = Measure(
+    "figure-6-gap",
+    "Gap",
+    "gap, nats per dimension",
+    "Mean f(synthesised) - mean f(observed) in nats per dimension, the seed's loss over the "
+    "number of dimensions. A healthy gap swings about 0 and stays within the dashed band. One "
+    "gradient evaluation is one forward and backward pass of the network over the whole set.",
+    {"gap": lambda record: record["gap"]},
+    "signed",
+    BAND,
+)
+SATURATION = Measure(
+    "saturation",
+    "Saturation",
+    "saturation, per cent",
+    "Values of synthesised images outside [-1, 1] by more than 0.1, in per cent.",
+    {"saturation": lambda record: 100 * record["saturation"]},
+)
+
+
+class DescriptorFamily(Family[Descriptor, DescriptorLearner]):
+    """Descriptors, whose images chains synthesise."""
+
+    recipe = Descriptor
+    noun = "descriptor"
+    measures = (GAP, SATURATION)
+    stages = Stages(
+        "figure-5-synthesised",
+        "Synthesised images as the model learns",
+        "The first training images, and below them what the chain from each one's start image "
+        "synthesises after some iterations. Values outside [-1, 1] are clipped for display.",
+    )
+
+    def what(self, recipe: Descriptor) -> str:
+        """Say what the model is, and that it is a sampler."""
+        original = isinstance(recipe, DescriptorSeed)
+        seed = f"{ORIGINAL} lets its chains share batch statistics." if original else ""
+        chains = recipe.chains
+        return (
+            f"A descriptor, learned with chains of {chains.steps} Langevin steps at temperature "
+            f"{chains.temperature:g} that start from mean images. Chains this short do not reach "
+            "the model's density: this is a sampler, not a density, and its log-density says "
+            f"nothing of how probable an image is.{seed}"
+        )
+
+    def results(self, shown: Shown[Descriptor, DescriptorLearner]) -> dict[str, str]:
+        """Return temperature, gap and saturation."""
+        gaps = [abs(record["gap"]) for record in shown.records]
+        recent = gaps[-RECENT:]
+        return {
+            "temperature": f"{shown.recipe.chains.temperature:g}",
+            "|gap|": f"{median(recent):.3f} nats per dimension (median of the last "
+            f"{len(recent)} logged; at most {max(gaps):.3f})",
+            "saturation": f"{100 * shown.records[-1]['saturation']:.2f} % outside [-1, 1] by more "
+            "than 0.1",
+        }
+
+    def samples(self, shown: Shown[Descriptor, DescriptorLearner], count: int) -> Pixels:
+        """Run one chain per start image, in order, and around again beyond the last."""
+        rng = Streams(shown.recipe.seed, 0, range(count), "report")
+        return to_uint8(shown.learner.sample(count, rng))
+
+    def pictures(self, shown: Shown[Descriptor, DescriptorLearner]) -> Iterator[Picture]:
+        """Yield the gap, the sampler's images, and saturation."""
+        yield GAP.picture({"": shown.records})
+        count = min(COUNT, len(shown.images))
+        yield Picture(
+            "samples",
+            "Images of the sampler",
+            "One chain from each start image, in order, none left out.",
+            figures.image_grid(self.samples(shown, count), columns=min(count, 8)),
+            f"Grid of {count} images that chains synthesise, {min(count, 8)} in a row.",
+        )
+        yield SATURATION.picture({"": shown.records})

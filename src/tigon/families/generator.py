@@ -1,0 +1,180 @@
+"""What runs of generators show: reconstructions, the prior, the latent plane, the loss."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tigon import figures
+from tigon.data.pixels import to_uint8
+from tigon.families.base import (
+    ORIGINAL,
+    RECENT,
+    Family,
+    Measure,
+    Picture,
+    Shown,
+    Stages,
+    mean,
+    vector,
+)
+from tigon.figures import Pixels
+from tigon.learners.generator import SEED_SIGMA, GeneratorLearner
+from tigon.recipes import Generator
+from tigon.streams import make_rng
+from tigon.tasks.interpolation import Plane, latent_plane
+from tigon.training.iteration import Record
+
+PRIOR_COUNT = 64
+THUMBNAILS = 100
+HISTOGRAM_ROWS = 10_000
+HISTOGRAM_COORDINATES = 8
+KERNELS = {
+    "mala": "MALA",
+    "hmc": "Hamiltonian Monte Carlo",
+    "langevin": "unadjusted Langevin dynamics",
+}
+
+
+def _root_mean_variance(record: Record) -> float:
+    return float(np.sqrt(np.mean(np.square(record["latent_std"]))))
+
+
+def _largest_mean(record: Record) -> float:
+    return float(np.abs(record["latent_mean"]).max())
+
+
+LOSS = Measure(
+    "figure-4-loss",
+    "Seed loss",
+    "seed loss",
+    f"Mean squared error of the reconstructions over 2 x {SEED_SIGMA}^2, on the scale of [-1, 1]: "
+    "the seed's loss. One gradient evaluation is one forward and backward pass of the network "
+    "over the whole set.",
+    {"seed loss": lambda record: record["seed_loss"]},
+    "log",
+)
+ACCEPTANCE = Measure(
+    "acceptance",
+    "Acceptance",
+    "acceptance",
+    "Mean acceptance of the chains' proposals; MALA mixes best near 0.574 (dashed). Unadjusted "
+    "Langevin dynamics takes every step, which counts as 1.",
+    {"acceptance": lambda record: record["accept"]},
+    marks={"0.574": 0.574},
+)
+STEP_SIZE = Measure(
+    "step-size",
+    "Step size",
+    "step size",
+    "Mean step size of the chains, in standard deviations of the prior.",
+    {"step size": lambda record: record["step_size"]},
+    "log",
+)
+MOMENTS = Measure(
+    "latent-moments",
+    "Moments of the inferred latents",
+    "latents",
+    "The prior's are 1 (dashed) and 0: the root of the mean variance over coordinates, and the "
+    "largest mean of a coordinate.",
+    {"standard deviation": _root_mean_variance, "largest mean": _largest_mean},
+    marks={"prior": 1.0},
+)
+
+
+class GeneratorFamily(Family[Generator, GeneratorLearner]):
+    """Generators, whose latents chains infer."""
+
+    recipe = Generator
+    noun = "generator"
+    measures = (LOSS, ACCEPTANCE, STEP_SIZE, MOMENTS)
+    stages = Stages(
+        "figure-1-reconstructions",
+        "Reconstructions as the model learns",
+        "The first training images, and below them f(z) at their inferred latents after some "
+        "iterations.",
+    )
+
+    def what(self, recipe: Generator) -> str:
+        """Say what the model is, and how its latents are inferred."""
+        seed = (
+            f"{ORIGINAL} averages the likelihood over the batch, and its chains share batch "
+            "statistics."
+        )
+        return (
+            f"A generator: images are f(z) plus noise of standard deviation {recipe.sigma:g}, "
+            f"with {recipe.latent_dim} latents z ~ N(0, I). Latents of the training images are "
+            f"inferred by {KERNELS[recipe.chains.kernel]} "
+            f"at temperature {recipe.chains.temperature:g}."
+            f"{seed if recipe.average_likelihood else ''}"
+        )
+
+    def results(self, shown: Shown[Generator, GeneratorLearner]) -> dict[str, str]:
+        """Return temperature, loss, acceptance, and the moments of the latents."""
+        last, recent = shown.records[-1], shown.records[-RECENT:]
+        return {
+            "temperature": f"{shown.recipe.chains.temperature:g}",
+            "seed loss": f"{mean(shown.records[-20:], 'seed_loss'):.4f} "
+            f"(mean of the last {len(shown.records[-20:])} logged)",
+            "acceptance": f"{mean(recent, 'accept'):.2f} (mean of the last {len(recent)} logged)",
+            "latent mean": vector(last["latent_mean"]),
+            "latent standard deviation": vector(last["latent_std"]),
+        }
+
+    def samples(self, shown: Shown[Generator, GeneratorLearner], count: int) -> Pixels:
+        """Decode `count` draws of the prior."""
+        return to_uint8(shown.learner.sample(count, make_rng("report", shown.recipe.seed)))
+
+    def pictures(self, shown: Shown[Generator, GeneratorLearner]) -> Iterator[Picture]:
+        """Yield the prior's images, the latent plane twice, and the curves."""
+        yield Picture(
+            "figure-2-prior",
+            "Images of the model",
+            f"f(z) for {PRIOR_COUNT} draws z of the prior N(0, I), none left out.",
+            figures.image_grid(self.samples(shown, PRIOR_COUNT)),
+            f"Grid of {PRIOR_COUNT} images that the model draws, 8 in a row.",
+        )
+        plane = latent_plane(shown.learner.store.points)
+        yield _grid(shown.learner, plane)
+        yield LOSS.picture({"": shown.records})
+        yield _places(shown, plane)
+        for measure in (ACCEPTANCE, STEP_SIZE, MOMENTS):
+            yield measure.picture({"": shown.records})
+
+    def histograms(self, learner: GeneratorLearner) -> dict[str, Tensor]:
+        """Return inferred latents, all coordinates and the first few, and chains' step sizes."""
+        points = learner.store.points[:HISTOGRAM_ROWS]
+        each = {
+            f"latents/z{k + 1}": points[:, k]
+            for k in range(min(points.shape[1], HISTOGRAM_COORDINATES))
+        }
+        return {"latents/all": points, **each, "step sizes": learner.store.step_size}
+
+
+def _grid(learner: GeneratorLearner, plane: Plane) -> Picture:
+    ticks = torch.linspace(-2, 2, 8, device=learner.store.points.device)
+    images = to_uint8(learner.decode(plane.grid(ticks)))
+    return Picture(
+        "figure-3-latent-grid",
+        "The latent plane",
+        f"f(z) on an 8 x 8 grid over [-2, 2] x [-2, 2] of {plane.span}.",
+        figures.latent_grid(images, ticks.cpu().double().numpy(), plane.names),
+        "Grid of 8 times 8 images that change from left to right with the first coordinate and "
+        "from bottom to top with the second.",
+    )
+
+
+def _places(shown: Shown[Generator, GeneratorLearner], plane: Plane) -> Picture:
+    points = plane.coordinates(shown.learner.store.points).cpu().double().numpy()
+    inside = int((np.square(points).sum(1) < 9).sum())
+    return Picture(
+        "latents",
+        "Where the training images are",
+        "Each training image at its inferred latent, over the circles that hold 39, 86 and 99 % "
+        "of the prior. Where inferred latents do not fill the prior, images of the model are bad "
+        "though reconstructions are good.",
+        figures.latent_plane(points, shown.images.pixels[:THUMBNAILS], plane.names),
+        f"Scatter plot of {len(points)} training images over two latent coordinates; {inside} lie "
+        "within the circle that holds 99 % of the prior.",
+    )

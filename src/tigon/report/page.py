@@ -1,0 +1,43 @@
+"""The page itself: HTML without scripts, that asks nothing of a network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tigon import __version__
+from tigon.files import replace_file
+from tigon.report.sections import Section, run_name, section
+from tigon.report.tables import Comparison
+from tigon.runs import Run
+
+
+def write_report(run: Run, path: Path | None = None) -> Path:
+    """Write RUN/figures and RUN/report.html, or the page at another `path`; returns its path.
+
+    Raises:
+        TigonError: if the run has no checkpoint or no readable data
+    """
+    return render([section(run)], path or run.folder / "report.html", run_name(run))
+
+
+def render(
+    sections: Sequence[Section], path: Path, title: str, comparison: Comparison | None = None
+) -> Path:
+    """Write a self-contained page about one or more runs to `path`.
+
+    Arguments:
+        comparison: of the runs, which then comes first; their sections are folded
+    """
+    environment = Environment(
+        loader=PackageLoader("tigon", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html.jinja").render(
+        title=title, sections=sections, version=__version__, comparison=comparison
+    )
+    replace_file(path, page)
+    return path
