@@ -17,12 +17,14 @@ from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
 from tigon.distributed import first_process_first, own_device, wait_for_all, world
 from tigon.errors import DivergenceError, TigonError
+from tigon.families import family_of
 from tigon.files import is_utf8, printable, replace_file
 from tigon.runs import Experiment, Run, describe_images
 from tigon.training.checkpoint import latest_checkpoint, load_training, save_checkpoint
 from tigon.training.iteration import Record, Training
 from tigon.training.logs import MetricsLog
 from tigon.training.loop import Watcher, fit
+from tigon.training.tensorboard import TensorBoard, require_tensorboard
 
 SNAPSHOTS = (0.05, 0.15, 0.4, 1.0)
 SHOWN = 12
@@ -37,6 +39,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     images: ImageSet | None = None,
     changed: bool = False,
+    tensorboard: bool = False,
 ) -> Training:
     """Start the run in `out`, or continue it from its newest checkpoint.
 
@@ -50,25 +53,31 @@ def train(
         stop: asked between iterations
         images: the experiment's data, if they are loaded already
         changed: go on with other settings than the run's, which then become the run's
+        tensorboard: write RUN/tensorboard too; it changes nothing else
     Raises:
         TigonError: if `out` holds another experiment, or data or checkpoint cannot be read
         DivergenceError: if there is trouble that the guard cannot repair, or no guard
     """
     if checkpoint_every < 1:
         raise TigonError(f"--checkpoint-every {checkpoint_every}: is at least 1")
+    if tensorboard:
+        require_tensorboard()
     run = Run(out)
     place = own_device(choose_device(device))
     training = _begin(run, experiment, place, images, changed)
     if training.finished:
         return training
-    recorder = _Recorder(run, training, place, checkpoint_every)
+    recorder = _Recorder(run, training, place, checkpoint_every, tensorboard)
     try:
         fit(training, [*watchers, recorder], stop)
     except DivergenceError as error:
         recorder.stopped(training, error)
         raise
-    if not training.finished:
-        recorder.save(training)
+    else:
+        if not training.finished:
+            recorder.save(training)
+    finally:
+        recorder.close()
     return training
 
 
@@ -132,11 +141,20 @@ class _Recorder:
     """Writes what a run leaves on the disk as it goes; a watcher of `fit`."""
 
     def __init__(
-        self, run: Run, training: Training, device: torch.device, checkpoint_every: int
+        self,
+        run: Run,
+        training: Training,
+        device: torch.device,
+        checkpoint_every: int,
+        tensorboard: bool,
     ) -> None:
         self.run, self.every, self.writes = run, checkpoint_every, world().rank == 0
         if self.writes:
             self.log = MetricsLog(run.metrics, training.iteration, training.rollbacks)
+        self.board: TensorBoard | None = None
+        if self.writes and tensorboard:
+            told = run.records(), run.events(), run.snapshots()
+            self.board = TensorBoard(run.folder / "tensorboard", *told)
         self.environment = describe_machine(device) | {"images": describe_images(training.images)}
         self.passed = training.progress
 
@@ -150,8 +168,7 @@ class _Recorder:
             ) from error
 
     def _record(self, training: Training, record: Record) -> None:
-        if self.writes:
-            self.log(training, record)
+        self._log(training, record)
         if "event" in record:
             self.went_back(training)
             return
@@ -160,9 +177,24 @@ class _Recorder:
             shown = to_uint8(training.learner.show(min(SHOWN, len(training.images))))
             if self.writes:
                 self.run.save_snapshot(training.iteration, shown)
+            if self.board:
+                self.board.images(training.iteration, shown)
+                family = family_of(self.run.experiment.recipe)
+                self.board.histograms(training.iteration, family.histograms(training.learner))
         self.passed = progress
         if training.finished or training.iteration % self.every == 0:
             self.save(training)
+
+    def _log(self, training: Training, record: Record) -> None:
+        if self.writes:
+            self.log(training, record)
+        if self.board:
+            self.board(record)
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self.board:
+            self.board.close()
 
     def went_back(self, training: Training) -> None:
         """Save the state that the guard has made, and drop what lies beyond it."""
@@ -174,8 +206,7 @@ class _Recorder:
     def stopped(self, training: Training, error: DivergenceError) -> None:
         """Log why a run ended, and save its last good state where the guard has one."""
         event = {"iteration": training.iteration, "event": "stopped", "cause": error.cause}
-        if self.writes:
-            self.log(training, event | {"message": str(error)})
+        self._log(training, event | {"message": str(error)})
         if error.restored:
             self.went_back(training)
 
@@ -192,6 +223,8 @@ class _Recorder:
         }
         text = json.dumps(self.environment | measured, indent=1)
         replace_file(self.run.folder / "environment.json", text)
+        if self.board:
+            self.board.flush()
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:

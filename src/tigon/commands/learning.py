@@ -14,6 +14,7 @@ from tigon.progress import busy, interruptible, progress
 from tigon.recipes import RECIPES, Descriptor, Generator, Recipe
 from tigon.report import render, section, write_report
 from tigon.runs import Experiment, Run
+from tigon.training.tensorboard import require_tensorboard
 
 EMBEDDED = "embedded:animal-faces"
 DEMO: dict[str, Recipe] = {"generator": Generator(), "descriptor": Descriptor()}
@@ -31,6 +32,7 @@ class Train(Generic[R]):
         recipe: what is learned, and how
         device: auto, cpu, cuda or cuda:N
         checkpoint_every: iterations between checkpoints, >= 1
+        tensorboard: write RUN/tensorboard too, for TensorBoard (extra `tensorboard`)
         continue_with: go on with settings that differ from those of the run in --out
         json: print one JSON object instead of text
     """
@@ -40,6 +42,7 @@ class Train(Generic[R]):
     recipe: Annotated[R, tyro.conf.arg(name="")]
     device: str = "auto"
     checkpoint_every: int = 100
+    tensorboard: Flag = False
     continue_with: Flag = False
     json: Json = False
 
@@ -47,7 +50,14 @@ class Train(Generic[R]):
         """Train, then write the report."""
         name = next(name for name, kind in RECIPES.items() if type(self.recipe) is kind)
         experiment = Experiment(name, self.recipe, self.data)
-        end = learn(experiment, self.out, self.device, self.checkpoint_every, self.continue_with)
+        end = learn(
+            experiment,
+            self.out,
+            self.device,
+            self.checkpoint_every,
+            self.continue_with,
+            self.tensorboard,
+        )
         return finished(self.out, end)
 
 
@@ -60,6 +70,7 @@ class Resume:
         iterations: the new total; the run's own if not given
         device: auto, cpu, cuda or cuda:N
         checkpoint_every: iterations between checkpoints, >= 1
+        tensorboard: write RUN/tensorboard too, for TensorBoard (extra `tensorboard`)
         json: print one JSON object instead of text
     """
 
@@ -67,6 +78,7 @@ class Resume:
     iterations: int | None = None
     device: str = "auto"
     checkpoint_every: int = 100
+    tensorboard: Flag = False
     json: Json = False
 
     def run(self) -> Result:
@@ -75,7 +87,9 @@ class Resume:
         experiment = run.experiment
         if self.iterations is not None:
             experiment = longer(run, self.iterations)
-        end = learn(experiment, self.run_folder, self.device, self.checkpoint_every, True)
+        end = learn(
+            experiment, self.run_folder, self.device, self.checkpoint_every, True, self.tensorboard
+        )
         return finished(self.run_folder, end)
 
 
@@ -152,15 +166,26 @@ def learn(
     device: str,
     checkpoint_every: int = 100,
     changed: bool = False,
+    tensorboard: bool = False,
 ) -> End:
     """Train with progress on stderr, together with the other processes that torchrun started."""
+    if tensorboard:
+        require_tensorboard()
     with process_group(choose_device(device)) as (rank, _):
         images = load(experiment)
         if rank == 0:
             warn_of_skipped(images)
         with interruptible() as stop, progress(experiment.name, rank == 0) as watch:
             training = train(
-                experiment, out, device, checkpoint_every, [watch], stop, images, changed
+                experiment,
+                out,
+                device,
+                checkpoint_every,
+                [watch],
+                stop,
+                images,
+                changed,
+                tensorboard,
             )
     return End(training.finished, rank)
 

@@ -1,0 +1,190 @@
+"""RUN/tensorboard: what metrics.jsonl says, with images and histograms, for TensorBoard.
+
+The events always tell the run that metrics.jsonl tells. A run that goes on hides what the two do
+not agree on, and writes again from metrics.jsonl what a kill, or a while without TensorBoard, has
+left out; so the events are those of a run that was never stopped, but for the histograms of
+iterations left out.
+"""
+
+import importlib.util
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from tigon.errors import TigonError
+from tigon.training.iteration import Record
+
+NOTHING = -1
+MISSING = "--tensorboard: TensorBoard is not installed; pip install 'tigon[tensorboard]'"
+
+
+def require_tensorboard() -> None:
+    """Refuse to go on where TensorBoard is missing.
+
+    Raises:
+        TigonError: that says what to install
+    """
+    try:
+        found = importlib.util.find_spec("tensorboard") is not None
+    except ValueError:  # what importlib says of a name that sys.modules blocks
+        found = False
+    if not found:
+        raise TigonError(MISSING)
+
+
+class TensorBoard:
+    """Writes the events of one run, in the first of its processes.
+
+    Arguments:
+        folder: RUN/tensorboard
+        records: of the iterations that the run goes on from, as metrics.jsonl has them
+        events: of the guard, until there
+        snapshots: what chains showed at some iterations, and uint8 (N, H, W, C)
+    Raises:
+        TigonError: if TensorBoard is missing, or the folder cannot be written
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        records: Sequence[Record] = (),
+        events: Sequence[Record] = (),
+        snapshots: Iterable[tuple[int, np.ndarray]] = (),
+    ) -> None:
+        require_tensorboard()
+        self.folder = folder
+        try:
+            written = read_events(folder)
+            known = agreed(written, records)
+            self.said = {(step, text) for step, text in written.said if step <= known}
+            self.writer = self._open(known + 1)
+            self._catch_up(known, records, events, snapshots)
+        except OSError as error:
+            raise TigonError(f"{folder}: cannot be written ({error})") from error
+
+    def __call__(self, record: Record) -> None:
+        """Write a record of metrics.jsonl: its numbers, or what the guard says.
+
+        A rollback hides the iterations that it took back.
+        """
+        if "event" not in record:
+            self._numbers(record)
+            return
+        if record["event"] == "rollback":
+            self.writer.close()
+            self.writer = self._open(record["iteration"] + 1)
+        self._say(record)
+
+    def images(self, iteration: int, pixels: np.ndarray) -> None:
+        """Write images, uint8 (N, H, W, C), as one grid."""
+        self.writer.add_images("images", pixels, iteration, dataformats="NHWC")
+
+    def histograms(self, iteration: int, values: Mapping[str, Tensor]) -> None:
+        """Write the distribution of each tensor."""
+        for name, tensor in values.items():
+            if tensor.numel():
+                self.writer.add_histogram(name, tensor.detach().float().cpu(), iteration)
+
+    def flush(self) -> None:
+        """Bring all that was written to the disk."""
+        self.writer.flush()
+
+    def close(self) -> None:
+        """Flush, and close the file."""
+        self.writer.close()
+
+    def _open(self, first: int) -> Any:  # noqa: ANN401
+        """Return a writer that hides step `first` and what lies beyond."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(self.folder), purge_step=first)
+
+    def _catch_up(
+        self,
+        known: int,
+        records: Sequence[Record],
+        events: Sequence[Record],
+        snapshots: Iterable[tuple[int, np.ndarray]],
+    ) -> None:
+        """Write what the events on the disk lack."""
+        reached = records[-1]["iteration"] if records else NOTHING
+        for record in records:
+            if record["iteration"] > known:
+                self._numbers(record)
+        for event in events:
+            self._say(event)
+        for step, pixels in snapshots:
+            if known < step <= reached:
+                self.images(step, pixels)
+        self.flush()
+
+    def _numbers(self, record: Record) -> None:
+        """Write all numbers of a record as one event: fast, and never half of them."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        found = scalars(record)
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in found.items()]
+        self.writer.file_writer.add_summary(Summary(value=values), record["iteration"])
+
+    def _say(self, event: Record) -> None:
+        """Write what the guard says, once."""
+        step = event["iteration"]
+        said = f"**{event['event']}** ({event['cause']}): {event['message']}"
+        if (step, said) not in self.said:
+            self.writer.add_text("guard", said, step)
+            self.said.add((step, said))
+
+
+def scalars(record: Record) -> dict[str, float]:
+    """Return the numbers of a record by tag; those of a list as name/1, name/2 and so on."""
+    found: dict[str, float] = {}
+    for name, value in record.items():
+        if isinstance(value, list):
+            found |= {f"{name}/{k}": float(number) for k, number in enumerate(value, 1)}
+        elif name != "iteration":
+            found[name] = float(value)
+    return found
+
+
+class Written(NamedTuple):
+    """What event files hold: each iteration's `seconds`, and what the guard said after which."""
+
+    seconds: dict[int, float]
+    said: set[tuple[int, str]]
+
+
+def read_events(folder: Path) -> Written:
+    """Read a folder's event files; what a later part hides is left out."""
+    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+    seconds: dict[int, float] = {}
+    said: set[tuple[int, str]] = set()
+    for path in sorted(folder.glob("*tfevents*")):
+        for raw in RawEventFileLoader(str(path)).Load():
+            event = Event.FromString(raw)
+            if event.session_log.status == SessionLog.START:
+                seconds = {k: value for k, value in seconds.items() if k < event.step}
+                said = {(k, text) for k, text in said if k < event.step}
+            for value in event.summary.value:
+                if value.tag == "seconds":
+                    seconds[event.step] = value.simple_value
+                elif value.tag == "guard/text_summary":
+                    said.add((event.step, value.tensor.string_val[0].decode()))
+    return Written(seconds, said)
+
+
+def agreed(written: Written, records: Sequence[Record]) -> int:
+    """Return the last iteration up to which event files tell these records, or -1.
+
+    The time that an iteration ended at tells it from the same one taken again.
+    """
+    known = NOTHING
+    for record in records:
+        if written.seconds.get(record["iteration"]) != np.float32(record["seconds"]):
+            break
+        known = record["iteration"]
+    return known
