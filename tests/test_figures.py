@@ -1,6 +1,6 @@
 import numpy as np
 
-from tigon.figures import curve, image_grid, latent_grid, latent_plane, stages, tile
+from tigon.figures import LINES, curves, image_grid, latent_grid, latent_plane, stages, tile
 
 
 def colours(count, size=4):
@@ -48,11 +48,32 @@ def test_the_latent_grids_axes_are_labelled_with_the_coordinates():
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("z1", "z2")
 
 
-def test_curves_carry_their_values_and_marks():
-    axes = curve([1, 2, 3], {"a": [3, 2, 1]}, "loss", log=True, marks={"goal": 1.5}).axes[0]
-    assert axes.lines[0].get_ydata().tolist() == [3, 2, 1]
-    assert axes.lines[1].get_ydata()[0] == 1.5
+def test_curves_carry_their_own_values_and_marks():
+    lines = {"a": ([1, 2, 3], [3, 2, 1]), "b": ([5, 9], [1, 4])}
+    axes = curves(lines, "loss", "log", {"goal": 1.5}).axes[0]
+    assert [line.get_xydata().tolist() for line in axes.lines[:2]] == [
+        [[1, 3], [2, 2], [3, 1]],
+        [[5, 1], [9, 4]],
+    ]
+    assert axes.lines[2].get_ydata()[0] == 1.5
     assert axes.get_yscale() == "log" and axes.get_ylabel() == "loss"
+    assert [text.get_text() for text in axes.get_legend().texts] == ["a", "b", "goal"]
+
+
+def test_as_many_curves_as_are_allowed_look_different_and_are_all_named():
+    lines = {f"run {k}": ([0, 1], [k, k]) for k in range(LINES)}
+    figure = curves(lines, "loss")
+    looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
+    assert len(looks) == LINES
+    assert [text.get_text() for text in figure.legends[0].texts] == list(lines)
+
+
+def test_words_in_figures_are_large_enough_for_a_phone():
+    """A figure 5.6 inches wide is shown 328 pixels wide: 10 points are 8 pixels there."""
+    figure = curves({"a": ([0, 1], [0, 1]), "b": ([0, 1], [1, 2])}, "loss")
+    axes = figure.axes[0]
+    words = [axes.xaxis.label, axes.yaxis.label, *axes.get_xticklabels(), *axes.get_legend().texts]
+    assert min(word.get_fontsize() * 328 / figure.get_figwidth() / 72 for word in words) >= 8
 
 
 def test_the_latent_plane_holds_every_latent():

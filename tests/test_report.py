@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import json
 import re
 
@@ -12,13 +13,15 @@ from PIL import Image
 from small import descriptor_recipe, generator_recipe
 from tigon.errors import TigonError
 from tigon.experiment import train
+from tigon.figures import COLOURS, FAINT, INK
 from tigon.report import render, section, write_report
 from tigon.runs import Experiment, Run
 
 FIGURES = {
     "generator": [
         "figure-1-reconstructions", "figure-2-prior", "figure-3-latent-grid", "figure-4-loss",
-        "latents", "acceptance", "step-size", "latent-moments",
+        "latents", "acceptance", "step-size", "latent-deviation",
+        "latent-mean",
         "diagnosis-traces", "diagnosis-long-run",
     ],
     "descriptor": [
@@ -44,13 +47,16 @@ def test_every_figure_is_a_file_and_stands_in_the_page_as_it_is(run):
     embedded = [base64.b64decode(image["src"].split(",", 1)[1]) for image in page.find_all("img")]
     assert embedded == [(run.folder / "figures" / f"{name}.png").read_bytes() for name in names]
     assert all(Image.open(io.BytesIO(data)).size[0] > 200 for data in embedded)
-    assert all(image["alt"] for image in page.find_all("img"))
+    for image in page.find_all("img"):
+        caption = image.find_next("figcaption").text
+        assert len(image["alt"]) > 30 and image["alt"] != caption and caption
 
 
 def test_the_diagnosis_stands_in_the_page_with_its_verdict_and_every_finding(run):
     page = BeautifulSoup(write_report(run).read_text(), "html.parser")
     saved = json.loads((run.folder / "diagnosis.json").read_text())
     assert f"Diagnosis: {saved['verdict']}" in [title.text for title in page.find_all("h3")]
+    assert page.select_one(".verdict").text == f"Verdict: {saved['verdict']}."
     told = [item.text for item in page.select(".findings li")]
     assert len(told) == len(saved["findings"]) >= 5
     for item, finding in zip(told, saved["findings"], strict=True):
@@ -59,6 +65,7 @@ def test_the_diagnosis_stands_in_the_page_with_its_verdict_and_every_finding(run
 
 def test_the_page_needs_no_other_file(run):
     text = write_report(run).read_text()
+    assert "<script" not in text and "@import" not in text and "url(" not in text
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", text)
     assert "http" not in re.sub(r"base64,[^\"]*", "", text).replace("<!doctype html>", "")
 
@@ -97,6 +104,43 @@ def test_a_page_can_show_several_runs(tmp_path, pictures):
     assert [h.text for h in page.find_all("h2")] == [f"{n}: recipe {n}" for n in RECIPES]
     for link in page.find_all("a"):
         assert page.find(id=link["href"].removeprefix("#"))
+
+
+def levels(page):
+    return [int(title.name[1]) for title in page.find_all(re.compile("^h[1-6]$"))]
+
+
+def test_headings_are_in_order(run):
+    found = levels(BeautifulSoup(write_report(run).read_text(), "html.parser"))
+    assert found[:2] == [1, 2] and found.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(found))
+
+
+def luminance(colour):
+    parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_every_text_colour_has_a_contrast_of_at_least_4_5_in_light_dark_and_print(run):
+    text = write_report(run).read_text()
+    themes = re.findall(r":root \{(.*?)\}", text, re.DOTALL)
+    assert len(themes) == 3
+    for theme in themes:
+        colour = dict(re.findall(r"--(\w+): (#\w{6})", theme))
+        for name in ("ink", "soft", "accent", "good", "note", "bad"):
+            for ground in ("page", "raised"):
+                assert contrast(colour[name], colour[ground]) >= 4.5, (name, ground, theme)
+
+
+def test_words_in_figures_have_a_contrast_of_at_least_4_5_on_white():
+    for colour in (INK, FAINT, *COLOURS):
+        assert contrast(colour, "#ffffff") >= 4.5, colour
 
 
 def test_a_folder_that_is_no_run_has_no_report(tmp_path):

@@ -117,7 +117,7 @@ def curves(
 def _legend(figure: Figure, axes: Axes, entries: int) -> None:
     """Say what lines are: a few within the axes, many below, where they hide nothing."""
     if 1 < entries <= 4:
-        axes.legend(frameon=False, fontsize=TEXT - 1)
+        axes.legend(fontsize=TEXT - 1, framealpha=0.8, edgecolor="none")
     elif entries > 4:
         figure.set_figheight(figure.get_figheight() + 0.2 * -(-entries // 2))
         figure.legend(frameon=False, fontsize=TEXT - 1, ncols=2, loc="outside lower left")

@@ -56,7 +56,7 @@ class Measure:
         title: of its figure, and how it is called in a sentence
         axis: what the vertical axis says, with the unit
         caption: what it means, and what is healthy
-        lines: the numbers of a record that are drawn, by label
+        value: the number of a record that is drawn
         scale: of the vertical axis; `signed` is linear to +-1 and logarithmic beyond it where
             values reach beyond +-10
         marks: heights of dashed lines, by label; a label that begins with _ is not shown
@@ -66,7 +66,7 @@ class Measure:
     title: str
     axis: str
     caption: str
-    lines: Mapping[str, Callable[[Record], float]]
+    value: Callable[[Record], float]
     scale: Literal["linear", "log", "signed"] = "linear"
     marks: Mapping[str, float] = field(default_factory=dict)
 
@@ -74,17 +74,16 @@ class Measure:
         """Draw the measure of one run or more, over the same axes.
 
         Arguments:
-            runs: records by the run's name; of one run the name is not shown
+            runs: records by the run's name; "" stands for the measure itself
         """
         lines = {
-            _label(run, label, len(runs) > 1, len(self.lines) > 1): (
+            run or self.title.lower(): (
                 [float(record["gradient_evaluations"]) for record in records],
-                [float(value(record)) for record in records],
+                [float(self.value(record)) for record in records],
             )
             for run, records in runs.items()
-            for label, value in self.lines.items()
         }
-        figure = figures.curves(lines, self.axis, self._scale(lines), dict(self.marks))
+        figure = figures.curves(lines, self.axis, self._scale(lines), self.marks)
         return Picture(self.name, self.title, self.caption, figure, spoken(self.title, lines))
 
     def _scale(self, lines: Mapping[str, Line]) -> figures.Scale:
@@ -92,12 +91,6 @@ class Measure:
             return self.scale
         far = any(abs(value) > 10 for _, values in lines.values() for value in values)
         return "symlog" if far else "linear"
-
-
-def _label(run: str, label: str, several_runs: bool, several_lines: bool) -> str:
-    if several_runs:
-        return f"{run}: {label}" if several_lines else run
-    return label
 
 
 def spoken(title: str, lines: Mapping[str, Line]) -> str:

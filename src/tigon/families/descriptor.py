@@ -22,7 +22,7 @@ GAP = Measure(
     "Mean f(synthesised) - mean f(observed) in nats per dimension, the seed's loss over the "
     "number of dimensions. A healthy gap swings about 0 and stays within the dashed band. One "
     "gradient evaluation is one forward and backward pass of the network over the whole set.",
-    {"gap": lambda record: record["gap"]},
+    lambda record: record["gap"],
     "signed",
     BAND,
 )
@@ -31,7 +31,7 @@ SATURATION = Measure(
     "Saturation",
     "saturation, per cent",
     "Values of synthesised images outside [-1, 1] by more than 0.1, in per cent.",
-    {"saturation": lambda record: 100 * record["saturation"]},
+    lambda record: 100 * record["saturation"],
 )
 
 

@@ -70,16 +70,25 @@ def _told(entry: Entry) -> dict[str, str]:
 
 
 def settings_of(entries: Sequence[Entry]) -> list[Row]:
-    """Return the settings that differ, those that only some runs have included."""
-    configs = [flat(entry.shown.run.plain_config()) for entry in entries]
-    names = dict.fromkeys(name for config in configs for name in config)
-    rows = [Row(name, [config.get(name, NONE) for config in configs]) for name in names]
-    return [row for row in rows if row.name not in ("recipe", "data") and len(set(row.cells)) > 1]
+    """Return the settings that differ between runs that could have had the same."""
+    told = [flat(entry.shown.run.plain_config()) for entry in entries]
+    nouns = [family_of(entry.shown.recipe).noun for entry in entries]
+    names = dict.fromkeys(name for config in told for name in config)
+    rows = [Row(name, [config.get(name, NONE) for config in told]) for name in names]
+    rows = [row for row in rows if row.name not in ("recipe", "data")]
+    return [row for row in rows if _differs(row, nouns)]
+
+
+def _differs(row: Row, nouns: Sequence[str]) -> bool:
+    """Return whether a setting differs between runs of kinds that have it."""
+    having = {noun for noun, cell in zip(nouns, row.cells, strict=True) if cell != NONE}
+    cells = {cell for noun, cell in zip(nouns, row.cells, strict=True) if noun in having}
+    return len(cells) > 1
 
 
 def notes_of(entries: Sequence[Entry]) -> list[str]:
     """Return what has to be known before the numbers of these runs are compared."""
-    return [*_on_data(entries), *_on_families(entries), *_on_seeds(entries)]
+    return [*_on_data(entries), *_on_families(entries), *_on_chance(entries)]
 
 
 def by_data(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
@@ -133,9 +142,12 @@ def _measured(group: Sequence[Entry]) -> str:
     return ", ".join(m.title.lower() for m in family_of(group[0].shown.recipe).measures)
 
 
-def _on_seeds(entries: Sequence[Entry]) -> list[str]:
-    """Say that one run a setting cannot tell a setting's effect from chance."""
+def _on_chance(entries: Sequence[Entry]) -> list[str]:
+    """Say where nothing but the seed, or nothing at all, sets runs of one recipe apart."""
     rows = settings_of(entries)
+    recipes = {entry.section.recipe for entry in entries}
+    if len(recipes) > 1 or len(by_data(entries)) > 1:
+        return []
     if [row.name for row in rows] == ["seed"]:
         return ["Only the seed differs: what these runs differ in is chance."]
     if not rows:
