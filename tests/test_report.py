@@ -32,48 +32,63 @@ FIGURES = {
 RECIPES = {"generator": generator_recipe(latent_dim=3), "descriptor": descriptor_recipe()}
 
 
-@pytest.fixture(params=RECIPES)
-def run(request, tmp_path, pictures):
-    """A finished run of each recipe."""
-    (pictures / "broken <b>.png").write_text("text")
-    train(Experiment(request.param, RECIPES[request.param], str(pictures)), tmp_path / "run")
-    return Run(tmp_path / "run")
+@pytest.fixture(params=RECIPES, scope="module")
+def run(request, tmp_path_factory):
+    """A finished run of each recipe, with its report."""
+    home = tmp_path_factory.mktemp("report")
+    (home / "pictures").mkdir()
+    for k in range(5):
+        Image.new("RGB", (16, 16), (40 * k, 90, 150)).save(home / "pictures" / f"{k}.png")
+    (home / "pictures" / "broken <b>.png").write_text("text")
+    train(Experiment(request.param, RECIPES[request.param], str(home / "pictures")), home / "run")
+    found = Run(home / "run")
+    assert write_report(found) == found.folder / "report.html"
+    return found
 
 
-def test_every_figure_is_a_file_and_stands_in_the_page_as_it_is(run):
-    page = BeautifulSoup(write_report(run).read_text(), "html.parser")
+@pytest.fixture
+def text(run):
+    """The page's text."""
+    return (run.folder / "report.html").read_text()
+
+
+@pytest.fixture
+def document(text):
+    """The page as a tree."""
+    return BeautifulSoup(text, "html.parser")
+
+
+def test_every_figure_is_a_file_and_stands_in_the_page_as_it_is(run, document):
     names = FIGURES[run.experiment.name]
     assert sorted(p.stem for p in (run.folder / "figures").iterdir()) == sorted(names)
-    embedded = [base64.b64decode(image["src"].split(",", 1)[1]) for image in page.find_all("img")]
+    embedded = [
+        base64.b64decode(image["src"].split(",", 1)[1]) for image in document.find_all("img")
+    ]
     assert embedded == [(run.folder / "figures" / f"{name}.png").read_bytes() for name in names]
     assert all(Image.open(io.BytesIO(data)).size[0] > 200 for data in embedded)
-    for image in page.find_all("img"):
+    for image in document.find_all("img"):
         caption = image.find_next("figcaption").text
         assert len(image["alt"]) > 30 and image["alt"] != caption and caption
 
 
-def test_the_diagnosis_stands_in_the_page_with_its_verdict_and_every_finding(run):
-    page = BeautifulSoup(write_report(run).read_text(), "html.parser")
+def test_the_diagnosis_stands_in_the_page_with_its_verdict_and_every_finding(run, document):
     saved = json.loads((run.folder / "diagnosis.json").read_text())
-    assert f"Diagnosis: {saved['verdict']}" in [title.text for title in page.find_all("h3")]
-    assert page.select_one(".verdict").text == f"Verdict: {saved['verdict']}."
-    told = [item.text for item in page.select(".findings li")]
+    assert f"Diagnosis: {saved['verdict']}" in [title.text for title in document.find_all("h3")]
+    assert document.select_one(".verdict").text == f"Verdict: {saved['verdict']}."
+    told = [item.text for item in document.select(".findings li")]
     assert len(told) == len(saved["findings"]) >= 5
     for item, finding in zip(told, saved["findings"], strict=True):
         assert finding["level"] in item and finding["what"] in item and finding["remedy"] in item
 
 
-def test_the_page_needs_no_other_file(run):
-    text = write_report(run).read_text()
+def test_the_page_needs_no_other_file(text):
     assert "<script" not in text and "@import" not in text and "url(" not in text
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", text)
     assert "http" not in re.sub(r"base64,[^\"]*", "", text).replace("<!doctype html>", "")
 
 
-def test_settings_seed_hardware_times_and_temperature_are_told(run):
-    page = BeautifulSoup(write_report(run).read_text(), "html.parser")
-    told = dict(zip([d.text for d in page.find_all("dt")], [d.text for d in page.find_all("dd")],
-                    strict=True))  # fmt: skip
+def test_settings_seed_hardware_times_and_temperature_are_told(run, document):
+    told = {name.text: name.find_next("dd").text for name in document.find_all("dt")}
     recipe = run.experiment.recipe
     assert told["seed"] == "0" and told["iterations"] == "6" and told["images"] == "5"
     assert told["optimizer.learning_rate"] == str(recipe.optimizer.learning_rate)
@@ -81,13 +96,12 @@ def test_settings_seed_hardware_times_and_temperature_are_told(run):
     assert told["processor"] and told["torch"] and float(told["training seconds"]) > 0
 
 
-def test_files_left_out_are_named_and_names_cannot_inject_markup(run):
-    text = write_report(run).read_text()
+def test_files_left_out_are_named_and_names_cannot_inject_markup(text):
     assert "broken &lt;b&gt;.png is not an image" in text
 
 
-def test_what_the_model_is_is_said(run):
-    text = " ".join(BeautifulSoup(write_report(run).read_text(), "html.parser").text.split())
+def test_what_the_model_is_is_said(run, document):
+    text = " ".join(document.text.split())
     if run.experiment.name == "descriptor":
         assert "this is a sampler, not a density" in text and "at temperature 0.001" in text
     else:
@@ -110,8 +124,8 @@ def levels(page):
     return [int(title.name[1]) for title in page.find_all(re.compile("^h[1-6]$"))]
 
 
-def test_headings_are_in_order(run):
-    found = levels(BeautifulSoup(write_report(run).read_text(), "html.parser"))
+def test_headings_are_in_order(document):
+    found = levels(document)
     assert found[:2] == [1, 2] and found.count(1) == 1
     assert all(after <= before + 1 for before, after in itertools.pairwise(found))
 
@@ -127,8 +141,7 @@ def contrast(one, other):
     return (high + 0.05) / (low + 0.05)
 
 
-def test_every_text_colour_has_a_contrast_of_at_least_4_5_in_light_dark_and_print(run):
-    text = write_report(run).read_text()
+def test_every_text_colour_has_a_contrast_of_at_least_4_5_in_light_dark_and_print(text):
     themes = re.findall(r":root \{(.*?)\}", text, re.DOTALL)
     assert len(themes) == 3
     for theme in themes:

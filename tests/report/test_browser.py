@@ -26,7 +26,7 @@ CONTRAST = """() => {
 
 
 @pytest.fixture(scope="module")
-def browser():
+def chromium():
     """Chromium: Playwright's own, or the one that is installed."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -45,7 +45,7 @@ def pages(tmp_path_factory):
     home = tmp_path_factory.mktemp("pages")
     names = {
         "g": "generator",
-        "a-run-whose-name-is-longer-than-a-phone-is-wide-" * 2: "descriptor",
+        "a-run-with-a-name-longer-than-a-phone-is-wide-" * 2: "descriptor",
     }
     for name, kind in names.items():
         recipe = generator_recipe() if kind == "generator" else descriptor_recipe()
@@ -58,10 +58,10 @@ def pages(tmp_path_factory):
 @pytest.mark.parametrize("width", (360, 1200))
 @pytest.mark.parametrize("scheme", ("light", "dark"))
 def test_nothing_is_wider_than_the_page_and_all_words_can_be_read(
-    browser, pages, number, width, scheme
+    chromium, pages, number, width, scheme
 ):
     asked = []
-    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page = chromium.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
     page.on("request", lambda request: asked.append(request.url))
     page.goto(pages[number].as_uri())
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
@@ -74,8 +74,8 @@ def test_nothing_is_wider_than_the_page_and_all_words_can_be_read(
     page.close()
 
 
-def test_folded_sections_are_open_on_paper_and_no_figure_is_cut(browser, pages):
-    page = browser.new_page(viewport={"width": 680, "height": 1000}, color_scheme="dark")
+def test_folded_sections_are_open_on_paper_and_no_figure_is_cut(chromium, pages):
+    page = chromium.new_page(viewport={"width": 680, "height": 1000}, color_scheme="dark")
     page.goto(pages[1].as_uri())
     shown = "[...document.querySelectorAll('details.run img')].map(i => i.checkVisibility())"
     assert not any(page.evaluate(shown))
@@ -90,8 +90,8 @@ def test_folded_sections_are_open_on_paper_and_no_figure_is_cut(browser, pages):
     page.close()
 
 
-def test_a_link_to_a_run_opens_its_section(browser, pages):
-    page = browser.new_page()
+def test_a_link_to_a_run_opens_its_section(chromium, pages):
+    page = chromium.new_page()
     page.goto(pages[1].as_uri())
     page.click("nav a >> nth=1")
     assert page.evaluate("document.querySelectorAll('details.run')[1].open")

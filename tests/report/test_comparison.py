@@ -12,8 +12,11 @@ from PIL import Image
 
 from small import descriptor_recipe, generator_recipe
 from tigon.cli import main
+from tigon.diagnosis import Diagnosis
 from tigon.experiment import train
 from tigon.report import MOST, write_comparison
+from tigon.report.sections import Section, opened, results
+from tigon.report.tables import Entry, notes_of
 from tigon.runs import Experiment, Run
 
 
@@ -39,7 +42,7 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(runs):
+def compared(runs):
     """All four compared."""
     found = [Run(runs / name) for name in ("a/g", "b/g", "far", "d")]
     return BeautifulSoup(write_comparison(found, runs / "all.html").read_text(), "html.parser")
@@ -54,8 +57,8 @@ def table(page, number):
     return columns[1:], {row.th.text: [cell.text for cell in row.find_all("td")] for row in rows}
 
 
-def test_the_first_table_has_a_column_for_each_run_and_what_all_have_first(page, runs):
-    columns, rows = table(page, 0)
+def test_the_first_table_has_a_column_for_each_run_and_what_all_have_first(compared, runs):
+    columns, rows = table(compared, 0)
     assert columns == ["a/g", "b/g", "far", "d"]
     assert rows["recipe"] == ["generator"] * 3 + ["descriptor"]
     assert rows["images"] == ["3 of 8 x 8 x 3"] * 2 + ["2 of 8 x 8 x 3"] + ["3 of 8 x 8 x 3"]
@@ -69,23 +72,25 @@ def test_the_first_table_has_a_column_for_each_run_and_what_all_have_first(page,
     assert rows["gradient evaluations"][3] == evaluations
 
 
-def test_only_settings_that_differ_where_they_exist_are_shown(page):
-    _, rows = table(page, 1)
+def test_only_settings_that_differ_where_they_exist_are_shown(compared):
+    _, rows = table(compared, 1)
     assert rows["latent_dim"] == ["2", "3", "2", "–"]
     assert rows["optimizer.learning_rate"] == ["0.002"] * 3 + ["0.05"]
     assert "sigma" not in rows and "image_size" not in rows and "scale" not in rows
 
 
-def test_what_cannot_be_compared_is_said(page):
-    said = [" ".join(note.text.split()) for note in page.select(".notes p")]
+def test_what_cannot_be_compared_is_said(compared):
+    said = [" ".join(note.text.split()) for note in compared.select(".notes p")]
     assert "These runs learned from different images: a/g, b/g and d: 3 of 8" in said[0]
     assert "do not say which of these runs is the better one" in said[0]
     assert "a/g, b/g and far (generator): seed loss" in said[1]
     assert "d (descriptor): gap, saturation" in said[1]
 
 
-def test_one_measure_of_several_runs_is_one_figure_and_no_other_measure_is_in_it(page):
-    seen = {image.find_previous("h3").text: image["alt"] for image in page.section.find_all("img")}
+def test_one_measure_of_several_runs_is_one_figure_and_no_other_measure_is_in_it(compared):
+    seen = {
+        image.find_previous("h3").text: image["alt"] for image in compared.section.find_all("img")
+    }
     loss = seen["Seed loss"]
     assert all(f"{name} begins at" in loss for name in ("a/g", "b/g", "far"))
     assert "d begins at" not in loss
@@ -95,21 +100,21 @@ def test_one_measure_of_several_runs_is_one_figure_and_no_other_measure_is_in_it
     assert "a/g, b/g" in rows and "far" not in rows
 
 
-def test_image_grids_stand_side_by_side_in_equal_number_and_size(page):
-    plates = page.select(".side .plate")
+def test_image_grids_stand_side_by_side_in_equal_number_and_size(compared):
+    plates = compared.select(".side .plate")
     assert [plate.h4.text for plate in plates] == ["a/g", "b/g", "far", "d"]
     data = [base64.b64decode(plate.img["src"].split(",")[1]) for plate in plates]
     assert len({Image.open(io.BytesIO(png)).size for png in data}) == 1
     assert all("16 images" in plate.img["alt"] for plate in plates)
 
 
-def test_each_runs_section_is_folded_and_can_be_reached(page):
-    folded = page.select("details.run")
+def test_each_runs_section_is_folded_and_can_be_reached(compared):
+    folded = compared.select("details.run")
     assert len(folded) == 4 and not any(run.has_attr("open") for run in folded)
     assert folded[3].summary.h2.text == "d: recipe descriptor"
     assert len(folded[3].find_all("img")) == 6
-    for link in page.nav.find_all("a"):
-        assert page.find(id=link["href"].removeprefix("#")).find_parent("details")
+    for link in compared.nav.find_all("a"):
+        assert compared.find(id=link["href"].removeprefix("#")).find_parent("details")
 
 
 def test_runs_are_left_as_they_are(runs, tmp_path):
@@ -122,12 +127,20 @@ def test_runs_are_left_as_they_are(runs, tmp_path):
 def test_runs_that_differ_in_their_seed_alone_are_said_to_differ_by_chance(runs, tmp_path):
     again = replace(Run(runs / "a/g").experiment, recipe=generator_recipe(seed=1))
     train(again, tmp_path / "again")
-    text = write_comparison([Run(runs / "a/g"), Run(tmp_path / "again")], tmp_path / "x.html")
-    notes = BeautifulSoup(text.read_text(), "html.parser").select(".notes p")
-    assert [note.text for note in notes] == [
+    entries = [entry("one", Run(runs / "a/g")), entry("two", Run(tmp_path / "again"))]
+    assert notes_of(entries) == [
         "All runs learned from the same 3 images.",
         "Only the seed differs: what these runs differ in is chance.",
     ]
+
+
+def entry(name, run):
+    """A run to be compared, without its pictures."""
+    shown = opened(run)
+    section = Section(
+        name, run.experiment.name, "", [], Diagnosis(name), [], results(shown), {}, {}, []
+    )
+    return Entry(name, shown, section)
 
 
 def test_the_command_compares_and_says_where_the_page_is(runs, tmp_path, monkeypatch, capsys):
@@ -141,13 +154,13 @@ def test_the_command_compares_and_says_where_the_page_is(runs, tmp_path, monkeyp
 
 
 WRONG = {
-    "a/g a/g": "run {home}/a/g: is given twice; give each run once",
-    "a/g one": "run {home}/one: is no run folder",
-    "a/g none": "run {home}/none: no such folder",
-    "a/g bare": "run {home}/bare: has no metrics yet; train it first",
-    "a/g d --out x.txt": "--out x.txt: is .html",
+    "@a/g @a/g": "run {home}/a/g: is given twice; give each run once",
+    "@a/g @one": "run {home}/one: is no run folder",
+    "@a/g @none": "run {home}/none: no such folder",
+    "@a/g @bare": "run {home}/bare: has no metrics yet; train it first",
+    "@a/g @d --out x.txt": "--out x.txt: is .html",
     "": "needs a run folder",
-    " ".join(["d"] * (MOST + 1)): f"a comparison is of 2 to {MOST} runs, not {MOST + 1}",
+    " ".join(["@d"] * (MOST + 1)): f"a comparison is of 2 to {MOST} runs, not {MOST + 1}",
 }
 
 
@@ -159,8 +172,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line(
     if not (runs / "bare").exists():
         shutil.copytree(runs / "a/g", runs / "bare")
         (runs / "bare" / "metrics.jsonl").unlink()
-    known = [str(runs / word) if "." not in word[1:] else word for word in words.split()]
-    known = ["--out" if word.endswith("--out") else word for word in known]
+    known = [str(runs / word[1:]) if word[0] == "@" else word for word in words.split()]
     assert main(["report", *known]) == 2
     error = capsys.readouterr().err
     assert WRONG[words].format(home=runs) in error and error.count("\n") == 1
