@@ -1,6 +1,7 @@
 """What TensorBoard reads is what metrics.jsonl says, whatever happened to the run."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -188,6 +189,21 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(pictures, tmp_path)
     with pytest.raises(TigonError, match="tensorboard: cannot be written"):
         train(experiment, tmp_path / "run", tensorboard=True)
     assert train(experiment, tmp_path / "run").finished
+
+
+def test_files_of_the_future_are_refused_and_can_be_made_again(pictures, tmp_path):
+    """A clock that was set back would let TensorBoard read new files before old ones."""
+    experiment = Experiment("generator", generator_recipe(), str(pictures))
+    run = Run(tmp_path / "run")
+    watchers, stop = stop_at(3)
+    train(experiment, run.folder, watchers=watchers, stop=stop, tensorboard=True)
+    (file,) = (run.folder / "tensorboard").iterdir()
+    file.rename(file.with_name("events.out.tfevents.4000000000.host.1.0"))
+    with pytest.raises(TigonError, match="events of the future"):
+        train(experiment, run.folder, tensorboard=True)
+    shutil.rmtree(run.folder / "tensorboard")
+    train(experiment, run.folder, tensorboard=True)
+    assert_board_tells_metrics(run)
 
 
 @pytest.mark.slow

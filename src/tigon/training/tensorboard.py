@@ -7,6 +7,8 @@ iterations left out.
 """
 
 import importlib.util
+import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,8 +76,7 @@ class TensorBoard:
             self._numbers(record)
             return
         if record["event"] == "rollback":
-            self.writer.close()
-            self.writer = self._open(record["iteration"] + 1)
+            self._hide(record["iteration"] + 1)
         self._say(record)
 
     def images(self, iteration: int, pixels: np.ndarray) -> None:
@@ -97,10 +98,18 @@ class TensorBoard:
         self.writer.close()
 
     def _open(self, first: int) -> Any:  # noqa: ANN401
-        """Return a writer that hides step `first` and what lies beyond."""
+        """Return a writer that hides step `first` and what lies beyond, of all that is there."""
         from torch.utils.tensorboard import SummaryWriter
 
+        wait_for_turn(self.folder)
         return SummaryWriter(str(self.folder), purge_step=first)
+
+    def _hide(self, first: int) -> None:
+        """Hide step `first` and what lies beyond, as `purge_step` does where a file begins."""
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+        start = SessionLog(status=SessionLog.START)
+        self.writer.file_writer.add_event(Event(session_log=start), first)
 
     def _catch_up(
         self,
@@ -136,6 +145,26 @@ class TensorBoard:
         if (step, said) not in self.said:
             self.writer.add_text("guard", said, step)
             self.said.add((step, said))
+
+
+def wait_for_turn(folder: Path) -> None:
+    """Wait, a second at most, until the name of a new event file comes after those there are.
+
+    TensorBoard reads files in the order of their names, which begin with the second they were
+    opened in; what was said about two files of one second could be read backwards.
+
+    Raises:
+        TigonError: if there are files of the future
+    """
+    found = (re.search(r"tfevents\.(\d+)", path.name) for path in folder.glob("*tfevents*"))
+    last = max((int(match[1]) for match in found if match), default=0)
+    if last > time.time() + 1:
+        raise TigonError(
+            f"{folder}: holds events of the future: the clock was set back; delete this folder, "
+            "and its scalars and images are written again from what the run keeps"
+        )
+    while int(time.time()) <= last:
+        time.sleep(0.02)
 
 
 def scalars(record: Record) -> dict[str, float]:
