@@ -74,8 +74,9 @@ def _generator(
         f"f(z) for {PRIOR_COUNT} draws z of the prior N(0, I), none left out.",
         figures.image_grid(prior),
     )
-    plane = latent_plane(learner.store.points)
-    ticks = torch.linspace(-2, 2, 8, device=learner.store.points.device)
+    latents = learner.latents()
+    plane = latent_plane(latents)
+    ticks = torch.linspace(-2, 2, 8, device=latents.device)
     grid = to_uint8(learner.decode(plane.grid(ticks)))
     yield Picture(
         "figure-3-latent-grid",
@@ -92,14 +93,15 @@ def _generator(
         "the network over the whole set.",
         figures.curve(x, {"loss": [r["seed_loss"] for r in records]}, "seed loss", log=True),
     )
-    points = plane.coordinates(learner.store.points).cpu().double().numpy()
+    thumbnails = images.pixels[learner.some_rows()[:THUMBNAILS].cpu().numpy()]
+    points = plane.coordinates(latents).cpu().double().numpy()
     yield Picture(
         "latents",
         "Where the training images are",
         "Each training image at its inferred latent, over the circles that hold 39, 86 and 99 % "
         "of the prior. Where inferred latents do not fill the prior, images of the model are bad "
         "though reconstructions are good.",
-        figures.latent_plane(points, images.pixels[:THUMBNAILS], plane.names),
+        figures.latent_plane(points, thumbnails, plane.names),
     )
     yield from _chain_curves(x, records)
 
