@@ -4,32 +4,16 @@ Rows are in memory, or in `.npy` files that are mapped into it, of which only th
 memory. Either way rows go back to where they were read.
 """
 
-import json
-import math
-import mmap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from tigon.errors import TigonError
-from tigon.files import replace_file
+from tigon.chain_files import TUNING, RowFiles, Rows, chunks, create
 from tigon.streams import Rng, uniform
 
-TUNING = 3
-CHUNK = 4096  # rows in files that follow one another, treated at once
 TOUCHED = 8  # rows in files anywhere: to touch one can map a megabyte around it
-
-
-class Rows(NamedTuple):
-    """Rows of a store: points (B, *), step sizes (B,), and what adaptation remembers (B, 3)."""
-
-    points: Tensor
-    step_size: Tensor
-    tuning: Tensor
 
 
 class ChainStore:
@@ -52,7 +36,7 @@ class ChainStore:
             sizes.expand(len(points)).clone(),
             none if tuning is None else tuning.clone(),
         )
-        self._maps: list[mmap.mmap] = []
+        self._files: RowFiles | None = None
 
     @classmethod
     def mapped(
@@ -76,23 +60,66 @@ class ChainStore:
         Raises:
             TigonError: if there is no store, or it is damaged or of another shape
         """
-        if not (folder / "store.json").exists():
-            if count is None:
-                raise TigonError(f"chain store {folder}: there is none")
-            _create(folder, count, tuple(shape), step_size, draw)
-        found = _described(folder)
-        if count is not None and found != (count, *shape):
-            raise TigonError(
-                f"chain store {folder}: holds {found}, not {(count, *shape)}; give another folder"
-            )
+        wanted = None if count is None else (count, *shape)
+        if wanted is not None and not (folder / "store.json").exists():
+            create(folder, wanted, step_size, draw)
+        return cls._of(RowFiles(folder, wanted))
+
+    @classmethod
+    def scratch(cls, parent: Path, make: Callable[[Path], object]) -> "ChainStore":
+        """Return a store in files that have no name any more, and end with it.
+
+        Arguments:
+            parent: folder on the disk that is to hold them
+            make: writes a store's files into the folder it is given, as `create` does
+        """
+        return cls._of(RowFiles.scratch(parent, make))
+
+    @classmethod
+    def _of(cls, files: RowFiles) -> "ChainStore":
         self = cls.__new__(cls)
-        self._maps = []
-        columns = _shapes(found)._asdict()
-        self._columns = Rows(*(self._map(folder / f"{n}.npy", columns[n]) for n in columns))
+        self._files, self._columns = files, files.columns
         return self
+
+    def copied(self) -> "ChainStore":
+        """Return a copy: in memory, or in files without a name beside this store's."""
+        if self._files is None:
+            return ChainStore(*self._columns)
+        return ChainStore._of(RowFiles.scratch(self._files.parent, self._files.copy_to))
+
+    def save(self, folder: Path) -> None:
+        """Write rows in files as they are now into a folder, for `mapped` and `restore`.
+
+        Raises:
+            ValueError: if rows are in memory: `tensors` gives those
+        """
+        if self._files is None:
+            raise ValueError("rows in memory are no files")
+        self._files.copy_to(folder)
+
+    def restore(self, other: "ChainStore") -> None:
+        """Take the rows of another store, some at a time.
+
+        Raises:
+            ValueError: if it has another shape
+        """
+        if other is self:
+            return
+        if other.points.shape != self.points.shape:
+            raise ValueError(f"chain rows {tuple(other.points.shape)}, not {self.points.shape}")
+        for part in chunks(len(self)):
+            for mine, theirs in zip(self._columns, other._columns, strict=True):
+                mine[part] = theirs[part]
+            self._release()
+            other._release()
 
     def __len__(self) -> int:
         return len(self.points)
+
+    @property
+    def in_files(self) -> bool:
+        """Whether rows are in files rather than in memory."""
+        return self._files is not None
 
     @property
     def points(self) -> Tensor:
@@ -113,7 +140,7 @@ class ChainStore:
         """Return copies of the rows `index` (B,), where `index` is (CPU or GPU)."""
         at = index.to(self.points.device)
         points = []
-        for part in self._parts(len(at), TOUCHED):
+        for part in self._touched(len(at)):
             points.append(self.points[at[part]])
             self._release(1)
         found = Rows(torch.cat(points), self.step_size[at], self.tuning[at])
@@ -136,7 +163,7 @@ class ChainStore:
         if len(index.unique()) != len(index):
             raise ValueError("a row of the chain store would be written twice")
         at = index.to(self.points.device)
-        for part in self._parts(len(at), TOUCHED):
+        for part in self._touched(len(at)):
             self.points[at[part]] = points[part].detach().to(at.device)
             self._release(1)
         self.step_size[at] = step_size.detach().to(at.device)
@@ -177,12 +204,18 @@ class ChainStore:
         step_size: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         """Replace all points, step sizes, or both by functions of them, some rows at a time."""
-        for part in self._parts(len(self), CHUNK):
+        for part in chunks(len(self)):
             if points is not None:
                 self.points[part] = points(self.points[part])
             if step_size is not None:
                 self.step_size[part] = step_size(self.step_size[part])
             self._release()
+
+    def parts(self) -> Iterator[Tensor]:
+        """Yield all points in order, some rows (B, *) at a time, valid until the next."""
+        for part in chunks(len(self)):
+            yield self.points[part]
+            self._release(1)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the rows by name, to be saved."""
@@ -210,83 +243,15 @@ class ChainStore:
         Raises:
             ValueError: if rows in files would change their type
         """
-        if not self._maps:
+        if self._files is None:
             self._columns = Rows(*map(function, self._columns))
         elif function(torch.empty(0)).dtype != torch.float32:
             raise ValueError("a chain store in files is float32")
 
-    def _parts(self, count: int, size: int) -> Iterator[slice]:
+    def _touched(self, count: int) -> Iterator[slice]:
         """Yield slices of so many of `count` rows in files; one slice where rows are in memory."""
-        size = size if self._maps and count else max(1, count)
-        return (slice(first, first + size) for first in range(0, max(1, count), size))
-
-    def _map(self, path: Path, shape: tuple[int, ...]) -> Tensor:
-        """Map a file that is exactly what `_create` writes: else rows would be read beyond it."""
-        header = _header(shape)
-        size = len(header) + 4 * math.prod(shape)
-        try:
-            with path.open("r+b") as file:
-                found, begun = path.stat().st_size, file.read(len(header))
-                if found != size or begun != header:
-                    raise TigonError(
-                        f"chain rows {path}: damaged ({found} bytes, not {size} for float32 "
-                        f"{shape}{'' if begun == header else ', or another header'})"
-                    )
-                area = mmap.mmap(file.fileno(), 0)
-        except OSError as error:
-            raise TigonError(f"chain rows {path}: cannot be read ({error})") from error
-        self._maps.append(area)
-        flat = np.frombuffer(area, "<f4", math.prod(shape), len(header))
-        return torch.from_numpy(flat.reshape(shape))
+        return chunks(count, TOUCHED if self._files else max(1, count))
 
     def _release(self, columns: int = len(Rows._fields)) -> None:
-        """Let go of mapped pages: the files, or the system's cache, have what was written."""
-        for area in self._maps[:columns]:
-            area.madvise(mmap.MADV_DONTNEED)
-
-
-def _create(
-    folder: Path,
-    count: int,
-    shape: tuple[int, ...],
-    step_size: float,
-    draw: Callable[[Tensor], Tensor] | None,
-) -> None:
-    """Write a store's files; `store.json`, written last, says that they are whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, size in _shapes((count, *shape))._asdict().items():
-        with (folder / f"{name}.npy").open("wb") as file:
-            file.write(_header(size))
-            for first in range(0, count, CHUNK):
-                rows = torch.zeros(min(CHUNK, count - first), *size[1:])
-                if name == "points" and draw is not None:
-                    rows = draw(rows)
-                if name == "step_size":
-                    rows += step_size
-                file.write(rows.contiguous().numpy().tobytes())
-    replace_file(folder / "store.json", json.dumps({"rows": count, "shape": shape}))
-
-
-def _described(folder: Path) -> tuple[int, ...]:
-    """Return the shape of all points that `store.json` tells."""
-    path = folder / "store.json"
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        shape = (found["rows"], *found["shape"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TigonError(f"chain store {path}: cannot be read ({error})") from error
-    if not all(type(n) is int and n >= 0 for n in shape):
-        raise TigonError(f"chain store {path}: tells no shape but {shape}")
-    return shape
-
-
-def _shapes(points: tuple[int, ...]) -> Rows:
-    """Return each column's shape, of points (N, *)."""
-    return Rows(points, points[:1], (points[0], TUNING))  # type: ignore[arg-type]
-
-
-def _header(shape: tuple[int, ...]) -> bytes:
-    """Return what a `.npy` file of float32 begins with (format 1.0), whatever numpy is there."""
-    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
-    text = text.ljust(117) + " " * (-(max(len(text), 117) + 11) % 64) + "\n"
-    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+        if self._files is not None:
+            self._files.release(columns)

@@ -132,7 +132,8 @@ def _progress(run: Run, records: list[Record]) -> float:
 def _probe(learner: Learner, batch: Batch, length: int, seed: int) -> tuple[Probes, list[Finding]]:
     rng = Streams(seed, 0, batch.index, "diagnose", batch.images.device)
     if isinstance(learner, GeneratorLearner):
-        found = judge.of_moments(moments_test(learner.store.points), len(learner.store))
+        latents = learner.latents()
+        found = judge.of_moments(moments_test(latents), len(latents))
         found += judge.of_step_sizes(learner.store.step_size)
         points = learner.store.read(batch.index).points
         probe = probe_latents(learner, batch, rng)

@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tigon.data.images import ImageSet, load_images
+from tigon.chains import ChainStore
+from tigon.data.images import ImageSet, cache_folder, load_images
 from tigon.data.pixels import Fit
 from tigon.densities import EnergyModel, GeneratorModel
 from tigon.errors import TigonError
@@ -73,8 +74,13 @@ class Recipe(ABC):
         """Return a new learner for these images."""
 
     @abstractmethod
-    def restored(self, chains: dict[str, Tensor]) -> Learner:
-        """Return a learner with the chains of a checkpoint, its weights still to be loaded."""
+    def restored(self, chains: dict[str, Tensor], files: ChainStore | None = None) -> Learner:
+        """Return a learner with the chains of a checkpoint, its weights still to be loaded.
+
+        Arguments:
+            chains: as `Learner.chain_tensors` gave them
+            files: chain rows in files, where the checkpoint has them
+        """
 
     def load(self, data: str) -> ImageSet:
         """Load images in the form that this recipe learns from."""
@@ -135,13 +141,15 @@ class Generator(Recipe):
         """Return a new generator learner."""
         return self._build(len(images))
 
-    def restored(self, chains: dict[str, Tensor]) -> GeneratorLearner:
+    def restored(
+        self, chains: dict[str, Tensor], files: ChainStore | None = None
+    ) -> GeneratorLearner:
         """Return a generator learner with these chain rows."""
-        learner = self._build(len(chains["points"]))
-        learner.load_chains(chains)
+        learner = self._build(len(chains["points"]) if files is None else files)
+        learner.load_chains(chains, files)
         return learner
 
-    def _build(self, count: int) -> GeneratorLearner:
+    def _build(self, chains: int | ChainStore) -> GeneratorLearner:
         network = DCGANGenerator(
             self.latent_dim,
             self.image_size,
@@ -153,12 +161,13 @@ class Generator(Recipe):
         )
         return GeneratorLearner(
             GeneratorModel(network, self.latent_dim, self.sigma),
-            count,
+            chains,
             self.chains.build(),
             self.expand,
             self.annealing,
             self.average_likelihood,
             make_rng("latents", self.seed),
+            cache_folder() if self.chains.store == "files" else None,
         )
 
 
@@ -186,7 +195,9 @@ class Descriptor(Recipe):
         """Return a new descriptor learner, whose chains start from these images' means."""
         return self._build(start_images(images, self.chains.start))
 
-    def restored(self, chains: dict[str, Tensor]) -> DescriptorLearner:
+    def restored(
+        self, chains: dict[str, Tensor], files: ChainStore | None = None
+    ) -> DescriptorLearner:
         """Return a descriptor learner with these start images."""
         learner = self._build(chains["starts"])
         learner.load_chains(chains)

@@ -56,6 +56,7 @@ class LatentChains:
         target_accept: the acceptance that step sizes are adapted to, in (0, 1); 0.574 suits mala,
             0.65 hmc
         gain: change of log s per unit of acceptance with `track`, >= 0
+        store: keep latents in memory, or in files for millions of images (in one process)
     """
 
     steps: int = 1
@@ -66,6 +67,7 @@ class LatentChains:
     adaptation: Literal["track", "settle"] = "track"
     target_accept: float = 0.574
     gain: float = 0.2
+    store: Literal["memory", "files"] = "memory"
 
     def __post_init__(self) -> None:
         require(self.steps >= 1, f"chains.steps is at least 1, not {self.steps}")

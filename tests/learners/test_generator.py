@@ -194,3 +194,18 @@ def test_a_learners_chains_can_be_kept_in_files(tmp_path):
     assert torch.equal(kept.store.points, filed.store.points)
     again = ChainStore.mapped(tmp_path / "chains")
     assert torch.equal(again.points, kept.store.points)
+
+
+def test_latents_are_measured_each_time_a_tenth_of_them_has_moved(monkeypatch):
+    learner = generator_learner(80)
+    measured, original = [], type(learner).measure
+    monkeypatch.setattr(
+        type(learner), "measure", lambda self: (measured.append(now), original(self))
+    )
+    images, optimizer = image_set(80), torch.optim.Adam(learner.parameters(), lr=1e-3)
+    for now in range(8):
+        rows = list(range(3 * now, 3 * now + 3))
+        batch = batch_of(images, rows)
+        learner.forward(batch, learner.run_chains(batch, Streams(0, now, rows)))
+        learner.after_update(optimizer)
+    assert measured == [0, 3, 6]  # 8 of 80 or more have moved

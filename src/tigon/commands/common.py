@@ -67,7 +67,7 @@ def infer(
     learner: GeneratorLearner, images: Tensor, starts: int, seed: int, chunk: int = 4
 ) -> Reconstruction:
     """Infer latents of images (B, C, H, W), a few images at a time."""
-    device = learner.store.points.device
+    device = learner.like.device
     parts = []
     for first in steps_shown(range(0, len(images), chunk), "inferring latents"):
         part = images[first : first + chunk].to(device)

@@ -96,9 +96,9 @@ class Interpolate:
         return Result(f"{len(latents)} images: {self.out}", {"out": str(self.out)})
 
     def _grid(self, learner: GeneratorLearner) -> Tensor:
-        points = learner.store.points
-        ticks = torch.linspace(-2, 2, self.count, device=points.device)
-        return latent_plane(points).grid(ticks)
+        latents = learner.latents()
+        ticks = torch.linspace(-2, 2, self.count, device=latents.device)
+        return latent_plane(latents).grid(ticks)
 
     def _line(self, learner: GeneratorLearner) -> Tensor:
         ends = [path for path in (self.start, self.end) if path is not None]

@@ -28,7 +28,6 @@ from tigon.training.iteration import Record
 
 PRIOR_COUNT = 64
 THUMBNAILS = 100
-HISTOGRAM_ROWS = 10_000
 HISTOGRAM_COORDINATES = 8
 KERNELS = {
     "mala": "MALA",
@@ -141,7 +140,7 @@ class GeneratorFamily(Family[Generator, GeneratorLearner]):
             figures.image_grid(self.samples(shown, PRIOR_COUNT)),
             f"Grid of {PRIOR_COUNT} images that the model draws, 8 in a row.",
         )
-        plane = latent_plane(shown.learner.store.points)
+        plane = latent_plane(shown.learner.latents())
         yield _grid(shown.learner, plane)
         yield LOSS.picture({"": shown.records})
         yield _places(shown, plane)
@@ -150,16 +149,20 @@ class GeneratorFamily(Family[Generator, GeneratorLearner]):
 
     def histograms(self, learner: GeneratorLearner) -> dict[str, Tensor]:
         """Return inferred latents, all coordinates and the first few, and chains' step sizes."""
-        points = learner.store.points[:HISTOGRAM_ROWS]
+        points = learner.latents()
         each = {
             f"latents/z{k + 1}": points[:, k]
             for k in range(min(points.shape[1], HISTOGRAM_COORDINATES))
         }
-        return {"latents/all": points, **each, "step sizes": learner.store.step_size}
+        return {
+            "latents/all": points,
+            **each,
+            "step sizes": learner.store.step_size[learner.some_rows()],
+        }
 
 
 def _grid(learner: GeneratorLearner, plane: Plane) -> Picture:
-    ticks = torch.linspace(-2, 2, 8, device=learner.store.points.device)
+    ticks = torch.linspace(-2, 2, 8, device=learner.like.device)
     images = to_uint8(learner.decode(plane.grid(ticks)))
     return Picture(
         "figure-3-latent-grid",
@@ -172,7 +175,8 @@ def _grid(learner: GeneratorLearner, plane: Plane) -> Picture:
 
 
 def _places(shown: Shown[Generator, GeneratorLearner], plane: Plane) -> Picture:
-    points = plane.coordinates(shown.learner.store.points).cpu().double().numpy()
+    points = plane.coordinates(shown.learner.latents()).cpu().double().numpy()
+    pictured = shown.learner.some_rows()[:THUMBNAILS].cpu().numpy()
     inside = int((np.square(points).sum(1) < 9).sum())
     return Picture(
         "latents",
@@ -180,7 +184,7 @@ def _places(shown: Shown[Generator, GeneratorLearner], plane: Plane) -> Picture:
         "Each training image at its inferred latent, over the circles that hold 39, 86 and 99 % "
         "of the prior. Where inferred latents do not fill the prior, images of the model are bad "
         "though reconstructions are good.",
-        figures.latent_plane(points, shown.images.pixels[:THUMBNAILS], plane.names),
+        figures.latent_plane(points, shown.images.pixels[pictured], plane.names),
         f"Scatter plot of {len(points)} training images over two latent coordinates; {inside} lie "
         "within the circle that holds 99 % of the prior.",
     )

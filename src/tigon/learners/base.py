@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
+from tigon.chains import ChainStore
 from tigon.data.batches import Batch
 from tigon.densities import LogDensity
 from tigon.distributed import all_sum
@@ -63,11 +64,16 @@ class Learner(nn.Module, ABC):
 
     @abstractmethod
     def chain_tensors(self) -> dict[str, Tensor]:
-        """Return all that the chains carry from iteration to iteration, by name."""
+        """Return all that the chains carry from iteration to iteration, but `files`, by name."""
 
     @abstractmethod
-    def load_chains(self, tensors: dict[str, Tensor]) -> None:
-        """Take the chains as `chain_tensors` gave them."""
+    def load_chains(self, tensors: dict[str, Tensor], files: ChainStore | None = None) -> None:
+        """Take the chains as `chain_tensors` gave them, and those that were in files."""
+
+    @property
+    def files(self) -> ChainStore | None:
+        """The chains, where they are in files, which are saved as such."""
+        return None
 
     @abstractmethod
     def scale_steps(self, factor: float) -> None:

@@ -23,6 +23,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tigon.chains import ChainStore
 from tigon.data.batches import Batch
 from tigon.data.images import ImageSet
 from tigon.data.pixels import saturations
@@ -176,7 +177,7 @@ class DescriptorLearner(Learner):
         """Return the start images, and what `scale_steps` has multiplied step sizes with."""
         return {"starts": self.starts, "step_factor": self.starts.new_tensor(self.step_factor)}
 
-    def load_chains(self, tensors: dict[str, Tensor]) -> None:
+    def load_chains(self, tensors: dict[str, Tensor], files: ChainStore | None = None) -> None:
         """Take start images and the factor of step sizes."""
         starts = tensors["starts"]
         height = starts.shape[-1]

@@ -13,6 +13,7 @@ References:
     Biometrika 1998.
 """
 
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
@@ -36,32 +37,43 @@ class Affine(NamedTuple):
         return step_size / self.root.diagonal().log().mean().exp()
 
 
-def mean_and_covariance(z: Tensor, everywhere: bool = True) -> tuple[Tensor, Tensor, Tensor]:
-    """Return how many latents (N, d) there are, their mean (d,) and their covariance (d, d).
+class Moments(NamedTuple):
+    """Of all latents: how many there are, their mean (d,) and their covariance (d, d)."""
+
+    number: Tensor
+    mean: Tensor
+    covariance: Tensor
+
+    @property
+    def affine(self) -> Affine:
+        """The map that gives the latents mean 0 and covariance I.
+
+        The root is Cholesky's where n > 2 d, and diagonal where fewer latents say too little
+        about the correlations. An axis on which latents do not vary keeps its scale.
+        """
+        variance = self.covariance.diagonal()
+        still = variance < 1e-8
+        if self.number > 2 * len(self.mean) and not still.any():
+            root, failed = torch.linalg.cholesky_ex(self.covariance)
+            if not failed:
+                return Affine(self.mean, root)
+        scale = torch.where(still, torch.ones_like(variance), variance).sqrt()
+        return Affine(self.mean, scale.diag())
+
+
+def moments(parts: Callable[[], Iterable[Tensor]], everywhere: bool = True) -> Moments:
+    """Return the moments of latents that come some rows (B, d) at a time.
 
     Arguments:
+        parts: yields them all; called twice
         everywhere: whether those of other processes count too
     """
     total = all_sum if everywhere else (lambda part: part)
-    count = total(z.new_tensor(len(z)))
-    mean = total(z.sum(0)) / count
-    return count, mean, total((z - mean).T @ (z - mean)) / count
-
-
-def moments(z: Tensor, everywhere: bool = True) -> Affine:
-    """Return the mean and a root of the covariance of latents (N, d).
-
-    The root is Cholesky's where n > 2 d, and diagonal where fewer latents say too little about
-    the correlations. An axis on which latents do not vary keeps its scale.
-    """
-    count, mean, covariance = mean_and_covariance(z, everywhere)
-    variance = covariance.diagonal()
-    still = variance < 1e-8
-    if count > 2 * len(mean) and not still.any():
-        root, failed = torch.linalg.cholesky_ex(covariance)
-        if not failed:
-            return Affine(mean, root)
-    return Affine(mean, torch.where(still, torch.ones_like(variance), variance).sqrt().diag())
+    counts, sums = zip(*((len(z), z.sum(0)) for z in parts()), strict=True)
+    number = total(sums[0].new_tensor(sum(counts)))
+    mean = total(sum(sums[1:], sums[0])) / number
+    squares = [(z - mean).T @ (z - mean) for z in parts()]
+    return Moments(number, mean, total(sum(squares[1:], squares[0])) / number)
 
 
 @torch.no_grad()
@@ -71,7 +83,7 @@ def absorb(affine: Affine, layer: nn.Linear, optimizer: torch.optim.Optimizer | 
     Adam's moments follow: the gradient for A S is that for A times S^-T, less the outer product
     of the bias's gradient and S^-1 m. Squares transform as if gradients were uncorrelated.
     """
-    mean, root = affine
+    mean, root = (part.to(layer.weight.device) for part in affine)
     inverse = torch.linalg.inv(root)
     shift = inverse @ mean
     layer.bias.add_(layer.weight @ mean)

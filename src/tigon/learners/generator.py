@@ -14,23 +14,27 @@ References:
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from tigon.chain_files import chunks, create
 from tigon.chains import ChainStore
 from tigon.data.batches import Batch
 from tigon.densities import GeneratorModel, LogDensity, frozen, mode, sum_event
-from tigon.distributed import all_rows, mine, owned, slots
+from tigon.distributed import all_rows, mine, owned, slots, world
+from tigon.errors import TigonError
 from tigon.learners.base import Learner, Metrics, mean_over, spread
-from tigon.learners.expansion import absorb, mean_and_covariance, moments
+from tigon.learners.expansion import Moments, absorb, moments
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
 from tigon.mcmc.schedules import Geometric
-from tigon.streams import Rng, make_rng
+from tigon.streams import Rng, make_rng, rows
 
 SEED_SIGMA = 0.3
+MOVED = 0.1  # of all latents, after which their moments are measured again
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class GeneratorLearner(Learner):
 
     Arguments:
         model: the generator; with `expand`, its network has its first linear layer as `.first`
-        count: number of images of the data set, one chain each
+        count: number of images of the data set, one chain each; or their chains as they are
         chains: kernel, steps and adaptation by which latents move at each iteration
         expand: whether to give all latents the prior's moments after each update
             (`learners.expansion`); None: where the network has a `.first`
@@ -66,17 +70,22 @@ class GeneratorLearner(Learner):
         average_likelihood: weigh the likelihood by 1/n and let chains share batch statistics, as
             the original code did; for comparison only
         rng: of the first latents, draws of the prior; seeded with 0 if not given
+        folder: keep the chains in files on this folder's disk, not in memory; one process only
+
+    The moments of all latents are measured, and expanded, each time a tenth of them has moved:
+    at every update where a batch is that much.
     """
 
     def __init__(
         self,
         model: GeneratorModel,
-        count: int,
+        count: int | ChainStore,
         chains: MCMC | None = None,
         expand: bool | None = None,
         annealing: Annealing | None = None,
         average_likelihood: bool = False,
         rng: Rng | None = None,
+        folder: Path | None = None,
     ) -> None:
         super().__init__()
         self.model, self.annealing, self.sigma = model, annealing, model.sigma
@@ -87,11 +96,43 @@ class GeneratorLearner(Learner):
         self.expand = isinstance(first, nn.Linear) if expand is None else expand
         self.average_likelihood = average_likelihood
         self._seen: dict[str, Tensor] = {}
-        like = next(model.parameters()).detach()
-        latents = model.latents(count, rng or make_rng("latents", 0), like)
+        if isinstance(count, ChainStore):
+            if count.points.shape[1:] != (model.latent_dim,):
+                raise ValueError(f"chains {count.points.shape}: latents have {model.latent_dim}")
+            self.store, count = count, len(count)
+        else:
+            self.store = self._first_chains(count, rng or make_rng("latents", 0), folder)
+        self.count = self._moved = count
+        self._due = False
+        self.moments = moments(self.store.parts)
+
+    def _first_chains(self, count: int, rng: Rng, folder: Path | None) -> ChainStore:
+        """Return chains at draws of the prior, all of them drawn whoever owns them."""
+        if folder is not None and world().size > 1:
+            raise TigonError(
+                "chains.store files: is for one process; with several, each keeps its own part of "
+                "the chains in memory (--chains.store memory)"
+            )
+        like, step_size = next(self.model.parameters()).detach(), self.chains.kernel.step_size
+        drawn = (
+            self.model.latents(part.stop - part.start, rows(rng, part), like)
+            for part in chunks(count)
+        )
+        if folder is None:
+            store = ChainStore(torch.cat(list(drawn)), step_size)
+        else:
+            shape = (count, self.model.latent_dim)
+            store = ChainStore.scratch(
+                folder, lambda new: create(new, shape, step_size, lambda _: next(drawn).cpu())
+            )
         if self.expand:
-            latents = moments(latents, everywhere=False).apply(latents)
-        self.store = ChainStore(mine(latents), self.chains.kernel.step_size)
+            store.replace(moments(store.parts, everywhere=False).affine.apply)
+        return store if world().size == 1 else ChainStore(mine(store.points), step_size)
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the model's type and device."""
+        return next(self.model.parameters()).detach()
 
     @property
     def evaluations_per_example(self) -> int:
@@ -113,35 +154,45 @@ class GeneratorLearner(Learner):
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Move the latents of the batch by (2); returns them, (B, d)."""
         place = slots(batch.index)
-        rows = self.store.read(place)
+        here = self.store.read(place)
         with self.chain_density(batch) as log_density:
-            draws = self.chains.run(log_density, rows.points, rng, rows.step_size, rows.tuning)
+            draws = self.chains.run(log_density, here.points, rng, here.step_size, here.tuning)
         self.store.write(place, draws.x, draws.step_size, draws.tuning)
         self._seen = {"accept": draws.accept_prob, "step_size": draws.step_size}
+        self._moved += batch.size
+        self._due = False
+        if self._moved >= MOVED * self.count:
+            self.measure()
         return draws.x
 
+    def measure(self) -> None:
+        """Measure the moments of all latents; the update that follows gives them the prior's."""
+        self._moved, self._due, self.moments = 0, True, moments(self.store.parts)
+
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
-        """Return (3) over the batch, as a mean so that the rate does not depend on its size."""
+        """Return (3) over the batch, as a mean so that the rate does not depend on its size.
+
+        The metrics `latent_mean` and `latent_std` are of all latents, when last measured.
+        """
         self.gradient_evaluations += self.evaluations_per_example * batch.size
         decoded = self.model(samples)
         squares = (batch.images - decoded) ** 2
         loss = sum_event(squares).sum() / batch.size / (2 * self.model.sigma**2)
         error = squares.detach().flatten(1).mean(1)
-        _, mean, covariance = mean_and_covariance(self.store.points)
         return loss, {
             "sigma": loss.new_tensor(self.model.sigma),
             "seed_loss": mean_over(error, batch) / (2 * SEED_SIGMA**2),
             **{name: mean_over(values, batch) for name, values in self._seen.items()},
             "spread": spread(decoded, batch.images, batch),
-            "latent_mean": mean,
-            "latent_std": covariance.diagonal().sqrt(),
+            "latent_mean": self.moments.mean,
+            "latent_std": self.moments.covariance.diagonal().sqrt(),
         }
 
     def after_update(self, optimizer: torch.optim.Optimizer) -> None:
         """Expand the parameters: latents get the prior's moments, f(z) stays."""
-        if not self.expand:
+        if not (self.expand and self._due):
             return
-        affine = moments(self.store.points)
+        affine = self.moments.affine
         absorb(affine, self.model.network.first, optimizer)  # type: ignore[arg-type]
         self.store.replace(affine.apply, affine.shrink)
 
@@ -153,25 +204,52 @@ class GeneratorLearner(Learner):
     @torch.no_grad()
     def sample(self, count: int, rng: Rng) -> Tensor:
         """Draw images of the model, f(z) with z ~ N(0, I): (count, C, H, W), without noise."""
-        return self.decode(self.model.latents(count, rng, self.store.points))
+        return self.decode(self.model.latents(count, rng, self.like))
 
     @torch.no_grad()
     def decode(self, latents: Tensor, chunk: int = 64) -> Tensor:
         """Return f(z) of latents (B, d), (B, C, H, W), `chunk` at a time."""
         with mode(self.model, training=False):
-            return torch.cat([self.model(part) for part in latents.split(chunk)])
+            parts = latents.split(chunk)
+            return torch.cat([self.model(part.to(self.like.device)) for part in parts])
+
+    def some_rows(self, most: int = 10_000) -> Tensor:
+        """Return the rows of all chains, (N,); of more than `most`, so many at even distances."""
+        step = max(1, -(-len(self.store) // most))
+        return torch.arange(0, len(self.store), step, device=self.like.device)
+
+    def latents(self) -> Tensor:
+        """Return the inferred latents of `some_rows`, (N, d)."""
+        return self.store.read(self.some_rows()).points
 
     def chain_tensors(self) -> dict[str, Tensor]:
-        """Return all chain rows, those of other processes included."""
-        return {name: all_rows(column) for name, column in self.store.tensors().items()}
+        """Return chain rows in memory, of all processes, and what is known of all chains."""
+        columns = {} if self.store.in_files else self.store.tensors()
+        seen = {"moved": torch.tensor(self._moved), **self.moments._asdict()}
+        return {name: all_rows(column) for name, column in columns.items()} | seen
 
-    def load_chains(self, tensors: dict[str, Tensor]) -> None:
+    def load_chains(self, tensors: dict[str, Tensor], files: ChainStore | None = None) -> None:
         """Take chain rows: of all, those that this process owns."""
-        self.store.load({name: mine(column) for name, column in tensors.items()})
+        if files is not None and world().size == 1:
+            self.store.restore(files)
+        else:
+            columns = tensors if files is None else files.tensors()
+            names = [name for name in self.store.tensors() if name in columns]
+            self.store.load({name: mine(columns[name]) for name in names})
+        if "moved" in tensors:
+            self._moved = int(tensors["moved"])
+            like = self.store.points
+            self.moments = Moments(*(tensors[name].to(like) for name in Moments._fields))
+
+    @property
+    def files(self) -> ChainStore | None:
+        """The chains, where they are in files, which are saved as such."""
+        return self.store if self.store.in_files else None
 
     def map_chains(self, function: Callable[[Tensor], Tensor]) -> None:
         """Replace points, step sizes and tuning by `function` of them."""
         self.store.move(function)
+        self.moments = Moments(*map(function, self.moments))
 
     def scale_steps(self, factor: float) -> None:
         """Multiply every chain's step size, now; where it adapts, it goes on from there."""
@@ -183,15 +261,15 @@ class GeneratorLearner(Learner):
         Further than 10 standard deviations of |z|^2 beyond its mean under N(0, I), and 100 more.
         """
         dim = self.store.points.shape[1]
-        squares = (self.store.points**2).sum(1)
-        lost = ~(squares < dim + 10 * (2 * dim) ** 0.5 + 100)
-        return all_rows(lost.to(torch.uint8)).nonzero()[:, 0]
+        far = dim + 10 * (2 * dim) ** 0.5 + 100
+        lost = [~((part**2).sum(1) < far) for part in self.store.parts()]
+        return all_rows(torch.cat(lost).to(torch.uint8)).nonzero()[:, 0]
 
     def restart_chains(self, index: Tensor, rng: Rng) -> None:
         """Start the chains of these rows anew: a draw of the prior, and the first step size."""
         fresh = self.model.latents(len(index), rng, self.store.points)
         here = torch.isin(index, owned(index))
         place = slots(index[here])
-        rows = self.store.read(place)
-        sizes = torch.full_like(rows.step_size, self.chains.kernel.step_size)
-        self.store.write(place, fresh[here], sizes, torch.zeros_like(rows.tuning))
+        old = self.store.read(place)
+        sizes = torch.full_like(old.step_size, self.chains.kernel.step_size)
+        self.store.write(place, fresh[here], sizes, torch.zeros_like(old.tuning))

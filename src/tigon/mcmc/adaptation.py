@@ -23,7 +23,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tigon.chains import TUNING
+from tigon.chain_files import TUNING
 from tigon.mcmc.kernel import Info, State, require_positive
 
 

@@ -2,7 +2,8 @@
 
 A checkpoint is a folder RUN/checkpoints/N with `model.safetensors` (the weights),
 `chains.safetensors` (chain rows), `training.pt` (the optimizer and counters, loadable with
-`weights_only`) and `manifest.json` (the SHA-256 of each). It is written under another name,
+`weights_only`) and `manifest.json` (the SHA-256 of each). Chains in files are copied to `chains/`,
+and those of the guard's good states to `good-0/`, `good-1/`. It is written under another name,
 flushed, and renamed.
 """
 
@@ -11,6 +12,7 @@ import json
 import math
 import os
 import pickle
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +25,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tigon.chains import ChainStore
+from tigon.data.images import cache_folder
 from tigon.distributed import world
 from tigon.errors import TigonError
 from tigon.learners.base import Learner
@@ -30,6 +34,8 @@ from tigon.training.iteration import Training
 from tigon.training.snapshot import Snapshot
 
 FILES = ("model.safetensors", "chains.safetensors", "training.pt")
+CHAINS, GOOD = "chains", "good-{}"
+ROWS = re.compile(r"(chains|good-\d)/(points\.npy|step_size\.npy|tuning\.npy|store\.json)")
 
 
 def save_checkpoint(folder: Path, training: Training, keep: int = 2) -> Path:
@@ -91,7 +97,8 @@ def load_training(path: Path, training: Training) -> None:
         TigonError: if it does not fit
     """
     with _refusing(path):
-        training.learner.load_chains(load_file(path / "chains.safetensors"))
+        files = ChainStore.mapped(path / CHAINS) if (path / CHAINS).exists() else None
+        training.learner.load_chains(load_file(path / "chains.safetensors"), files)
         training.learner.load_state_dict(load_file(path / "model.safetensors"))
         state = torch.load(path / "training.pt", map_location=training.device, weights_only=True)
         _refuse_other_state(state, training)
@@ -102,19 +109,39 @@ def load_training(path: Path, training: Training) -> None:
         training.step_factor = state.get("step_factor", 1.0)
         training.attempts = state.get("attempts", 0)
         training.rollbacks = state.get("rollbacks", 0)
-        training.remembered = state.get("guard")
+        training.remembered = _with_files(path, state.get("guard"))
 
 
-def load_learner(path: Path, restored: Callable[[dict[str, Tensor]], Learner]) -> Learner:
+def load_learner(
+    path: Path, restored: Callable[[dict[str, Tensor], ChainStore | None], Learner]
+) -> Learner:
     """Return the learner of a checkpoint, which `restored` builds from its chain rows.
+
+    Rows in files are copied: what becomes of them leaves the checkpoint as it is.
 
     Raises:
         TigonError: if they do not fit
     """
     with _refusing(path):
-        learner = restored(load_file(path / "chains.safetensors"))
+        files = _copied(path / CHAINS) if (path / CHAINS).exists() else None
+        learner = restored(load_file(path / "chains.safetensors"), files)
         learner.load_state_dict(load_file(path / "model.safetensors"))
         return learner.eval()
+
+
+def _copied(folder: Path) -> ChainStore:
+    """Return a store of its own with the rows of a folder."""
+    return ChainStore.scratch(
+        cache_folder(), lambda new: shutil.copytree(folder, new, dirs_exist_ok=True)
+    )
+
+
+def _with_files(path: Path, guard: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Give the good states that the guard remembers their chains in files, where they have any."""
+    for number, state in enumerate((guard or {}).get("good", [])):
+        if (path / GOOD.format(number)).exists():
+            state["files"] = _copied(path / GOOD.format(number))
+    return guard
 
 
 def _refuse_other_state(state: dict[str, Any], training: Training) -> None:
@@ -160,16 +187,19 @@ def _refusing(path: Path) -> Iterator[None]:
 
 
 class _State(NamedTuple):
-    """What a checkpoint is made of."""
+    """What a checkpoint is made of; `files` has chains in files by the name of their folder."""
 
     weights: dict[str, Tensor]
     chains: dict[str, Tensor]
     training: dict[str, Any]
+    files: dict[str, ChainStore]
 
 
 def _gather(training: Training) -> _State:
     """Return the state of a training, with the chains of all processes."""
-    learner = training.learner
+    learner, guard = training.learner, training.memory()
+    good = [state.pop("files", None) for state in guard["good"]] if guard else []
+    stores = {CHAINS: learner.files} | {GOOD.format(k): store for k, store in enumerate(good)}
     return _State(
         {name: value.contiguous() for name, value in learner.state_dict().items()},
         {name: value.contiguous() for name, value in learner.chain_tensors().items()},
@@ -182,8 +212,9 @@ def _gather(training: Training) -> _State:
             "step_factor": training.step_factor,
             "attempts": training.attempts,
             "rollbacks": training.rollbacks,
-            "guard": training.memory(),
+            "guard": guard,
         },
+        {name: store for name, store in stores.items() if store is not None},
     )
 
 
@@ -191,16 +222,22 @@ def _write(folder: Path, state: _State) -> None:
     save_file(state.weights, folder / "model.safetensors")
     save_file(state.chains, folder / "chains.safetensors")
     torch.save(state.training, folder / "training.pt")
-    sums = {name: _checksum(folder / name) for name in FILES}
+    for name, store in state.files.items():
+        store.save(folder / name)
+    names = [p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*")) if p.is_file()]
+    sums = {name: _checksum(folder / name) for name in names}
     (folder / "manifest.json").write_text(json.dumps({"sha256": sums}, indent=1), "utf-8")
-    for path in folder.iterdir():
+    for path in folder.rglob("*"):
         _flush(path)
 
 
 def _damage(folder: Path) -> str | None:
     try:
         sums = json.loads((folder / "manifest.json").read_text("utf-8"))["sha256"]
-        wrong = [name for name in FILES if _checksum(folder / name) != sums[name]]
+        odd = [name for name in sums if name not in FILES and not ROWS.fullmatch(name)]
+        if odd:
+            raise ValueError(f"it names {odd[0][:80]!r}")
+        wrong = [name for name in {*FILES, *sums} if _checksum(folder / name) != sums[name]]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return f"no valid manifest: {type(error).__name__} {error}"
     return f"wrong checksum of {', '.join(wrong)}" if wrong else None

@@ -43,6 +43,7 @@ class Watch:
 
     def __init__(self, guard: Guard, training: Training) -> None:
         self.guard = guard
+        self.every = max(guard.every, training.order.batches // 10)
         before = training.remembered or {}
         self.good = [Snapshot(**state) for state in before.get("good", [])] or [take(training)]
         self.gradients: deque[float] = deque(before.get("gradients", []), RECENT)
@@ -97,7 +98,7 @@ class Watch:
 
     def _keep(self, training: Training) -> list[Record]:
         """Keep a good state now and then; restart chains that are lost."""
-        if training.iteration % self.guard.every:
+        if training.iteration % self.every:
             return []
         lost = training.learner.bad_chains()
         events = [self._restart(training, lost)] if len(lost) else []

@@ -85,7 +85,8 @@ class Guard:
     Arguments:
         enabled: whether it watches at all; without it a loss that is not finite ends the run
         attempts: how often it goes back before it gives up, >= 0
-        every: iterations between the good states it keeps, and between looks at single chains
+        every: iterations between the good states it keeps, and between looks at all single
+            chains; at least a tenth of an epoch
         gap: of more nats per dimension is an explosion, > 0
         gradient: times the median norm of the last 50 iterations is an explosion, > 1
         saturation: part of the chains' values far outside the images' range that is too much
