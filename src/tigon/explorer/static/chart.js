@@ -2,13 +2,13 @@
 
 import { colour, make, redrawn, sharpen } from "./dom.js";
 
-const LEFT = 46, RIGHT = 8, TOP = 8, BOTTOM = 20, MOST = 4000;
+const LEFT = 50, RIGHT = 8, TOP = 8, BOTTOM = 20, MOST = 4000;
 
 /** Return a number in few characters. */
 export function short(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
-  if (size !== 0 && (size < 0.001 || size >= 1e5)) return value.toExponential(1);
+  if (size !== 0 && (size < 0.01 || size >= 1e5)) return value.toExponential(1);
   return String(Number(value.toPrecision(size >= 1000 ? 5 : 3)));
 }
 

@@ -7,8 +7,8 @@ import { project } from "./latents.js";
 const LARGEST = 20 * 2 ** 20;
 
 export function inference({ state, plane, link, go }) {
-  const error = new Chart(find("error-chart"), { title: "Mean squared error of the best chain", log: true });
-  const accept = new Chart(find("accept-chart"), { title: "Acceptance, mean over chains", range: [0, 1], mark: 0.574 });
+  const error = new Chart(find("error-chart"), { title: "Error of the best chain", log: true });
+  const accept = new Chart(find("accept-chart"), { title: "Mean acceptance", range: [0, 1], mark: 0.574 });
   const current = { pixels: null, name: "", id: 0, running: false, history: [], best: 0, last: null };
 
   /** Send a file to be read as a picture, then infer its latent. */
@@ -66,7 +66,7 @@ export function inference({ state, plane, link, go }) {
     status(text);
   }
 
-  function project_() {
+  function place() {
     const chains = current.history[0]?.length ?? 0;
     plane.trails = Array.from({ length: chains }, (_, k) =>
       current.history.map((step) => project(step[k], state.directions)));
@@ -79,7 +79,7 @@ export function inference({ state, plane, link, go }) {
     const step = Array.from({ length: chains }, (_, k) => Array.from(values.subarray(k * dim, (k + 1) * dim)));
     current.history.push(step);
     [current.best, current.last] = [message.best, message];
-    if (current.history.length === 1) project_();
+    if (current.history.length === 1) place();
     else step.forEach((z, k) => plane.trails[k].push(project(z, state.directions)));
     plane.best = message.best;
     plane.draw();
@@ -105,7 +105,7 @@ export function inference({ state, plane, link, go }) {
   });
 
   /** Infer again with a model that has come, where an inference was interrupted. */
-  function resume() { if (current.running) start(); else { current.history = []; project_(); } }
+  function resume() { if (current.running) start(); else { current.history = []; place(); } }
 
   find("file").addEventListener("change", () => {
     upload(find("file").files[0]);
@@ -126,5 +126,5 @@ export function inference({ state, plane, link, go }) {
     if (event.dataTransfer.files.length) upload(event.dataTransfer.files[0]);
     else notice("Drop a picture file: what was dropped is none");
   });
-  return { project: project_, resume };
+  return { project: place, resume };
 }

@@ -33,11 +33,11 @@ export function interpolation({ state, plane, decoder, go }) {
       strip.setAttribute("aria-label", `${count} pictures from ${ends.start.name} to ${ends.end.name}`);
       strip.dispatchEvent(new CustomEvent("painted"));
     });
-    project_();
+    place();
     plane.draw();
   }
 
-  function project_() {
+  function place() {
     const points = ends.start && ends.end ? [ends.start.z, ends.end.z] : [];
     plane.segment = points.length ? points.map((z) => project(z, state.directions)) : null;
   }
@@ -64,5 +64,5 @@ export function interpolation({ state, plane, decoder, go }) {
   find("as-start").addEventListener("click", () => set("start", state.kept, state.keptName));
   find("as-end").addEventListener("click", () => set("end", state.kept, state.keptName));
   find("save-strip").addEventListener("click", () => save(strip, "interpolation.png"));
-  return { reset, project: project_ };
+  return { reset, project: place };
 }

@@ -3,7 +3,7 @@
 import { colour, redrawn, sharpen } from "./dom.js";
 
 const RINGS = [[1, "39 %"], [2, "86 %"], [3, "99 %"]];
-const MARGIN = 26, STEP = 0.1, FAR = 0.5;
+const MARGIN = 36, STEP = 0.1, FAR = 0.5;
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 export class Plane {
@@ -85,7 +85,7 @@ export class Plane {
 
   #thumb() {
     const { side } = this.#box();
-    return Math.max(10, Math.min(44, side / (3 + 1.1 * Math.sqrt(this.points.length))));
+    return Math.max(12, Math.min(52, side / (3 + 1.1 * Math.sqrt(this.points.length))));
   }
 
   #hit(event) {
@@ -117,7 +117,7 @@ export class Plane {
 
   #ground(context, { left, top, side }) {
     if (this.backdrop) {
-      context.globalAlpha = 0.42;
+      context.globalAlpha = 0.5;
       context.imageSmoothingEnabled = true;
       context.drawImage(this.backdrop, left, top, side, side);
       context.globalAlpha = 1;
@@ -131,31 +131,31 @@ export class Plane {
     const every = Math.max(1, Math.ceil(most / 3));
     for (let tick = -every * Math.floor(most / every); tick <= most; tick += every) {
       const [x, y] = this.#pixel([tick, tick]);
-      context.fillText(String(tick), x, top + side + 14);
+      context.fillText(String(tick), x, top + side + 15);
       context.textAlign = "right";
       context.fillText(String(tick), left - 5, y + 4);
       context.textAlign = "center";
     }
-    context.fillText(this.names[0], left + side / 2, top + side + 24.5);
+    context.fillText(this.names[0], left + side / 2, top + side + 31);
     context.save();
-    context.translate(left - 17, top + side / 2);
+    context.translate(left - 25, top + side / 2);
     context.rotate(-Math.PI / 2);
     context.fillText(this.names[1], 0, 0);
     context.restore();
   }
 
   #rings(context, { side }) {
-    context.strokeStyle = context.fillStyle = colour("muted");
     context.textAlign = "center";
-    context.lineWidth = 1;
     const [x, y] = this.#pixel([0, 0]);
     for (const [radius, share] of RINGS) {
       const pixels = radius / this.reach * side / 2;
-      context.setLineDash([4, 4]);
       context.beginPath();
       context.arc(x, y, pixels, 0, 2 * Math.PI);
-      context.stroke();
-      context.setLineDash([]);
+      for (const [name, alpha, width] of [["card", 0.7, 3.5], ["ink", 0.75, 1.2]]) {
+        Object.assign(context, { strokeStyle: colour(name), globalAlpha: alpha, lineWidth: width });
+        context.stroke();
+      }
+      context.globalAlpha = 1;
       this.#label(context, share, x + pixels * Math.SQRT1_2, y + pixels * Math.SQRT1_2);
     }
   }

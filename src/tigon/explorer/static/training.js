@@ -5,7 +5,7 @@ import { find, make } from "./dom.js";
 
 const CURVES = {
   generator: [
-    ["seed_loss", { title: "Loss (squared error over 2 × 0.3²)", log: true }],
+    ["seed_loss", { title: "Loss: error over 2 × 0.3²", log: true }],
     ["accept", { title: "Acceptance of the chains", range: [0, 1], mark: 0.574 }],
     ["step_size", { title: "Step size of the chains", log: true }],
     ["latent_std", { title: "Standard deviation of latents", mark: 1 }],
@@ -14,7 +14,7 @@ const CURVES = {
     ["gap", { title: "Gap, nats per dimension", mark: 0 }],
     ["saturation", { title: "Saturation, part of values" }],
     ["spread", { title: "Spread over that of the images", mark: 1 }],
-    ["rise", { title: "Rise of the chains, nats per dimension" }],
+    ["rise", { title: "Rise, nats per dimension" }],
   ],
 };
 const STATES = {
