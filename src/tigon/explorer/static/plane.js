@@ -3,7 +3,7 @@
 import { colour, redrawn, sharpen } from "./dom.js";
 
 const RINGS = [[1, "39 %"], [2, "86 %"], [3, "99 %"]];
-const MARGIN = 36, STEP = 0.1, FAR = 0.5;
+const MARGIN = 36, ROOM = 10, STEP = 0.1, FAR = 0.5;
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 export class Plane {
@@ -66,8 +66,8 @@ export class Plane {
 
   #box() {
     const { clientWidth: width, clientHeight: height } = this.#canvas;
-    const side = Math.max(1, Math.min(width, height) - 2 * MARGIN);
-    return { left: (width - side) / 2, top: (height - side) / 2, side };
+    const side = Math.max(1, Math.min(width, height) - MARGIN - ROOM);
+    return { left: MARGIN + (width - side - MARGIN - ROOM) / 2, top: ROOM, side };
   }
 
   #where(event) {
@@ -85,7 +85,7 @@ export class Plane {
 
   #thumb() {
     const { side } = this.#box();
-    return Math.max(12, Math.min(52, side / (3 + 1.1 * Math.sqrt(this.points.length))));
+    return Math.max(12, Math.min(52, side / (3 + 1.6 * Math.sqrt(this.points.length))));
   }
 
   #hit(event) {
@@ -110,6 +110,7 @@ export class Plane {
     context.clip();
     this.#rings(context, box);
     this.#images(context);
+    this.#shares(context, box);
     this.#lines(context);
     this.#point(context);
     context.restore();
@@ -145,9 +146,8 @@ export class Plane {
   }
 
   #rings(context, { side }) {
-    context.textAlign = "center";
     const [x, y] = this.#pixel([0, 0]);
-    for (const [radius, share] of RINGS) {
+    for (const [radius] of RINGS) {
       const pixels = radius / this.reach * side / 2;
       context.beginPath();
       context.arc(x, y, pixels, 0, 2 * Math.PI);
@@ -156,7 +156,15 @@ export class Plane {
         context.stroke();
       }
       context.globalAlpha = 1;
-      this.#label(context, share, x + pixels * Math.SQRT1_2, y + pixels * Math.SQRT1_2);
+    }
+  }
+
+  #shares(context, { side }) {
+    context.textAlign = "center";
+    const [x, y] = this.#pixel([0, 0]);
+    for (const [radius, share] of RINGS) {
+      const away = radius / this.reach * side / 2 * Math.SQRT1_2;
+      this.#label(context, share, x + away, y + away);
     }
   }
 
