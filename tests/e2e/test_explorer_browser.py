@@ -292,7 +292,8 @@ def test_the_keyboard_reaches_and_moves_the_point(visit, serve, runs):
     assert settle(page)["z"] == [0, 0]
     unnamed = page.evaluate(
         """() => Array.from(document.querySelectorAll('button, input, select, canvas[role]'))
-             .filter((e) => e.offsetParent && !(e.ariaLabel || e.textContent.trim() || e.labels?.length
+             .filter((e) => e.offsetParent && !(e.ariaLabel || e.textContent.trim()
+               || e.labels?.length
                || e.getAttribute('aria-labelledby'))).map((e) => e.outerHTML)"""
     )
     assert unnamed == []
@@ -308,7 +309,8 @@ def test_one_watches_the_chains_infer_a_dropped_picture(visit, serve, runs, tmp_
     page.locator("#infer-seed").fill("4")
     drop = """([bytes, name, kind]) => { const data = new DataTransfer();
       data.items.add(new File([new Uint8Array(bytes)], name, { type: kind }));
-      document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true })); }"""
+      document.body.dispatchEvent(
+        new DragEvent('drop', { dataTransfer: data, bubbles: true })); }"""
     page.evaluate(drop, [content, "mine.png", "image/png"])
     page.wait_for_function(
         "document.querySelector('#infer-status').textContent.startsWith('Done')"
@@ -350,9 +352,7 @@ def test_an_inference_can_be_stopped(visit, serve, runs):
     ready(page)
     page.locator("#starts").fill("64")
     page.set_input_files("#file", CAT)
-    page.wait_for_function(
-        "/Step [1-9]/.test(document.querySelector('#infer-status').textContent)"
-    )
+    wait_for_text(page, "#infer-status", "Step 2")
     page.click("#infer-stop")
     page.wait_for_function(
         "document.querySelector('#infer-status').textContent.includes('stopped')"
@@ -429,9 +429,7 @@ def test_a_chain_synthesises_and_its_sliders_act_while_it_runs(visit, serve, run
     slide(page, "pace", 0.5)
     page.select_option("#start-kind", "noise")
     page.click("#synthesise")
-    page.wait_for_function(
-        "/Step [1-9]/.test(document.querySelector('#chain-status').textContent)"
-    )
+    wait_for_text(page, "#chain-status", "Step 2")
     size = "+document.querySelector('#chain-status').textContent.split('s = ')[1]"
     before = page.evaluate(size)
     slide(page, "step_size", 0.2)
@@ -496,14 +494,16 @@ def test_on_a_phone_nothing_is_wider_than_the_screen_and_a_finger_moves_the_poin
 def test_colours_are_read_easily_in_light_and_dark(visit, serve, runs):
     ratio = """() => { const names = ['ink', 'muted', 'accent'];
       const style = getComputedStyle(document.documentElement);
-      const light = (hex) => { const c = [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16) / 255)
+      const light = (hex) => { const c = [1, 3, 5]
+        .map((k) => parseInt(hex.slice(k, k + 2), 16) / 255)
         .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
         return 0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2]; };
       const of = (name) => light(style.getPropertyValue('--' + name).trim());
       const pairs = names.flatMap((a) => [[a, 'card'], [a, 'ground'], [a, 'plane']]);
       pairs.push(['on-accent', 'accent'], ['warn-ink', 'warn']);
       return [style.getPropertyValue('--ground'), Math.min(...pairs.map(([a, b]) => {
-        const [x, y] = [of(a), of(b)].sort((p, q) => q - p); return (x + 0.05) / (y + 0.05); }))]; }"""
+        const [x, y] = [of(a), of(b)].sort((p, q) => q - p);
+        return (x + 0.05) / (y + 0.05); }))]; }"""
     found = {}
     for scheme in ("light", "dark"):
         page = visit(serve(runs["generator"].folder), color_scheme=scheme)
