@@ -10,6 +10,7 @@ from PIL import Image
 from small import descriptor_recipe, generator_recipe
 from tigon.experiment import train
 from tigon.explorer.hub import Hub
+from tigon.explorer.session import Session
 from tigon.recipes import Recipe
 from tigon.runs import Experiment, Run
 
@@ -70,12 +71,15 @@ class Page:
 
     def __init__(self, hub: Hub) -> None:
         self.messages: list[dict] = []
+        self.session: Session | None = None
         self.session = hub.join(self._take)
+        self.session.unsent = 0
         hub._show(self.session)
 
     def _take(self, message: str | bytes) -> None:
         self.messages.append(opened(message))
-        self.session.unsent = 0
+        if self.session is not None:
+            self.session.sent()
 
     def run(self, turns: int = 1000) -> None:
         """Take turns until there is no work, or it waits for a time."""
