@@ -25,7 +25,10 @@ from tigon.runs import Run
 from tigon.streams import Streams
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
+]
 CAT = Path(__file__).parents[2] / "src" / "tigon" / "data" / "animal_faces" / "cat.png"
 LIMIT = 40.0  # ms from pointer to picture, median, on a machine with nothing else to do
 PATIENCE = 60_000  # ms
@@ -531,16 +534,12 @@ def test_a_run_that_is_training_shows_its_curves_and_then_its_model(visit, serve
     page = visit(server, ready="#waiting")
     assert "no checkpoint yet" in page.locator("#waiting").inner_text()
     loss = page.locator("[data-curve=seed_loss] canvas")
-    until(
-        page,
-        "document.querySelector('[data-curve=seed_loss] canvas').ariaLabel.endsWith('iteration 2')",
-    )
+    drawn = """(until) => document.querySelector('[data-curve=seed_loss] canvas')
+      .ariaLabel.endsWith(until)"""
+    until(page, drawn, "iteration 2")
     with (folder / "metrics.jsonl").open("a") as file:
         file.writelines(lines[2:4])
-    until(
-        page,
-        "document.querySelector('[data-curve=seed_loss] canvas').ariaLabel.endsWith('iteration 4')",
-    )
+    until(page, drawn, "iteration 4")
     assert "training" in page.locator("#training-state").inner_text()
     assert loss.is_visible()
     shutil.copytree(whole.checkpoints, folder / "checkpoints")
