@@ -363,7 +363,7 @@ def test_what_is_no_picture_is_refused_in_the_page(visit, serve, runs, tmp_path)
 def test_an_inference_can_be_stopped(visit, serve, runs):
     page = visit(serve(runs["large"].folder))
     ready(page)
-    page.locator("#starts").fill("64")
+    page.locator("#starts").fill("16")
     page.set_input_files("#file", CAT)
     wait_for_text(page, "#infer-status", "Step 2")
     page.click("#infer-stop")
