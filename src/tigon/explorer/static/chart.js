@@ -8,8 +8,8 @@ const LEFT = 50, RIGHT = 8, TOP = 8, BOTTOM = 20, MOST = 4000;
 export function short(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
-  if (size !== 0 && (size < 0.01 || size >= 1e5)) return value.toExponential(1);
-  return String(Number(value.toPrecision(size >= 1000 ? 5 : 3)));
+  if (size !== 0 && (size < 0.001 || size >= 1e5)) return value.toExponential(1);
+  return String(Number(value.toPrecision(size >= 1000 ? 5 : size < 0.01 ? 2 : 3)));
 }
 
 export class Chart {
