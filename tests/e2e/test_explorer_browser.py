@@ -176,7 +176,9 @@ def shown_by(run, z):
 
 def middle(page, across=0.0, up=0.0):
     """A place on the plane, in parts of its width from its middle."""
-    box = page.get_by_test_id("latent-plane").bounding_box()
+    plane = page.get_by_test_id("latent-plane")
+    plane.scroll_into_view_if_needed()
+    box = plane.bounding_box()
     return box["x"] + box["width"] * (0.5 + across), box["y"] + box["height"] * (0.5 - up)
 
 

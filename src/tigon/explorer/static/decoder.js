@@ -22,6 +22,9 @@ export class Decoder {
     this.#next(place, state);
   }
 
+  /** Want nothing more for a place; what is on its way is not shown. */
+  drop(place) { this.#places.delete(place); }
+
   #next(place, state) {
     if (state.flying || !state.wanted || document.hidden) return;
     const id = ++this.#number;

@@ -14,6 +14,7 @@ export function generator(link, decoder) {
     z: [], kept: [], keptName: "", anchor: [], anchorName: "",
   };
   const times = [];
+  let filling = 0;
   const canvas = find("picture");
   const plane = new Plane(find("plane"), {
     moved: (point, kept, event) => move(point, kept, event),
@@ -114,11 +115,16 @@ export function generator(link, decoder) {
     plane.draw();
   }
 
-  /** Fill the plane with pictures, one row after the other, from the top. */
+  /** Fill the plane with pictures anew, one row after the other, once nothing changes any more. */
   function background() {
     plane.backdrop = null;
     plane.draw();
-    if (!find("backdrop").checked) { decoder.ask("grid", [state.kept], () => {}); return; }
+    decoder.drop("grid");
+    clearTimeout(filling);
+    if (find("backdrop").checked) filling = setTimeout(fill, 200);
+  }
+
+  function fill() {
     const sheet = make("canvas");
     const ticks = Array.from({ length: CELLS }, (_, k) => plane.reach * (2 * (k + 0.5) / CELLS - 1));
     const row = (k) => {
