@@ -25,4 +25,4 @@ export const between = (start, end, part) =>
 export const said = (values) =>
   values.length <= 4
     ? `(${values.map((value) => value.toFixed(2)).join(", ")})`
-    : `(${values.slice(0, 3).map((value) => value.toFixed(2)).join(", ")}, … ${values.length})`;
+    : `(${values.slice(0, 3).map((value) => value.toFixed(2)).join(", ")}, …)`;
