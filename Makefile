@@ -7,7 +7,7 @@ PYTHON ?= python3
 OUT ?= tigon-demo
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: demo test test-slow lint format setup bench clean help
+.PHONY: demo test test-slow test-browser lint format setup bench clean help
 
 help:            ## say what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,9 @@ test: $(VENV)/.test  ## the quick tests
 
 test-slow: $(VENV)/.test  ## the long tests
 	$(BIN)/python -m pytest -m slow
+
+test-browser: $(VENV)/.test  ## the explorer in a real Chromium; prints its latency
+	$(BIN)/python -m pytest -rs tests/e2e/test_explorer_browser.py
 
 lint: $(VENV)/.lint  ## style, types and import layers
 	$(BIN)/ruff check .

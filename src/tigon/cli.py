@@ -23,6 +23,7 @@ VERBS = {
     "sample": "draw images of a model",
     "reconstruct": "infer latents of images the model has not seen, and decode them",
     "interpolate": "walk through the latent space",
+    "explore": "look around in a model on a page in the browser, also while it learns",
     "diagnose": "say whether a run is healthy, and if not, why and what to do",
     "report": "write a run's report.html, or compare several runs on one page",
 }

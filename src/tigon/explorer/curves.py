@@ -1,0 +1,131 @@
+"""The curves of a run that may still be training: metrics.jsonl, read as it grows."""
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tigon.training.iteration import Record
+
+MOST = 2000  # rows that a page gets at once
+CHUNK = 16 * 2**20  # bytes read at once
+
+
+class Growth(NamedTuple):
+    """What is new in a metrics file.
+
+    Attributes:
+        anew: whether what was read before is to be forgotten
+        rows: numbers of new iterations
+        event: the last event of the guard that came, in words
+    """
+
+    anew: bool
+    rows: list[dict[str, float | None]]
+    event: str
+
+
+class Tail:
+    """Reads what has been added to a metrics file since the last time.
+
+    Arguments:
+        path: of metrics.jsonl, which need not exist yet
+
+    Attributes:
+        rows: numbers of all iterations that the run is made of, in order
+        event: the guard's last event, in words
+        damaged: how many lines are no records
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float | None]] = []
+        self.event, self.damaged = "", 0
+        self._file, self._offset = (0, 0), 0
+
+    def read(self) -> Growth | None:
+        """Return what is new, or None where nothing is. A line not yet ended waits."""
+        try:
+            found = self.path.stat()
+            anew = self._replaced(found)
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                block = file.read(CHUNK)
+        except OSError:
+            return None
+        end = block.rfind(b"\n") + 1
+        self._offset += end
+        before = len(self.rows)
+        for line in block[:end].splitlines():
+            anew = self._take(line) or anew
+        if not end and not anew:
+            return None
+        return Growth(anew, self.rows if anew else self.rows[before:], self.event)
+
+    def age(self) -> float | None:
+        """Return how many seconds ago the file was written last, or None if there is none."""
+        try:
+            return max(0.0, time.time() - self.path.stat().st_mtime)
+        except OSError:
+            return None
+
+    def _replaced(self, found: os.stat_result) -> bool:
+        """Begin again where the file is another than it was: a run that continues rewrites it."""
+        file = (found.st_dev, found.st_ino)
+        if file == self._file and found.st_size >= self._offset:
+            return False
+        anew = self._file != (0, 0)
+        self._file, self._offset, self.rows, self.damaged = file, 0, [], 0
+        return anew
+
+    def _take(self, line: bytes) -> bool:
+        """Take one line; returns whether it takes back what came before."""
+        try:
+            record = json.loads(line)
+            iteration = record["iteration"]
+            if type(iteration) is not int:
+                raise TypeError("iteration is no count")
+            if "event" not in record:
+                self.rows.append(_numbers(record))
+                return False
+            self.event = f"{record['event']}: {record.get('message', '')}"
+        except (ValueError, TypeError, KeyError, RecursionError):
+            self.damaged += 1
+            return False
+        if record["event"] != "rollback":
+            return False
+        self.rows = [row for row in self.rows if (row["iteration"] or 0) <= iteration]
+        return True
+
+
+def thinned(rows: list[Any], most: int = MOST) -> list[Any]:
+    """Return so many of the rows at most, in even steps, the last one always."""
+    every = math.ceil(len(rows) / most) or 1
+    return rows[:-1:every] + rows[-1:]
+
+
+def _numbers(record: Record) -> dict[str, float | None]:
+    """Return a record's numbers; of the latents' moments, what is drawn of them.
+
+    That is the root of the mean variance over coordinates, and the largest mean of one.
+    """
+    numbers = {name: _finite(value) for name, value in record.items() if not _is_list(value)}
+    if deviations := record.get("latent_std"):
+        numbers["latent_std"] = _finite(
+            math.sqrt(sum(v * v for v in deviations) / len(deviations))
+        )
+    if means := record.get("latent_mean"):
+        numbers["latent_mean"] = _finite(max(map(abs, means)))
+    return numbers
+
+
+def _is_list(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, list)
+
+
+def _finite(value: Any) -> float | None:  # noqa: ANN401
+    if type(value) not in (int, float):
+        raise TypeError("a metric is no number")
+    return value if math.isfinite(value) else None

@@ -1,0 +1,160 @@
+"""What all pages share: the run, its newest model, its curves, and the worker."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from tigon import __version__
+from tigon.errors import TigonError
+from tigon.explorer.curves import Tail, thinned
+from tigon.explorer.models import Model, load_model, newest_checkpoint
+from tigon.explorer.session import Message, Session
+from tigon.explorer.worker import Worker
+from tigon.recipes import Descriptor, Generator, Recipe
+from tigon.runs import Run
+
+STILL = 60.0  # seconds without a new record after which a run is not called training
+
+
+class Hub:
+    """A run that pages look at.
+
+    `check` is called again and again from one thread, and `join` and `leave` from the same.
+
+    Arguments:
+        run: its config can be read
+        device: where its model works
+    Raises:
+        TigonError: if it has a checkpoint, but none that can be used
+    """
+
+    def __init__(self, run: Run, device: torch.device) -> None:
+        self.run, self.device, self.worker = run, device, Worker()
+        self.tail, self.problem = Tail(run.metrics), ""
+        self.sessions: list[Session] = []
+        self.model: Model | None = None
+        self._tried: int | None = None
+        _ = run.experiment
+        if newest_checkpoint(run) is not None:
+            self._tried = newest_checkpoint(run)
+            self.model = load_model(run, device, None)
+        while self.tail.read():
+            pass
+        self._state = self.state()
+
+    def join(self, send: Callable[[Message], None]) -> Session:
+        """Return a session for a page that has come, told all that there is to know."""
+        session = Session(send, self.worker.wake)
+        session.say(type="run", **self.description())
+        session.say(type="curves", anew=True, rows=thinned(self.tail.rows))
+        session.say(type="training", **self.state())
+        self.sessions.append(session)
+        self.worker.add(session)
+        self.worker.submit(lambda: self._show(session))
+        return session
+
+    def leave(self, session: Session) -> None:
+        """Forget a page that has gone."""
+        self.sessions.remove(session)
+        self.worker.remove(session)
+
+    def description(self) -> dict[str, Any]:
+        """Return what a page says of the run."""
+        experiment = self.run.experiment
+        recipe = experiment.recipe
+        return {
+            "version": __version__,
+            "name": self.run.folder.resolve().name,
+            "recipe": experiment.name,
+            "kind": "descriptor" if isinstance(recipe, Descriptor) else "generator",
+            "what": what_it_is(recipe),
+            "image_size": recipe.image_size,
+            "channels": recipe.channels,
+            "device": str(self.device),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return how far the run's training is, for a page."""
+        length, last = self.run.experiment.recipe.length, (self.tail.rows or [{}])[-1]
+        iteration, spent = int(last.get("iteration") or 0), last.get("gradient_evaluations") or 0.0
+        over = iteration > 0 and length.over(iteration, spent, spent / iteration)
+        age = self.tail.age()
+        return {
+            "iteration": iteration,
+            "total": None if length.gradient_evaluations is not None else length.iterations,
+            "progress": 1.0 if over else length.progress(iteration, spent),
+            "state": "finished" if over else _activity(age, self.tail.event),
+            "event": self.tail.event,
+            "problem": self.problem or self._damage(),
+        }
+
+    def check(self) -> None:
+        """Look for new records and a new checkpoint, and tell the pages."""
+        while growth := self.tail.read():
+            rows = thinned(growth.rows)
+            for session in list(self.sessions):
+                session.say(type="curves", anew=growth.anew, rows=rows)
+        newest = newest_checkpoint(self.run)
+        if newest is not None and newest != self._tried:
+            self._tried = newest
+            self.worker.submit(self._load)
+        state = self.state()
+        if state != self._state:
+            self._state = state
+            for session in list(self.sessions):
+                session.say(type="training", **state)
+
+    def _load(self) -> None:
+        """Load the newest checkpoint, in the worker's thread, and offer it to all pages."""
+        run = Run(self.run.folder)
+        before = self.model
+        known = (before.images or before.note) if before is not None else None
+        try:
+            model = load_model(run, self.device, known)
+        except TigonError as error:
+            if self.problem != str(error):
+                print(f"tigon: {error}", file=sys.stderr)
+            self.problem, self._tried = str(error), None
+            return
+        self.run, self.model, self.problem = run, model, ""
+        for session in list(self.sessions):
+            session.offer(model)
+
+    def _show(self, session: Session) -> None:
+        """Give a page that has come the newest model, unless it has it, in the worker's thread."""
+        if self.model is not None and session.model is not self.model:
+            session.offer(self.model)
+
+    def _damage(self) -> str:
+        if not self.tail.damaged:
+            return ""
+        return f"{self.tail.damaged} lines of metrics.jsonl are damaged and left out"
+
+
+def _activity(age: float | None, event: str) -> str:
+    """Return what a run that is not over seems to be doing."""
+    if age is None:
+        return "waiting"
+    if event.startswith("stopped"):
+        return "stopped"
+    return "training" if age < STILL else "still"
+
+
+def what_it_is(recipe: Recipe) -> str:
+    """Say in words what kind of model a recipe learns, for those who look at its pictures."""
+    if isinstance(recipe, Generator):
+        return (
+            f"A generator: images are f(z) plus noise of standard deviation {recipe.sigma:g}, "
+            f"with latents z ~ N(0, I) in {recipe.latent_dim} dimensions. Shown is f(z), without "
+            "noise."
+        )
+    assert isinstance(recipe, Descriptor)
+    chains = recipe.chains
+    return (
+        f"A short-run sampler, not a density: it was learned with chains of {chains.steps} "
+        f"Langevin steps at temperature {chains.temperature:g} that start from mean images and do "
+        "not reach the density that its network defines. The log-density says nothing of how "
+        "probable a picture is, and longer or hotter chains show where the sampler ends."
+    )

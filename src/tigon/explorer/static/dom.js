@@ -1,0 +1,85 @@
+// Small things about the page's elements.
+
+export const find = (id) => document.getElementById(id);
+
+export function make(name, values = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(values)) {
+    if (key in element) element[key] = value;
+    else element.setAttribute(key, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** Paint RGBA bytes of a square picture on a canvas, pixel by pixel; returns the canvas. */
+export function paint(canvas, pixels, side) {
+  if (canvas.width !== side || canvas.height !== side) canvas.width = canvas.height = side;
+  const bytes = new Uint8ClampedArray(pixels.buffer, pixels.byteOffset, side * side * 4);
+  canvas.getContext("2d").putImageData(new ImageData(bytes, side, side), 0, 0);
+  return canvas;
+}
+
+/** Return one canvas for each picture of an array of shape [count, side, side, 4]. */
+export function canvases({ values, shape }) {
+  const [count, side] = shape;
+  const size = side * side * 4;
+  return Array.from({ length: count }, (_, k) =>
+    paint(make("canvas"), values.subarray(k * size, (k + 1) * size), side));
+}
+
+/** Save what a canvas shows as a PNG. */
+export function save(canvas, name) {
+  canvas.toBlob((blob) => {
+    const address = URL.createObjectURL(blob);
+    make("a", { href: address, download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 10000);
+  }, "image/png");
+}
+
+/** Return a colour of the style sheet, by the name of its variable. */
+export const colour = (name) =>
+  getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+const redraws = new Set();
+
+/** Call `draw` again whenever the size of `canvas` or the colours change. */
+export function redrawn(canvas, draw) {
+  redraws.add(draw);
+  new ResizeObserver(draw).observe(canvas);
+}
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  for (const draw of redraws) draw();
+});
+
+/** Give a canvas as many pixels as the screen has for it; returns its context and its size. */
+export function sharpen(canvas) {
+  const ratio = window.devicePixelRatio || 1;
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
+  if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
+  const context = canvas.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
+  return { context, width, height };
+}
+
+/** Return a whole number from a field, within its limits. */
+export function whole(field) {
+  const value = Math.round(Number(field.value)) || 0;
+  const most = field.max === "" ? Number.MAX_SAFE_INTEGER : Number(field.max);
+  field.value = Math.min(most, Math.max(Number(field.min), value));
+  return Number(field.value);
+}
+
+let clearing = 0;
+
+/** Say what went wrong, for a while. */
+export function notice(text) {
+  const line = find("notice");
+  line.textContent = text;
+  line.hidden = !text;
+  clearTimeout(clearing);
+  clearing = setTimeout(() => { line.hidden = true; }, 12000);
+}

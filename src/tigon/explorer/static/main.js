@@ -1,0 +1,80 @@
+// Put the page together: the connection, the model's part of the page, and the curves.
+
+import { Decoder } from "./decoder.js";
+import { descriptor } from "./descriptor.js";
+import { find, notice } from "./dom.js";
+import { generator } from "./generator.js";
+import { Link } from "./link.js";
+import { training } from "./training.js";
+
+const link = new Link();
+const decoder = new Decoder(link);
+let built = "";
+let gone = 0;
+training(link);
+
+link.on("open", () => {
+  clearInterval(gone);
+  find("gone").hidden = true;
+  say("open", "Connected");
+  if (!find("follow").checked) link.send({ type: "follow", on: false });
+  look();
+});
+link.on("gone", ({ wait }) => {
+  say("gone", "Not connected");
+  const until = performance.now() + wait;
+  const tell = () => {
+    const seconds = Math.max(0, Math.ceil((until - performance.now()) / 1000));
+    find("gone-text").textContent = `The server is gone. ${seconds ? `Trying again in ${seconds} s.` : "Trying now."}`;
+  };
+  clearInterval(gone);
+  gone = setInterval(tell, 500);
+  tell();
+  find("gone").hidden = false;
+});
+link.on("run", (run) => {
+  document.title = `${run.name} · tigon explorer`;
+  find("run-name").textContent = run.name;
+  find("what").textContent = run.what;
+  find("version").textContent = `tigon ${run.version} on ${run.device}`;
+  const channels = run.channels === 1 ? ", grey" : "";
+  find("facts").dataset.run = `${run.recipe} · ${run.image_size} × ${run.image_size}${channels}`;
+  facts("no checkpoint yet");
+  waiting("There is no checkpoint yet. The model appears here by itself as soon as training writes one; its curves are below.");
+  if (built) return;
+  built = run.kind;
+  find("page").append(find(`${run.kind}-page`).content.cloneNode(true));
+  find("page").hidden = true;
+  (run.kind === "generator" ? generator : descriptor)(link, decoder);
+});
+link.on("model", (model) => {
+  facts(`iteration ${model.iteration}`);
+  waiting("");
+  find("page").hidden = false;
+  find("load-newest").hidden = true;
+});
+link.on("offer", ({ iteration }) => {
+  find("load-newest").textContent = `Load iteration ${iteration}`;
+  find("load-newest").hidden = false;
+});
+link.on("error", ({ message }) => notice(message));
+
+find("follow").addEventListener("change", () => link.send({ type: "follow", on: find("follow").checked }));
+find("load-newest").addEventListener("click", () => link.send({ type: "follow", on: find("follow").checked, now: true }));
+find("retry").addEventListener("click", () => link.connect());
+document.addEventListener("visibilitychange", look);
+link.connect();
+
+function look() { link.send({ type: "look", seen: !document.hidden }); }
+
+function say(state, text) {
+  find("connection").dataset.state = state;
+  find("connection").textContent = text;
+}
+
+function facts(which) { find("facts").textContent = `${find("facts").dataset.run} · ${which}`; }
+
+function waiting(text) {
+  find("waiting").textContent = text;
+  find("waiting").hidden = !text;
+}

@@ -1,0 +1,35 @@
+"""A picture of one's own: read as all pictures are, in the form that the model knows."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tigon.data.sources import FileSource, Form
+from tigon.errors import TigonError
+from tigon.recipes import Recipe
+
+LARGEST = 20 * 2**20
+
+
+def read_picture(content: bytes, recipe: Recipe) -> np.ndarray:
+    """Return the picture in a file's bytes as uint8 (H, W, C), in the recipe's form.
+
+    Raises:
+        TigonError: if it is no picture, or one that the package does not read
+    """
+    if len(content) > LARGEST:
+        raise too_large()
+    form = Form(recipe.image_size, recipe.fit, recipe.channels)
+    with tempfile.TemporaryDirectory(prefix="tigon-explore-") as folder:
+        path = Path(folder, "picture")
+        path.write_bytes(content)
+        found = next(iter(FileSource(path.parent, [path]).read_all(form)))
+    if isinstance(found, str):
+        raise TigonError(f"this file {found}")
+    return found
+
+
+def too_large() -> TigonError:
+    """Return what is said of a file that is too large."""
+    return TigonError(f"this file has more than {LARGEST // 2**20} MB")

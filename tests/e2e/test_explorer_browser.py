@@ -1,0 +1,573 @@
+"""The explorer in a real Chromium: what is shown is what the model says, and nothing leaves."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import torch
+
+from explored import make_pictures, make_run, make_runs
+from small import generator_recipe
+from tigon.data.pixels import to_uint8
+from tigon.recipes import Generator
+from tigon.runs import Run
+from tigon.streams import Streams
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
+]
+CAT = Path(__file__).parents[2] / "src" / "tigon" / "data" / "animal_faces" / "cat.png"
+LIMIT = 40.0  # ms from pointer to picture, median, on a machine with nothing else to do
+PATIENCE = 60_000  # ms
+
+
+class Served:
+    """A run that is explored in another process, at a port that stays its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.start()
+
+    def start(self):
+        words = ["explore", str(self.folder), "--port", str(self.port), "--no-browser"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tigon", *words], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout.readline().strip() == self.url
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            assert self.process.wait(30) == 0
+
+
+@pytest.fixture(scope="module")
+def serve():
+    """Returns the server of a run folder; one for each folder, all ended in the end."""
+    servers = {}
+
+    def of(folder):
+        if folder not in servers:
+            servers[folder] = Served(folder)
+        return servers[folder]
+
+    yield of
+    for server in servers.values():
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Small runs, and a generator of 64 x 64 images of the default size after two iterations."""
+    folder = tmp_path_factory.mktemp("runs")
+    recipe = Generator(iterations=2)
+    large = make_run(folder / "large", "generator", recipe, "embedded:animal-faces")
+    return make_runs(folder) | {"large": large}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens a server's page; in the end nothing may have been said or asked elsewhere."""
+    contexts, problems = [], []
+
+    def open_page(server, expected="", ready="[data-testid=picture]", **options):
+        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+
+        def said(message):
+            known = [part for part in (expected, "willReadFrequently") if part]  # by the tests
+            if message.type in ("error", "warning") and not any(p in message.text for p in known):
+                problems.append(f"console: {message.text}")
+
+        def asked(request):
+            where = urlsplit(request.url)
+            if where.scheme != "blob" and where.netloc != f"127.0.0.1:{server.port}":
+                problems.append(f"request: {request.url}")
+
+        page.on("console", said)
+        page.on("pageerror", lambda error: problems.append(f"error: {error}"))
+        page.on("request", asked)
+        page.on("websocket", lambda socket: asked(socket))
+        page.goto(server.url)
+        page.locator(ready).wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def pixels(page, selector="[data-testid=picture]"):
+    """What a canvas shows, (H, W, 3)."""
+    values = page.eval_on_selector(
+        selector,
+        """canvas => [canvas.width, canvas.height,
+           Array.from(canvas.getContext('2d')
+             .getImageData(0, 0, canvas.width, canvas.height).data)]""",
+    )
+    return np.array(values[2], np.uint8).reshape(values[1], values[0], 4)[..., :3]
+
+
+def listen(page):
+    """Collect what is painted from now on."""
+    page.evaluate(
+        """() => { window.painted = [];
+           document.querySelector('[data-testid=picture]')
+             .addEventListener('painted', (event) => window.painted.push(event.detail)); }"""
+    )
+
+
+def painted(page):
+    return page.evaluate("window.painted")
+
+
+def until(page, expression, argument=None):
+    """Wait until an expression holds in the page; its policy forbids Playwright's own way."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not page.evaluate(expression, argument):
+        assert time.monotonic() < deadline, f"never: {expression}"
+        page.wait_for_timeout(50)
+
+
+def settle(page):
+    """Wait until something has been painted and nothing more is; returns the last that was."""
+    until(page, "window.painted.length > 0")
+    count = 0
+    while count != (count := page.evaluate("window.painted.length")):
+        page.wait_for_timeout(500)
+    return page.evaluate("window.painted.splice(0).at(-1)")
+
+
+def shown_by(run, z):
+    """What the model decodes a latent to, (H, W, 3)."""
+    return to_uint8(Run(run.folder).learner().decode(torch.tensor([z])))[0]
+
+
+def middle(page, across=0.0, up=0.0):
+    """A place on the plane, in parts of its width from its middle."""
+    plane = page.get_by_test_id("latent-plane")
+    plane.scroll_into_view_if_needed()
+    box = plane.bounding_box()
+    return box["x"] + box["width"] * (0.5 + across), box["y"] + box["height"] * (0.5 - up)
+
+
+def wait_for_text(page, selector, text):
+    """Wait until an element says this."""
+    until(
+        page,
+        "([selector, text]) => document.querySelector(selector).textContent.includes(text)",
+        [selector, text],
+    )
+
+
+def wait_for_step(page, after):
+    """Wait until a descriptor's chain is further than this."""
+    until(
+        page,
+        "(n) => +document.querySelector('#chain-status').textContent.match(/[0-9]+/)?.[0] > n",
+        after,
+    )
+
+
+def ready(page):
+    """Wait until the model is there, and for a generator its first picture."""
+    until(page, "document.querySelectorAll('.thumb').length > 0")
+    until(
+        page, "!document.querySelector('#plane') || document.querySelector('#picture').width > 1"
+    )
+
+
+def test_the_picture_follows_the_pointer_and_is_what_the_model_decodes(visit, serve, runs):
+    page = visit(serve(runs["generator"].folder))
+    ready(page)
+    listen(page)
+    seen = []
+    for across, up in ((0.3, 0.3), (-0.3, 0.1), (0.1, -0.35)):
+        page.mouse.move(*middle(page, across, up))
+        z = settle(page)["z"]
+        seen.append(pixels(page))
+        assert np.array_equal(seen[-1], shown_by(runs["generator"], z))
+        assert np.sign(z[0]) == np.sign(across) and np.sign(z[1]) == np.sign(up)
+    assert not np.array_equal(seen[0], seen[1]) and not np.array_equal(seen[1], seen[2])
+    page.mouse.move(5, 5)
+    assert settle(page)["z"] == [0, 0]
+
+
+def test_the_time_from_pointer_to_picture(visit, serve, runs, capsys):
+    page = visit(serve(runs["large"].folder))
+    ready(page)
+    page.uncheck("#backdrop")
+    listen(page)
+    for k in range(120):
+        angle = k / 15
+        page.mouse.move(*middle(page, 0.35 * np.cos(angle), 0.3 * np.sin(1.3 * angle)))
+        page.wait_for_timeout(25)
+    page.wait_for_timeout(500)
+    moves = [one for one in painted(page) if one["handled"] is not None][10:]
+    times = sorted(one["handled"] for one in moves)
+    median, late = statistics.median(times), times[int(0.95 * len(times))]
+    decoding = statistics.median(one["milliseconds"] for one in moves)
+    load, cores = os.getloadavg()[0], os.cpu_count()
+    with capsys.disabled():
+        print(
+            f"\npointer to picture, 64 x 64, {len(times)} pictures: median {median:.1f} ms, "
+            f"95th percentile {late:.1f} ms (decoding {decoding:.1f} ms; load {load:.1f} "
+            f"on {cores} cores)"
+        )
+    assert len(times) > 20
+    assert median < (LIMIT if load < cores + 1 else 10 * LIMIT)
+
+
+def test_a_picked_image_a_point_and_the_strip_between_two(visit, serve, runs):
+    run = runs["generator"]
+    page = visit(serve(run.folder))
+    ready(page)
+    listen(page)
+    points = run.learner().store.points
+    page.get_by_label("Go to 3.png").focus()
+    page.keyboard.press("Enter")
+    z = settle(page)["z"]
+    assert np.allclose(z, points[3], atol=1e-6)
+    assert page.get_by_label("Go to 3.png").get_attribute("aria-pressed") == "true"
+    assert page.locator("#plane-where").inner_text().startswith("3.png")
+    page.get_by_role("button", name="Use as end").click()
+    until(page, "document.querySelector('#line-end-name').textContent === '3.png'")
+    page.select_option("#line-count", "5")
+    until(page, "document.querySelector('#strip').width === 40")
+    page.wait_for_timeout(300)
+    start, end = points[0], points[3]
+    strip = np.concatenate(
+        [shown_by(run, (start + k / 4 * (end - start)).tolist()) for k in range(5)], 1
+    )
+    assert np.abs(pixels(page, "#strip").astype(int) - strip).max() <= 1
+    page.locator("#line-part").fill("0.5")
+    z = settle(page)["z"]
+    assert np.allclose(z, (start + end) / 2, atol=1e-5)
+    assert np.array_equal(pixels(page), shown_by(run, z))
+    for button, name in (
+        ("#save-picture", "picture.png"),
+        ("#save-strip", "interpolation.png"),
+        ("#save-plane", "latent-plane.png"),
+    ):
+        with page.expect_download() as download:
+            page.click(button)
+        assert download.value.suggested_filename == name
+        assert download.value.path().read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_keyboard_reaches_and_moves_the_point(visit, serve, runs):
+    page = visit(serve(runs["generator"].folder))
+    ready(page)
+    listen(page)
+    order = []
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        order.append(
+            page.evaluate("document.activeElement.id || document.activeElement.className")
+        )
+    assert order[:4] == ["skip", "backdrop", "save-plane", "plane"]
+    page.get_by_test_id("latent-plane").focus()
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    for key in ("ArrowRight", "ArrowRight", "Shift+ArrowUp", "ArrowLeft", "ArrowDown"):
+        page.keyboard.press(key)
+    z = settle(page)["z"]
+    assert np.allclose(z, [0.1, 0.4])
+    assert np.array_equal(pixels(page), shown_by(runs["generator"], z))
+    assert "z1 0.10, z2 0.40" in page.locator("#plane-where").inner_text()
+    page.keyboard.press("0")
+    assert settle(page)["z"] == [0, 0]
+    unnamed = page.evaluate(
+        """() => Array.from(document.querySelectorAll('button, input, select, canvas[role]'))
+             .filter((e) => e.offsetParent && !(e.ariaLabel || e.textContent.trim()
+               || e.labels?.length
+               || e.getAttribute('aria-labelledby'))).map((e) => e.outerHTML)"""
+    )
+    assert unnamed == []
+
+
+def test_one_watches_the_chains_infer_a_dropped_picture(visit, serve, runs, tmp_path):
+    run = runs["generator"]
+    page = visit(serve(run.folder))
+    ready(page)
+    picture = make_pictures(tmp_path / "own", 1) / "0.png"
+    content = list(picture.read_bytes())
+    page.locator("#starts").fill("3")
+    page.locator("#infer-seed").fill("4")
+    drop = """([bytes, name, kind]) => { const data = new DataTransfer();
+      data.items.add(new File([new Uint8Array(bytes)], name, { type: kind }));
+      document.body.dispatchEvent(
+        new DragEvent('drop', { dataTransfer: data, bubbles: true })); }"""
+    page.evaluate(drop, [content, "mine.png", "image/png"])
+    until(page, "document.querySelector('#infer-status').textContent.startsWith('Done')")
+    out = tmp_path / "found.npz"
+    words = [
+        "reconstruct",
+        str(run.folder),
+        "--data",
+        str(picture),
+        "--starts",
+        "3",
+        "--seed",
+        "4",
+    ]
+    subprocess.run([sys.executable, "-m", "tigon", *words, "--out", str(out)], check=True)
+    found = json.loads(page.locator("#found").get_attribute("data-latent"))
+    with np.load(out) as told:
+        assert np.allclose(found, told["latents"][0], atol=1e-5)
+        assert np.abs(pixels(page, "#found").astype(int) - told["images"][0]).max() <= 1
+    assert "error 0." in page.locator("#infer-status").inner_text()
+    assert "step 80" in page.locator("#error-chart canvas").get_attribute("aria-label")
+    assert page.locator("#plane-where").inner_text().startswith("mine.png")
+
+
+def test_what_is_no_picture_is_refused_in_the_page(visit, serve, runs, tmp_path):
+    page = visit(serve(runs["generator"].folder), expected="415")
+    ready(page)
+    text = tmp_path / "notes.txt"
+    text.write_text("not a picture")
+    page.set_input_files("#file", text)
+    until(page, "!document.querySelector('#notice').hidden")
+    assert page.locator("#notice").inner_text() == "notes.txt: this file is not an image"
+    assert page.locator("#infer-view").is_hidden()
+
+
+def test_an_inference_can_be_stopped(visit, serve, runs):
+    page = visit(serve(runs["large"].folder))
+    ready(page)
+    page.locator("#starts").fill("16")
+    page.set_input_files("#file", CAT)
+    wait_for_text(page, "#infer-status", "Step 2")
+    page.click("#infer-stop")
+    until(page, "document.querySelector('#infer-status').textContent.includes('stopped')")
+    assert page.locator("#infer-stop").is_disabled()
+
+
+def test_axes_are_chosen_where_there_are_more_than_two(visit, serve, runs):
+    run = runs["deep"]
+    page = visit(serve(run.folder))
+    ready(page)
+    listen(page)
+    points = run.learner().store.points
+    page.get_by_label("Go to 2.png").click()
+    settle(page)
+    assert "The other 2 coordinates are those of 2.png" in page.locator("#others").inner_text()
+    page.select_option("#axes-kind", "pair")
+    page.select_option("#axis-x", "1")
+    page.select_option("#axis-y", "3")
+    page.mouse.move(*middle(page, 0.3, 0.25))
+    z = settle(page)["z"]
+    assert np.allclose([z[0], z[2]], points[2, [0, 2]], atol=1e-6)
+    assert z[1] > 0.5 and z[3] > 0.5
+    assert np.array_equal(pixels(page), shown_by(run, z))
+    page.click("#others-zero")
+    page.mouse.move(*middle(page, 0.3, 0.25))
+    z = settle(page)["z"]
+    assert z[0] == z[2] == 0 and "are 0" in page.locator("#others").inner_text()
+    page.select_option("#axis-y", "1")
+    assert page.locator("#axis-x").input_value() != "1"
+
+
+def test_two_pages_each_have_their_own_chain_and_stay_fair(visit, serve, runs):
+    server = serve(runs["descriptor"].folder)
+    pages = [visit(server), visit(server)]
+    for seed, page in enumerate(pages):
+        page.locator("#chain-seed").fill(str(seed))
+        slide(page, "steps", 1.0)
+        slide(page, "pace", 1.0)
+        page.click("#synthesise")
+    steps = []
+    pages[0].wait_for_timeout(1500)
+    for page in pages:
+        steps.append(step_of(page))
+    assert min(steps) > 3 and not np.array_equal(pixels(pages[0]), pixels(pages[1]))
+    pages[0].click("#stop")
+    before = step_of(pages[1])
+    wait_for_step(pages[1], before)
+    assert "stopped" in pages[0].locator("#chain-status").inner_text()
+
+
+def step_of(page):
+    return int(re.search(r"\d+", page.locator("#chain-status").inner_text()).group())
+
+
+def slide(page, name, part):
+    slider = page.locator(f"#slide-{name}")
+    slider.wait_for()
+    slider.fill(str(round(200 * part)))
+
+
+def test_a_chain_synthesises_and_its_sliders_act_while_it_runs(visit, serve, runs):
+    run = runs["descriptor"]
+    page = visit(serve(run.folder))
+    assert "not a density" in page.locator("#what").inner_text()
+    slide(page, "pace", 1.0)
+    page.get_by_label("Start from 2.png").click()
+    wait_for_text(page, "#chain-status", "Arrived")
+    own = run.learner().draw(torch.tensor([2]), Streams(0, 0, [2], "explore"))
+    assert np.array_equal(pixels(page), to_uint8(own.x)[0])
+    label = page.locator("#density-chart canvas").get_attribute("aria-label")
+    assert "step 3" in label and "nothing" not in label
+    slide(page, "steps", 1.0)
+    slide(page, "pace", 0.5)
+    page.select_option("#start-kind", "noise")
+    page.click("#synthesise")
+    wait_for_text(page, "#chain-status", "Step 2")
+    size = "+document.querySelector('#chain-status').textContent.split('s = ')[1]"
+    before = page.evaluate(size)
+    slide(page, "step_size", 0.2)
+    until(page, f"{size} < {before / 2}")
+    page.click("#hold")
+    page.wait_for_timeout(700)
+    held = step_of(page)
+    page.wait_for_timeout(700)
+    assert step_of(page) == held and page.locator("#hold").inner_text() == "Go on"
+    page.click("#hold")
+    wait_for_step(page, held)
+    page.click("#stop")
+    until(page, "document.querySelector('#chain-status').textContent.includes('stopped')")
+
+
+def test_a_server_that_goes_and_comes_back_finds_the_page_as_it_was(visit, serve, runs, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(runs["generator"].folder, folder)
+    server = serve(folder)
+    page = visit(server, expected="ERR_CONNECTION_REFUSED")
+    ready(page)
+    listen(page)
+    page.get_by_label("Go to 4.png").click()
+    z = settle(page)["z"]
+    server.stop()
+    page.locator("#gone").wait_for()
+    assert "The server is gone" in page.locator("#gone").inner_text()
+    assert page.locator("#connection").inner_text() == "Not connected"
+    page.evaluate(
+        "document.querySelector('[data-testid=picture]').width = 1; window.painted = [];"
+    )
+    server.start()
+    until(page, "document.querySelector('#gone').hidden")
+    assert np.allclose(settle(page)["z"], z) and pixels(page).shape == (8, 8, 3)
+    assert np.array_equal(pixels(page), shown_by(runs["generator"], z))
+    assert page.locator("#plane-where").inner_text().startswith("4.png")
+
+
+@pytest.mark.parametrize("name", ["generator", "descriptor"])
+def test_on_a_phone_nothing_is_wider_than_the_screen_and_a_finger_moves_the_point(
+    visit, serve, runs, name
+):
+    phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+    page = visit(serve(runs[name].folder), **phone)
+    ready(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    if name == "descriptor":
+        return
+    listen(page)
+    page.get_by_test_id("latent-plane").scroll_into_view_if_needed()
+    page.touchscreen.tap(*middle(page, 0.3, -0.3))
+    z = settle(page)["z"]
+    assert z[0] > 0.5 and z[1] < -0.5
+    assert np.array_equal(pixels(page), shown_by(runs[name], z))
+    assert (
+        page.evaluate("getComputedStyle(document.querySelector('#plane')).touchAction") == "none"
+    )
+
+
+def test_colours_are_read_easily_in_light_and_dark(visit, serve, runs):
+    ratio = """() => { const names = ['ink', 'muted', 'accent'];
+      const style = getComputedStyle(document.documentElement);
+      const light = (hex) => { const c = [1, 3, 5]
+        .map((k) => parseInt(hex.slice(k, k + 2), 16) / 255)
+        .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2]; };
+      const of = (name) => light(style.getPropertyValue('--' + name).trim());
+      const pairs = names.flatMap((a) => [[a, 'card'], [a, 'ground'], [a, 'plane']]);
+      pairs.push(['on-accent', 'accent'], ['warn-ink', 'warn']);
+      return [style.getPropertyValue('--ground'), Math.min(...pairs.map(([a, b]) => {
+        const [x, y] = [of(a), of(b)].sort((p, q) => q - p);
+        return (x + 0.05) / (y + 0.05); }))]; }"""
+    found = {}
+    for scheme in ("light", "dark"):
+        page = visit(serve(runs["generator"].folder), color_scheme=scheme)
+        ground, least = page.evaluate(ratio)
+        found[scheme] = ground
+        assert least >= 4.5
+    assert found["light"] != found["dark"]
+
+
+def test_a_run_that_is_training_shows_its_curves_and_then_its_model(visit, serve, tmp_path):
+    data = make_pictures(tmp_path / "pictures")
+    folder = tmp_path / "run"
+    whole = make_run(tmp_path / "whole", "generator", generator_recipe(), data)
+    folder.mkdir()
+    shutil.copy(whole.config, folder / "config.toml")
+    lines = whole.metrics.read_text().splitlines(keepends=True)
+    (folder / "metrics.jsonl").write_text("".join(lines[:2]))
+    server = serve(folder)
+    page = visit(server, ready="#waiting")
+    assert "no checkpoint yet" in page.locator("#waiting").inner_text()
+    loss = page.locator("[data-curve=seed_loss] canvas")
+    drawn = """(until) => document.querySelector('[data-curve=seed_loss] canvas')
+      .ariaLabel.endsWith(until)"""
+    until(page, drawn, "iteration 2")
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.writelines(lines[2:4])
+    until(page, drawn, "iteration 4")
+    assert "training" in page.locator("#training-state").inner_text()
+    assert loss.is_visible()
+    shutil.copytree(whole.checkpoints, folder / "checkpoints")
+    page.locator("[data-testid=picture]").wait_for()
+    until(page, "document.querySelector('#facts').textContent.endsWith('iteration 6')")
+    assert page.locator("#waiting").is_hidden()
+    page.uncheck("#follow")
+    page.wait_for_timeout(300)
+    (folder / "checkpoints" / "6").rename(folder / "checkpoints" / "7")
+    page.get_by_role("button", name="Load iteration 7").click()
+    until(page, "document.querySelector('#facts').textContent.endsWith('iteration 7')")
+
+
+def test_a_hidden_page_asks_for_nothing(visit, serve, runs):
+    page = visit(serve(runs["generator"].folder))
+    ready(page)
+    listen(page)
+    page.mouse.move(*middle(page, 0.2, 0.2))
+    settle(page)
+    hide = """(hidden) => {
+      Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+      document.dispatchEvent(new Event('visibilitychange')); }"""
+    page.evaluate(hide, True)
+    before = len(painted(page))
+    page.mouse.move(*middle(page, -0.3, 0.3))
+    page.wait_for_timeout(500)
+    assert len(painted(page)) == before
+    page.evaluate(hide, False)
+    assert settle(page)["z"][0] < 0
