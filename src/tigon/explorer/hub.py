@@ -12,7 +12,8 @@ from tigon.explorer.curves import Tail, thinned
 from tigon.explorer.models import Model, load_model, newest_checkpoint
 from tigon.explorer.session import Message, Session
 from tigon.explorer.worker import Worker
-from tigon.recipes import Descriptor, Generator, Recipe
+from tigon.families import family_of
+from tigon.recipes import Descriptor
 from tigon.runs import Run
 
 STILL = 60.0  # seconds without a new record after which a run is not called training
@@ -69,7 +70,7 @@ class Hub:
             "name": self.run.folder.resolve().name,
             "recipe": experiment.name,
             "kind": "descriptor" if isinstance(recipe, Descriptor) else "generator",
-            "what": what_it_is(recipe),
+            "what": family_of(recipe).what(recipe),
             "image_size": recipe.image_size,
             "channels": recipe.channels,
             "device": str(self.device),
@@ -140,21 +141,3 @@ def _activity(age: float | None, event: str) -> str:
     if event.startswith("stopped"):
         return "stopped"
     return "training" if age < STILL else "still"
-
-
-def what_it_is(recipe: Recipe) -> str:
-    """Say in words what kind of model a recipe learns, for those who look at its pictures."""
-    if isinstance(recipe, Generator):
-        return (
-            f"A generator: images are f(z) plus noise of standard deviation {recipe.sigma:g}, "
-            f"with latents z ~ N(0, I) in {recipe.latent_dim} dimensions. Shown is f(z), without "
-            "noise."
-        )
-    assert isinstance(recipe, Descriptor)
-    chains = recipe.chains
-    return (
-        f"A short-run sampler, not a density: it was learned with chains of {chains.steps} "
-        f"Langevin steps at temperature {chains.temperature:g} that start from mean images and do "
-        "not reach the density that its network defines. The log-density says nothing of how "
-        "probable a picture is, and longer or hotter chains show where the sampler ends."
-    )
