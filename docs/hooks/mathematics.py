@@ -1,0 +1,20 @@
+"""A hook of mkdocs: formulas become MathML when the site is built, so pages need no script."""
+
+import html
+import re
+from typing import Any
+
+from latex2mathml.converter import convert
+
+FORMULA = re.compile(r'<(span|div) class="arithmatex">(.*?)</\1>', re.S)
+
+
+def on_page_content(content: str, **_: Any) -> str:  # noqa: ANN401
+    """Replace every formula that arithmatex has marked."""
+    return FORMULA.sub(lambda found: mathml(found[1], html.unescape(found[2])), content)
+
+
+def mathml(tag: str, marked: str) -> str:
+    r"""Return the MathML of ``\(...\)`` in a span, or of ``\[...\]`` in a div."""
+    inner = marked.strip()[2:-2].strip()
+    return convert(inner, display="block" if tag == "div" else "inline")

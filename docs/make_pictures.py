@@ -1,0 +1,300 @@
+"""Make every picture of the documents from runs that it trains itself.
+
+    python docs/make_pictures.py [--only NAME ...] [--runs FOLDER]
+
+Runs are seeded with 0 and kept in FOLDER (runs/docs): what is there already is not trained again.
+All images are `embedded:animal-faces`, which are CC0 or in the public domain.
+"""
+
+import argparse
+import io
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from made_pictures import HERE, Table, machine, rewrite
+from matplotlib.figure import Figure
+from moving_picture import frames
+from PIL import Image
+
+from tigon import figures
+from tigon.album import Picture, album
+from tigon.data.pixels import to_uint8
+from tigon.diagnosis import diagnose, pictures
+from tigon.errors import DivergenceError
+from tigon.evaluation.findings import Level
+from tigon.experiment import train
+from tigon.learners.generator import Annealing, GeneratorLearner
+from tigon.recipes import Descriptor, DescriptorSeed, Generator, GeneratorSeed, Recipe
+from tigon.runs import Experiment, Run
+from tigon.settings import ImageChains
+from tigon.streams import make_rng
+from tigon.training.settings import Guard, Optimizer
+
+FACES = "embedded:animal-faces"
+FOLDER = HERE / "pictures"
+OFF = Guard(enabled=False)
+SMALL = Descriptor(image_size=32)
+FAST = replace(SMALL, optimizer=replace(SMALL.optimizer, learning_rate=0.5))
+RECIPES: dict[str, Recipe] = {
+    "generator": Generator(),
+    "descriptor": Descriptor(),
+    "generator-small": Generator(image_size=32),
+    "generator-seed": GeneratorSeed(image_size=32, gradient_evaluations=1200),
+    "descriptor-small": SMALL,
+    "descriptor-seed": DescriptorSeed(image_size=32, gradient_evaluations=9900),
+    "generator-fast": Generator(image_size=32, optimizer=Optimizer(2e-2), guard=OFF),
+    "latents-own": Generator(image_size=32, expand=False, annealing=Annealing(0.3, 0.0)),
+    "descriptor-fast": replace(FAST, guard=OFF),
+    "descriptor-guarded": FAST,
+    "steps-long": replace(SMALL, chains=ImageChains(step_size=1.2), guard=OFF),
+    "collapsed": replace(
+        SMALL, chains=ImageChains(start="mean-image", temperature=0.0), guard=OFF
+    ),
+}
+SICK = {
+    "generator-small": "generator, as it is",
+    "generator-fast": "generator, learning rate x 10",
+    "latents-own": "generator, without parameter expansion and annealing",
+    "descriptor-small": "descriptor, as it is",
+    "descriptor-fast": "descriptor, learning rate x 10",
+    "descriptor-guarded": "the same, guarded",
+    "steps-long": "descriptor, step size x 10",
+    "collapsed": "descriptor, all chains from one image without noise",
+}
+
+
+class Studio:
+    """Trained runs by name, and where pictures go."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs
+
+    @cache  # noqa: B019
+    def run(self, name: str) -> Run:
+        """Train the run of this name, unless that is done; a run may end by diverging."""
+        began, recipe = time.perf_counter(), RECIPES[name]
+        try:
+            train(Experiment(recipe_name(recipe), recipe, FACES), self.runs / name)
+        except DivergenceError as error:
+            print(f"{name}: {error}")
+        print(f"run {name}: {time.perf_counter() - began:.0f} s", flush=True)
+        return Run(self.runs / name)
+
+    def picture(self, run: str, name: str) -> Picture:
+        """Return a picture of a run's album or diagnosis."""
+        found = self.run(run)
+        learner, images = found.learner(), found.images()
+        for picture in album(found, learner, images):
+            if picture.name == name:
+                return picture
+        looked = diagnose(found, loaded=(learner, images))
+        return next(picture for picture in pictures(looked) if picture.name == name)
+
+
+def recipe_name(recipe: Recipe) -> str:
+    """Return the name under which the command line knows a recipe."""
+    names = {
+        Generator: "generator",
+        Descriptor: "descriptor",
+        GeneratorSeed: "generator-seed",
+        DescriptorSeed: "descriptor-seed",
+    }
+    return names[type(recipe)]
+
+
+def save(name: str, figure: Figure, dpi: int = 110) -> Path:
+    """Write a figure as WebP: without loss where that is smaller, as it is for curves."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=dpi)
+    picture = Image.open(stream).convert("RGB")
+    encoded = [io.BytesIO(), io.BytesIO()]
+    picture.save(encoded[0], "webp", lossless=True, method=6)
+    picture.save(encoded[1], "webp", quality=82, method=6)
+    path = FOLDER / f"{name}.webp"
+    path.write_bytes(min((data.getvalue() for data in encoded), key=len))
+    return path
+
+
+def latent_plane(studio: Studio) -> Path:
+    """The README's animation: a tour through the latent plane, and what the model shows there."""
+    run = studio.run("generator")
+    path = FOLDER / "latent-plane.webp"
+    first, *others = frames(run.learner(), run.images())
+    first.save(
+        path, save_all=True, append_images=others, duration=70, loop=0, quality=60, method=6
+    )
+    return path
+
+
+def of_album(run: str, name: str) -> Callable[[Studio], Path]:
+    """Return what makes one picture of a run's album, under the run's name and its own."""
+    short = name.split("-", 2)[2] if name.startswith("figure-") else name
+    return lambda studio: save(f"{run}-{short}", studio.picture(run, name).figure, 90)
+
+
+def prior_images(studio: Studio, name: str, count: int = 10) -> np.ndarray:
+    """Draw images of a model, uint8 (N, H, W, C)."""
+    learner = studio.run(name).learner()
+    return to_uint8(learner.sample(count, make_rng("pictures", 0)))
+
+
+def seed_generator(studio: Studio) -> Path:
+    """The prior's images of the default and of the original, after equally many evaluations."""
+    rows = [
+        ("training images", np.asarray(studio.run("generator-small").images().pixels)),
+        ("generator", prior_images(studio, "generator-small")),
+        ("generator-seed", prior_images(studio, "generator-seed")),
+    ]
+    return save("seed-generator", figures.stages(rows))
+
+
+def seed_descriptor(studio: Studio) -> Path:
+    """What chains of both synthesise, after equally many evaluations."""
+    rows = [
+        ("training images", np.asarray(studio.run("descriptor-small").images().pixels)),
+        ("descriptor", prior_images(studio, "descriptor-small")),
+        ("descriptor-seed", prior_images(studio, "descriptor-seed")),
+    ]
+    return save("seed-descriptor", figures.stages(rows))
+
+
+def compared(
+    studio: Studio, key: str, names: dict[str, str], label: str, linear: float | None = None
+) -> Figure:
+    """Plot one metric of several runs; with `linear`, on a scale linear up to there."""
+    figure = Figure((7, 3), layout="constrained")
+    axes = figure.add_subplot()
+    for colour, (name, shown) in zip(figures.COLOURS, names.items(), strict=False):
+        records = studio.run(name).records()
+        x = [record["gradient_evaluations"] for record in records]
+        y = [record[key] for record in records]
+        axes.plot(x, y, color=colour, linewidth=1.1, label=shown)
+    axes.set_yscale("symlog", linthresh=linear) if linear else axes.set_yscale("log")
+    axes.set_xlabel("gradient evaluations")
+    axes.set_ylabel(label)
+    axes.grid(alpha=0.2)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def sick_rate_generator(studio: Studio) -> Path:
+    """The seed loss at ten times the learning rate."""
+    names = {"generator-small": "as it is", "generator-fast": "learning rate x 10"}
+    return save("sick-rate-generator", compared(studio, "seed_loss", names, "seed loss"))
+
+
+def sick_rate_descriptor(studio: Studio) -> Path:
+    """The gap at ten times the learning rate, with and without the guard."""
+    names = {
+        "descriptor-small": "as it is",
+        "descriptor-fast": "learning rate x 10, no guard",
+        "descriptor-guarded": "learning rate x 10, guarded",
+    }
+    figure = compared(studio, "gap", names, "gap, nats per dimension", linear=1.0)
+    return save("sick-rate-descriptor", figure)
+
+
+def sick_chains(studio: Studio) -> Path:
+    """What healthy chains synthesise, chains with long steps, and chains that are all the same."""
+    rows = [("training images", np.asarray(studio.run("descriptor-small").images().pixels))]
+    shown = {"descriptor-small": "as it is", "steps-long": "step size x 10"}
+    for name, label in (shown | {"collapsed": "collapsed"}).items():
+        rows.append((label, prior_images(studio, name)))
+    return save("sick-chains", figures.stages(rows))
+
+
+def sick_latents(studio: Studio) -> Path:
+    """Inferred latents that are the prior's beside some that are not, and the prior's images."""
+    canvases = []
+    for name in ("generator-small", "latents-own"):
+        run = studio.run(name)
+        learner = run.learner()
+        assert isinstance(learner, GeneratorLearner)
+        points = learner.store.points.double().numpy()
+        plane = figures.latent_plane(points, run.images().pixels, ("z1", "z2"))
+        plane.set_size_inches(4, 4)
+        canvases.append(np.vstack([drawn(plane), drawn(strip(prior_images(studio, name)))]))
+    figure = Figure((8, 5.7))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(np.hstack(canvases), interpolation="none")
+    axes.axis("off")
+    return save("sick-latents", figure, 100)
+
+
+def strip(images: np.ndarray) -> Figure:
+    """Show ten images in two rows, four inches wide."""
+    figure = Figure((4, 1.7))
+    axes = figure.add_axes((0.06, 0, 0.88, 1))
+    axes.imshow(figures.tile(images, 5), interpolation="nearest")
+    axes.axis("off")
+    return figure
+
+
+def drawn(figure: Figure, dpi: int = 100) -> np.ndarray:
+    """Return a figure's pixels, uint8 (H, W, 3)."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=dpi)
+    return np.asarray(Image.open(stream).convert("RGB"))
+
+
+def verdicts(studio: Studio) -> Path:
+    """What `tigon diagnose` says of the healthy and the sick runs: a table of docs/diagnostics.md."""
+    rows = Table("run", "findings that are bad")
+    for name, label in SICK.items():
+        run = studio.run(name)
+        bad = [
+            f"**{found.name}**: {found.what}"
+            for found in diagnose(run).findings
+            if found.level is Level.BAD
+        ]
+        rows.add(label, "; ".join(bad) or "none: healthy")
+    note = (
+        f"Printed by `python docs/make_pictures.py --only verdicts` on {machine()}; ten faces of "
+        "32 x 32 pixels, seed 0."
+    )
+    return rewrite(HERE / "diagnostics.md", "verdicts", f"{rows}\n\n{note}")
+
+
+PICTURES: dict[str, Callable[[Studio], Path]] = {
+    "latent-plane": latent_plane,
+    "generator-reconstructions": of_album("generator", "figure-1-reconstructions"),
+    "generator-prior": of_album("generator", "figure-2-prior"),
+    "generator-latent-grid": of_album("generator", "figure-3-latent-grid"),
+    "generator-loss": of_album("generator", "figure-4-loss"),
+    "generator-latents": of_album("generator", "latents"),
+    "descriptor-synthesised": of_album("descriptor", "figure-5-synthesised"),
+    "descriptor-gap": of_album("descriptor", "figure-6-gap"),
+    "descriptor-long-run": of_album("descriptor", "diagnosis-long-run"),
+    "seed-generator": seed_generator,
+    "seed-descriptor": seed_descriptor,
+    "sick-rate-generator": sick_rate_generator,
+    "sick-rate-descriptor": sick_rate_descriptor,
+    "sick-chains": sick_chains,
+    "sick-latents": sick_latents,
+    "verdicts": verdicts,
+}
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Make the pictures asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=list(PICTURES), metavar="NAME")
+    parser.add_argument("--runs", type=Path, default=HERE.parent / "runs" / "docs")
+    given = parser.parse_args(words)
+    torch.set_num_threads(1)
+    FOLDER.mkdir(exist_ok=True)
+    studio, began = Studio(given.runs), time.perf_counter()
+    for name in given.only or PICTURES:
+        path = PICTURES[name](studio)
+        print(f"{path.relative_to(HERE.parent)}: {path.stat().st_size / 1000:.0f} kB", flush=True)
+    print(f"seed 0, {machine()}; {time.perf_counter() - began:.0f} s in all")
+
+
+if __name__ == "__main__":
+    main()
