@@ -7,6 +7,7 @@ from typing import Any
 from latex2mathml.converter import convert
 
 FORMULA = re.compile(r'<(span|div) class="arithmatex">(.*?)</\1>', re.S)
+NUMBER = re.compile(r"\\tag\{(.*?)\}")
 
 
 def on_page_content(content: str, **_: Any) -> str:  # noqa: ANN401
@@ -15,6 +16,10 @@ def on_page_content(content: str, **_: Any) -> str:  # noqa: ANN401
 
 
 def mathml(tag: str, marked: str) -> str:
-    r"""Return the MathML of ``\(...\)`` in a span, or of ``\[...\]`` in a div."""
+    r"""Return the MathML of ``\(...\)`` in a span, or of ``\[...\]`` in a div, its number at the right."""
     inner = marked.strip()[2:-2].strip()
-    return convert(inner, display="block" if tag == "div" else "inline")
+    if tag == "span":
+        return convert(inner)
+    number = NUMBER.search(inner)
+    shown = convert(NUMBER.sub("", inner).strip(), display="block")
+    return f'<div class="formula">{shown}<span>{f"({number[1]})" if number else ""}</span></div>'
