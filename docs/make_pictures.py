@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from made_pictures import HERE, Table, machine, rewrite
 from matplotlib.figure import Figure
-from moving_picture import frames
 from PIL import Image
 
+from made_pictures import HERE, Table, machine, rewrite
+from moving_picture import frames
 from tigon import figures
 from tigon.album import Picture, album
 from tigon.data.pixels import to_uint8
@@ -244,7 +244,7 @@ def drawn(figure: Figure, dpi: int = 100) -> np.ndarray:
 
 
 def verdicts(studio: Studio) -> Path:
-    """What `tigon diagnose` says of the healthy and the sick runs: a table of docs/diagnostics.md."""
+    """What `tigon diagnose` says of healthy and sick runs: a table of docs/diagnostics.md."""
     rows = Table("run", "findings that are bad")
     for name, label in SICK.items():
         run = studio.run(name)

@@ -1,4 +1,4 @@
-"""The animation of the latent plane: a tour past all faces, and what the model shows on the way."""
+"""The animation of the latent plane: a tour past all faces, and what the model shows there."""
 
 import numpy as np
 import torch
@@ -24,7 +24,9 @@ def frames(learner: Learner, images: ImageSet) -> list[Image.Image]:
     shown = to_uint8(learner.decode(torch.from_numpy(path).to(learner.store.points)))
     reach = 1.18 * max(np.abs(points).max(), np.abs(path).max())
     plane = background(points, np.asarray(images.pixels), path, reach)
-    return [frame(plane, place(at, reach), picture) for at, picture in zip(path, shown, strict=True)]
+    return [
+        frame(plane, place(at, reach), picture) for at, picture in zip(path, shown, strict=True)
+    ]
 
 
 def tour(points: Points, count: int) -> Points:
@@ -44,7 +46,9 @@ def shortest(points: Points) -> Points:
     order = list(range(len(points)))
 
     def length(tour: list[int]) -> float:
-        return float(np.linalg.norm(points[tour] - np.roll(points[tour], -1, axis=0), axis=1).sum())
+        return float(
+            np.linalg.norm(points[tour] - np.roll(points[tour], -1, axis=0), axis=1).sum()
+        )
 
     better = True
     while better:

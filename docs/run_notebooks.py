@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 import nbformat
-from made_pictures import HERE, machine
 from nbclient import NotebookClient
 from PIL import Image
+
+from made_pictures import HERE, machine
 
 FOLDER = HERE / "notebooks"
 
@@ -25,7 +26,8 @@ def run(path: Path) -> nbformat.NotebookNode:
         nbclient.exceptions.CellExecutionError: if a cell fails
     """
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False).execute()
+    how = {"timeout": 300, "kernel_name": "python3", "coalesce_streams": True}
+    NotebookClient(notebook, record_timing=False, **how).execute()
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     for number, cell in enumerate(notebook.cells):

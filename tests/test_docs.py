@@ -1,4 +1,4 @@
-"""What the README and docs/ show works as it stands there, and the site is whole and asks nobody."""
+"""What the README and docs/ show works as it stands there; the site is whole and asks nobody."""
 
 import os
 import re
@@ -239,7 +239,7 @@ def test_the_check_for_requests_sees_them():
 
 def test_formulas_are_mathml_and_nothing_is_left_of_latex(site):
     notation = site.pages[site.folder / "notation.html"]
-    assert notation.count('<math xmlns') > 40
+    assert notation.count("<math xmlns") > 40
     for path, page in site.pages.items():
         assert "arithmatex" not in page, path
         assert ".. math::" not in page, path

@@ -16,10 +16,15 @@ def on_page_content(content: str, **_: Any) -> str:  # noqa: ANN401
 
 
 def mathml(tag: str, marked: str) -> str:
-    r"""Return the MathML of ``\(...\)`` in a span, or of ``\[...\]`` in a div, its number at the right."""
+    r"""Return the MathML of ``\(...\)`` in a span, or of ``\[...\]`` in a div, numbered."""
     inner = marked.strip()[2:-2].strip()
     if tag == "span":
-        return convert(inner)
+        return spaced(convert(inner))
     number = NUMBER.search(inner)
-    shown = convert(NUMBER.sub("", inner).strip(), display="block")
+    shown = spaced(convert(NUMBER.sub("", inner).strip(), display="block"))
     return f'<div class="formula">{shown}<span>{f"({number[1]})" if number else ""}</span></div>'
+
+
+def spaced(formula: str) -> str:
+    """Make a relation of `~`, which the converter takes for a letter."""
+    return formula.replace("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")

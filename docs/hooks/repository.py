@@ -38,7 +38,9 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:  # noqa: AN
 
 def exported(path: Path) -> dict[str, str | bytes]:
     """Return a notebook as Markdown, and the pictures of its outputs, by file name."""
-    pictures = ExtractOutputPreprocessor(output_filename_template=path.stem + "-{cell_index}{extension}")
+    pictures = ExtractOutputPreprocessor(
+        output_filename_template=path.stem + "-{cell_index}{extension}"
+    )
     exporter = MarkdownExporter(preprocessors=[pictures])
     text, resources = exporter.from_notebook_node(nbformat.read(path, as_version=4))
     note = f"*From the notebook `docs/notebooks/{path.name}`.*"
