@@ -1,13 +1,35 @@
-"""What the recording script writes beside pictures: tables in the documents, and the machine."""
+"""What the recording scripts share: figures as pixels, tables in the documents, the machine."""
 
+import io
 import os
 import re
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from tigon import figures
 
 HERE = Path(__file__).parent
+
+
+def strip(images: np.ndarray) -> Figure:
+    """Show ten images in two rows, four inches wide."""
+    figure = Figure((4, 1.7))
+    axes = figure.add_axes((0.06, 0, 0.88, 1))
+    axes.imshow(figures.tile(images, 5), interpolation="nearest")
+    axes.axis("off")
+    return figure
+
+
+def drawn(figure: Figure, dpi: int = 100) -> np.ndarray:
+    """Return a figure's pixels, uint8 (H, W, 3)."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=dpi)
+    return np.asarray(Image.open(stream).convert("RGB"))
 
 
 class Table:

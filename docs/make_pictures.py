@@ -19,7 +19,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from made_pictures import HERE, Table, machine, rewrite
+from made_pictures import HERE, Table, drawn, machine, rewrite, strip
 from moving_picture import frames
 from tigon import figures
 from tigon.album import Picture, album
@@ -225,22 +225,6 @@ def sick_latents(studio: Studio) -> Path:
     axes.imshow(np.hstack(canvases), interpolation="none")
     axes.axis("off")
     return save("sick-latents", figure, 100)
-
-
-def strip(images: np.ndarray) -> Figure:
-    """Show ten images in two rows, four inches wide."""
-    figure = Figure((4, 1.7))
-    axes = figure.add_axes((0.06, 0, 0.88, 1))
-    axes.imshow(figures.tile(images, 5), interpolation="nearest")
-    axes.axis("off")
-    return figure
-
-
-def drawn(figure: Figure, dpi: int = 100) -> np.ndarray:
-    """Return a figure's pixels, uint8 (H, W, 3)."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=dpi)
-    return np.asarray(Image.open(stream).convert("RGB"))
 
 
 def verdicts(studio: Studio) -> Path:
