@@ -28,11 +28,12 @@ from tigon.diagnosis import diagnose, pictures
 from tigon.errors import DivergenceError
 from tigon.evaluation.findings import Level
 from tigon.experiment import train
+from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import Annealing, GeneratorLearner
 from tigon.recipes import RECIPES as NAMED
 from tigon.recipes import Descriptor, DescriptorSeed, Generator, GeneratorSeed, Recipe
 from tigon.runs import Experiment, Run
-from tigon.settings import ImageChains
+from tigon.settings import ImageChains, LatentChains
 from tigon.streams import make_rng
 from tigon.training.settings import Guard, Optimizer
 
@@ -50,10 +51,16 @@ RECIPES: dict[str, Recipe] = {
     "descriptor-seed": DescriptorSeed(image_size=32, gradient_evaluations=9900),
     "generator-fast": Generator(image_size=32, optimizer=Optimizer(2e-2), guard=OFF),
     "generator-faster": Generator(image_size=32, optimizer=Optimizer(2e-1), guard=OFF),
-    "latents-own": Generator(image_size=32, expand=False, annealing=Annealing(0.3, 0.0)),
+    "latents-hot": Generator(
+        image_size=32,
+        expand=False,
+        annealing=Annealing(0.3, 0.0),
+        chains=LatentChains(temperature=30.0),
+    ),
     "descriptor-fast": replace(FAST, guard=OFF),
     "descriptor-guarded": FAST,
     "steps-long": replace(SMALL, chains=ImageChains(step_size=1.2), guard=OFF),
+    "steps-longer": replace(SMALL, chains=ImageChains(step_size=3.6), guard=OFF),
     "collapsed": replace(
         SMALL, chains=ImageChains(start="mean-image", temperature=0.0), guard=OFF
     ),
@@ -62,11 +69,12 @@ SICK = {
     "generator-small": "generator, as it is",
     "generator-fast": "generator, learning rate x 10",
     "generator-faster": "generator, learning rate x 100",
-    "latents-own": "generator, without parameter expansion and annealing",
+    "latents-hot": "generator, latents at temperature 30, without parameter expansion",
     "descriptor-small": "descriptor, as it is",
     "descriptor-fast": "descriptor, learning rate x 10",
     "descriptor-guarded": "the same, guarded",
     "steps-long": "descriptor, step size x 10",
+    "steps-longer": "descriptor, step size x 30",
     "collapsed": "descriptor, all chains from one image without noise",
 }
 
@@ -139,24 +147,14 @@ def prior_images(studio: Studio, name: str, count: int = 10) -> np.ndarray:
     return to_uint8(learner.sample(count, make_rng("pictures", 0)))
 
 
-def seed_generator(studio: Studio) -> Path:
-    """The prior's images of the default and of the original, after equally many evaluations."""
+def beside(kind: str, studio: Studio) -> Path:
+    """Images of the default and of the original, after equally many gradient evaluations."""
     rows = [
-        ("training images", np.asarray(studio.run("generator-small").images().pixels)),
-        ("generator", prior_images(studio, "generator-small")),
-        ("generator-seed", prior_images(studio, "generator-seed")),
+        ("training images", np.asarray(studio.run(f"{kind}-small").images().pixels)),
+        (kind, prior_images(studio, f"{kind}-small")),
+        (f"{kind}-seed", prior_images(studio, f"{kind}-seed")),
     ]
-    return save("seed-generator", figures.stages(rows))
-
-
-def seed_descriptor(studio: Studio) -> Path:
-    """What chains of both synthesise, after equally many evaluations."""
-    rows = [
-        ("training images", np.asarray(studio.run("descriptor-small").images().pixels)),
-        ("descriptor", prior_images(studio, "descriptor-small")),
-        ("descriptor-seed", prior_images(studio, "descriptor-seed")),
-    ]
-    return save("seed-descriptor", figures.stages(rows))
+    return save(f"seed-{kind}", figures.stages(rows))
 
 
 def compared(
@@ -171,6 +169,8 @@ def compared(
         y = [record[key] for record in records]
         axes.plot(x, y, color=colour, linewidth=1.1, label=shown)
     axes.set_yscale("symlog", linthresh=linear) if linear else axes.set_yscale("log")
+    if linear:
+        axes.set_yticks([-1e16, -1e12, -1e8, -1e4, 0, 1e4, 1e8])
     axes.set_xlabel("gradient evaluations")
     axes.set_ylabel(label)
     axes.grid(alpha=0.2)
@@ -201,18 +201,24 @@ def sick_rate_descriptor(studio: Studio) -> Path:
 
 
 def sick_chains(studio: Studio) -> Path:
-    """What healthy chains synthesise, chains with long steps, and chains that are all the same."""
-    rows = [("training images", np.asarray(studio.run("descriptor-small").images().pixels))]
-    shown = {"descriptor-small": "as it is", "steps-long": "step size x 10"}
-    for name, label in (shown | {"collapsed": "collapsed"}).items():
-        rows.append((label, prior_images(studio, name)))
+    """Healthy chains, the same with long steps, and chains that are all the same."""
+    run = studio.run("descriptor-small")
+    rows = [
+        ("training images", np.asarray(run.images().pixels)),
+        ("as it is", prior_images(studio, "descriptor-small")),
+    ]
+    learner = run.learner()
+    assert isinstance(learner, DescriptorLearner)
+    learner.scale_steps(10.0)
+    rows.append(("steps x 10", to_uint8(learner.sample(10, make_rng("pictures", 0)))))
+    rows.append(("collapsed", prior_images(studio, "collapsed")))
     return save("sick-chains", figures.stages(rows))
 
 
 def sick_latents(studio: Studio) -> Path:
     """Inferred latents that are the prior's beside some that are not, and the prior's images."""
     canvases = []
-    for name in ("generator-small", "latents-own"):
+    for name in ("generator-small", "latents-hot"):
         run = studio.run(name)
         learner = run.learner()
         assert isinstance(learner, GeneratorLearner)
@@ -258,8 +264,7 @@ ALBUM = {
 PICTURES: dict[str, Callable[[Studio], Path]] = {
     "latent-plane": latent_plane,
     **{key: partial(of_album, key) for key in ALBUM},
-    "seed-generator": seed_generator,
-    "seed-descriptor": seed_descriptor,
+    **{f"seed-{kind}": partial(beside, kind) for kind in ("generator", "descriptor")},
     "sick-rate-generator": sick_rate_generator,
     "sick-rate-descriptor": sick_rate_descriptor,
     "sick-chains": sick_chains,
