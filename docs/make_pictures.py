@@ -8,6 +8,7 @@ All images are `embedded:animal-faces`, which are CC0 or in the public domain.
 
 import argparse
 import io
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -233,13 +234,18 @@ def sick_latents(studio: Studio) -> Path:
     return save("sick-latents", figure, 100)
 
 
+def first_clause(what: str) -> str:
+    """Return a finding up to its first bracket or semicolon."""
+    return re.split(r" \(|;", what)[0]
+
+
 def verdicts(studio: Studio) -> Path:
     """What `tigon diagnose` says of healthy and sick runs: a table of docs/diagnostics.md."""
     rows = Table("run", "findings that are bad")
     for name, label in SICK.items():
         run = studio.run(name)
         bad = [
-            f"**{found.name}**: {found.what}"
+            f"**{found.name}**: {first_clause(found.what.removeprefix(f'{found.name}: '))}"
             for found in diagnose(run).findings
             if found.level is Level.BAD
         ]
