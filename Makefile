@@ -4,10 +4,11 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
+comma := ,
 OUT ?= tigon-demo
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: demo test test-slow test-browser lint format setup bench clean help
+.PHONY: demo test test-slow test-browser lint format setup bench docs clean help
 
 help:            ## say what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -37,12 +38,15 @@ format: $(VENV)/.lint  ## rewrite the code in the house style
 bench: $(VENV)/.bench  ## the original and the default recipes side by side (needs ../shared/data)
 	$(BIN)/python benchmarks/seed.py
 
-setup: $(VENV)/.test $(VENV)/.lint $(VENV)/.bench  ## everything for development
+docs: $(VENV)/.docs  ## the documentation, into site/ (strict, without a network)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+setup: $(VENV)/.test $(VENV)/.lint $(VENV)/.bench $(VENV)/.docs  ## everything for development
 
 clean:           ## remove what was installed and written
-	rm -rf $(VENV) $(OUT)
+	rm -rf $(VENV) $(OUT) site
 
-# The demo installs only what the demo needs; each stamp is remade when what it needs changes.
+# The demo installs only what the demo needs; the tests build the documents too; each stamp is remade when what it needs changes.
 define install
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/pip install -q -c constraints.txt uv || echo "no uv here: pip goes on"
@@ -58,10 +62,13 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 	$(call install,)
 
 $(VENV)/.test: pyproject.toml constraints.txt
-	$(call install,[test])
+	$(call install,[test$(comma)docs])
 
 $(VENV)/.lint: pyproject.toml constraints.txt
 	$(call install,[lint])
 
 $(VENV)/.bench: pyproject.toml constraints.txt
 	$(call install,[bench])
+
+$(VENV)/.docs: pyproject.toml constraints.txt
+	$(call install,[docs])

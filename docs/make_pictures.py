@@ -1,0 +1,298 @@
+"""Make every picture of the documents from runs that it trains itself.
+
+    python docs/make_pictures.py [--only NAME ...] [--runs FOLDER]
+
+Runs are seeded with 0 and kept in FOLDER (runs/docs): what is there already is not trained again.
+All images are `embedded:animal-faces`, which are CC0 or in the public domain.
+"""
+
+import argparse
+import io
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from made_pictures import HERE, Table, drawn, machine, rewrite, strip
+from moving_picture import frames
+from tigon import figures
+from tigon.album import Picture, album
+from tigon.data.pixels import to_uint8
+from tigon.diagnosis import diagnose, pictures
+from tigon.errors import DivergenceError
+from tigon.evaluation.findings import Level
+from tigon.experiment import train
+from tigon.learners.descriptor import DescriptorLearner
+from tigon.learners.generator import Annealing, GeneratorLearner
+from tigon.recipes import RECIPES as NAMED
+from tigon.recipes import Descriptor, DescriptorSeed, Generator, GeneratorSeed, Recipe
+from tigon.runs import Experiment, Run
+from tigon.settings import ImageChains, LatentChains
+from tigon.streams import make_rng
+from tigon.training.settings import Guard, Optimizer
+
+FACES = "embedded:animal-faces"
+FOLDER = HERE / "pictures"
+OFF = Guard(enabled=False)
+SMALL = Descriptor(image_size=32)
+FAST = replace(SMALL, optimizer=replace(SMALL.optimizer, learning_rate=0.5))
+RECIPES: dict[str, Recipe] = {
+    "generator": Generator(),
+    "descriptor": Descriptor(),
+    "generator-small": Generator(image_size=32),
+    "generator-seed": GeneratorSeed(image_size=32, gradient_evaluations=1200),
+    "descriptor-small": SMALL,
+    "descriptor-seed": DescriptorSeed(image_size=32, gradient_evaluations=9900),
+    "generator-fast": Generator(image_size=32, optimizer=Optimizer(2e-2), guard=OFF),
+    "generator-faster": Generator(image_size=32, optimizer=Optimizer(2e-1), guard=OFF),
+    "latents-hot": Generator(
+        image_size=32,
+        expand=False,
+        annealing=Annealing(0.3, 0.0),
+        chains=LatentChains(temperature=300.0),
+    ),
+    "descriptor-fast": replace(FAST, guard=OFF),
+    "descriptor-guarded": FAST,
+    "steps-long": replace(SMALL, chains=ImageChains(step_size=1.2), guard=OFF),
+    "steps-longer": replace(SMALL, chains=ImageChains(step_size=3.6), guard=OFF),
+    "collapsed": replace(
+        SMALL, chains=ImageChains(start="mean-image", temperature=0.0), guard=OFF
+    ),
+}
+SICK = {
+    "generator-small": "generator, as it is",
+    "generator-fast": "generator, learning rate x 10",
+    "generator-faster": "generator, learning rate x 100",
+    "latents-hot": "generator, latents at temperature 300, without parameter expansion",
+    "descriptor-small": "descriptor, as it is",
+    "descriptor-fast": "descriptor, learning rate x 10",
+    "descriptor-guarded": "the same, guarded",
+    "steps-long": "descriptor, step size x 10",
+    "steps-longer": "descriptor, step size x 30",
+    "collapsed": "descriptor, all chains from one image without noise",
+}
+
+
+class Studio:
+    """Trained runs by name, and where pictures go."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs
+
+    @cache  # noqa: B019
+    def run(self, name: str) -> Run:
+        """Train the run of this name, unless that is done; a run may end by diverging."""
+        began, recipe = time.perf_counter(), RECIPES[name]
+        try:
+            train(Experiment(recipe_name(recipe), recipe, FACES), self.runs / name)
+        except DivergenceError as error:
+            print(f"{name}: {error}")
+        print(f"run {name}: {time.perf_counter() - began:.0f} s", flush=True)
+        return Run(self.runs / name)
+
+    def picture(self, run: str, name: str) -> Picture:
+        """Return a picture of a run's album or diagnosis."""
+        found = self.run(run)
+        learner, images = found.learner(), found.images()
+        for picture in album(found, learner, images):
+            if picture.name == name:
+                return picture
+        looked = diagnose(found, loaded=(learner, images))
+        return next(picture for picture in pictures(looked) if picture.name == name)
+
+
+def recipe_name(recipe: Recipe) -> str:
+    """Return the name under which the command line knows a recipe."""
+    return next(name for name, kind in NAMED.items() if type(recipe) is kind)
+
+
+def save(name: str, figure: Figure, dpi: int = 110) -> Path:
+    """Write a figure as WebP: without loss where that is smaller, as it is for curves."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=dpi)
+    picture = Image.open(stream).convert("RGB")
+    encoded = [io.BytesIO(), io.BytesIO()]
+    picture.save(encoded[0], "webp", lossless=True, method=6)
+    picture.save(encoded[1], "webp", quality=82, method=6)
+    path = FOLDER / f"{name}.webp"
+    path.write_bytes(min((data.getvalue() for data in encoded), key=len))
+    return path
+
+
+def latent_plane(studio: Studio) -> Path:
+    """The README's animation: a tour through the latent plane, and what the model shows there."""
+    run = studio.run("generator")
+    path = FOLDER / "latent-plane.webp"
+    first, *others = frames(run.learner(), run.images())
+    first.save(
+        path, save_all=True, append_images=others, duration=70, loop=0, quality=60, method=6
+    )
+    return path
+
+
+def of_album(key: str, studio: Studio) -> Path:
+    """A picture of a run's album or diagnosis, as its report has it."""
+    return save(key, studio.picture(*ALBUM[key]).figure, 90)
+
+
+def prior_images(studio: Studio, name: str, count: int = 10) -> np.ndarray:
+    """Draw images of a model, uint8 (N, H, W, C)."""
+    learner = studio.run(name).learner()
+    return to_uint8(learner.sample(count, make_rng("pictures", 0)))
+
+
+def beside(kind: str, studio: Studio) -> Path:
+    """Images of the default and of the original, after equally many gradient evaluations."""
+    rows = [
+        ("training images", np.asarray(studio.run(f"{kind}-small").images().pixels)),
+        (kind, prior_images(studio, f"{kind}-small")),
+        (f"{kind}-seed", prior_images(studio, f"{kind}-seed")),
+    ]
+    return save(f"seed-{kind}", figures.stages(rows))
+
+
+def compared(
+    studio: Studio, key: str, names: dict[str, str], label: str, linear: float | None = None
+) -> Figure:
+    """Plot one metric of several runs; with `linear`, on a scale linear up to there."""
+    figure = Figure((7, 3), layout="constrained")
+    axes = figure.add_subplot()
+    for colour, (name, shown) in zip(figures.COLOURS, names.items(), strict=False):
+        records = studio.run(name).records()
+        x = [record["gradient_evaluations"] for record in records]
+        y = [record[key] for record in records]
+        axes.plot(x, y, color=colour, linewidth=1.1, label=shown)
+    axes.set_yscale("symlog", linthresh=linear) if linear else axes.set_yscale("log")
+    if linear:
+        axes.set_yticks([-1e16, -1e12, -1e8, -1e4, 0, 1e4, 1e8])
+    axes.set_xlabel("gradient evaluations")
+    axes.set_ylabel(label)
+    axes.grid(alpha=0.2)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def sick_rate_generator(studio: Studio) -> Path:
+    """The seed loss at ten and a hundred times the learning rate."""
+    names = {
+        "generator-small": "as it is",
+        "generator-fast": "learning rate x 10",
+        "generator-faster": "learning rate x 100",
+    }
+    return save("sick-rate-generator", compared(studio, "seed_loss", names, "seed loss"))
+
+
+def sick_rate_descriptor(studio: Studio) -> Path:
+    """The gap at ten times the learning rate, with and without the guard."""
+    names = {
+        "descriptor-small": "as it is",
+        "descriptor-fast": "learning rate x 10, no guard",
+        "descriptor-guarded": "learning rate x 10, guarded",
+    }
+    figure = compared(studio, "gap", names, "gap, nats per dimension", linear=10.0)
+    return save("sick-rate-descriptor", figure)
+
+
+def sick_chains(studio: Studio) -> Path:
+    """Healthy chains, the same with long steps, and chains that are all the same."""
+    run = studio.run("descriptor-small")
+    rows = [
+        ("training images", np.asarray(run.images().pixels)),
+        ("as it is", prior_images(studio, "descriptor-small")),
+    ]
+    learner = run.learner()
+    assert isinstance(learner, DescriptorLearner)
+    learner.scale_steps(10.0)
+    rows.append(("steps x 10", to_uint8(learner.sample(10, make_rng("pictures", 0)))))
+    rows.append(("collapsed", prior_images(studio, "collapsed")))
+    return save("sick-chains", figures.stages(rows))
+
+
+def sick_latents(studio: Studio) -> Path:
+    """Inferred latents that are the prior's beside some that are not, and the prior's images."""
+    canvases = []
+    for name in ("generator-small", "latents-hot"):
+        run = studio.run(name)
+        learner = run.learner()
+        assert isinstance(learner, GeneratorLearner)
+        points = learner.store.points.double().numpy()
+        plane = figures.latent_plane(points, run.images().pixels, ("z1", "z2"))
+        plane.set_size_inches(4, 4)
+        canvases.append(np.vstack([drawn(plane), drawn(strip(prior_images(studio, name)))]))
+    figure = Figure((8, 5.7))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(np.hstack(canvases), interpolation="none")
+    axes.axis("off")
+    return save("sick-latents", figure, 100)
+
+
+def first_clause(what: str) -> str:
+    """Return a finding up to its first bracket or semicolon."""
+    return re.split(r" \(|;", what)[0]
+
+
+def verdicts(studio: Studio) -> Path:
+    """What `tigon diagnose` says of healthy and sick runs: a table of docs/diagnostics.md."""
+    rows = Table("run", "findings that are bad")
+    for name, label in SICK.items():
+        run = studio.run(name)
+        bad = [
+            f"**{found.name}**: {first_clause(found.what.removeprefix(f'{found.name}: '))}"
+            for found in diagnose(run).findings
+            if found.level is Level.BAD
+        ]
+        rows.add(label, "; ".join(bad) or "none: healthy")
+    note = (
+        f"Printed by `python docs/make_pictures.py --only verdicts` on {machine()}; ten faces of "
+        "32 x 32 pixels, seed 0."
+    )
+    return rewrite(HERE / "diagnostics.md", "verdicts", f"{rows}\n\n{note}")
+
+
+ALBUM = {
+    "generator-reconstructions": ("generator", "figure-1-reconstructions"),
+    "generator-prior": ("generator", "figure-2-prior"),
+    "generator-latent-grid": ("generator", "figure-3-latent-grid"),
+    "generator-loss": ("generator", "figure-4-loss"),
+    "generator-latents": ("generator", "latents"),
+    "descriptor-synthesised": ("descriptor", "figure-5-synthesised"),
+    "descriptor-gap": ("descriptor", "figure-6-gap"),
+    "descriptor-long-run": ("descriptor", "diagnosis-long-run"),
+}
+PICTURES: dict[str, Callable[[Studio], Path]] = {
+    "latent-plane": latent_plane,
+    **{key: partial(of_album, key) for key in ALBUM},
+    **{f"seed-{kind}": partial(beside, kind) for kind in ("generator", "descriptor")},
+    "sick-rate-generator": sick_rate_generator,
+    "sick-rate-descriptor": sick_rate_descriptor,
+    "sick-chains": sick_chains,
+    "sick-latents": sick_latents,
+    "verdicts": verdicts,
+}
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Make the pictures asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=list(PICTURES), metavar="NAME")
+    parser.add_argument("--runs", type=Path, default=HERE.parent / "runs" / "docs")
+    given = parser.parse_args(words)
+    torch.set_num_threads(1)
+    FOLDER.mkdir(exist_ok=True)
+    studio, began = Studio(given.runs), time.perf_counter()
+    for name in given.only or PICTURES:
+        path = PICTURES[name](studio)
+        print(f"{path.relative_to(HERE.parent)}: {path.stat().st_size / 1000:.0f} kB", flush=True)
+    print(f"seed 0, {machine()}; {time.perf_counter() - began:.0f} s in all")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Run the notebooks and keep what they put out: `python docs/run_notebooks.py [NAME ...]`.
+
+They are kept with the outputs of one run, so that the site is built, and they are read on the web,
+without a training. The tests run them anew.
+"""
+
+import base64
+import io
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from PIL import Image
+
+from made_pictures import HERE, machine
+
+FOLDER = HERE / "notebooks"
+
+
+def run(path: Path) -> nbformat.NotebookNode:
+    """Return a notebook with the outputs of a run, and nothing that differs from run to run.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: if a cell fails
+    """
+    notebook = nbformat.read(path, as_version=4)
+    how = {"timeout": 300, "kernel_name": "python3", "coalesce_streams": True}
+    NotebookClient(notebook, record_timing=False, **how).execute()
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    for number, cell in enumerate(notebook.cells):
+        cell.id, cell.metadata = f"cell-{number}", {}
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output.data["image/jpeg"] = smaller(output.data.pop("image/png"))
+    return notebook
+
+
+def smaller(png: str) -> str:
+    """Return a picture in base 64 as a JPEG, a fifth of the size."""
+    stream = io.BytesIO()
+    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    picture.save(stream, "jpeg", quality=82, optimize=True)
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def main(names: list[str]) -> None:
+    """Run the notebooks of these names, or all."""
+    for path in [FOLDER / f"{name}.ipynb" for name in names] or sorted(FOLDER.glob("*.ipynb")):
+        began = time.perf_counter()
+        nbformat.write(run(path), path)
+        size = path.stat().st_size / 1000
+        print(f"{path.name}: {time.perf_counter() - began:.0f} s, {size:.0f} kB; {machine()}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,44 @@
+"""Networks of one's own, in both learners."""
+
+import torch
+from torch import nn
+
+import tigon
+from tigon.learners.descriptor import start_images
+
+images = tigon.load_images("embedded:animal-faces", image_size=32)
+
+
+class Decoder(nn.Module):
+    """Latents (B, d) to images (B, 3, 32, 32) in [-1, 1].
+
+    The first linear layer is called `first`: parameter expansion rescales latents through it.
+    """
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(latent_dim, 256)
+        self.rest = nn.Sequential(nn.SiLU(), nn.Linear(256, 3 * 32 * 32), nn.Tanh())
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return self.rest(self.first(z)).unflatten(1, (3, 32, 32))
+
+
+torch.manual_seed(0)  # of the weights that torch draws
+model = tigon.GeneratorModel(Decoder(4), latent_dim=4, sigma=0.3)
+learner = tigon.GeneratorLearner(model, len(images))
+length, adam = tigon.Length(iterations=100), tigon.Optimizer(learning_rate=2e-3)
+records = tigon.fit(tigon.Training(learner, images, length, adam, guard=tigon.Guard()))
+print(f"generator: seed loss {records[0]['seed_loss']:.2f}, then {records[-1]['seed_loss']:.2f}")
+
+# Images (B, 3, 32, 32) to one number each, (B,): no batch statistics, which would couple chains.
+scores = nn.Sequential(
+    nn.Conv2d(3, 32, 4, stride=2), nn.SiLU(), nn.Flatten(), nn.LazyLinear(1), nn.Flatten(0)
+)
+scores(images.read(slice(0, 1)))  # LazyLinear learns its size
+energy = tigon.EnergyModel(scores, scale=0.7)
+learner = tigon.DescriptorLearner(energy, start_images(images, "mean-colour"), image_size=32)
+adam = tigon.Optimizer(learning_rate=1e-2, betas=(0.5, 0.95), warm_up=20)
+training = tigon.Training(learner, images, tigon.Length(40), adam, guard=tigon.Guard())
+records = tigon.fit(training)
+print(f"descriptor: gap {records[-1]['gap']:+.3f} nats per dimension")
