@@ -25,7 +25,8 @@ from tigon.recipes import Descriptor, Generator
 from tigon.runs import Experiment, Run
 from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
 from tigon.streams import make_rng
-from tigon.training.checkpoint import FILES, latest_checkpoint, load_training
+from tigon.training.checkpoint import load_training
+from tigon.training.kept import FILES, latest_checkpoint
 
 LENGTHS = (0, 1, 2, 7, 255, 256, 32767, 65535, 65536, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 WORDS = (

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tigon.errors import DivergenceError, TigonError
+from tigon.files import refusal
 
 if TYPE_CHECKING:
     from tigon.commands.common import Result
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TigonError as error:
         return _fail(str(error), CANNOT)
     except OSError as error:
-        return _fail(f"{words[0]}: {error}", CANNOT)
+        return _fail(f"{words[0]}: {refusal(error)}", CANNOT)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "memory" not in str(error):
             raise
@@ -75,7 +76,7 @@ def _run(words: list[str]) -> int:
     result: Result = command.run()
     if result.text:
         text = json.dumps(result.values) if command.json else result.text
-        print(text.encode("utf-8", "backslashreplace").decode())
+        print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
     return result.status
 
 

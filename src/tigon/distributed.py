@@ -132,6 +132,19 @@ def all_rows(part: Tensor) -> Tensor:
     return torch.stack(parts, 1).flatten(0, 1)[:total]
 
 
+def gathered(part: Tensor) -> Tensor:
+    """Return the rows (B, *) of every process, one process's after another's."""
+    if world().size == 1:
+        return part
+    counts = [torch.zeros((), dtype=torch.long, device=part.device) for _ in range(world().size)]
+    dist.all_gather(counts, torch.tensor(len(part), device=part.device))
+    padded = part.new_zeros(int(max(counts)), *part.shape[1:])
+    padded[: len(part)] = part
+    parts = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(parts, padded)
+    return torch.cat([rows[: int(count)] for rows, count in zip(parts, counts, strict=True)])
+
+
 def in_all_processes(module: nn.Module) -> nn.Module:
     """Return the module such that its gradients are means over processes."""
     if world().size == 1:

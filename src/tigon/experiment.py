@@ -1,11 +1,13 @@
 """Run an experiment: a folder that fills with checkpoints, metrics, snapshots; or goes on."""
 
 import json
+import math
 import os
 import platform
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,11 @@ from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
 from tigon.distributed import first_process_first, own_device, wait_for_all, world
 from tigon.errors import DivergenceError, TigonError
-from tigon.files import is_utf8, printable, replace_file
+from tigon.files import is_utf8, printable, refusal, replace_file, subfolder
 from tigon.runs import Experiment, Run, describe_images
-from tigon.training.checkpoint import latest_checkpoint, load_training, save_checkpoint
+from tigon.training.checkpoint import load_training, save_checkpoint
 from tigon.training.iteration import Record, Training
+from tigon.training.kept import latest_checkpoint, tidy
 from tigon.training.logs import MetricsLog
 from tigon.training.loop import Watcher, fit
 
@@ -37,6 +40,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     images: ImageSet | None = None,
     changed: bool = False,
+    keep: int = 2,
 ) -> Training:
     """Start the run in `out`, or continue it from its newest checkpoint.
 
@@ -50,25 +54,30 @@ def train(
         stop: asked between iterations
         images: the experiment's data, if they are loaded already
         changed: go on with other settings than the run's, which then become the run's
+        keep: how many of the last checkpoints stay, >= 1; the best one stays too
     Raises:
         TigonError: if `out` holds another experiment, or data or checkpoint cannot be read
         DivergenceError: if there is trouble that the guard cannot repair, or no guard
     """
     if checkpoint_every < 1:
         raise TigonError(f"--checkpoint-every {checkpoint_every}: is at least 1")
+    if keep < 1:
+        raise TigonError(f"--keep {keep}: is at least 1")
     run = Run(out)
     place = own_device(choose_device(device))
     training = _begin(run, experiment, place, images, changed)
     if training.finished:
         return training
-    recorder = _Recorder(run, training, place, checkpoint_every)
+    with _writing(run):
+        recorder = _Recorder(run, training, place, checkpoint_every, keep)
     try:
         fit(training, [*watchers, recorder], stop)
     except DivergenceError as error:
         recorder.stopped(training, error)
         raise
     if not training.finished:
-        recorder.save(training)
+        with _writing(run):
+            recorder.save(training)
     return training
 
 
@@ -128,33 +137,50 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+@contextmanager
+def _writing(run: Run) -> Iterator[None]:
+    """Say which file of a run the disk refused, and that its checkpoints are whole."""
+    try:
+        yield
+    except OSError as error:
+        raise TigonError(
+            f"run {run.folder}: cannot be written ({refusal(error)}); "
+            "the last checkpoint is intact"
+        ) from error
+
+
 class _Recorder:
     """Writes what a run leaves on the disk as it goes; a watcher of `fit`."""
 
     def __init__(
-        self, run: Run, training: Training, device: torch.device, checkpoint_every: int
+        self, run: Run, training: Training, device: torch.device, checkpoint_every: int, keep: int
     ) -> None:
-        self.run, self.every, self.writes = run, checkpoint_every, world().rank == 0
+        self.run, self.every, self.keep = run, checkpoint_every, keep
+        self.writes = world().rank == 0
+        self.name = training.learner.measure
+        self.values: dict[int, float] = {}
         if self.writes:
+            for name in ("snapshots", "figures", "checkpoints"):
+                subfolder(run.folder, name)
+            tidy(run.checkpoints, keep, training.iteration)
             self.log = MetricsLog(run.metrics, training.iteration, training.rollbacks)
+            for record in run.records():
+                self._note(record)
         self.environment = describe_machine(device) | {"images": describe_images(training.images)}
         self.passed = training.progress
 
     def __call__(self, training: Training, record: Record) -> None:
-        try:
+        with _writing(self.run):
             self._record(training, record)
-        except OSError as error:
-            raise TigonError(
-                f"run {self.run.folder}: cannot be written ({error}); "
-                "the last checkpoint is intact"
-            ) from error
 
     def _record(self, training: Training, record: Record) -> None:
         if self.writes:
             self.log(training, record)
         if "event" in record:
-            self.went_back(training)
+            if record["event"] == "rollback":
+                self.went_back(training)
             return
+        self._note(record)
         progress = 1.0 if training.finished else training.progress
         if any(self.passed < mark <= progress for mark in SNAPSHOTS):
             shown = to_uint8(training.learner.show(min(SHOWN, len(training.images))))
@@ -174,14 +200,34 @@ class _Recorder:
     def stopped(self, training: Training, error: DivergenceError) -> None:
         """Log why a run ended, and save its last good state where the guard has one."""
         event = {"iteration": training.iteration, "event": "stopped", "cause": error.cause}
-        if self.writes:
-            self.log(training, event | {"message": str(error)})
-        if error.restored:
-            self.went_back(training)
+        with _writing(self.run):
+            if self.writes:
+                self.log(training, event | {"message": str(error)})
+            if error.restored:
+                self.went_back(training)
+
+    def measure(self, training: Training) -> dict[str, float]:
+        """Return the mean of the learner's measure since the checkpoint before, by its name.
+
+        Only a checkpoint that is due has one, over the iterations since the one that was due
+        before: so where a run is stopped and continued does not change which is the best, nor do
+        iterations that were taken back, whose records are replaced.
+        """
+        last = training.iteration
+        if last % self.every and not training.finished:
+            return {}
+        due = range((last - 1) // self.every * self.every + 1, last + 1)
+        values = [self.values[iteration] for iteration in due if iteration in self.values]
+        mean = math.fsum(values) / len(values) if values else math.nan
+        return {self.name: mean} if math.isfinite(mean) else {}
+
+    def _note(self, record: Record) -> None:
+        if self.name in record:
+            self.values[record["iteration"]] = float(record[self.name])
 
     def save(self, training: Training) -> None:
         """Write a checkpoint and what is known of the machine."""
-        save_checkpoint(self.run.checkpoints, training)
+        save_checkpoint(self.run.checkpoints, training, self.keep, self.measure(training))
         if not self.writes:
             return
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -242,4 +288,4 @@ def _open(run: Run, experiment: Experiment) -> None:
         run.folder.mkdir(parents=True, exist_ok=True)
         run.write_config(experiment)
     except OSError as error:
-        raise TigonError(f"--out {run.folder}: cannot be written ({error})") from error
+        raise TigonError(f"--out {run.folder}: cannot be written ({refusal(error)})") from error

@@ -14,7 +14,7 @@ from tigon import __version__
 from tigon.album import Picture, album
 from tigon.diagnosis import Diagnosis, diagnose, pictures
 from tigon.errors import TigonError
-from tigon.files import replace_file
+from tigon.files import replace_file, subfolder
 from tigon.learners.base import Learner
 from tigon.recipes import Descriptor, DescriptorSeed, Generator, Recipe
 from tigon.runs import Run
@@ -83,7 +83,7 @@ def save_diagnosis(run: Run, diagnosis: Diagnosis) -> list[tuple[Picture, str]]:
 
 def _saved(folder: Path, drawn: Iterable[Picture]) -> list[tuple[Picture, str]]:
     """Save pictures under `folder`/figures; returns each with its PNG in base 64."""
-    (folder / "figures").mkdir(exist_ok=True)
+    subfolder(folder, "figures").mkdir(exist_ok=True)
     kept = []
     for picture in drawn:
         data = _png(picture)

@@ -5,12 +5,8 @@ import torch
 
 from small import descriptor_recipe, generator_recipe, image_set, parameters
 from tigon.errors import TigonError
-from tigon.training.checkpoint import (
-    latest_checkpoint,
-    load_learner,
-    load_training,
-    save_checkpoint,
-)
+from tigon.training.checkpoint import load_learner, load_training, save_checkpoint
+from tigon.training.kept import latest_checkpoint
 from tigon.training.loop import fit
 
 RECIPES = pytest.mark.parametrize(

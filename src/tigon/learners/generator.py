@@ -68,6 +68,8 @@ class GeneratorLearner(Learner):
         rng: of the first latents, draws of the prior; seeded with 0 if not given
     """
 
+    measure = "seed_loss"
+
     def __init__(
         self,
         model: GeneratorModel,
