@@ -11,18 +11,21 @@ CHUNK = 4096  # pixels brought to double precision at once
 
 @torch.no_grad()
 def energy_distance(shown: Tensor, observed: Tensor, batch: Batch) -> Tensor:
-    r"""Return the energy distance of two sets of images, row by row of the same batch.
+    r"""Estimate the energy distance of two sets of images from a batch of them, without bias.
 
     .. math:: \frac{2 E|x - y| - E|x - x'| - E|y - y'|}{\sqrt D}
 
-    It is 0 where both are draws of one distribution, and above 0 otherwise; |x - y| over
-    sqrt(D) is the root of the mean squared difference of D pixels. Pairs of a row with itself
-    are left out of all three means, since image x_i may depend on y_i: so the estimate has no
-    bias, and may lie below 0.
+    with x, x' any of the images shown, one for each image of the data set, and y, y' any of the
+    observed ones. It is 0 where the two sets are the same, and above 0 otherwise; |x - y| over
+    sqrt(D) is the root of the mean squared difference of D pixels. Among N images a row meets
+    itself with probability 1/N, which a batch of n would show in 1/n of its pairs: so pairs of
+    a row with itself, which need not be alike in x and y, and pairs of two rows are averaged
+    apart, and weighed by 1/N and 1 - 1/N. Of a part of the set, the estimate may lie below 0.
 
     Arguments:
-        shown, observed: this process's rows of the whole batch, (B, *), at least two in all
-        batch: tells how many there are in all processes
+        shown, observed: this process's rows of the batch, (B, *); at least two in all processes,
+            unless the data set has but one
+        batch: tells how many there are in all processes, and in the data set
     Returns:
         the distance over the rows of all processes, a scalar
 
@@ -30,13 +33,15 @@ def energy_distance(shown: Tensor, observed: Tensor, batch: Batch) -> Tensor:
         Székely and Rizzo, "Energy statistics: a class of statistics based on distances", Journal
         of Statistical Planning and Inference 143, 2013.
     """
-    count = batch.size
+    count, among = batch.size, batch.among or batch.size
     sets = [gathered(images.detach().flatten(1)) for images in (shown, observed)]
     between = _distances(torch.cat(sets)).unflatten(0, (2, count)).unflatten(2, (2, count))
     signed = 2 * between[0, :, 1] - between[0, :, 0] - between[1, :, 1]
-    signed.fill_diagonal_(0)
-    total = signed.sum() / (count * (count - 1))
-    return (total / sets[0].shape[1] ** 0.5).to(shown.dtype)
+    own = signed.diagonal().sum()
+    mean = own / count / among
+    if among > 1:
+        mean = mean + (signed.sum() - own) / (count * (count - 1)) * (1 - 1 / among)
+    return (mean / sets[0].shape[1] ** 0.5).to(shown.dtype)
 
 
 def _distances(rows: Tensor) -> Tensor:
@@ -48,5 +53,6 @@ def _distances(rows: Tensor) -> Tensor:
     for part in rows.split(CHUNK, 1):
         wide = part.double()
         products += wide @ wide.T
-    squares = products.diagonal()
-    return (squares[:, None] + squares - 2 * products).clamp(min=0).sqrt()
+    norms = products.diagonal()
+    squares = (norms[:, None] + norms - 2 * products).clamp(min=0)
+    return squares.fill_diagonal_(0).sqrt()

@@ -145,7 +145,7 @@ class DescriptorLearner(Learner):
         """Return (6); the gap is (6) in nats per dimension, and 0 where both agree.
 
         Rise is how far the chains climbed, in nats per dimension; see `spread`, and
-        `energy_distance`, which a batch of one image has none of.
+        `energy_distance`, which one image of several has none of.
         """
         self.gradient_evaluations += self.evaluations_per_example * batch.size
         observed = self.model.network(batch.images)
@@ -158,7 +158,7 @@ class DescriptorLearner(Learner):
             "spread": spread(samples, batch.images, batch),
             "start_spread": spread(self.start(batch.index), batch.images, batch),
         }
-        if batch.size > 1:
+        if batch.size > 1 or batch.among in (None, 1):
             metrics["energy_distance"] = energy_distance(samples, batch.images, batch)
         return loss, metrics
 
