@@ -7,6 +7,7 @@ Exit status: 0 done; 2 what was asked cannot be done, with one line on stderr; 3
 import contextlib
 import io
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,9 @@ VERBS = {
     "diagnose": "say whether a run is healthy, and if not, why and what to do",
     "report": "write a run's report.html",
 }
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+RULE = re.compile(r"[─╰╯-]{3,}")
+WRONG = ("Unrecognized", "Missing", "Error")
 CANNOT, DIVERGED, INTERRUPTED = 2, 3, 130
 
 
@@ -117,15 +121,23 @@ def _train_type() -> Any:  # noqa: ANN401
 
 
 def one_line(box: str) -> str:
-    """Return what one of tyro's boxes says, without its frame, title and hints, as one line."""
-    said = []
-    for row in box.splitlines():
-        text = row.strip("│ \t")
-        if text.startswith("─"):
-            break
-        if not text.startswith("╭"):
-            said.append(text)
-    text = " ".join(" ".join(said).split()).rstrip(".")
+    """Return what one of tyro's boxes says, without frame, title, colours and hints, as one line.
+
+    A box has parts with rules between them: what is wrong first, then hints, or what else is.
+    Its title stands in the frame, or alone above the first rule where lines cannot be drawn.
+    """
+    parts: list[list[str]] = [[]]
+    rows = [row.strip("│ \t") for row in COLOUR.sub("", box).splitlines()]
+    for text in (
+        rows[1:] if rows[0].startswith("╭") or RULE.fullmatch("".join(rows[1:2])) else rows
+    ):
+        if RULE.fullmatch(text):
+            parts.append([])
+        else:
+            parts[-1].append(text)
+    said = [" ".join(" ".join(part).split()).rstrip(".") for part in parts]
+    first, *others = [part for part in said if part] or [""]
+    text = "; ".join([first, *(part for part in others if part.startswith(WRONG))])
     return text.replace("__tyro-dummy-inner__.", "").replace("parsing recipe.", "parsing --")
 
 

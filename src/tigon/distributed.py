@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from tigon.errors import TigonError
 
 T = TypeVar("T")
+TIMEOUT, LONGEST = 300.0, 1e6
 
 
 class World(NamedTuple):
@@ -41,7 +42,7 @@ def launched() -> bool:
 
 
 @contextmanager
-def process_group(device: torch.device, timeout: float = 300.0) -> Iterator[World]:
+def process_group(device: torch.device, timeout: float = TIMEOUT) -> Iterator[World]:
     """Join the processes that torchrun started, within; alone where there is but one.
 
     Arguments:
@@ -50,6 +51,8 @@ def process_group(device: torch.device, timeout: float = 300.0) -> Iterator[Worl
     Raises:
         TigonError: if another process is lost, or none answers
     """
+    if not 0 < timeout < LONGEST:
+        raise TigonError(f"--timeout {timeout:g}: is above 0 and below {LONGEST:g} seconds")
     if not launched() or dist.is_initialized():
         yield world()
         return

@@ -105,7 +105,7 @@ def render(sections: Sequence[Section], path: Path, title: str) -> Path:
 
 
 def _name(run: Run) -> str:
-    return run.folder.resolve().name
+    return run.name
 
 
 def _png(picture: Picture) -> bytes:

@@ -84,6 +84,12 @@ class Run:
     checkpoint: str = "last"
 
     @property
+    def name(self) -> str:
+        """The folder's name, and the checkpoint where it is not the last."""
+        name = self.folder.resolve().name
+        return name if self.checkpoint == "last" else f"{name}, checkpoint {self.checkpoint}"
+
+    @property
     def config(self) -> Path:
         """Path of config.toml."""
         return self.folder / "config.toml"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tigon.commands.common import Json, Result, RunFolder
+from tigon.commands.common import Json, Result, RunFolder, Which
 from tigon.diagnosis import Diagnosis, diagnose
 from tigon.errors import TigonError
 from tigon.experiment import choose_device
@@ -23,6 +23,7 @@ class Diagnose:
         run_folder: the run folder
         long: length of the long-run test of images, in training chains, 1 to 100
         seed: of the chains, >= 0
+        checkpoint: of the run that is used: last, best, or an iteration
         device: auto, cpu, cuda or cuda:N
         json: print one JSON object instead of text
     """
@@ -30,6 +31,7 @@ class Diagnose:
     run_folder: RunFolder
     long: int = 10
     seed: int = 0
+    checkpoint: Which = "last"
     device: str = "auto"
     json: Json = False
 
@@ -37,7 +39,9 @@ class Diagnose:
         """Diagnose; write RUN/diagnosis.json and figures; print the findings."""
         if not 1 <= self.long <= 100 or self.seed < 0:
             raise TigonError("--long is 1 to 100, and --seed at least 0")
-        run = Run(self.run_folder)
+        run = Run(self.run_folder, self.checkpoint)
+        if self.checkpoint != "last":
+            run.find()
         with busy("running chains"):
             diagnosis = diagnose(run, self.long, self.seed, choose_device(self.device))
         drawn = save_diagnosis(run, diagnosis)
@@ -52,16 +56,18 @@ class Report:
 
     Arguments:
         run_folder: the run folder
+        checkpoint: of the run that is used: last, best, or an iteration
         json: print one JSON object instead of text
     """
 
     run_folder: RunFolder
+    checkpoint: Which = "last"
     json: Json = False
 
     def run(self) -> Result:
         """Make the figures and the page."""
         with busy("running chains and drawing"):
-            report = write_report(Run(self.run_folder)).resolve()
+            report = write_report(Run(self.run_folder, self.checkpoint)).resolve()
         return Result(f"report: {report}", {"report": str(report)})
 
 

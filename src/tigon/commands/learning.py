@@ -7,7 +7,7 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 import tyro
 
 from tigon.commands.common import Flag, Json, Result, RunFolder, warn_of_skipped
-from tigon.distributed import process_group
+from tigon.distributed import TIMEOUT, process_group
 from tigon.errors import TigonError
 from tigon.experiment import choose_device, load, train
 from tigon.progress import busy, interruptible, progress
@@ -31,6 +31,9 @@ class Train(Generic[R]):
         recipe: what is learned, and how
         device: auto, cpu, cuda or cuda:N
         checkpoint_every: iterations between checkpoints, >= 1
+        keep: how many of the last checkpoints are kept, >= 1; the best is kept too
+        timeout: seconds after which a process that does not answer counts as lost, > 0, where
+            torchrun started several
         continue_with: go on with settings that differ from those of the run in --out
         json: print one JSON object instead of text
     """
@@ -40,6 +43,8 @@ class Train(Generic[R]):
     recipe: Annotated[R, tyro.conf.arg(name="")]
     device: str = "auto"
     checkpoint_every: int = 100
+    keep: int = 2
+    timeout: float = TIMEOUT
     continue_with: Flag = False
     json: Json = False
 
@@ -47,7 +52,8 @@ class Train(Generic[R]):
         """Train, then write the report."""
         name = next(name for name, kind in RECIPES.items() if type(self.recipe) is kind)
         experiment = Experiment(name, self.recipe, self.data)
-        end = learn(experiment, self.out, self.device, self.checkpoint_every, self.continue_with)
+        how = Keeping(self.checkpoint_every, self.keep, self.timeout)
+        end = learn(experiment, self.out, self.device, how, self.continue_with)
         return finished(self.out, end)
 
 
@@ -60,6 +66,9 @@ class Resume:
         iterations: the new total; the run's own if not given
         device: auto, cpu, cuda or cuda:N
         checkpoint_every: iterations between checkpoints, >= 1
+        keep: how many of the last checkpoints are kept, >= 1; the best is kept too
+        timeout: seconds after which a process that does not answer counts as lost, > 0, where
+            torchrun started several
         json: print one JSON object instead of text
     """
 
@@ -67,6 +76,8 @@ class Resume:
     iterations: int | None = None
     device: str = "auto"
     checkpoint_every: int = 100
+    keep: int = 2
+    timeout: float = TIMEOUT
     json: Json = False
 
     def run(self) -> Result:
@@ -75,7 +86,8 @@ class Resume:
         experiment = run.experiment
         if self.iterations is not None:
             experiment = longer(run, self.iterations)
-        end = learn(experiment, self.run_folder, self.device, self.checkpoint_every, True)
+        how = Keeping(self.checkpoint_every, self.keep, self.timeout)
+        end = learn(experiment, self.run_folder, self.device, how, True)
         return finished(self.run_folder, end)
 
 
@@ -105,6 +117,17 @@ class Demo:
             sections = [section(Run(self.out / name)) for name in DEMO]
         report = render(sections, self.out / "report.html", "tigon demo").resolve()
         return Result(f"report: {report}", {"report": str(report)})
+
+
+class Keeping(NamedTuple):
+    """What is no part of an experiment: when it is saved, and how long processes wait."""
+
+    every: int = 100
+    keep: int = 2
+    timeout: float = TIMEOUT
+
+
+USUAL = Keeping()
 
 
 class End(NamedTuple):
@@ -150,17 +173,17 @@ def learn(
     experiment: Experiment,
     out: Path,
     device: str,
-    checkpoint_every: int = 100,
+    how: Keeping = USUAL,
     changed: bool = False,
 ) -> End:
     """Train with progress on stderr, together with the other processes that torchrun started."""
-    with process_group(choose_device(device)) as (rank, _):
+    with process_group(choose_device(device), how.timeout) as (rank, _):
         images = load(experiment)
         if rank == 0:
             warn_of_skipped(images)
         with interruptible() as stop, progress(experiment.name, rank == 0) as watch:
             training = train(
-                experiment, out, device, checkpoint_every, [watch], stop, images, changed
+                experiment, out, device, how.every, [watch], stop, images, changed, how.keep
             )
     return End(training.finished, rank)
 
