@@ -127,7 +127,7 @@ def one_line(box: str) -> str:
     Its title stands in the frame, or alone above the first rule where lines cannot be drawn.
     """
     parts: list[list[str]] = [[]]
-    rows = [row.strip("│ \t") for row in COLOUR.sub("", box).splitlines()]
+    rows = [row.strip("│ \t") for row in COLOUR.sub("", box).splitlines()] or [""]
     for text in (
         rows[1:] if rows[0].startswith("╭") or RULE.fullmatch("".join(rows[1:2])) else rows
     ):
