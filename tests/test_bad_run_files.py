@@ -2,6 +2,7 @@
 through them."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,32 @@ def test_an_environment_that_is_damaged_is_passed_over_or_refused(capsys, run, t
     outcome = run_watched(capsys, "run", *REPORT.split())
     assert outcome.status == (2 if "images" in text else 0)
     assert outcome.status == 0 or says(outcome, "images have changed since the run run began")
+
+
+PLACES = {
+    "config.toml": (SAMPLE, "config.toml: cannot be read .*is no regular file"),
+    "checkpoints/3/manifest.json": (SAMPLE, "checkpoints/3 is damaged .*is no regular file"),
+    "checkpoints/3/training.pt": (SAMPLE, "checkpoints/3 is damaged .*is no regular file"),
+    "checkpoints/3/model.safetensors": (SAMPLE, "checkpoints/3 is damaged .*is no regular file"),
+    "metrics.jsonl": (REPORT, "metrics.jsonl: cannot be read .*is no regular file"),
+    "snapshots/2.npz": (REPORT, "snapshots/2.npz: is damaged; delete it .*is no regular file"),
+    "environment.json": (REPORT, ""),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_an_endless_device_in_the_place_of_a_file_is_not_read(capsys, run, place, kind):
+    """A pipe that nobody writes to would block for ever."""
+    (run / place).unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(run / place)
+    else:
+        (run / place).symlink_to("/dev/zero")
+    line, said = PLACES[place]
+    outcome = run_watched(capsys, "run", *line.split())
+    assert outcome.status == (2 if said else 0)
+    assert not said or says(outcome, said), outcome.err
 
 
 SNAPSHOTS = {
