@@ -21,6 +21,7 @@ from bad_input import (
     write_zip,
 )
 from tigon.files import replace_file
+from tigon.runs import Experiment, Run
 
 SAMPLE = "sample run --count 2 --out s.npz"
 REPORT, DIAGNOSE = "report run", "diagnose run"
@@ -142,6 +143,14 @@ def test_a_run_whose_data_are_gone_or_others_says_so(capsys, run):
     Path("other.png").write_bytes(encoded(picture(9), "PNG"))
     (run / "config.toml").write_text(config.replace(path, str(run.parent / "other.png")))
     check(capsys, run, REPORT, r"images have changed .* \(3 then, 1 now\); restore them", "run")
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b", "loop"])
+def test_data_of_a_name_that_no_file_can_have_stay_as_they_are_named(capsys, run, name):
+    Path("loop").symlink_to("loop")
+    experiment = Experiment("generator", Run(run).experiment.recipe, name)
+    assert experiment.to_plain()["data"] == name
+    assert Experiment.from_plain(experiment.to_plain()) == experiment
 
 
 LINES = {

@@ -67,8 +67,11 @@ class Experiment:
 
 def resolved(data: str) -> str:
     """Return the name of a data set as it is known from any folder."""
-    path = Path(data)
-    return str(path.resolve()) if path.exists() else data
+    try:
+        path = Path(data)
+        return str(path.resolve()) if path.exists() else data
+    except (OSError, ValueError):  # too long, or no name at all: no such file
+        return data
 
 
 @dataclass(frozen=True)
