@@ -19,7 +19,7 @@ import torch
 
 from tigon.data.images import load_images
 from tigon.distributed import leave, process_group, world
-from tigon.experiment import describe_machine
+from tigon.recorder import describe_machine
 from tigon.recipes import Descriptor, Generator, Recipe
 from tigon.settings import DescriptorNetwork, GeneratorNetwork
 from tigon.training.loop import fit

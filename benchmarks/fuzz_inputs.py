@@ -25,7 +25,8 @@ from tigon.recipes import Descriptor, Generator
 from tigon.runs import Experiment, Run
 from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
 from tigon.streams import make_rng
-from tigon.training.checkpoint import FILES, latest_checkpoint, load_training
+from tigon.training.checkpoint import load_training
+from tigon.training.kept import FILES, latest_checkpoint
 
 LENGTHS = (0, 1, 2, 7, 255, 256, 32767, 65535, 65536, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 WORDS = (
@@ -215,7 +216,7 @@ class Runs:
             "generator": Generator(network=GeneratorNetwork(width=2), **length),
             "descriptor": Descriptor(network=DescriptorNetwork(2), chains=chains, **length),
         }
-        self.run, self.kept = Run(box / "in"), []
+        self.path, self.kept = box / "in", []
         for name, recipe in recipes.items():
             experiment = Experiment(name, recipe, str(box / "data.npz"))
             train(experiment, box / name, "cpu")
@@ -256,9 +257,11 @@ class Checkpoints(Runs):
 
     def read(self, rng: random.Random) -> None:
         """Sample from it, and go on from it."""
-        accepting(lambda: self.run.learner().sample(2, make_rng(0)))
+        run = Run(self.path)  # anew: a run remembers its config
+        accepting(lambda: run.learner().sample(2, make_rng(0)))
+        accepting(lambda: run.learner("best"))
         training = self.recipe.training(self.images)
-        path = latest_checkpoint(self.run.checkpoints)
+        path = latest_checkpoint(run.checkpoints)
         assert path is not None
         load_training(path, training)
         training.step()
@@ -271,17 +274,18 @@ class Configs(Runs):
 
     def read(self, rng: random.Random) -> None:
         """Read all of it, write the config again, and take it for what it was."""
-        accepting(lambda: self.run.refuse_other_images(self.images))
-        accepting(self.run.records)
-        accepting(self.run.events)
-        again = Run(self.run.folder.parent / "again")
+        run = Run(self.path)
+        accepting(lambda: run.refuse_other_images(self.images))
+        accepting(run.records)
+        accepting(run.events)
+        again = Run(run.folder.parent / "again")
         again.folder.mkdir(exist_ok=True)
-        again.write_config(self.run.experiment)
-        if again.experiment != self.run.experiment:
+        again.write_config(run.experiment)
+        if again.experiment != run.experiment:
             raise AssertionError("a config is another after it was written")
-        recipe: Any = self.run.experiment.recipe
+        recipe: Any = run.experiment.recipe
         if recipe.image_size <= 64 and recipe.network.width <= 64:
-            self.run.learner()
+            run.learner()
 
 
 KINDS = {"images": Images, "archives": Archives, "checkpoints": Checkpoints, "configs": Configs}

@@ -18,7 +18,8 @@ from tigon.data.images import ImageSet, load_images
 from tigon.errors import TigonError
 from tigon.recipes import RECIPES
 from tigon.runs import Experiment, Run
-from tigon.training.checkpoint import latest_checkpoint, load_training, save_checkpoint
+from tigon.training.checkpoint import load_training, save_checkpoint
+from tigon.training.kept import latest_checkpoint
 
 KINDS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
 PICTURES = [encoded(picture(), kind) for kind in KINDS]

@@ -2,6 +2,7 @@
 through them."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from bad_input import (
     write_zip,
 )
 from tigon.files import replace_file
+from tigon.runs import Experiment, Run
 
 SAMPLE = "sample run --count 2 --out s.npz"
 REPORT, DIAGNOSE = "report run", "diagnose run"
@@ -72,6 +74,32 @@ def test_an_environment_that_is_damaged_is_passed_over_or_refused(capsys, run, t
     assert outcome.status == 0 or says(outcome, "images have changed since the run run began")
 
 
+PLACES = {
+    "config.toml": (SAMPLE, "config.toml: cannot be read .*is no regular file"),
+    "checkpoints/3/manifest.json": (SAMPLE, "checkpoints/3 is damaged .*is no regular file"),
+    "checkpoints/3/training.pt": (SAMPLE, "checkpoints/3 is damaged .*is no regular file"),
+    "checkpoints/3/model.safetensors": (SAMPLE, "checkpoints/3 is damaged .*is no regular file"),
+    "metrics.jsonl": (REPORT, "metrics.jsonl: cannot be read .*is no regular file"),
+    "snapshots/2.npz": (REPORT, "snapshots/2.npz: is damaged; delete it .*is no regular file"),
+    "environment.json": (REPORT, ""),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_an_endless_device_in_the_place_of_a_file_is_not_read(capsys, run, place, kind):
+    """A pipe that nobody writes to would block for ever."""
+    (run / place).unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(run / place)
+    else:
+        (run / place).symlink_to("/dev/zero")
+    line, said = PLACES[place]
+    outcome = run_watched(capsys, "run", *line.split())
+    assert outcome.status == (2 if said else 0)
+    assert not said or says(outcome, said), outcome.err
+
+
 SNAPSHOTS = {
     "pickled objects": np.array([Bomb("exploded")], dtype=object),
     "floats": np.ones((3, 8, 8, 3)),
@@ -115,6 +143,14 @@ def test_a_run_whose_data_are_gone_or_others_says_so(capsys, run):
     Path("other.png").write_bytes(encoded(picture(9), "PNG"))
     (run / "config.toml").write_text(config.replace(path, str(run.parent / "other.png")))
     check(capsys, run, REPORT, r"images have changed .* \(3 then, 1 now\); restore them", "run")
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b", "loop"])
+def test_data_of_a_name_that_no_file_can_have_stay_as_they_are_named(capsys, run, name):
+    Path("loop").symlink_to("loop")
+    experiment = Experiment("generator", Run(run).experiment.recipe, name)
+    assert experiment.to_plain()["data"] == name
+    assert Experiment.from_plain(experiment.to_plain()) == experiment
 
 
 LINES = {

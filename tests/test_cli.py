@@ -253,9 +253,33 @@ def test_divergence_ends_with_status_3(tigon, pictures):
     assert status == 3 and "diverged at iteration" in err and err.count("Traceback") == 0
 
 
-def test_a_box_becomes_a_line():
-    box = "╭─ Title ─╮\n│ It is   │\n│ wrong.  │\n│ ─────── │\n│ hint    │\n╰─────────╯\n"
-    assert one_line(box) == "It is wrong"
+BOXES = {
+    "drawn": "╭─ Title ─╮\n│ It is   │\n│ wrong.  │\n│ ─────── │\n│ hint    │\n╰─────────╯\n",
+    "plain": " Title   \n --------- \n  It is   \n  wrong.  \n  -------- \n  hint\n   \n",
+    "colour": "\x1b[31m╭─\x1b[0m \x1b[1mTitle ─╮\n│\x1b[m It\x1b[m is   │\n│ wrong │\n╰────╯",
+    "bare": "It is wrong.\n",
+}
+
+
+@pytest.mark.parametrize("box", BOXES)
+def test_a_box_becomes_a_line(box):
+    assert one_line(BOXES[box]) == "It is wrong"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_all_that_is_wrong_with_a_line_is_said_in_one_sentence(encoding, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tigon", "train", "generator", "--data", "x", "--latentdim", "3"],
+        env=os.environ | {"PYTHONIOENCODING": encoding, "LC_ALL": "C"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == (
+        "tigon: train: Missing from tigon train generator: --out PATH the run folder (required); "
+        "Unrecognized options: --latentdim 3; see tigon train --help\n"
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

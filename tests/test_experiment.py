@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from tigon.experiment import choose_device, train
 from tigon.report import write_report
 from tigon.runs import Experiment, Run
 from tigon.settings import ImageChains
+from tigon.training.kept import measured
+from tigon.training.settings import Guard
 
 RECIPES = pytest.mark.parametrize(
     ("name", "recipe"),
@@ -50,6 +53,75 @@ def test_the_same_command_continues_a_stopped_run_to_the_same_end(
         Run(tmp_path / "run").snapshots(), Run(tmp_path / "whole").snapshots(), strict=True
     ):
         assert i == j and np.array_equal(one, two)
+
+
+@RECIPES
+def test_which_checkpoint_is_best_is_that_of_the_mean_measure_wherever_a_run_was_stopped(
+    tmp_path, pictures, name, recipe
+):
+    experiment = Experiment(name, replace(recipe, iterations=11), str(pictures))
+    train(experiment, tmp_path / "whole", checkpoint_every=3, keep=9)
+    whole = Run(tmp_path / "whole")
+    found = {int(p.name): measured(p) for p in whole.checkpoints.iterdir()}
+    key = whole.learner().measure
+    values = [record[key] for record in whole.records()]
+    windows = {3: values[:3], 6: values[3:6], 9: values[6:9], 11: values[9:]}
+    assert found == pytest.approx({k: np.mean(window) for k, window in windows.items()})
+    for out in (tmp_path / "run", tmp_path / "one"):
+        for _ in range(4):
+            asked = iter([False, False, False, True])
+            train(experiment, out, "cpu", 3, [], lambda asked=asked: next(asked), keep=1)
+    best = min(found, key=found.get)
+    assert Run(out, "best").find().name == str(best)
+    assert measured(Run(out).find("best")) == found[best]
+    assert {int(p.name) for p in Run(out).checkpoints.iterdir()} == {best, 11}
+    expected = whole.learner(str(best))
+    assert torch.equal(parameters(Run(out).learner("best")), parameters(expected))
+
+
+def test_a_rollback_takes_its_checkpoints_and_their_measures_back(tmp_path, pictures):
+    """The state of iteration 6 is spoiled after it was saved as the best by far."""
+
+    def spoil(training, record):
+        if training.iteration == 7 and not training.rollbacks and "event" not in record:
+            with torch.no_grad():
+                training.learner.model.network.last.bias.fill_(float("nan"))
+
+    recipe = descriptor_recipe(iterations=12, guard=Guard(every=5))
+    experiment = Experiment("descriptor", recipe, str(pictures))
+    train(experiment, tmp_path / "run", checkpoint_every=3, keep=9, watchers=[spoil])
+    run = Run(tmp_path / "run")
+    assert [event["event"] for event in run.events()] == ["rollback"]
+    records = {record["iteration"]: record["energy_distance"] for record in run.records()}
+    found = {int(p.name): measured(p) for p in run.checkpoints.iterdir()}
+    assert set(found) == {3, 5, 6, 9, 12} and found.pop(5) is None
+    means = {k: np.mean([records[i] for i in range(k - 2, k + 1)]) for k in found}
+    assert found == pytest.approx(means)
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "snapshots", "figures"])
+def test_a_linked_subfolder_that_leads_outside_is_refused_and_nothing_is_written_there(
+    tmp_path, pictures, name
+):
+    experiment = Experiment("generator", generator_recipe(), str(pictures))
+    train(experiment, tmp_path / "run")
+    (tmp_path / "run" / name).rename(tmp_path / "elsewhere") if name != "figures" else (
+        tmp_path / "elsewhere"
+    ).mkdir()
+    (tmp_path / "run" / name).symlink_to(tmp_path / "elsewhere")
+    before = sorted(tmp_path.joinpath("elsewhere").rglob("*"))
+    longer = Experiment("generator", generator_recipe(iterations=9), str(pictures))
+    with pytest.raises(TigonError, match=f"a link that leads outside .*/run/{name}"):
+        train(longer, tmp_path / "run", changed=True)
+    assert sorted(tmp_path.joinpath("elsewhere").rglob("*")) == before
+
+
+def test_a_run_folder_that_is_a_link_is_the_folder_it_leads_to(tmp_path, pictures):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "disk")
+    train(Experiment("generator", generator_recipe(), str(pictures)), tmp_path / "run")
+    assert write_report(Run(tmp_path / "run")).exists()
+    assert (tmp_path / "disk" / "checkpoints" / "6").exists()
 
 
 def test_a_finished_run_stays_as_it_is(tmp_path, pictures):

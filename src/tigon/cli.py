@@ -7,11 +7,13 @@ Exit status: 0 done; 2 what was asked cannot be done, with one line on stderr; 3
 import contextlib
 import io
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tigon.errors import DivergenceError, TigonError
+from tigon.files import refusal
 
 if TYPE_CHECKING:
     from tigon.commands.common import Result
@@ -27,6 +29,9 @@ VERBS = {
     "diagnose": "say whether a run is healthy, and if not, why and what to do",
     "report": "write a run's report.html, or compare several runs on one page",
 }
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+RULE = re.compile(r"[─╰╯-]{3,}")
+WRONG = ("Unrecognized", "Missing", "Error")
 CANNOT, DIVERGED, INTERRUPTED = 2, 3, 130
 
 
@@ -51,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TigonError as error:
         return _fail(str(error), CANNOT)
     except OSError as error:
-        return _fail(f"{words[0]}: {error}", CANNOT)
+        return _fail(f"{words[0]}: {refusal(error)}", CANNOT)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "memory" not in str(error):
             raise
@@ -76,7 +81,7 @@ def _run(words: list[str]) -> int:
     result: Result = command.run()
     if result.text:
         text = json.dumps(result.values) if command.json else result.text
-        print(text.encode("utf-8", "backslashreplace").decode())
+        print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
     return result.status
 
 
@@ -117,15 +122,23 @@ def _train_type() -> Any:  # noqa: ANN401
 
 
 def one_line(box: str) -> str:
-    """Return what one of tyro's boxes says, without its frame, title and hints, as one line."""
-    said = []
-    for row in box.splitlines():
-        text = row.strip("│ \t")
-        if text.startswith("─"):
-            break
-        if not text.startswith("╭"):
-            said.append(text)
-    text = " ".join(" ".join(said).split()).rstrip(".")
+    """Return what one of tyro's boxes says, without frame, title, colours and hints, as one line.
+
+    A box has parts with rules between them: what is wrong first, then hints, or what else is.
+    Its title stands in the frame, or alone above the first rule where lines cannot be drawn.
+    """
+    parts: list[list[str]] = [[]]
+    rows = [row.strip("│ \t") for row in COLOUR.sub("", box).splitlines()] or [""]
+    for text in (
+        rows[1:] if rows[0].startswith("╭") or RULE.fullmatch("".join(rows[1:2])) else rows
+    ):
+        if RULE.fullmatch(text):
+            parts.append([])
+        else:
+            parts[-1].append(text)
+    said = [" ".join(" ".join(part).split()).rstrip(".") for part in parts]
+    first, *others = [part for part in said if part] or [""]
+    text = "; ".join([first, *(part for part in others if part.startswith(WRONG))])
     return text.replace("__tyro-dummy-inner__.", "").replace("parsing recipe.", "parsing --")
 
 

@@ -95,7 +95,7 @@ def diagnose(
         TigonError: if the folder is no run
     """
     recipe = run.experiment.recipe
-    diagnosis = Diagnosis(run.folder.resolve().name)
+    diagnosis = Diagnosis(run.name)
     add = diagnosis.findings.extend
     records = run.records()
     add(judge.of_events(run.events()))

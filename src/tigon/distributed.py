@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from tigon.errors import TigonError
 
 T = TypeVar("T")
+TIMEOUT, LONGEST = 300.0, 1e6
 
 
 class World(NamedTuple):
@@ -41,7 +42,7 @@ def launched() -> bool:
 
 
 @contextmanager
-def process_group(device: torch.device, timeout: float = 300.0) -> Iterator[World]:
+def process_group(device: torch.device, timeout: float = TIMEOUT) -> Iterator[World]:
     """Join the processes that torchrun started, within; alone where there is but one.
 
     Arguments:
@@ -50,6 +51,8 @@ def process_group(device: torch.device, timeout: float = 300.0) -> Iterator[Worl
     Raises:
         TigonError: if another process is lost, or none answers
     """
+    if not 0 < timeout < LONGEST:
+        raise TigonError(f"--timeout {timeout:g}: is above 0 and below {LONGEST:g} seconds")
     if not launched() or dist.is_initialized():
         yield world()
         return
@@ -130,6 +133,19 @@ def all_rows(part: Tensor) -> Tensor:
     dist.all_gather(parts, padded)
     total = int(sum(counts))
     return torch.stack(parts, 1).flatten(0, 1)[:total]
+
+
+def gathered(part: Tensor) -> Tensor:
+    """Return the rows (B, *) of every process, one process's after another's."""
+    if world().size == 1:
+        return part
+    counts = [torch.zeros((), dtype=torch.long, device=part.device) for _ in range(world().size)]
+    dist.all_gather(counts, torch.tensor(len(part), device=part.device))
+    padded = part.new_zeros(int(max(counts)), *part.shape[1:])
+    padded[: len(part)] = part
+    parts = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(parts, padded)
+    return torch.cat([rows[: int(count)] for rows, count in zip(parts, counts, strict=True)])
 
 
 def in_all_processes(module: nn.Module) -> nn.Module:

@@ -1,33 +1,22 @@
 """Run an experiment: a folder that fills with checkpoints, metrics, snapshots; or goes on."""
 
-import json
-import os
-import platform
-import resource
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from tigon import __version__
 from tigon.config import differences
 from tigon.data.images import ImageSet
-from tigon.data.pixels import to_uint8
 from tigon.distributed import first_process_first, own_device, wait_for_all, world
 from tigon.errors import DivergenceError, TigonError
-from tigon.families import family_of
-from tigon.files import is_utf8, printable, replace_file
-from tigon.runs import Experiment, Run, describe_images
-from tigon.training.checkpoint import latest_checkpoint, load_training, save_checkpoint
-from tigon.training.iteration import Record, Training
-from tigon.training.logs import MetricsLog
+from tigon.files import is_utf8, printable, refusal
+from tigon.recorder import Recorder, writing
+from tigon.runs import Experiment, Run
+from tigon.training.checkpoint import load_training
+from tigon.training.iteration import Training
+from tigon.training.kept import latest_checkpoint
 from tigon.training.loop import Watcher, fit
-from tigon.training.tensorboard import TensorBoard, require_tensorboard
-
-SNAPSHOTS = (0.05, 0.15, 0.4, 1.0)
-SHOWN = 12
+from tigon.training.tensorboard import require_tensorboard
 
 
 def train(
@@ -39,6 +28,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     images: ImageSet | None = None,
     changed: bool = False,
+    keep: int = 2,
     tensorboard: bool = False,
 ) -> Training:
     """Start the run in `out`, or continue it from its newest checkpoint.
@@ -53,6 +43,7 @@ def train(
         stop: asked between iterations
         images: the experiment's data, if they are loaded already
         changed: go on with other settings than the run's, which then become the run's
+        keep: how many of the last checkpoints stay, >= 1; the best one stays too
         tensorboard: write RUN/tensorboard too; it changes nothing else
     Raises:
         TigonError: if `out` holds another experiment, or data or checkpoint cannot be read
@@ -60,6 +51,8 @@ def train(
     """
     if checkpoint_every < 1:
         raise TigonError(f"--checkpoint-every {checkpoint_every}: is at least 1")
+    if keep < 1:
+        raise TigonError(f"--keep {keep}: is at least 1")
     if tensorboard:
         require_tensorboard()
     run = Run(out)
@@ -67,7 +60,8 @@ def train(
     training = _begin(run, experiment, place, images, changed)
     if training.finished:
         return training
-    recorder = _Recorder(run, training, place, checkpoint_every, tensorboard)
+    with writing(run):
+        recorder = Recorder(run, training, place, checkpoint_every, keep, tensorboard)
     try:
         fit(training, [*watchers, recorder], stop)
     except DivergenceError as error:
@@ -75,7 +69,8 @@ def train(
         raise
     else:
         if not training.finished:
-            recorder.save(training)
+            with writing(run):
+                recorder.save(training)
     finally:
         recorder.close()
     return training
@@ -137,121 +132,6 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-class _Recorder:
-    """Writes what a run leaves on the disk as it goes; a watcher of `fit`."""
-
-    def __init__(
-        self,
-        run: Run,
-        training: Training,
-        device: torch.device,
-        checkpoint_every: int,
-        tensorboard: bool,
-    ) -> None:
-        self.run, self.every, self.writes = run, checkpoint_every, world().rank == 0
-        if self.writes:
-            self.log = MetricsLog(run.metrics, training.iteration, training.rollbacks)
-        self.board: TensorBoard | None = None
-        if self.writes and tensorboard:
-            told = run.records(), run.events(), run.snapshots()
-            self.board = TensorBoard(run.folder / "tensorboard", *told)
-        self.environment = describe_machine(device) | {"images": describe_images(training.images)}
-        self.passed = training.progress
-
-    def __call__(self, training: Training, record: Record) -> None:
-        try:
-            self._record(training, record)
-        except OSError as error:
-            raise TigonError(
-                f"run {self.run.folder}: cannot be written ({error}); "
-                "the last checkpoint is intact"
-            ) from error
-
-    def _record(self, training: Training, record: Record) -> None:
-        self._log(training, record)
-        if "event" in record:
-            self.went_back(training)
-            return
-        progress = 1.0 if training.finished else training.progress
-        if any(self.passed < mark <= progress for mark in SNAPSHOTS):
-            shown = to_uint8(training.learner.show(min(SHOWN, len(training.images))))
-            if self.writes:
-                self.run.save_snapshot(training.iteration, shown)
-            if self.board:
-                self.board.images(training.iteration, shown)
-                family = family_of(self.run.experiment.recipe)
-                self.board.histograms(training.iteration, family.histograms(training.learner))
-        self.passed = progress
-        if training.finished or training.iteration % self.every == 0:
-            self.save(training)
-
-    def _log(self, training: Training, record: Record) -> None:
-        if self.writes:
-            self.log(training, record)
-        if self.board:
-            self.board(record)
-
-    def close(self) -> None:
-        """Close what is open."""
-        if self.board:
-            self.board.close()
-
-    def went_back(self, training: Training) -> None:
-        """Save the state that the guard has made, and drop what lies beyond it."""
-        self.passed = training.progress
-        self.save(training)
-        if self.writes:
-            self.run.drop_after(training.iteration)
-
-    def stopped(self, training: Training, error: DivergenceError) -> None:
-        """Log why a run ended, and save its last good state where the guard has one."""
-        event = {"iteration": training.iteration, "event": "stopped", "cause": error.cause}
-        self._log(training, event | {"message": str(error)})
-        if error.restored:
-            self.went_back(training)
-
-    def save(self, training: Training) -> None:
-        """Write a checkpoint and what is known of the machine."""
-        save_checkpoint(self.run.checkpoints, training)
-        if not self.writes:
-            return
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        measured = {
-            "iteration": training.iteration,
-            "training_seconds": round(training.seconds, 2),
-            "peak_memory_mb": round(peak / 1024),
-        }
-        text = json.dumps(self.environment | measured, indent=1)
-        replace_file(self.run.folder / "environment.json", text)
-        if self.board:
-            self.board.flush()
-
-
-def describe_machine(device: torch.device) -> dict[str, Any]:
-    """Return what figures measured here depend on: hardware and versions."""
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return {
-        "tigon": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "processor": gpu or _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "device": str(device),
-        "processes": world().size,
-        "when": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-        return names[0] if names else platform.machine()
-    except OSError:
-        return platform.processor() or platform.machine()
-
-
 def _refuse_other(run: Run, experiment: Experiment, changed: bool) -> None:
     """Refuse a folder that holds another experiment, or something that is no run."""
     folder = run.folder
@@ -275,4 +155,4 @@ def _open(run: Run, experiment: Experiment) -> None:
         run.folder.mkdir(parents=True, exist_ok=True)
         run.write_config(experiment)
     except OSError as error:
-        raise TigonError(f"--out {run.folder}: cannot be written ({error})") from error
+        raise TigonError(f"--out {run.folder}: cannot be written ({refusal(error)})") from error

@@ -1,8 +1,11 @@
 """Files that appear whole or not at all."""
 
+import errno
 import os
+import stat
 import unicodedata
 from pathlib import Path
+from typing import BinaryIO
 
 HIDDEN = ("Cc", "Cs", "Zl", "Zp")
 
@@ -11,6 +14,9 @@ def replace_file(path: Path, content: bytes | str) -> None:
     """Write `content` (text as UTF-8) under another name, flush it, then rename it to `path`.
 
     A link at either name is replaced, never followed. Where it fails, nothing is left behind.
+
+    Raises:
+        OSError: if the disk refuses; it names the file
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     work = path.with_name(f".new-{path.name}")
@@ -21,10 +27,55 @@ def replace_file(path: Path, content: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         work.replace(path)
-    except OSError:
+    except OSError as error:
         if not work.is_dir():
             work.unlink(missing_ok=True)
-        raise
+        raise named(error, path) from error
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading, if it is one: a pipe would block, a device might never end.
+
+    Raises:
+        OSError: if it cannot be opened, or is something else
+    """
+    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return file
+
+
+def subfolder(folder: Path, name: str) -> Path:
+    """Return `folder`/`name`, to be written in.
+
+    Raises:
+        OSError: if it is a link that leads outside `folder`
+    """
+    path = folder / name
+    if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+        raise OSError(
+            errno.ELOOP, f"is a link that leads outside {folder}; link the run folder itself", path
+        )
+    return path
+
+
+def named(error: OSError, path: Path) -> OSError:
+    """Return the error with the name of the file, which those of writing lack."""
+    if error.filename is not None or error.errno is None:
+        return error
+    return OSError(error.errno, error.strerror, str(path))
+
+
+def refusal(error: BaseException) -> str:
+    """Return in words why the disk refused, and what to do where it is full."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        said = " ".join(str(error).split()) or type(error).__name__
+    else:
+        said = error.strerror + (f": {printable(str(error.filename))}" if error.filename else "")
+    if "No space left" in said or "quota exceeded" in said.lower():
+        said += "; free some space, and the same command goes on"
+    return said
 
 
 def printable(name: str) -> str:

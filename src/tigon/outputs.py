@@ -9,6 +9,7 @@ from PIL import Image
 
 from tigon.errors import TigonError
 from tigon.figures import tile
+from tigon.files import refusal
 
 
 def check_out(path: Path, suffixes: tuple[str, ...] = (".npz", ".png", "")) -> None:
@@ -59,7 +60,7 @@ def write_images(path: Path, pixels: np.ndarray, columns: int = 8, **arrays: np.
                 path.rmdir()
         work.replace(path)
     except OSError as error:
-        raise TigonError(f"--out {path}: cannot be written ({error})") from error
+        raise TigonError(f"--out {path}: cannot be written ({refusal(error)})") from error
     finally:
         with contextlib.suppress(OSError):
             _remove(work)

@@ -10,7 +10,6 @@ figures/*.png, report.html
 
 import io
 import json
-import shutil
 import tomllib
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,11 +23,12 @@ from tigon.config import from_plain, to_plain
 from tigon.data.arrays import read_images
 from tigon.data.images import ImageSet
 from tigon.errors import TigonError
-from tigon.files import replace_file
+from tigon.files import open_regular, replace_file, subfolder
 from tigon.learners.base import Learner
 from tigon.recipes import Recipe, recipe_type
-from tigon.training.checkpoint import latest_checkpoint, load_learner
+from tigon.training.checkpoint import load_learner
 from tigon.training.iteration import Record
+from tigon.training.kept import find_checkpoint, numbered, remove
 from tigon.training.logs import read_events, read_metrics
 
 
@@ -67,15 +67,30 @@ class Experiment:
 
 def resolved(data: str) -> str:
     """Return the name of a data set as it is known from any folder."""
-    path = Path(data)
-    return str(path.resolve()) if path.exists() else data
+    try:
+        path = Path(data)
+        return str(path.resolve()) if path.exists() else data
+    except (OSError, ValueError):  # too long, or no name at all: no such file
+        return data
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder."""
+    """A run folder.
+
+    Arguments:
+        folder: what `tigon train --out` was given
+        checkpoint: the one that its model is taken of: last, best, or an iteration
+    """
 
     folder: Path
+    checkpoint: str = "last"
+
+    @property
+    def name(self) -> str:
+        """The folder's name, and the checkpoint where it is not the last."""
+        name = self.folder.resolve().name
+        return name if self.checkpoint == "last" else f"{name}, checkpoint {self.checkpoint}"
 
     @property
     def config(self) -> Path:
@@ -104,10 +119,11 @@ class Run:
         """
         if not self.folder.is_dir():
             raise TigonError(f"run {self.folder}: no such folder")
-        if not self.config.is_file():
+        if not self.config.exists() or self.config.is_dir():
             raise TigonError(f"run {self.folder}: is no run folder (it has no config.toml)")
         try:
-            return tomllib.loads(self.config.read_text("utf-8"))
+            with open_regular(self.config) as file:
+                return tomllib.loads(file.read().decode("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise TigonError(f"{self.config}: cannot be read ({error})") from error
 
@@ -123,7 +139,8 @@ class Run:
     def environment(self) -> dict[str, Any]:
         """What environment.json says of hardware, versions and times."""
         try:
-            found = json.loads((self.folder / "environment.json").read_text("utf-8"))
+            with open_regular(self.folder / "environment.json") as file:
+                found = json.loads(file.read().decode("utf-8"))
         except (OSError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
@@ -136,17 +153,27 @@ class Run:
         """Return what the guard wrote into metrics.jsonl."""
         return read_events(self.metrics)
 
-    def learner(self) -> Learner:
-        """Return the learner of the newest checkpoint, ready to sample.
+    def learner(self, checkpoint: str | None = None) -> Learner:
+        """Return the learner of a checkpoint, ready to sample.
 
+        Arguments:
+            checkpoint: last, best, or an iteration; this run's `checkpoint` if not given
         Raises:
-            TigonError: if there is no checkpoint, or it is damaged
+            TigonError: if there is no such checkpoint, or it is damaged
         """
         recipe = self.experiment.recipe
-        path = latest_checkpoint(self.checkpoints)
-        if path is None:
+        return load_learner(self.find(checkpoint), recipe.restored)
+
+    def find(self, checkpoint: str | None = None) -> Path:
+        """Return the folder of a checkpoint, as `learner` takes it.
+
+        Raises:
+            TigonError: if there is no such checkpoint, or it is damaged
+        """
+        which = checkpoint or self.checkpoint
+        if not numbered(self.checkpoints):
             raise TigonError(f"run {self.folder}: has no checkpoint yet; train it first")
-        return load_learner(path, recipe.restored)
+        return find_checkpoint(self.checkpoints, which)
 
     def images(self) -> ImageSet:
         """Return the images that the run learned from.
@@ -175,14 +202,14 @@ class Run:
             )
 
     def drop_after(self, iteration: int) -> None:
-        """Delete checkpoints and snapshots of later iterations, which the guard took back."""
-        for path in [*self.checkpoints.glob("*"), *(self.folder / "snapshots").glob("*.npz")]:
+        """Delete snapshots of later iterations, which the guard took back."""
+        for path in subfolder(self.folder, "snapshots").glob("*.npz"):
             if path.stem.isdecimal() and int(path.stem) > iteration:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                remove(path)
 
     def save_snapshot(self, iteration: int, pixels: np.ndarray) -> None:
         """Keep what chains showed after an iteration, uint8 (N, H, W, C)."""
-        folder = self.folder / "snapshots"
+        folder = subfolder(self.folder, "snapshots")
         folder.mkdir(exist_ok=True)
         stream = io.BytesIO()
         np.savez_compressed(stream, images=pixels)
@@ -195,9 +222,10 @@ class Run:
         pairs = []
         for path in found:
             try:
+                open_regular(path).close()
                 pixels = read_images(path)
                 pairs.append((int(path.stem), pixels if pixels.ndim == 4 else pixels[..., None]))
-            except TigonError as error:
+            except (TigonError, OSError) as error:
                 raise TigonError(f"snapshot {path}: is damaged; delete it ({error})") from error
         return pairs
 

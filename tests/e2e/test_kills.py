@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tigon.runs import Run
+from tigon.training.kept import measured, numbered
 
 pytestmark = pytest.mark.slow
 KILLS = 20
@@ -63,6 +64,11 @@ def kill_at_random(process: subprocess.Popen, out: Path, chance: random.Random) 
     return "while writing" if half else "between"
 
 
+def worth(out: Path) -> dict[str, float | None]:
+    """Which checkpoints there are, and the measure of each."""
+    return {path.name: measured(path) for path in numbered(out / "checkpoints")}
+
+
 def told(run: Run) -> list[dict]:
     text = (run.folder / "metrics.jsonl").read_text()
     return [json.loads(line) | {"seconds": 0} for line in text.splitlines()]
@@ -90,6 +96,7 @@ def test_twenty_kills_change_nothing(recipe, pictures, tmp_path):
         one, two = (out / "checkpoints" / last / name for out in (whole, killed))
         assert one.read_bytes() == two.read_bytes(), name
     assert told(Run(whole)) == told(Run(killed))
+    assert worth(whole) == worth(killed) and len(worth(whole)) >= 2
     assert Run(whole).events() == Run(killed).events()
     for one, two in zip(Run(whole).snapshots(), Run(killed).snapshots(), strict=True):
         assert one[0] == two[0] and (one[1] == two[1]).all()

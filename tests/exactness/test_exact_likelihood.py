@@ -102,7 +102,7 @@ def test_expansion_puts_the_latents_own_gaussian_in_the_place_of_the_prior():
     weight, bias = (p.detach().clone() for p in model.network.first.parameters())
     mean, covariance = z.mean(0), torch.cov(z.T, correction=0)
 
-    learner.measure()
+    learner.measure_latents()
     learner.after_update(torch.optim.Adam(learner.parameters()))
 
     found_mean, found = marginal(model)

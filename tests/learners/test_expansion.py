@@ -56,7 +56,7 @@ def test_images_and_likelihood_do_not_change_and_the_prior_term_grows(rng):
     learner.store.replace(lambda _: fresh)
     before = model(fresh), fresh
     likelihood = model.log_likelihood(images, learner.store.points)
-    learner.measure()
+    learner.measure_latents()
     learner.after_update(torch.optim.Adam(learner.parameters()))
     after = model(learner.store.points), learner.store.points
     assert not torch.allclose(before[1], after[1])
@@ -110,6 +110,6 @@ def test_step_sizes_of_the_learner_are_kept_in_the_new_coordinates(rng):
     learner = generator_learner(9)
     learner.store.replace(lambda points: 3 * points + 1)
     sizes = learner.store.step_size.clone()
-    learner.measure()
+    learner.measure_latents()
     learner.after_update(torch.optim.Adam(learner.parameters()))
     assert torch.allclose(learner.store.step_size, sizes / 3, rtol=1e-4)

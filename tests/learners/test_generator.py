@@ -198,9 +198,9 @@ def test_a_learners_chains_can_be_kept_in_files(tmp_path):
 
 def test_latents_are_measured_each_time_a_tenth_of_them_has_moved(monkeypatch):
     learner = generator_learner(80)
-    measured, original = [], type(learner).measure
+    measured, original = [], type(learner).measure_latents
     monkeypatch.setattr(
-        type(learner), "measure", lambda self: (measured.append(now), original(self))
+        type(learner), "measure_latents", lambda self: (measured.append(now), original(self))
     )
     images, optimizer = image_set(80), torch.optim.Adam(learner.parameters(), lr=1e-3)
     for now in range(8):

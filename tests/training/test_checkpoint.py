@@ -1,16 +1,13 @@
 import json
+import math
 
 import pytest
 import torch
 
 from small import descriptor_recipe, generator_recipe, image_set, parameters
 from tigon.errors import TigonError
-from tigon.training.checkpoint import (
-    latest_checkpoint,
-    load_learner,
-    load_training,
-    save_checkpoint,
-)
+from tigon.training.checkpoint import load_learner, load_training, save_checkpoint
+from tigon.training.kept import find_checkpoint, latest_checkpoint
 from tigon.training.loop import fit
 
 RECIPES = pytest.mark.parametrize(
@@ -58,6 +55,79 @@ def test_the_last_two_are_kept(tmp_path):
         save_checkpoint(tmp_path, training)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["3", "4"]
     assert latest_checkpoint(tmp_path).name == "4"
+
+
+def saved(folder, values, keep=2):
+    """Save a checkpoint an iteration, each with a measure or none."""
+    training = stopped(generator_recipe(), 0)
+    for value in values:
+        training.step()
+        save_checkpoint(folder, training, keep, {} if value is None else {"seed_loss": value})
+    return sorted(int(path.name) for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("values", "keep", "kept", "best"),
+    [
+        ([3.0, 1.0, 2.0, 4.0, 5.0], 2, [2, 4, 5], "2"),
+        ([3.0, 1.0, 2.0, 4.0, 0.5], 2, [4, 5], "5"),
+        ([3.0, 1.0, 2.0], 1, [2, 3], "2"),
+        ([1.0, 1.0, 2.0, 2.0], 1, [2, 4], "2"),
+        ([None, 2.0, None, None, None], 2, [2, 4, 5], "2"),
+        ([math.nan, 2.0, -math.inf, 3.0], 2, [2, 3, 4], "2"),
+    ],
+)
+def test_the_best_is_kept_beside_the_last(tmp_path, values, keep, kept, best):
+    assert saved(tmp_path, values, keep) == kept
+    assert find_checkpoint(tmp_path, "best").name == best
+    assert find_checkpoint(tmp_path).name == str(kept[-1])
+
+
+def test_a_checkpoint_that_is_not_there_is_answered_with_those_that_are(tmp_path):
+    saved(tmp_path, [1.0, 2.0, 3.0])
+    assert find_checkpoint(tmp_path, "2").name == "2"
+    for which in ("7", "first", "-1", "", "\u00b2"):
+        with pytest.raises(TigonError, match=r"there are 1 \(the best\), 2, 3$"):
+            find_checkpoint(tmp_path, which)
+    with pytest.raises(TigonError, match="there is no checkpoint yet"):
+        find_checkpoint(tmp_path / "none", "best")
+
+
+def test_without_a_measure_there_is_no_best(tmp_path):
+    saved(tmp_path, [None, None])
+    with pytest.raises(TigonError, match="none of the checkpoints was measured; there are 1, 2"):
+        find_checkpoint(tmp_path, "best")
+
+
+def test_a_best_that_is_damaged_is_refused_and_never_replaced_in_silence(tmp_path, capsys):
+    saved(tmp_path, [1.0, 2.0, 3.0])
+    (tmp_path / "1" / "model.safetensors").write_bytes(b"")
+    with pytest.raises(TigonError, match=r"1 is damaged \(wrong checksum.*there are 1"):
+        find_checkpoint(tmp_path, "best")
+    (tmp_path / "1" / "manifest.json").write_bytes(b"[]")
+    assert find_checkpoint(tmp_path, "best").name == "2"
+    assert "1 is damaged; it is passed over" in capsys.readouterr().err
+
+
+def test_what_lies_beyond_an_iteration_gone_back_to_is_dropped_and_never_the_best(tmp_path):
+    saved(tmp_path, [3.0, 2.0, 1.0, 0.5])
+    training = stopped(generator_recipe(), 3)
+    save_checkpoint(tmp_path, training, 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["3"]
+    with pytest.raises(TigonError, match="none of the checkpoints was measured"):
+        find_checkpoint(tmp_path, "best")
+
+
+def test_a_link_in_the_place_of_a_checkpoint_is_removed_and_not_what_it_leads_to(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name in ("0", "3"):
+        (folder / name).symlink_to(tmp_path / "mine")
+    save_checkpoint(folder, stopped(generator_recipe()), 1)
+    assert [path.name for path in folder.iterdir()] == ["3"] and not (folder / "3").is_symlink()
+    assert (tmp_path / "mine" / "file").exists()
 
 
 def test_a_folder_without_checkpoints_has_no_latest(tmp_path):

@@ -9,7 +9,8 @@ from small import generator_recipe, image_set
 from tigon import chain_files
 from tigon.errors import TigonError
 from tigon.settings import LatentChains
-from tigon.training.checkpoint import latest_checkpoint, load_training, save_checkpoint
+from tigon.training.checkpoint import load_training, save_checkpoint
+from tigon.training.kept import latest_checkpoint
 from tigon.training.loop import fit
 from tigon.training.settings import Guard
 from tigon.training.snapshot import put_back, take

@@ -19,6 +19,7 @@ from tigon.tasks.reconstruction import ColdStart, Reconstruction, infer_latents
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Json = Flag
+Which = Annotated[str, tyro.conf.arg(name="checkpoint", metavar="last|best|N")]
 RunFolder = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(name="run", metavar="RUN")]
 RunFolders = Annotated[
     tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(name="run", metavar="RUN [RUN ...]")

@@ -8,7 +8,7 @@ import torch
 import tyro
 from torch import Tensor
 
-from tigon.commands.common import Json, Result, RunFolder, generator_of, images_for, infer
+from tigon.commands.common import Json, Result, RunFolder, Which, generator_of, images_for, infer
 from tigon.data.pixels import saturation, to_uint8
 from tigon.errors import TigonError
 from tigon.experiment import choose_device
@@ -31,6 +31,7 @@ class Sample:
         out: a .npz, a .png (a grid) or a folder of PNGs
         count: number of images
         seed: of the draws, >= 0
+        checkpoint: of the run that is used: last, best, or an iteration
         device: auto, cpu, cuda or cuda:N
         json: print one JSON object instead of text
     """
@@ -39,6 +40,7 @@ class Sample:
     out: Path
     count: int = 64
     seed: int = 0
+    checkpoint: Which = "last"
     device: str = "auto"
     json: Json = False
 
@@ -48,7 +50,7 @@ class Sample:
             raise TigonError(f"--count is at least 1 and at most {MOST}, and --seed at least 0")
         check_out(self.out)
         place = choose_device(self.device)
-        learner = Run(self.run_folder).learner().to(place)
+        learner = Run(self.run_folder, self.checkpoint).learner().to(place)
         rng = Streams(self.seed, 0, range(self.count), "sample", place)
         images = learner.sample(self.count, rng)
         write_images(self.out, to_uint8(images))
@@ -70,6 +72,7 @@ class Interpolate:
         end: picture that the line ends at
         count: images on the line, or on each side of the grid, >= 2
         seed: of the chains that infer the two latents, >= 0
+        checkpoint: of the run that is used: last, best, or an iteration
         device: auto, cpu, cuda or cuda:N
         json: print one JSON object instead of text
     """
@@ -80,6 +83,7 @@ class Interpolate:
     end: Annotated[Path | None, tyro.conf.arg(name="to")] = None
     count: int = 8
     seed: int = 0
+    checkpoint: Which = "last"
     device: str = "auto"
     json: Json = False
 
@@ -90,7 +94,7 @@ class Interpolate:
         if (self.start is None) != (self.end is None):
             raise TigonError("--from and --to: give both, or neither for the grid")
         check_out(self.out, (".png",))
-        learner = generator_of(Run(self.run_folder), "interpolate", self.device)
+        learner = generator_of(Run(self.run_folder, self.checkpoint), "interpolate", self.device)
         latents = self._line(learner) if self.start else self._grid(learner)
         write_images(self.out, to_uint8(learner.decode(latents)), self.count)
         return Result(f"{len(latents)} images: {self.out}", {"out": str(self.out)})

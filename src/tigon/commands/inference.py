@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tigon.commands.common import Json, Result, RunFolder, generator_of, images_for, infer
+from tigon.commands.common import Json, Result, RunFolder, Which, generator_of, images_for, infer
 from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
 from tigon.errors import TigonError
@@ -24,6 +24,7 @@ class Reconstruct:
         out: a .png (images above their reconstructions), a .npz or a folder of PNGs
         starts: chains for each image, each from its own draw of the prior; the best is kept
         seed: of the chains, >= 0
+        checkpoint: of the run that is used: last, best, or an iteration
         device: auto, cpu, cuda or cuda:N
         json: print one JSON object instead of text
     """
@@ -33,6 +34,7 @@ class Reconstruct:
     out: Path
     starts: int = 16
     seed: int = 0
+    checkpoint: Which = "last"
     device: str = "auto"
     json: Json = False
 
@@ -41,7 +43,7 @@ class Reconstruct:
         if self.starts < 1 or self.seed < 0:
             raise TigonError("--starts is at least 1, and --seed at least 0")
         check_out(self.out)
-        learner = generator_of(Run(self.run_folder), "reconstruct", self.device)
+        learner = generator_of(Run(self.run_folder, self.checkpoint), "reconstruct", self.device)
         images = images_for(Run(self.run_folder), self.data)
         found = infer(learner, images.read(), self.starts, self.seed)
         self._write(images, found)

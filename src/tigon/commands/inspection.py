@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tigon.commands.common import Json, Result, RunFolder, RunFolders
+from tigon.commands.common import Json, Result, RunFolder, RunFolders, Which
 from tigon.diagnosis import Diagnosis, diagnose
 from tigon.errors import TigonError
 from tigon.experiment import choose_device
@@ -24,6 +24,7 @@ class Diagnose:
         run_folder: the run folder
         long: length of the long-run test of images, in training chains, 1 to 100
         seed: of the chains, >= 0
+        checkpoint: of the run that is used: last, best, or an iteration
         device: auto, cpu, cuda or cuda:N
         json: print one JSON object instead of text
     """
@@ -31,6 +32,7 @@ class Diagnose:
     run_folder: RunFolder
     long: int = 10
     seed: int = 0
+    checkpoint: Which = "last"
     device: str = "auto"
     json: Json = False
 
@@ -38,7 +40,9 @@ class Diagnose:
         """Diagnose; write RUN/diagnosis.json and figures; print the findings."""
         if not 1 <= self.long <= 100 or self.seed < 0:
             raise TigonError("--long is 1 to 100, and --seed at least 0")
-        run = Run(self.run_folder)
+        run = Run(self.run_folder, self.checkpoint)
+        if self.checkpoint != "last":
+            run.find()
         with busy("running chains"):
             diagnosis = diagnose(run, self.long, self.seed, choose_device(self.device))
         drawn = save_diagnosis(run, diagnosis)
@@ -59,11 +63,13 @@ class Report:
         run_folders: the run folders
         out: the page's file, .html; RUN/report.html if not given, of several runs comparison.html
             in the current folder
+        checkpoint: of the runs that is used: last, best, or an iteration
         json: print one JSON object instead of text
     """
 
     run_folders: RunFolders
     out: Path | None = None
+    checkpoint: Which = "last"
     json: Json = False
 
     def run(self) -> Result:
@@ -72,7 +78,7 @@ class Report:
             raise TigonError("report: needs a run folder, or several to compare")
         if self.out is not None:
             check_out(self.out, (".html",))
-        runs = [Run(folder) for folder in self.run_folders]
+        runs = [Run(folder, self.checkpoint) for folder in self.run_folders]
         with busy("running chains and drawing"):
             report = self._write(runs).resolve()
         return Result(f"report: {report}", {"report": str(report)})

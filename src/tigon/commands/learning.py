@@ -7,7 +7,7 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 import tyro
 
 from tigon.commands.common import Flag, Json, Result, RunFolder, warn_of_skipped
-from tigon.distributed import process_group
+from tigon.distributed import TIMEOUT, process_group
 from tigon.errors import TigonError
 from tigon.experiment import choose_device, load, train
 from tigon.progress import busy, interruptible, progress
@@ -33,6 +33,9 @@ class Train(Generic[R]):
         device: auto, cpu, cuda or cuda:N
         checkpoint_every: iterations between checkpoints, >= 1
         tensorboard: write RUN/tensorboard too, for TensorBoard (extra `tensorboard`)
+        keep: how many of the last checkpoints are kept, >= 1; the best is kept too
+        timeout: seconds after which a process that does not answer counts as lost, > 0, where
+            torchrun started several
         continue_with: go on with settings that differ from those of the run in --out
         json: print one JSON object instead of text
     """
@@ -43,6 +46,8 @@ class Train(Generic[R]):
     device: str = "auto"
     checkpoint_every: int = 100
     tensorboard: Flag = False
+    keep: int = 2
+    timeout: float = TIMEOUT
     continue_with: Flag = False
     json: Json = False
 
@@ -50,14 +55,8 @@ class Train(Generic[R]):
         """Train, then write the report."""
         name = next(name for name, kind in RECIPES.items() if type(self.recipe) is kind)
         experiment = Experiment(name, self.recipe, self.data)
-        end = learn(
-            experiment,
-            self.out,
-            self.device,
-            self.checkpoint_every,
-            self.continue_with,
-            self.tensorboard,
-        )
+        how = Keeping(self.checkpoint_every, self.keep, self.timeout, self.tensorboard)
+        end = learn(experiment, self.out, self.device, how, self.continue_with)
         return finished(self.out, end)
 
 
@@ -71,6 +70,9 @@ class Resume:
         device: auto, cpu, cuda or cuda:N
         checkpoint_every: iterations between checkpoints, >= 1
         tensorboard: write RUN/tensorboard too, for TensorBoard (extra `tensorboard`)
+        keep: how many of the last checkpoints are kept, >= 1; the best is kept too
+        timeout: seconds after which a process that does not answer counts as lost, > 0, where
+            torchrun started several
         json: print one JSON object instead of text
     """
 
@@ -79,6 +81,8 @@ class Resume:
     device: str = "auto"
     checkpoint_every: int = 100
     tensorboard: Flag = False
+    keep: int = 2
+    timeout: float = TIMEOUT
     json: Json = False
 
     def run(self) -> Result:
@@ -87,9 +91,8 @@ class Resume:
         experiment = run.experiment
         if self.iterations is not None:
             experiment = longer(run, self.iterations)
-        end = learn(
-            experiment, self.run_folder, self.device, self.checkpoint_every, True, self.tensorboard
-        )
+        how = Keeping(self.checkpoint_every, self.keep, self.timeout, self.tensorboard)
+        end = learn(experiment, self.run_folder, self.device, how, True)
         return finished(self.run_folder, end)
 
 
@@ -119,6 +122,18 @@ class Demo:
             sections = [section(Run(self.out / name)) for name in DEMO]
         report = render(sections, self.out / "report.html", "tigon demo").resolve()
         return Result(f"report: {report}", {"report": str(report)})
+
+
+class Keeping(NamedTuple):
+    """What is no part of an experiment: when and what is written, how long processes wait."""
+
+    every: int = 100
+    keep: int = 2
+    timeout: float = TIMEOUT
+    tensorboard: bool = False
+
+
+USUAL = Keeping()
 
 
 class End(NamedTuple):
@@ -164,14 +179,13 @@ def learn(
     experiment: Experiment,
     out: Path,
     device: str,
-    checkpoint_every: int = 100,
+    how: Keeping = USUAL,
     changed: bool = False,
-    tensorboard: bool = False,
 ) -> End:
     """Train with progress on stderr, together with the other processes that torchrun started."""
-    if tensorboard:
+    if how.tensorboard:
         require_tensorboard()
-    with process_group(choose_device(device)) as (rank, _):
+    with process_group(choose_device(device), how.timeout) as (rank, _):
         images = load(experiment)
         if rank == 0:
             warn_of_skipped(images)
@@ -180,12 +194,13 @@ def learn(
                 experiment,
                 out,
                 device,
-                checkpoint_every,
+                how.every,
                 [watch],
                 stop,
                 images,
                 changed,
-                tensorboard,
+                how.keep,
+                how.tensorboard,
             )
     return End(training.finished, rank)
 

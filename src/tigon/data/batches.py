@@ -16,11 +16,13 @@ class Batch(NamedTuple):
     """Images (B, C, H, W) in [-1, 1] and their rows in the data set, (B,).
 
     `total` is how many images the batch has in all processes; None stands for B, all of them.
+    `among` is how many the data set has; None where the batch is all of it.
     """
 
     images: Tensor
     index: Tensor  # type: ignore[assignment]
     total: int | None = None
+    among: int | None = None
 
     @property
     def size(self) -> int:
@@ -61,7 +63,7 @@ class BatchOrder:
         """Return this process's part of the batch, of the device and type of `like`."""
         index = self.index(iteration)
         own = owned(index)
-        return Batch(images.read(own).to(like), own.to(like.device), len(index))
+        return Batch(images.read(own).to(like), own.to(like.device), len(index), self.count)
 
 
 @lru_cache(maxsize=2)

@@ -8,6 +8,7 @@ one, then the other, then `after_update`.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,10 +26,13 @@ class Learner(nn.Module, ABC):
     """Alternates running chains and one gradient step on a model.
 
     Attributes:
+        measure: name of the metric that says how good the model is, lower better: the checkpoint
+            with its lowest mean is the best
         gradient_evaluations: passes (forward and backward) of the network over one example, so
             far; divide by the number of examples for passes over the set
     """
 
+    measure: ClassVar[str]
     gradient_evaluations: int = 0
 
     @property

@@ -29,6 +29,7 @@ from tigon.data.images import ImageSet
 from tigon.data.pixels import saturations
 from tigon.densities import EnergyModel, LogDensity, frozen, mode
 from tigon.distributed import all_sum
+from tigon.learners.agreement import energy_distance
 from tigon.learners.base import Learner, Metrics, contrastive_loss, mean_over, spread
 from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC, Draws
@@ -83,6 +84,8 @@ class DescriptorLearner(Learner):
         batch_statistics: let the images of a batch share batch statistics while chains run, as
             the original code did; for comparison only
     """
+
+    measure = "energy_distance"
 
     def __init__(
         self,
@@ -142,19 +145,23 @@ class DescriptorLearner(Learner):
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
         """Return (6); the gap is (6) in nats per dimension, and 0 where both agree.
 
-        Rise is how far the chains climbed, in nats per dimension; spread, see `spread`.
+        Rise is how far the chains climbed, in nats per dimension; see `spread`, and
+        `energy_distance`, which one image of several has none of.
         """
         self.gradient_evaluations += self.evaluations_per_example * batch.size
         observed = self.model.network(batch.images)
         synthesised = self.model.network(samples)
         loss = contrastive_loss(observed, synthesised, batch)
-        return loss, {
+        metrics = {
             "gap": all_sum(loss.detach()) / batch.images.shape[1:].numel(),
             **{name: mean_over(values, batch) for name, values in self._seen.items()},
             "saturation": mean_over(saturations(samples), batch),
             "spread": spread(samples, batch.images, batch),
             "start_spread": spread(self.start(batch.index), batch.images, batch),
         }
+        if batch.size > 1 or batch.among in (None, 1):
+            metrics["energy_distance"] = energy_distance(samples, batch.images, batch)
+        return loss, metrics
 
     def show(self, count: int) -> Tensor:
         """Return what chains from the first `count` start images show, with noise of their own."""

@@ -76,6 +76,8 @@ class GeneratorLearner(Learner):
     at every update where a batch is that much.
     """
 
+    measure = "seed_loss"
+
     def __init__(
         self,
         model: GeneratorModel,
@@ -162,10 +164,10 @@ class GeneratorLearner(Learner):
         self._moved += batch.size
         self._due = False
         if self._moved >= MOVED * self.count:
-            self.measure()
+            self.measure_latents()
         return draws.x
 
-    def measure(self) -> None:
+    def measure_latents(self) -> None:
         """Measure the moments of all latents; the update that follows gives them the prior's."""
         self._moved, self._due, self.moments = 0, True, moments(self.store.parts)
 

@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tigon import __version__
 from tigon.files import replace_file
-from tigon.report.sections import Section, run_name, section
+from tigon.report.sections import Section, section
 from tigon.report.tables import Comparison
 from tigon.runs import Run
 
@@ -18,7 +18,7 @@ def write_report(run: Run, path: Path | None = None) -> Path:
     Raises:
         TigonError: if the run has no checkpoint or no readable data
     """
-    return render([section(run)], path or run.folder / "report.html", run_name(run))
+    return render([section(run)], path or run.folder / "report.html", run.name)
 
 
 def render(

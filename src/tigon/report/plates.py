@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tigon.diagnosis import Diagnosis, pictures
 from tigon.families.base import Picture
 from tigon.figures import DPI
-from tigon.files import replace_file
+from tigon.files import replace_file, subfolder
 from tigon.runs import Run
 
 SHOWN_DPI = 110
@@ -48,7 +48,7 @@ def plates(drawn: Iterable[Picture], folder: Path | None = None) -> list[Plate]:
 def save_diagnosis(run: Run, diagnosis: Diagnosis) -> list[Plate]:
     """Write RUN/diagnosis.json and its figures; returns these."""
     replace_file(run.folder / "diagnosis.json", json.dumps(diagnosis.to_plain(), indent=1))
-    return plates(pictures(diagnosis), run.folder / "figures")
+    return plates(pictures(diagnosis), subfolder(run.folder, "figures"))
 
 
 def _png(picture: Picture) -> bytes:

@@ -7,6 +7,7 @@ from tigon.diagnosis import Diagnosis, diagnose, pictures
 from tigon.errors import TigonError
 from tigon.families import family_of
 from tigon.families.base import Shown
+from tigon.files import subfolder
 from tigon.report.plates import Plate, plates, save_diagnosis
 from tigon.runs import Run
 
@@ -40,7 +41,7 @@ def opened(run: Run) -> Shown[Any, Any]:
 
 def section(run: Run) -> Section:
     """Make a run's figures, save them under RUN/figures, and gather what is said of the run."""
-    return section_of(opened(run), run_name(run), keep=True)
+    return section_of(opened(run), run.name, keep=True)
 
 
 def section_of(shown: Shown[Any, Any], name: str, keep: bool) -> Section:
@@ -52,7 +53,7 @@ def section_of(shown: Shown[Any, Any], name: str, keep: bool) -> Section:
     """
     run = shown.run
     drawn = plates(
-        album(run, shown.learner, shown.images), run.folder / "figures" if keep else None
+        album(run, shown.learner, shown.images), subfolder(run.folder, "figures") if keep else None
     )
     diagnosis = diagnose(run, loaded=(shown.learner, shown.images))
     return Section(
@@ -80,11 +81,6 @@ def results(shown: Shown[Any, Any]) -> dict[str, str]:
         "parameters": f"{parameters:,}",
         **family_of(shown.recipe).results(shown),
     }
-
-
-def run_name(run: Run) -> str:
-    """Return the name of a run: that of its folder."""
-    return run.folder.resolve().name
 
 
 def flat(values: dict[str, Any], where: str = "") -> dict[str, str]:

@@ -4,17 +4,14 @@ A checkpoint is a folder RUN/checkpoints/N with `model.safetensors` (the weights
 `chains.safetensors` (chain rows), `training.pt` (the optimizer and counters, loadable with
 `weights_only`) and `manifest.json` (the SHA-256 of each). Chains in files are copied to `chains/`,
 and those of the guard's good states to `good-0/`, `good-1/`. It is written under another name,
-flushed, and renamed.
+flushed, and renamed. Which of them stay, see `tigon.training.kept`.
 """
 
-import hashlib
 import json
 import math
 import os
 import pickle
-import re
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,20 +26,25 @@ from tigon.chains import ChainStore
 from tigon.data.images import cache_folder
 from tigon.distributed import world
 from tigon.errors import TigonError
+from tigon.files import refusal
 from tigon.learners.base import Learner
 from tigon.training.iteration import Training
+from tigon.training.kept import checksum, remove, tidy
 from tigon.training.snapshot import Snapshot
 
-FILES = ("model.safetensors", "chains.safetensors", "training.pt")
 CHAINS, GOOD = "chains", "good-{}"
-ROWS = re.compile(r"(chains|good-\d)/(points\.npy|step_size\.npy|tuning\.npy|store\.json)")
 
 
-def save_checkpoint(folder: Path, training: Training, keep: int = 2) -> Path:
-    """Save the training's state as `folder`/N, and delete all but the last `keep`.
+def save_checkpoint(
+    folder: Path, training: Training, keep: int = 2, measure: dict[str, float] | None = None
+) -> Path:
+    """Save the training's state as `folder`/N, and delete all but the last `keep` and the best.
 
     All processes take part, since each has chains of its own; the first writes.
 
+    Arguments:
+        keep: how many of the last stay, >= 1
+        measure: what this one is worth, by the measure's name; see `tigon.training.kept`
     Raises:
         TigonError: if the disk refuses; earlier checkpoints are untouched
     """
@@ -55,39 +57,17 @@ def save_checkpoint(folder: Path, training: Training, keep: int = 2) -> Path:
         for left in folder.glob(".new-*"):
             shutil.rmtree(left, ignore_errors=True)
         work.mkdir(parents=True)
-        _write(work, state)
-        shutil.rmtree(final, ignore_errors=True)
+        _write(work, state, measure or {})
+        remove(final)
         work.rename(final)
         _flush(folder)
     except (OSError, SafetensorError, RuntimeError) as error:
         shutil.rmtree(work, ignore_errors=True)
         raise TigonError(
-            f"checkpoint {final} cannot be written; earlier ones are intact ({error})"
+            f"checkpoint {final} cannot be written; earlier ones are intact ({refusal(error)})"
         ) from error
-    for old in _numbered(folder)[:-keep]:
-        shutil.rmtree(old)
+    tidy(folder, keep, training.iteration)
     return final
-
-
-def latest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint of a run, or None where there is none at all.
-
-    A damaged one is reported on stderr, and the one before it used.
-
-    Raises:
-        TigonError: if all are damaged
-    """
-    damaged: list[str] = []
-    for path in reversed(_numbered(folder)):
-        reason = _damage(path)
-        if reason is None:
-            for said in damaged:
-                print(f"tigon: {said}; the one before, {path.name}, is used", file=sys.stderr)
-            return path
-        damaged.append(f"checkpoint {path} is damaged ({reason})")
-    if damaged:
-        raise TigonError(f"{damaged[0]}, and there is no whole one before; start a new run")
-    return None
 
 
 def load_training(path: Path, training: Training) -> None:
@@ -218,34 +198,28 @@ def _gather(training: Training) -> _State:
     )
 
 
-def _write(folder: Path, state: _State) -> None:
+def _write(folder: Path, state: _State, measure: dict[str, float]) -> None:
     save_file(state.weights, folder / "model.safetensors")
     save_file(state.chains, folder / "chains.safetensors")
-    torch.save(state.training, folder / "training.pt")
+    _write_state(folder / "training.pt", state.training)
     for name, store in state.files.items():
         store.save(folder / name)
     names = [p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*")) if p.is_file()]
-    sums = {name: _checksum(folder / name) for name in names}
-    (folder / "manifest.json").write_text(json.dumps({"sha256": sums}, indent=1), "utf-8")
+    sums = {name: checksum(folder / name) for name in names}
+    manifest = {"sha256": sums, "measure": measure}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), "utf-8")
     for path in folder.rglob("*"):
         _flush(path)
 
 
-def _damage(folder: Path) -> str | None:
-    try:
-        sums = json.loads((folder / "manifest.json").read_text("utf-8"))["sha256"]
-        odd = [name for name in sums if name not in FILES and not ROWS.fullmatch(name)]
-        if odd:
-            raise ValueError(f"it names {odd[0][:80]!r}")
-        wrong = [name for name in {*FILES, *sums} if _checksum(folder / name) != sums[name]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        return f"no valid manifest: {type(error).__name__} {error}"
-    return f"wrong checksum of {', '.join(wrong)}" if wrong else None
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _write_state(path: Path, state: dict[str, Any]) -> None:
+    """Write training.pt; where the disk refuses, say so, and not what torch makes of it."""
+    with path.open("xb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            cause = error.__context__
+            raise (cause if isinstance(cause, OSError) else error) from error
 
 
 def _flush(path: Path) -> None:
@@ -254,9 +228,3 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _numbered(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted((p for p in folder.iterdir() if p.name.isdecimal()), key=lambda p: int(p.name))

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 from tigon.errors import TigonError
-from tigon.files import replace_file
+from tigon.files import named, open_regular, refusal, replace_file
 from tigon.training.iteration import Record, Training
+
+OPTIONAL = ("energy_distance",)  # absent from batches of one image, and from older runs
 
 
 class MetricsLog:
@@ -35,8 +37,11 @@ class MetricsLog:
 
     def __call__(self, training: Training, record: Record) -> None:
         """Append a record."""
-        with self.path.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise named(error, self.path) from error
 
 
 def read_metrics(path: Path) -> list[Record]:
@@ -75,7 +80,7 @@ def _refuse_odd(record: Record, first: Record) -> None:
         raise TypeError("iteration is no count")
     if "event" in record:
         return
-    for name in {*first, *record}:
+    for name in {*first, *record} - ({*OPTIONAL} - {*record}):
         values = record[name] if isinstance(record[name], list) else [record[name]]
         if not all(type(value) in (int, float) for value in values):
             raise TypeError(f"{name} is no number")
@@ -89,7 +94,11 @@ def read_lines(path: Path) -> list[Record]:
     """
     if not path.exists():
         return []
-    lines = path.read_text(errors="replace").split("\n")
+    try:
+        with open_regular(path) as file:
+            lines = file.read().decode("utf-8", "replace").split("\n")
+    except OSError as error:
+        raise TigonError(f"{path}: cannot be read ({refusal(error)})") from error
     records: list[Record] = []
     for number, line in enumerate(lines[:-1], 1):
         try:
