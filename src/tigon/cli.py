@@ -24,6 +24,7 @@ VERBS = {
     "reconstruct": "infer latents of images the model has not seen, and decode them",
     "interpolate": "walk through the latent space",
     "diagnose": "say whether a run is healthy, and if not, why and what to do",
+    "export": "write a model folder to share, or a generator as ONNX",
     "report": "write a run's report.html",
 }
 CANNOT, DIVERGED, INTERRUPTED = 2, 3, 130

@@ -155,11 +155,9 @@ class GeneratorLearner(Learner):
         """Draw images of the model, f(z) with z ~ N(0, I): (count, C, H, W), without noise."""
         return self.decode(self.model.latents(count, rng, self.store.points))
 
-    @torch.no_grad()
     def decode(self, latents: Tensor, chunk: int = 64) -> Tensor:
         """Return f(z) of latents (B, d), (B, C, H, W), `chunk` at a time."""
-        with mode(self.model, training=False):
-            return torch.cat([self.model(part) for part in latents.split(chunk)])
+        return self.model.decode(latents, chunk)
 
     def chain_tensors(self) -> dict[str, Tensor]:
         """Return all chain rows, those of other processes included."""
