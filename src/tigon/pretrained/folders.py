@@ -10,6 +10,7 @@ Folders come from anywhere: nothing in them is executed, nothing outside them is
 import json
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -169,14 +170,14 @@ def _check_numbers(numbers: dict[str, Any], where: str = "model.") -> None:
 
 
 def _refuse_gaps(
-    whole: dict[str, Any], given: dict[str, Any], names: Any, where: str = ""
-) -> None:  # noqa: ANN401
+    whole: dict[str, Any], given: dict[str, Any], names: Iterable[str], where: str = "model."
+) -> None:
     """Refuse a config that leaves out a number: a default may be another in another version."""
     for name in names:
         if name not in given:
-            raise ValueError(f"model.{where}{name} is missing")
+            raise ValueError(f"{where}{name} is missing")
         if isinstance(whole[name], dict):
-            _refuse_gaps(whole[name], given[name], whole[name], f"{name}.")
+            _refuse_gaps(whole[name], given[name], whole[name], f"{where}{name}.")
 
 
 def _read_card(folder: Path) -> Card | None:

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from tigon.errors import TigonError
 from tigon.pretrained.card import Terms, facts_of, make_card
@@ -31,9 +31,7 @@ class PretrainedModel(ModelHubMixin):
     `PretrainedDescriptor`; `push_to_hub` is the mixin's own, and needs a token of the hub.
     """
 
-    _hub_mixin_config: ClassVar[
-        dict[str, Any]
-    ] = {}  # config.json is written by write_model_folder
+    _hub_mixin_config = {}  # not None: config.json is not the mixin's to write
 
     @classmethod
     def from_run(

@@ -1,6 +1,10 @@
 """A generator's decoder as an ONNX file: `z` (B, d) to `images` (B, C, H, W), any B."""
 
 import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -43,7 +47,7 @@ def onnx_bytes(model: LearnedGenerator) -> bytes:
     """
     network = model.model.network
     example = torch.zeros(2, model.model.latent_dim)
-    with frozen(model), mode(network, training=False):
+    with frozen(model), mode(network, training=False), _quiet():
         program = torch.onnx.export(
             network,
             (example,),
@@ -61,6 +65,20 @@ def onnx_bytes(model: LearnedGenerator) -> bytes:
         return proto.SerializeToString(deterministic=True)
     except ValueError as error:
         raise TigonError(f"--onnx: the model is too large for one file ({error})") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's remarks on torchvision and on itself to itself; errors still show."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logger.setLevel(before)
 
 
 def _describe(proto: Any, model: LearnedGenerator) -> None:  # noqa: ANN401
