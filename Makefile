@@ -7,7 +7,7 @@ PYTHON ?= python3
 OUT ?= tigon-demo
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: demo test test-slow lint format setup bench clean help
+.PHONY: demo test test-slow lint format setup bench models clean help
 
 help:            ## say what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ format: $(VENV)/.lint  ## rewrite the code in the house style
 
 bench: $(VENV)/.bench  ## the original and the default recipes side by side (needs ../shared/data)
 	$(BIN)/python benchmarks/seed.py
+
+models: $(VENV)/.demo  ## learn the small models of models/ again; about two minutes
+	$(BIN)/python models/build.py
 
 setup: $(VENV)/.test $(VENV)/.lint $(VENV)/.bench  ## everything for development
 
