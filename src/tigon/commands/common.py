@@ -58,8 +58,7 @@ def generator_of(folder: Path, verb: str, device: str) -> LearnedGenerator:
     model = load_model(folder)
     if not isinstance(model, LearnedGenerator):
         raise TigonError(
-            f"run {folder}: is a {model.recipe_name}, which has no latents; {verb} needs a "
-            "generator"
+            f"{folder}: is a {model.recipe_name}, which has no latents; {verb} needs a generator"
         )
     return model.to(place)
 

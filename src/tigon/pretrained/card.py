@@ -88,7 +88,7 @@ def facts_of(run: Run, terms: Terms) -> Facts:
     return Facts(
         run.folder.resolve().name,
         terms,
-        data if data.startswith("embedded:") else Path(data).name,
+        data if re.match("[a-z]+:", data) else Path(data).name,
         str(count),
         measures(run.records()),
         verdict,

@@ -4,7 +4,8 @@ config.json        the recipe's name and the model's own numbers
 model.safetensors  weights, and a descriptor's start images; no optimizer, no chains
 README.md          the model card, and samples.png, which it shows
 
-Folders come from anywhere: nothing in them is executed, nothing outside them is read.
+Folders come from anywhere: nothing in them is executed, nothing outside them is read. Where a
+model gets another number of its own, FORMAT goes up, and what the old one meant is read as before.
 """
 
 import json
