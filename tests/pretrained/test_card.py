@@ -77,7 +77,7 @@ def test_a_licence_is_named_in_the_hub_s_way():
     assert hub_licence("not stated") == hub_licence("  ") == {}
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.text(), st.text(), st.text())
 def test_no_text_breaks_the_front_matter_or_becomes_markup(license, data_license, description):
     facts = Facts("a\nb", Terms(license, data_license, description), data=description)
@@ -86,7 +86,8 @@ def test_no_text_breaks_the_front_matter_or_becomes_markup(license, data_license
     assert set(data) <= {"library_name", "pipeline_tag", "tags", "license", "license_name"}
     assert len(re.findall(r"^#+ ", text, re.MULTILINE)) == 8
     assert "\n# a b\n" in text and not re.search(r"(?<!\\)<", text)
-    assert all(row.count("|") - row.count(r"\|") in (0, 3) for row in text.splitlines())
+    rows = [row for row in text.splitlines() if row.startswith("|")]
+    assert all(row.count("|") - row.count(r"\|") == 3 for row in rows)
 
 
 @cache

@@ -196,11 +196,12 @@ def _flat(values: dict[str, Any], where: str = "") -> dict[str, str]:
 
 
 def _line(text: str) -> str:
-    """Return a text as one line, in which nothing is markup."""
-    joined = " ".join(printable(" ".join(str(text).split())).split())
+    """Return a text as one line, in which nothing is markup; an empty one is not stated."""
+    joined = " ".join(printable(" ".join(str(text).split())).split()) or UNKNOWN
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", joined)
 
 
 def _code(text: str) -> str:
-    """Return a text as code in a line."""
-    return "`" + " ".join(printable(str(text)).replace("`", "'").split()).replace("|", "/") + "`"
+    """Return a text as code in a line; an empty one is not stated."""
+    joined = " ".join(printable(str(text)).replace("`", "'").replace("|", "/").split())
+    return f"`{joined}`" if joined else UNKNOWN
