@@ -85,7 +85,8 @@ def test_no_text_breaks_the_front_matter_or_becomes_markup(license, data_license
     data = ModelCard(text).data.to_dict()
     assert set(data) <= {"library_name", "pipeline_tag", "tags", "license", "license_name"}
     assert len(re.findall(r"^#+ ", text, re.MULTILINE)) == 8
-    assert "\n# a b\n" in text and not re.search(r"(?<!\\)<", text)
+    assert "\n# a b\n" in text
+    assert not re.search(r"(?<!\\)<", re.sub("`[^`\n]*`", "", text)), "markup"
     rows = [row for row in text.splitlines() if row.startswith("|")]
     assert all(row.count("|") - row.count(r"\|") == 3 for row in rows)
 
