@@ -8,7 +8,7 @@ comma := ,
 OUT ?= tigon-demo
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: demo test test-slow test-browser lint format setup bench docs clean help
+.PHONY: demo test test-slow test-browser lint format setup bench docs models clean help
 
 help:            ## say what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ bench: $(VENV)/.bench  ## the original and the default recipes side by side (nee
 
 docs: $(VENV)/.docs  ## the documentation, into site/ (strict, without a network)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+models: $(VENV)/.demo  ## learn the small models of models/ again; about two minutes
+	$(BIN)/python models/build.py
 
 setup: $(VENV)/.test $(VENV)/.lint $(VENV)/.bench $(VENV)/.docs  ## everything for development
 

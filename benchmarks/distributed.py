@@ -19,8 +19,8 @@ import torch
 
 from tigon.data.images import load_images
 from tigon.distributed import leave, process_group, world
-from tigon.recorder import describe_machine
 from tigon.recipes import Descriptor, Generator, Recipe
+from tigon.recorder import describe_machine
 from tigon.settings import DescriptorNetwork, GeneratorNetwork
 from tigon.training.loop import fit
 

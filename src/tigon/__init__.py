@@ -48,6 +48,13 @@ _HOMES = {
     "Generator": "recipes",
     "Descriptor": "recipes",
     "Run": "runs",
+    "load_model": "pretrained.folders",
+    "LearnedGenerator": "pretrained.models",
+    "LearnedDescriptor": "pretrained.models",
+    "Terms": "pretrained.card",
+    "PretrainedModel": "pretrained.hub",
+    "PretrainedGenerator": "pretrained.hub",
+    "PretrainedDescriptor": "pretrained.hub",
 }
 
 __all__ = ["__version__", *_HOMES]

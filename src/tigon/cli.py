@@ -27,6 +27,7 @@ VERBS = {
     "interpolate": "walk through the latent space",
     "explore": "look around in a model on a page in the browser, also while it learns",
     "diagnose": "say whether a run is healthy, and if not, why and what to do",
+    "export": "write a model folder to share, or a generator as ONNX",
     "report": "write a run's report.html, or compare several runs on one page",
 }
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")

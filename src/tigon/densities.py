@@ -162,3 +162,9 @@ class GeneratorModel(nn.Module):
     def latents(self, count: int, rng: Rng, like: Tensor) -> Tensor:
         """Draw `count` latents of the prior, (count, d), of the type and device of `like`."""
         return normal(rng, like.new_empty(count, self.latent_dim))
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, chunk: int = 64) -> Tensor:
+        """Return f(z) of latents (B, d), (B, C, H, W), `chunk` at a time, without noise."""
+        with mode(self, training=False):
+            return torch.cat([self.network(part) for part in latents.split(chunk)])

@@ -1,6 +1,7 @@
-"""Images to files: a `.npz`, a `.png` grid, or a folder of PNGs; whole or not at all."""
+"""Images and models to files and folders; whole or not at all."""
 
 import contextlib
+import os
 import shutil
 from pathlib import Path
 
@@ -12,27 +13,70 @@ from tigon.figures import tile
 from tigon.files import refusal
 
 
-def check_out(path: Path, suffixes: tuple[str, ...] = (".npz", ".png", "")) -> None:
+def check_out(
+    path: Path, suffixes: tuple[str, ...] = (".npz", ".png", ""), option: str = "--out"
+) -> None:
     """Refuse an output before any work is done for it.
 
     Arguments:
         suffixes: those allowed; "" stands for a folder
+        option: by which it was given
     Raises:
         TigonError: if it has another ending, or cannot be written where it is
     """
     if not path.name:
-        raise TigonError(f"--out {path}: has no name; give a file or a new folder")
+        raise TigonError(f"{option} {path}: has no name; give a file or a new folder")
     if path.suffix not in suffixes:
         kinds = " or ".join(suffix or "a folder (no ending)" for suffix in suffixes)
-        raise TigonError(f"--out {path}: is {kinds}")
+        raise TigonError(f"{option} {path}: is {kinds}")
     try:
         if path.suffix and path.is_dir():
-            raise TigonError(f"--out {path}: is a folder")
+            raise TigonError(f"{option} {path}: is a folder")
         if not path.suffix and path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise TigonError(f"--out {path}: exists and is no empty folder; give another")
+            raise TigonError(f"{option} {path}: exists and is no empty folder; give another")
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TigonError(f"--out {path}: cannot be written ({error})") from error
+        raise TigonError(f"{option} {path}: cannot be written ({error})") from error
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be made: it holds something, or lies where nothing can be.
+
+    Raises:
+        TigonError: if it exists and is no empty folder, or cannot be written where it is
+    """
+    try:
+        if not folder.name or folder.is_symlink():
+            raise TigonError(f"folder {folder}: has no name of its own; give a new folder")
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise TigonError(f"folder {folder}: exists and is no empty folder; give another")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TigonError(f"folder {folder}: cannot be written ({error})") from error
+
+
+def write_folder(folder: Path, files: dict[str, bytes]) -> None:
+    """Write a new folder of files, by name.
+
+    Raises:
+        TigonError: if it exists and is no empty folder, or the disk refuses
+    """
+    check_folder(folder)
+    work = folder.with_name(f".new-{folder.name}")
+    try:
+        _remove(work)
+        work.mkdir()
+        for name, content in files.items():
+            with (work / name).open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        work.replace(folder)
+    except OSError as error:
+        raise TigonError(f"folder {folder}: cannot be written ({error})") from error
+    finally:
+        with contextlib.suppress(OSError):
+            _remove(work)
 
 
 def write_images(path: Path, pixels: np.ndarray, columns: int = 8, **arrays: np.ndarray) -> None:

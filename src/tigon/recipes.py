@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tigon.chains import ChainStore
 from tigon.data.images import ImageSet, cache_folder, load_images
@@ -68,6 +68,10 @@ class Recipe(ABC):
     def length(self) -> Length:
         """When a run of this recipe ends."""
         return Length(self.iterations, self.gradient_evaluations)
+
+    @abstractmethod
+    def model(self) -> nn.Module:
+        """Return the model, with the weights that learning begins with."""
 
     @abstractmethod
     def learner(self, images: ImageSet) -> Learner:
@@ -137,6 +141,19 @@ class Generator(Recipe):
         require(self.sigma > 0, f"sigma is above 0, not {self.sigma}")
         require(self.annealing.start > 0, "annealing.start is above 0")
 
+    def model(self) -> GeneratorModel:
+        """Return the generator, with the weights that learning begins with."""
+        network = DCGANGenerator(
+            self.latent_dim,
+            self.image_size,
+            self.channels,
+            self.network.width,
+            self.network.kernel_size,
+            self.network.norm,
+            make_rng("weights", self.seed),
+        )
+        return GeneratorModel(network, self.latent_dim, self.sigma)
+
     def learner(self, images: ImageSet) -> GeneratorLearner:
         """Return a new generator learner."""
         return self._build(len(images))
@@ -150,17 +167,8 @@ class Generator(Recipe):
         return learner
 
     def _build(self, chains: int | ChainStore) -> GeneratorLearner:
-        network = DCGANGenerator(
-            self.latent_dim,
-            self.image_size,
-            self.channels,
-            self.network.width,
-            self.network.kernel_size,
-            self.network.norm,
-            make_rng("weights", self.seed),
-        )
         return GeneratorLearner(
-            GeneratorModel(network, self.latent_dim, self.sigma),
+            self.model(),
             chains,
             self.chains.build(),
             self.expand,
@@ -191,6 +199,10 @@ class Descriptor(Recipe):
         super().__post_init__()
         require(self.scale > 0, f"scale is above 0, not {self.scale}")
 
+    def model(self) -> EnergyModel:
+        """Return the descriptor, with the weights that learning begins with."""
+        return EnergyModel(self._network(bytes_range=False), self.scale)
+
     def learner(self, images: ImageSet) -> DescriptorLearner:
         """Return a new descriptor learner, whose chains start from these images' means."""
         return self._build(start_images(images, self.chains.start))
@@ -204,8 +216,7 @@ class Descriptor(Recipe):
         return learner
 
     def _build(self, starts: Tensor) -> DescriptorLearner:
-        model = EnergyModel(self._network(bytes_range=False), self.scale)
-        return DescriptorLearner(model, starts, self.image_size, self.chains.build())
+        return DescriptorLearner(self.model(), starts, self.image_size, self.chains.build())
 
     def _network(self, bytes_range: bool) -> ConvDescriptor:
         return ConvDescriptor(
@@ -261,9 +272,12 @@ class DescriptorSeed(Descriptor):
     optimizer: Optimizer = Optimizer(0.1, (0.5, 0.999), "constant")
     guard: Guard = Guard(enabled=False)
 
+    def model(self) -> EnergyModel:
+        """Return the descriptor of pixels from 0 to 255, around black."""
+        return EnergyModel(self._network(bytes_range=True), self.scale, loc=-1.0)
+
     def _build(self, starts: Tensor) -> DescriptorLearner:
-        model = EnergyModel(self._network(bytes_range=True), self.scale, loc=-1.0)
-        return DescriptorLearner(model, starts, self.image_size, self.chains.build(), True)
+        return DescriptorLearner(self.model(), starts, self.image_size, self.chains.build(), True)
 
 
 RECIPES: dict[str, type[Recipe]] = {

@@ -119,6 +119,11 @@ class Run:
         """
         if not self.folder.is_dir():
             raise TigonError(f"run {self.folder}: no such folder")
+        if not self.config.exists() and (self.folder / "config.json").is_file():
+            raise TigonError(
+                f"run {self.folder}: is a model folder, which has no history; this needs the run "
+                "that it was exported from"
+            )
         if not self.config.exists() or self.config.is_dir():
             raise TigonError(f"run {self.folder}: is no run folder (it has no config.toml)")
         try:

@@ -2,6 +2,7 @@
 
 from tigon.commands.drawing import Interpolate, Sample
 from tigon.commands.exploring import Explore
+from tigon.commands.exporting import Export
 from tigon.commands.inference import Reconstruct
 from tigon.commands.inspection import Diagnose, Report
 from tigon.commands.learning import Demo, Resume, Train
@@ -10,6 +11,7 @@ __all__ = [
     "Demo",
     "Diagnose",
     "Explore",
+    "Export",
     "Interpolate",
     "Reconstruct",
     "Report",

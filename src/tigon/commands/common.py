@@ -1,4 +1,4 @@
-"""What the verbs share: their result, their options' types, and how they open a run."""
+"""What the verbs share: their result, their options' types, and how they open a model."""
 
 import sys
 from pathlib import Path
@@ -11,11 +11,12 @@ from torch import Tensor
 from tigon.data.images import ImageSet, load_images
 from tigon.errors import TigonError
 from tigon.experiment import choose_device
-from tigon.learners.generator import GeneratorLearner
+from tigon.pretrained.folders import load_model
+from tigon.pretrained.models import LearnedGenerator
 from tigon.progress import steps_shown
-from tigon.runs import Run
+from tigon.recipes import Recipe
 from tigon.streams import Streams
-from tigon.tasks.reconstruction import ColdStart, Reconstruction, infer_latents
+from tigon.tasks.reconstruction import ColdStart, Reconstruction
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Json = Flag
@@ -23,6 +24,9 @@ Which = Annotated[str, tyro.conf.arg(name="checkpoint", metavar="last|best|N")]
 RunFolder = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(name="run", metavar="RUN")]
 RunFolders = Annotated[
     tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(name="run", metavar="RUN [RUN ...]")
+]
+ModelFolder = Annotated[
+    tyro.conf.Positional[Path], tyro.conf.arg(name="model", metavar="RUN|MODEL")
 ]
 
 
@@ -41,38 +45,37 @@ def warn_of_skipped(images: ImageSet) -> None:
         print(f"left out {len(images.skipped)} files: {shown}", file=sys.stderr)
 
 
-def images_for(run: Run, data: str | Path) -> ImageSet:
-    """Load images that a run has not seen, in the form that its model knows."""
-    recipe = run.experiment.recipe
+def images_for(recipe: Recipe, data: str | Path) -> ImageSet:
+    """Load images that a model has not seen, in the form that it knows."""
     images = load_images(data, recipe.image_size, recipe.fit, recipe.channels)
     warn_of_skipped(images)
     return images
 
 
-def generator_of(run: Run, verb: str, device: str) -> GeneratorLearner:
-    """Return the generator of a run.
+def generator_of(folder: Path, verb: str, device: str, checkpoint: str) -> LearnedGenerator:
+    """Return the generator of a run's checkpoint, or of a model folder.
 
     Raises:
-        TigonError: if the run has none
+        TigonError: if it has none
     """
-    learner = run.learner().to(choose_device(device))
-    if not isinstance(learner, GeneratorLearner):
+    place = choose_device(device)
+    model = load_model(folder, checkpoint)
+    if not isinstance(model, LearnedGenerator):
         raise TigonError(
-            f"run {run.folder}: is a {run.experiment.name}, which has no latents; "
-            f"{verb} needs a generator"
+            f"{folder}: is a {model.recipe_name}, which has no latents; {verb} needs a generator"
         )
-    return learner
+    return model.to(place)
 
 
 def infer(
-    learner: GeneratorLearner, images: Tensor, starts: int, seed: int, chunk: int = 4
+    model: LearnedGenerator, images: Tensor, starts: int, seed: int, chunk: int = 4
 ) -> Reconstruction:
     """Infer latents of images (B, C, H, W), a few images at a time."""
-    device = learner.like.device
+    device = model.device
     parts = []
     for first in steps_shown(range(0, len(images), chunk), "inferring latents"):
         part = images[first : first + chunk].to(device)
         index = range(first * starts, (first + len(part)) * starts)
         rng = Streams(seed, 0, index, "reconstruct", device)
-        parts.append(infer_latents(learner.model, part, rng, ColdStart(starts)))
+        parts.append(model.infer(part, rng, ColdStart(starts)))
     return Reconstruction(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))

@@ -8,15 +8,23 @@ import torch
 import tyro
 from torch import Tensor
 
-from tigon.commands.common import Json, Result, RunFolder, Which, generator_of, images_for, infer
+from tigon.commands.common import (
+    Json,
+    ModelFolder,
+    Result,
+    Which,
+    generator_of,
+    images_for,
+    infer,
+)
 from tigon.data.pixels import saturation, to_uint8
 from tigon.errors import TigonError
 from tigon.experiment import choose_device
-from tigon.learners.generator import GeneratorLearner
 from tigon.outputs import check_out, write_images
-from tigon.runs import Run
+from tigon.pretrained.folders import load_model
+from tigon.pretrained.models import LearnedGenerator
 from tigon.streams import Streams
-from tigon.tasks.interpolation import latent_plane, line
+from tigon.tasks.interpolation import line
 from tigon.tasks.reconstruction import ColdStart
 
 MOST = 1_000_000
@@ -27,7 +35,7 @@ class Sample:
     """Draw images of a model: from the prior, or one chain per start image, in order.
 
     Arguments:
-        run_folder: the run folder
+        model_folder: the run folder, or a model folder
         out: a .npz, a .png (a grid) or a folder of PNGs
         count: number of images
         seed: of the draws, >= 0
@@ -36,7 +44,7 @@ class Sample:
         json: print one JSON object instead of text
     """
 
-    run_folder: RunFolder
+    model_folder: ModelFolder
     out: Path
     count: int = 64
     seed: int = 0
@@ -50,9 +58,9 @@ class Sample:
             raise TigonError(f"--count is at least 1 and at most {MOST}, and --seed at least 0")
         check_out(self.out)
         place = choose_device(self.device)
-        learner = Run(self.run_folder, self.checkpoint).learner().to(place)
+        model = load_model(self.model_folder, self.checkpoint).to(place)
         rng = Streams(self.seed, 0, range(self.count), "sample", place)
-        images = learner.sample(self.count, rng)
+        images = model.sample(self.count, rng)
         write_images(self.out, to_uint8(images))
         outside = saturation(images).item()
         note = f"; {100 * outside:.2f} % of values lay outside [-1, 1] by more than 0.1"
@@ -66,7 +74,7 @@ class Interpolate:
     """Walk through the latent space: a grid over [-2, 2]^2, or a line between two images.
 
     Arguments:
-        run_folder: folder of a generator's run
+        model_folder: folder of a generator's run, or its model folder
         out: a .png
         start: picture that the line starts at
         end: picture that the line ends at
@@ -77,7 +85,7 @@ class Interpolate:
         json: print one JSON object instead of text
     """
 
-    run_folder: RunFolder
+    model_folder: ModelFolder
     out: Path
     start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     end: Annotated[Path | None, tyro.conf.arg(name="to")] = None
@@ -94,18 +102,16 @@ class Interpolate:
         if (self.start is None) != (self.end is None):
             raise TigonError("--from and --to: give both, or neither for the grid")
         check_out(self.out, (".png",))
-        learner = generator_of(Run(self.run_folder, self.checkpoint), "interpolate", self.device)
-        latents = self._line(learner) if self.start else self._grid(learner)
-        write_images(self.out, to_uint8(learner.decode(latents)), self.count)
+        model = generator_of(self.model_folder, "interpolate", self.device, self.checkpoint)
+        latents = self._line(model) if self.start else self._grid(model)
+        write_images(self.out, to_uint8(model.decode(latents)), self.count)
         return Result(f"{len(latents)} images: {self.out}", {"out": str(self.out)})
 
-    def _grid(self, learner: GeneratorLearner) -> Tensor:
-        latents = learner.latents()
-        ticks = torch.linspace(-2, 2, self.count, device=latents.device)
-        return latent_plane(latents).grid(ticks)
+    def _grid(self, model: LearnedGenerator) -> Tensor:
+        return model.plane.grid(torch.linspace(-2, 2, self.count, device=model.device))
 
-    def _line(self, learner: GeneratorLearner) -> Tensor:
+    def _line(self, model: LearnedGenerator) -> Tensor:
         ends = [path for path in (self.start, self.end) if path is not None]
-        pictures = [images_for(Run(self.run_folder), path).read(slice(1)) for path in ends]
-        found = infer(learner, torch.cat(pictures), ColdStart().starts, self.seed)
+        pictures = [images_for(model.recipe, path).read(slice(1)) for path in ends]
+        found = infer(model, torch.cat(pictures), ColdStart().starts, self.seed)
         return line(found.latents[0], found.latents[1], self.count)

@@ -5,12 +5,19 @@ from pathlib import Path
 
 import numpy as np
 
-from tigon.commands.common import Json, Result, RunFolder, Which, generator_of, images_for, infer
+from tigon.commands.common import (
+    Json,
+    ModelFolder,
+    Result,
+    Which,
+    generator_of,
+    images_for,
+    infer,
+)
 from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
 from tigon.errors import TigonError
 from tigon.outputs import check_out, write_images
-from tigon.runs import Run
 from tigon.tasks.reconstruction import Reconstruction
 
 
@@ -19,7 +26,7 @@ class Reconstruct:
     """Infer latents of images the model has not seen, decode them, and print the error.
 
     Arguments:
-        run_folder: folder of a generator's run
+        model_folder: folder of a generator's run, or its model folder
         data: a folder of images, a .npz with `images`, or one picture
         out: a .png (images above their reconstructions), a .npz or a folder of PNGs
         starts: chains for each image, each from its own draw of the prior; the best is kept
@@ -29,7 +36,7 @@ class Reconstruct:
         json: print one JSON object instead of text
     """
 
-    run_folder: RunFolder
+    model_folder: ModelFolder
     data: str
     out: Path
     starts: int = 16
@@ -43,9 +50,9 @@ class Reconstruct:
         if self.starts < 1 or self.seed < 0:
             raise TigonError("--starts is at least 1, and --seed at least 0")
         check_out(self.out)
-        learner = generator_of(Run(self.run_folder, self.checkpoint), "reconstruct", self.device)
-        images = images_for(Run(self.run_folder), self.data)
-        found = infer(learner, images.read(), self.starts, self.seed)
+        model = generator_of(self.model_folder, "reconstruct", self.device, self.checkpoint)
+        images = images_for(model.recipe, self.data)
+        found = infer(model, images.read(), self.starts, self.seed)
         self._write(images, found)
         errors = dict(zip(images.names, found.errors.tolist(), strict=True))
         lines = [f"{name}: {error:.5f}" for name, error in errors.items()]

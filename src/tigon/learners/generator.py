@@ -201,19 +201,16 @@ class GeneratorLearner(Learner):
     @torch.no_grad()
     def show(self, count: int) -> Tensor:
         """Return reconstructions of the first `count` images."""
-        return self.decode(all_rows(self.store.points)[:count])
+        return self.decode(all_rows(self.store.points)[:count].to(self.like.device))
 
     @torch.no_grad()
     def sample(self, count: int, rng: Rng) -> Tensor:
         """Draw images of the model, f(z) with z ~ N(0, I): (count, C, H, W), without noise."""
         return self.decode(self.model.latents(count, rng, self.like))
 
-    @torch.no_grad()
     def decode(self, latents: Tensor, chunk: int = 64) -> Tensor:
         """Return f(z) of latents (B, d), (B, C, H, W), `chunk` at a time."""
-        with mode(self.model, training=False):
-            parts = latents.split(chunk)
-            return torch.cat([self.model(part.to(self.like.device)) for part in parts])
+        return self.model.decode(latents, chunk)
 
     def some_rows(self, most: int = 10_000) -> Tensor:
         """Return the rows of all chains, (N,); of more than `most`, so many at even distances."""

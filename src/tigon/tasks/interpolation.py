@@ -30,16 +30,22 @@ def latent_plane(latents: Tensor) -> Plane:
     latents; with one, its axis and nothing.
     """
     dim = latents.shape[1]
-    axes = torch.eye(2, dim, dtype=latents.dtype, device=latents.device)
-    if dim == 2:
-        return Plane(axes, ("z1", "z2"), "the latent plane")
-    if dim == 1:
-        return Plane(axes, ("z", "(no second latent)"), "the one latent, across")
+    if dim <= 2:
+        return plane_along(torch.eye(2, dim, dtype=latents.dtype, device=latents.device))
     centred = latents - latents.mean(0)
     _, directions = torch.linalg.eigh(centred.T @ centred)
+    return plane_along(directions[:, [-1, -2]].T)
+
+
+def plane_along(directions: Tensor) -> Plane:
+    """Return the plane along the directions (2, d) that `latent_plane` found."""
+    dim = directions.shape[1]
+    if dim == 2:
+        return Plane(directions, ("z1", "z2"), "the latent plane")
+    if dim == 1:
+        return Plane(directions, ("z", "(no second latent)"), "the one latent, across")
     names = ("first principal direction", "second principal direction")
-    span = "the plane through 0 in which the latents vary most"
-    return Plane(directions[:, [-1, -2]].T, names, span)
+    return Plane(directions, names, "the plane through 0 in which the latents vary most")
 
 
 def line(start: Tensor, end: Tensor, count: int) -> Tensor:

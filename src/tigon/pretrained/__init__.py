@@ -1,0 +1,1 @@
+"""Learned models outside their runs: folders, cards, the hub, and ONNX."""

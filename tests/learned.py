@@ -1,0 +1,56 @@
+"""Runs and model folders of every recipe, of 8 x 8 images, made once in a test session."""
+
+import atexit
+import shutil
+import tempfile
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from tigon.experiment import train
+from tigon.pretrained.card import Terms, facts_of, make_card
+from tigon.pretrained.folders import load_model, write_model_folder
+from tigon.recipes import RECIPES
+from tigon.runs import Experiment, Run
+
+
+@cache
+def _home() -> Path:
+    home = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+    np.savez(home / "pictures.npz", images=pixels)
+    return home
+
+
+@cache
+def run_of(name: str, **options) -> Path:
+    """A run folder of a recipe, with options of the recipe; not to be changed."""
+    recipe = RECIPES[name](image_size=8, iterations=3)
+    recipe = replace(recipe, network=replace(recipe.network, width=4))
+    if name.startswith("descriptor"):
+        recipe = replace(recipe, chains=replace(recipe.chains, steps=3))
+    start = options.pop("start", None)
+    if start:
+        recipe = replace(recipe, chains=replace(recipe.chains, start=start))
+    folder = _home() / "-".join([name, start or "", *map(str, options.values())])
+    experiment = Experiment(name, replace(recipe, **options), str(_home() / "pictures.npz"))
+    train(experiment, folder, "cpu")
+    return folder
+
+
+@cache
+def _exported(name: str) -> Path:
+    run = run_of(name)
+    model = load_model(run)
+    model.card = make_card(model, facts_of(Run(run), Terms("cc0-1.0")))
+    folder = _home() / f"{name}-model"
+    write_model_folder(folder, model)
+    return folder
+
+
+def model_folder(name: str, to: Path) -> Path:
+    """A model folder of a recipe, a fresh copy at `to`."""
+    return shutil.copytree(_exported(name), to)

@@ -1,0 +1,46 @@
+"""The small models of models/: whole, small, what their cards show, and what their list says."""
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from huggingface_hub import ModelCard
+from PIL import Image
+
+from tigon.data.pixels import to_uint8
+from tigon.figures import tile
+from tigon.pretrained.folders import load_model
+from tigon.streams import Streams
+
+MODELS = Path(__file__).parents[1] / "models"
+FOLDERS = sorted(path.parent for path in MODELS.glob("*/config.json"))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_model_draws_what_its_card_shows(folder):
+    model = load_model(folder)
+    shown = np.asarray(Image.open(folder / "samples.png")).astype(float)
+    count = (shown.shape[1] - 2) // 34 * ((shown.shape[0] - 2) // 34)
+    count = min(count, 64 if model.kind == "generator" else len(model.sampler.starts))
+    drawn = to_uint8(model.sample(count, Streams(0, 0, range(count), "sample")))
+    difference = np.abs(tile(drawn, min(8, count)).astype(float) - shown)
+    assert difference.mean() < 2  # of 255: processors round differently
+    data = ModelCard((folder / "README.md").read_text()).data
+    assert data.license == "cc0-1.0" and "`embedded:animal-faces`" in model.card.text
+    assert "**healthy**" in model.card.text
+
+
+def test_the_list_names_every_model_with_the_sum_of_its_weights():
+    listed = (MODELS / "README.md").read_text()
+    spec = importlib.util.spec_from_file_location("build", MODELS / "build.py")
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    assert {folder.name for folder in FOLDERS} == set(build.MODELS)
+    for folder in FOLDERS:
+        weights = (folder / "model.safetensors").read_bytes()
+        assert hashlib.sha256(weights).hexdigest() in listed
+        assert build.MODELS[folder.name] in listed.replace("`", "")
+    size = sum(path.stat().st_size for path in MODELS.rglob("*") if path.is_file())
+    assert size < 3_000_000
