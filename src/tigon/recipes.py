@@ -12,7 +12,7 @@ from tigon.data.pixels import Fit
 from tigon.densities import EnergyModel, GeneratorModel
 from tigon.errors import TigonError
 from tigon.learners.base import Learner
-from tigon.learners.descriptor import DescriptorLearner, start_images
+from tigon.learners.descriptor import DescriptorLearner, start_images, starts_in_batches
 from tigon.learners.generator import Annealing, GeneratorLearner
 from tigon.networks.dcgan import ConvDescriptor, DCGANGenerator
 from tigon.settings import (
@@ -184,7 +184,8 @@ class Descriptor(Recipe):
 
     def learner(self, images: ImageSet) -> DescriptorLearner:
         """Return a new descriptor learner, whose chains start from these images' means."""
-        return self._build(start_images(images, self.chains.start))
+        start = self.chains.start
+        return self._build(start_images(images, start), starts_in_batches(images, start))
 
     def restored(self, chains: dict[str, Tensor]) -> DescriptorLearner:
         """Return a descriptor learner with these start images."""
@@ -192,9 +193,10 @@ class Descriptor(Recipe):
         learner.load_chains(chains)
         return learner
 
-    def _build(self, starts: Tensor) -> DescriptorLearner:
+    def _build(self, starts: Tensor, in_batches: bool = False) -> DescriptorLearner:
         model = EnergyModel(self._network(bytes_range=False), self.scale)
-        return DescriptorLearner(model, starts, self.image_size, self.chains.build())
+        chains = self.chains.build()
+        return DescriptorLearner(model, starts, self.image_size, chains, False, in_batches)
 
     def _network(self, bytes_range: bool) -> ConvDescriptor:
         return ConvDescriptor(
@@ -250,9 +252,10 @@ class DescriptorSeed(Descriptor):
     optimizer: Optimizer = Optimizer(0.1, (0.5, 0.999), "constant")
     guard: Guard = Guard(enabled=False)
 
-    def _build(self, starts: Tensor) -> DescriptorLearner:
+    def _build(self, starts: Tensor, in_batches: bool = False) -> DescriptorLearner:
         model = EnergyModel(self._network(bytes_range=True), self.scale, loc=-1.0)
-        return DescriptorLearner(model, starts, self.image_size, self.chains.build(), True)
+        chains = self.chains.build()
+        return DescriptorLearner(model, starts, self.image_size, chains, True, in_batches)
 
 
 RECIPES: dict[str, type[Recipe]] = {

@@ -79,7 +79,7 @@ def test_a_chunk_that_claims_four_gigabytes_takes_no_such_memory(pictures):
     assert peak < 2**27
 
 
-@pytest.mark.parametrize("damage", ["names.json", "images.npy", "shape", "nested"])
+@pytest.mark.parametrize("damage", ["about.json", "images.npy", "names.npy", "names.txt", "shape", "nested"])
 def test_a_cache_that_is_damaged_is_refused(pictures, tmp_path, monkeypatch, damage):
     monkeypatch.setenv("TIGON_CACHE", str(tmp_path / "cache"))
     load_images(pictures, 16)
@@ -87,7 +87,7 @@ def test_a_cache_that_is_damaged_is_refused(pictures, tmp_path, monkeypatch, dam
     if damage == "shape":
         np.save(folder / "images.npy", np.zeros((5, 8, 8, 3), np.uint8))
     else:
-        name = "names.json" if damage == "nested" else damage
+        name = "about.json" if damage == "nested" else damage
         (folder / name).write_bytes(b"[" * 9999)
     with pytest.raises(TigonError, match="image cache .* is damaged; delete it"):
         load_images(pictures, 16)
