@@ -79,7 +79,9 @@ def test_a_chunk_that_claims_four_gigabytes_takes_no_such_memory(pictures):
     assert peak < 2**27
 
 
-@pytest.mark.parametrize("damage", ["about.json", "images.npy", "names.npy", "names.txt", "shape", "nested"])
+@pytest.mark.parametrize(
+    "damage", ["about.json", "images.npy", "names.npy", "names.txt", "shape", "nested"]
+)
 def test_a_cache_that_is_damaged_is_refused(pictures, tmp_path, monkeypatch, damage):
     monkeypatch.setenv("TIGON_CACHE", str(tmp_path / "cache"))
     load_images(pictures, 16)

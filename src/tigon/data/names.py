@@ -21,10 +21,15 @@ class Names(Sequence[str]):
         self._starts = np.load(folder / "names.npy", mmap_mode="r")
         self._text = np.memmap(folder / "names.txt", np.uint8, "r")
         starts = self._starts
-        if starts.dtype != np.int64 or starts.ndim != 1 or starts[[0, -1]].tolist() != [
-            0,
-            len(self._text),
-        ]:
+        if (
+            starts.dtype != np.int64
+            or starts.ndim != 1
+            or starts[[0, -1]].tolist()
+            != [
+                0,
+                len(self._text),
+            ]
+        ):
             raise ValueError("names.txt and names.npy do not belong together")
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Pictures decoded with care: a decoder may fail in any way, and files may lie about their size."""
+"""Pictures decoded with care: decoders may fail in any way, and files lie about their size."""
 
 import io
 import logging
