@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from tigon.data.images import ImageSet, load_images
 from tigon.data.pixels import Fit
+from tigon.data.stream import open_stream
 from tigon.densities import EnergyModel, GeneratorModel
 from tigon.errors import TigonError
 from tigon.learners.base import Learner
@@ -38,19 +39,23 @@ class Recipe(ABC):
         fit: stretch each image to the square, or crop its centre
         channels: 3 (RGB) or 1 (grey)
         mirror: learn from mirrored copies too
+        stream: read hf: data as they come, without an index and without a copy on the disk
         iterations: parameter updates
         gradient_evaluations: a budget that ends the run instead of a number of iterations:
-            forward and backward passes of the network over the whole set
+            forward and backward passes of the network over the whole set (of a stream: a batch)
         batch_size: images per parameter update
         seed: of weights, chains and data order, >= 0
         optimizer: Adam and the schedule of its rate
         guard: what watches over the run and goes back where it diverges
     """
 
+    persistent: ClassVar[bool] = False  # whether a chain is kept for each image
+
     image_size: int = 64
     fit: Fit = "stretch"
     channels: Literal[1, 3] = 3
     mirror: bool = False
+    stream: bool = False
     iterations: int = 300
     gradient_evaluations: int | None = None
     batch_size: int = 64
@@ -77,8 +82,30 @@ class Recipe(ABC):
         """Return a learner with the chains of a checkpoint, its weights still to be loaded."""
 
     def load(self, data: str) -> ImageSet:
-        """Load images in the form that this recipe learns from."""
+        """Load images in the form that this recipe learns from.
+
+        Raises:
+            TigonError: if they cannot be read, or a stream is asked for that cannot be
+        """
+        if self.stream:
+            self._refuse_stream(data)
+            return open_stream(data, self.image_size, self.fit, self.channels)
         return load_images(data, self.image_size, self.fit, self.channels, self.mirror)
+
+    def _refuse_stream(self, data: str) -> None:
+        if self.persistent:
+            raise TigonError(
+                "--stream: a generator keeps a latent for each image, and a stream has no index "
+                "by which an image meets its latent again; leave out --stream, or learn a "
+                "descriptor, whose chains do not persist"
+            )
+        if not data.startswith("hf:"):
+            raise TigonError(f"--stream: only hf: data can be read as a stream, not {data!r}")
+        if self.mirror:
+            raise TigonError(
+                "--stream with --mirror: mirrored copies follow the images of a set, and a "
+                "stream has no end that they could follow; leave out one of the two"
+            )
 
     def training(
         self,
@@ -114,6 +141,8 @@ class Generator(Recipe):
         network: Table 1
         chains: inference of latents
     """
+
+    persistent: ClassVar[bool] = True
 
     latent_dim: int = 2
     sigma: float = 0.3

@@ -26,7 +26,7 @@ class Train(Generic[R]):
     """Learn a model: a new run, or the continuation of the same one.
 
     Arguments:
-        data: a folder of images, a .npz with `images`, or embedded:animal-faces
+        data: a folder of images, a .npz with `images`, hf:NAME or embedded:animal-faces
         out: the run folder
         recipe: what is learned, and how
         device: auto, cpu, cuda or cuda:N

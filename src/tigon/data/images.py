@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tigon.data.batches import BatchOrder, Order
 from tigon.data.cache import (
     LARGE,
     TOUCHED,
@@ -63,6 +64,10 @@ class ImageSet:
     def name(self, row: int) -> str:
         """Return the name of one image."""
         return self.names[row]
+
+    def order(self, batch_size: int, seed: int) -> Order:
+        """Return the order in which batches are taken."""
+        return BatchOrder(len(self), batch_size, seed)
 
     def read(self, index: Tensor | slice = slice(None)) -> Tensor:
         """Return images as floats in [-1, 1], (B, C, H, W), by rows (B,) or by a slice."""
@@ -120,7 +125,7 @@ def load_images(
 
     Arguments:
         data: a folder (searched to its depths), a `.npz` with `images` (uint8, N H W C), one
-            picture file, or `embedded:animal-faces`
+            picture file, `hf:NAME` (see `data.hf`), or `embedded:animal-faces`
         image_size: height and width in pixels, >= 8
         fit: `stretch` each image to the square, or `crop` its centre
         channels: 3 (RGB) or 1 (grey)

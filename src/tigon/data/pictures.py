@@ -29,6 +29,7 @@ FORMATS = (
 LONGEST, LARGE = 100_000, 2**24  # pixels: of a side at most, and of what is decoded one by one
 _one_by_one = threading.Lock()
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong is said once, by tigon
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -59,11 +60,11 @@ class Form:
 
 
 def decode_all(
-    items: Iterable[tuple[str, T]],
+    items: Iterable[tuple[K, T]],
     decode: Callable[[T, Form], np.ndarray | str],
     form: Form,
     chunk: int = CHUNK,
-) -> Iterator[tuple[str, np.ndarray | str]]:
+) -> Iterator[tuple[K, np.ndarray | str]]:
     """Yield every item's name, and its picture or why there is none, in order.
 
     Arguments:
@@ -79,8 +80,8 @@ def decode_all(
 
 
 def _decode_item(
-    decode: Callable[[T, Form], np.ndarray | str], form: Form, item: tuple[str, T]
-) -> tuple[str, np.ndarray | str]:
+    decode: Callable[[T, Form], np.ndarray | str], form: Form, item: tuple[K, T]
+) -> tuple[K, np.ndarray | str]:
     return item[0], decode(item[1], form)
 
 

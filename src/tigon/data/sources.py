@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tigon.data import hf
 from tigon.data.arrays import images_shape, iterate_images
 from tigon.data.folders import open_file, open_folder
 from tigon.data.pictures import CHUNK, Form, decode_all, decode_array, reason
@@ -47,13 +48,15 @@ class ArraySource(Source):
 
 
 def open_source(data: str) -> Source:
-    """Open `embedded:NAME`, a folder, a `.npz` or one picture file.
+    """Open `embedded:NAME`, `hf:NAME`, a folder, a `.npz` or one picture file.
 
     Raises:
         TigonError: if there is no such thing, or no picture in it
     """
     if data.startswith("embedded:"):
         return _open_embedded(data.removeprefix("embedded:"))
+    if data.startswith(hf.PREFIX):
+        return hf.HubSource(hf.Name.of(data))
     path = Path(data)
     if not data:
         raise TigonError("data '': is empty; give a folder of images, or a .npz")
@@ -70,10 +73,18 @@ def open_source(data: str) -> Source:
     return ArraySource(path) if path.suffix.lower() == ".npz" else open_file(path)
 
 
+def resolved(data: str) -> str:
+    """Return the name of a data set as it is known from any folder."""
+    if data.startswith(hf.PREFIX):
+        return hf.resolve(data)
+    path = Path(data)
+    return str(path.resolve()) if path.exists() else data
+
+
 def _not_found(data: str, error: Exception) -> TigonError:
     if isinstance(error, FileNotFoundError | NotADirectoryError | ValueError):
         return TigonError(
-            f"data {data!r}: no such folder or file; give a folder of images, a .npz, "
+            f"data {data!r}: no such folder or file; give a folder of images, a .npz, hf:NAME "
             f"or embedded:{next(iter(EMBEDDED))}"
         )
     return TigonError(f"data '{printable(data)[:200]}': cannot be read ({reason(error)})")
