@@ -1,14 +1,15 @@
 """Data sets of Hugging Face, made here and read without a network."""
 
-import io
 import json
 import os
 
+import datasets
 import numpy as np
 import pytest
 from PIL import Image
 
 from bad_input import TINY, run_watched, says
+from hub import parquet, png
 from small import generator_recipe
 from tigon.data import hf
 from tigon.data.images import load_images
@@ -16,34 +17,7 @@ from tigon.errors import TigonError
 from tigon.experiment import train
 from tigon.runs import Experiment, Run
 
-datasets = pytest.importorskip("datasets")
-
-
-@pytest.fixture(autouse=True)
-def offline(tmp_path, monkeypatch):
-    """Nothing is asked of the network, and nothing is kept beyond the test."""
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(
-        datasets.config, "HF_DATASETS_CACHE", os.path.join(os.environ["TIGON_CACHE"], "hf")
-    )
-    monkeypatch.chdir(tmp_path)
-
-
-def png(tint, size=8, kind="PNG"):
-    stream = io.BytesIO()
-    Image.new("RGB", (size, size), (tint, 0, 255 - tint)).save(stream, kind)
-    return stream.getvalue()
-
-
-def parquet(folder, cells, split="train", column="image"):
-    """Write a data set of pictures, each as bytes or as a whole cell."""
-    cells = [c if isinstance(c, dict) else {"bytes": c, "path": None} for c in cells]
-    features = datasets.Features({"label": datasets.Value("int64"), column: datasets.Image()})
-    rows = {"label": list(range(len(cells))), column: cells}
-    folder.mkdir(exist_ok=True)
-    table = datasets.Dataset.from_dict(rows, features)
-    table.to_parquet(str(folder / f"{split}.parquet"))
-    return folder
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 def test_a_table_of_pictures_is_read_in_its_order(tmp_path):

@@ -38,6 +38,11 @@ class Name(NamedTuple):
             )
         return cls(name, split or "train")
 
+    @property
+    def label(self) -> str:
+        """Its last part, which images are named by, from whatever folder it is seen."""
+        return printable(os.path.basename(self.name.rstrip("/")))
+
     def __str__(self) -> str:
         return f"{PREFIX}{self.name}@{self.split}"
 
@@ -99,9 +104,8 @@ class HubSource(Source):
 
     def items(self) -> Iterator[tuple[str, Any]]:
         """Yield each picture's number in the data set, and its cell."""
-        label = printable(os.path.basename(self.name.name.rstrip("/")))
         for number, row in enumerate(self.column.rows):
-            yield f"{label}[{number}]", row[self.column.name]
+            yield f"{self.name.label}[{number}]", row[self.column.name]
 
     def decode(self, item: Any, form: Form) -> np.ndarray | str:  # noqa: ANN401
         """Decode one cell."""

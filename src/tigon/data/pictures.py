@@ -110,6 +110,9 @@ def decode_picture(opened: Callable[[], BinaryIO], form: Form) -> np.ndarray | s
 
 def decode_array(pixels: np.ndarray, form: Form) -> np.ndarray | str:
     """Bring one image, uint8 (H, W, 3) or (H, W), to this form."""
+    if pixels.shape == (form.shape if pixels.ndim == 3 else form.shape[:2]):
+        if pixels.ndim == 3 or form.channels == 1:
+            return pixels.reshape(form.shape)  # what follows would change nothing
     try:
         return convert(Image.fromarray(pixels), form)
     except (ValueError, MemoryError) as error:

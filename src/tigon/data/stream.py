@@ -102,9 +102,9 @@ class Examples:
         found = list(self._decode(enumerate(islice(self._from(0), self.most))))
         good = [(number, pixels) for number, pixels in found if not isinstance(pixels, str)]
         if not good:
-            why = f"; {self.name}[0] {found[0][1]}" if found else ""
+            why = f"; [0] {found[0][1]}" if found else ""
             raise TigonError(
-                f"data '{self.name}': none of its first {len(found)} images can be read{why}"
+                f"data 'hf:{self.name}': none of its first {len(found)} images can be read{why}"
             )
         return np.stack([pixels for _, pixels in good]), [f"{self.name}[{k}]" for k, _ in good]
 
@@ -161,7 +161,7 @@ class Examples:
                 yield row[self.column.name]
         except Exception as error:  # of the network, of readers of many formats
             raise TigonError(
-                f"data '{self.name}': the stream broke off ({reason(error)}); "
+                f"data 'hf:{self.name}': the stream broke off ({reason(error)}); "
                 "the same command continues from the last checkpoint"
             ) from error
 
@@ -244,8 +244,8 @@ class StreamOrder:
         batches, readable = -(-block.taken // self.batch_size), len(block.positions)
         if readable < batches:
             raise TigonError(
-                f"data '{self.examples.name}': of {block.taken} examples that follow one another "
-                f"only {readable} can be read, fewer than one for each batch; repair the data set"
+                f"data 'hf:{self.examples.name}': of {block.taken} examples in a row only "
+                f"{readable} can be read, fewer than one for each batch; repair the data set"
             )
         rng = make_rng("order", self.seed, epoch, place)
         rows = torch.randperm(readable, generator=rng)
@@ -269,5 +269,5 @@ def open_stream(
     form = Form(image_size, fit, channels)
     require_form(form)
     name = Name.of(data)
-    examples = Examples(open_column(name, streaming=True), str(name), form)
+    examples = Examples(open_column(name, streaming=True), name.label, form)
     return ImageStream(*examples.first(), [], examples=examples)
