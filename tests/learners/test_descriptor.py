@@ -161,7 +161,6 @@ def test_gradient_evaluations_count_every_pass():
     assert learner.gradient_evaluations == sum(passed) == 4 * (1 + 30 + 2)
 
 
-@pytest.mark.parametrize("streamed", [False, True])
 def test_a_set_too_large_to_keep_its_starts_takes_them_from_each_batch(monkeypatch):
     """The same chains, from the same starts, as where all are kept."""
     images = image_set(30)
