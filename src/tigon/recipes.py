@@ -11,6 +11,7 @@ from tigon.data.images import ImageSet, load_images
 from tigon.data.pixels import Fit
 from tigon.data.stream import open_stream
 from tigon.densities import EnergyModel, GeneratorModel
+from tigon.distributed import Ownership
 from tigon.errors import TigonError
 from tigon.learners.base import Learner
 from tigon.learners.descriptor import DescriptorLearner, start_images, starts_in_batches
@@ -162,7 +163,7 @@ class Generator(Recipe):
 
     def learner(self, images: ImageSet) -> GeneratorLearner:
         """Return a new generator learner."""
-        return self._build(len(images))
+        return self._build(len(images), images.ownership)
 
     def restored(self, chains: dict[str, Tensor]) -> GeneratorLearner:
         """Return a generator learner with these chain rows."""
@@ -170,7 +171,7 @@ class Generator(Recipe):
         learner.load_chains(chains)
         return learner
 
-    def _build(self, count: int) -> GeneratorLearner:
+    def _build(self, count: int, ownership: Ownership | None = None) -> GeneratorLearner:
         network = DCGANGenerator(
             self.latent_dim,
             self.image_size,
@@ -188,6 +189,7 @@ class Generator(Recipe):
             self.annealing,
             self.average_likelihood,
             make_rng("latents", self.seed),
+            ownership,
         )
 
 

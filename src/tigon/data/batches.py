@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from tigon.distributed import owned
 from tigon.streams import make_rng
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ class BatchOrder:
     def read(self, images: "ImageSet", iteration: int, like: Tensor) -> Batch:
         """Return this process's part of the batch, of the device and type of `like`."""
         index = self.index(iteration)
-        own = owned(index)
+        own = images.ownership.owned(index)
         return Batch(images.read(own).to(like), own.to(like.device), len(index))
 
 

@@ -66,6 +66,13 @@ def cached(source: Source, form: Form) -> Entry:
         raise TigonError(f"image cache {folder} is damaged; delete it ({reason})") from error
 
 
+def known_fingerprint(known: Known | None, names: Iterable[str], pixels: np.ndarray) -> str:
+    """Return the fingerprint that is known, if the pixels are what they were; else a new one."""
+    if known is not None and pixels_fingerprint(pixels) == known.pixels:
+        return known.fingerprint
+    return fingerprint(names, pixels)
+
+
 def fingerprint(names: Iterable[str], pixels: np.ndarray) -> str:
     """Return a hash of the names, the form and some thousand of the images."""
     digest = hashlib.sha256(b"[[")  # what follows is JSON, so that it can be hashed in parts

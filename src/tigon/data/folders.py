@@ -31,6 +31,9 @@ class FileSource(Source):
     ) -> None:
         self.root, self.paths, self.stamp, self.unreadable = root, paths, stamp, unreadable
 
+    def __len__(self) -> int:
+        return len(self.paths)
+
     def fingerprint(self) -> str:
         """Return a hash of every file's name, size and time of change."""
         return self.stamp

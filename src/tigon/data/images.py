@@ -16,13 +16,13 @@ from tigon.data.cache import (
     Known,
     cache_folder,
     cached,
-    fingerprint,
-    pixels_fingerprint,
+    known_fingerprint,
     release,
 )
 from tigon.data.pictures import Form
 from tigon.data.pixels import Fit, to_float
-from tigon.data.sources import open_source
+from tigon.data.sources import is_pattern, open_source
+from tigon.distributed import Ownership
 from tigon.errors import TigonError
 
 __all__ = ["ImageSet", "cache_folder", "load_images", "require_form"]
@@ -50,6 +50,11 @@ class ImageSet:
     def streamed(self) -> bool:
         """Whether these are but the first images of a stream, to which no row can go back."""
         return False
+
+    @property
+    def ownership(self) -> Ownership:
+        """Which process owns which images, and their chains."""
+        return Ownership()
 
     @property
     def image_size(self) -> int:
@@ -88,15 +93,19 @@ class ImageSet:
     @cached_property
     def _fingerprint(self) -> str:
         """The hash: as the cache remembers it, if the pixels are what they were then."""
-        if self.known is not None and pixels_fingerprint(self.pixels) == self.known.pixels:
-            return self.known.fingerprint
-        return fingerprint(self.names, self.pixels)
+        return known_fingerprint(self.known, self.names, self.pixels)
 
     def mean_colours(self, count: int | None = None) -> Tensor:
         """Return the mean colour of each of the first `count` images, (N, C), in [-1, 1]."""
         rows = slice(len(self) if count is None else count).indices(len(self))
-        parts = _chunks(range(*rows))
+        parts = chunks(range(*rows))
         return torch.cat([self.read(part).mean((2, 3)) for part in parts])
+
+    def mean_rows(self) -> Sequence[int]:
+        """Return the rows of the images that `mean_image` is the mean of."""
+        if len(self) <= MOST:
+            return range(len(self))
+        return [number * len(self) // MOST for number in range(MOST)]
 
     def mean_image(self) -> Tensor:
         """Return the mean of all images, (C, H, W), in [-1, 1].
@@ -104,14 +113,14 @@ class ImageSet:
         Of more than 4096 images, it is the mean of 4096 of them, evenly spaced: its error is then
         1/64 of the standard deviation of a pixel over the set, less than two grey levels of 255.
         """
-        every = [number * len(self) // MOST for number in range(MOST)]
-        rows = range(len(self)) if len(self) <= MOST else every
-        total = sum(self.read(part).sum(0, dtype=torch.float64) for part in _chunks(rows))
+        rows = self.mean_rows()
+        total = sum(self.read(part).sum(0, dtype=torch.float64) for part in chunks(rows))
         return (total / len(rows)).float()  # type: ignore[union-attr]
 
 
-def _chunks(rows: Sequence[int], size: int = 1024) -> list[Tensor]:
-    return list(torch.tensor(rows).split(size))
+def chunks(rows: Sequence[int], size: int = 1024) -> list[Tensor]:
+    """Return rows as tensors of at most so many."""
+    return list(torch.tensor(rows, dtype=torch.long).split(size))
 
 
 def load_images(
@@ -125,7 +134,8 @@ def load_images(
 
     Arguments:
         data: a folder (searched to its depths), a `.npz` with `images` (uint8, N H W C), one
-            picture file, `hf:NAME` (see `data.hf`), or `embedded:animal-faces`
+            picture file, `hf:NAME` (see `data.hf`), `embedded:animal-faces`, or a pattern with *
+            of which each match is a shard (see `data.shards`)
         image_size: height and width in pixels, >= 8
         fit: `stretch` each image to the square, or `crop` its centre
         channels: 3 (RGB) or 1 (grey)
@@ -135,6 +145,10 @@ def load_images(
     """
     form = Form(image_size, fit, channels, mirror)
     require_form(form)
+    if is_pattern(os.fspath(data)):
+        from tigon.data.shards import load_shards  # which is made of image sets
+
+        return load_shards(os.fspath(data), form)
     return ImageSet(*cached(open_source(os.fspath(data)), form))
 
 

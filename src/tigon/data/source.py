@@ -27,6 +27,10 @@ class Source(ABC):
     def fingerprint(self) -> str:
         """Return text that changes when the pictures do."""
 
+    def __len__(self) -> int:
+        """Return how many pictures there are, readable or not."""
+        return sum(1 for _ in self.items())
+
     @abstractmethod
     def items(self) -> Iterator[tuple[str, Any]]:
         """Yield each picture's name and what `decode` takes."""

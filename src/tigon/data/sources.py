@@ -1,6 +1,7 @@
 """Where images come from: a folder, one file, a `.npz`, Hugging Face, or the embedded set."""
 
 import math
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,9 @@ class ArraySource(Source):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def __len__(self) -> int:
+        return images_shape(self.path)[0]
 
     def fingerprint(self) -> str:
         """Return the file's path, size and time of change."""
@@ -73,10 +77,18 @@ def open_source(data: str) -> Source:
     return ArraySource(path) if path.suffix.lower() == ".npz" else open_file(path)
 
 
+def is_pattern(data: str) -> bool:
+    """Return whether data are a pattern of several shards, such as part-*.npz."""
+    plain = not data.startswith((hf.PREFIX, "embedded:"))
+    return "*" in data and plain and not os.path.lexists(data)
+
+
 def resolved(data: str) -> str:
     """Return the name of a data set as it is known from any folder."""
     if data.startswith(hf.PREFIX):
         return hf.resolve(data)
+    if is_pattern(data):
+        return os.path.abspath(data)
     path = Path(data)
     return str(path.resolve()) if path.exists() else data
 

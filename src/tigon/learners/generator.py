@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tigon.chains import ChainStore
 from tigon.data.batches import Batch
 from tigon.densities import GeneratorModel, LogDensity, frozen, mode, sum_event
-from tigon.distributed import all_rows, mine, owned, slots
+from tigon.distributed import Ownership
 from tigon.learners.base import Learner, Metrics, mean_over, spread
 from tigon.learners.expansion import absorb, mean_and_covariance, moments
 from tigon.mcmc.adaptation import StepSizeAdaptation
@@ -66,6 +66,8 @@ class GeneratorLearner(Learner):
         average_likelihood: weigh the likelihood by 1/n and let chains share batch statistics, as
             the original code did; for comparison only
         rng: of the first latents, draws of the prior; seeded with 0 if not given
+        ownership: which process keeps the chain of which image; row i, process i mod size, if not
+            given
     """
 
     def __init__(
@@ -77,8 +79,10 @@ class GeneratorLearner(Learner):
         annealing: Annealing | None = None,
         average_likelihood: bool = False,
         rng: Rng | None = None,
+        ownership: Ownership | None = None,
     ) -> None:
         super().__init__()
+        self.ownership = ownership or Ownership()
         self.model, self.annealing, self.sigma = model, annealing, model.sigma
         self.chains = chains or MCMC(MALA(0.1), 1, StepSizeAdaptation())
         first = getattr(model.network, "first", None)
@@ -91,7 +95,7 @@ class GeneratorLearner(Learner):
         latents = model.latents(count, rng or make_rng("latents", 0), like)
         if self.expand:
             latents = moments(latents, everywhere=False).apply(latents)
-        self.store = ChainStore(mine(latents), self.chains.kernel.step_size)
+        self.store = ChainStore(self.ownership.mine(latents), self.chains.kernel.step_size)
 
     @property
     def evaluations_per_example(self) -> int:
@@ -112,7 +116,7 @@ class GeneratorLearner(Learner):
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Move the latents of the batch by (2); returns them, (B, d)."""
-        place = slots(batch.index)
+        place = self.ownership.slots(batch.index)
         rows = self.store.read(place)
         with self.chain_density(batch) as log_density:
             draws = self.chains.run(log_density, rows.points, rng, rows.step_size, rows.tuning)
@@ -148,7 +152,7 @@ class GeneratorLearner(Learner):
     @torch.no_grad()
     def show(self, count: int) -> Tensor:
         """Return reconstructions of the first `count` images."""
-        return self.decode(all_rows(self.store.points)[:count])
+        return self.decode(self.ownership.all_rows(self.store.points)[:count])
 
     @torch.no_grad()
     def sample(self, count: int, rng: Rng) -> Tensor:
@@ -163,11 +167,12 @@ class GeneratorLearner(Learner):
 
     def chain_tensors(self) -> dict[str, Tensor]:
         """Return all chain rows, those of other processes included."""
-        return {name: all_rows(column) for name, column in self.store.tensors().items()}
+        columns = self.store.tensors().items()
+        return {name: self.ownership.all_rows(column) for name, column in columns}
 
     def load_chains(self, tensors: dict[str, Tensor]) -> None:
         """Take chain rows: of all, those that this process owns."""
-        self.store.load({name: mine(column) for name, column in tensors.items()})
+        self.store.load({name: self.ownership.mine(rows) for name, rows in tensors.items()})
 
     def map_chains(self, function: Callable[[Tensor], Tensor]) -> None:
         """Replace points, step sizes and tuning by `function` of them."""
@@ -185,13 +190,13 @@ class GeneratorLearner(Learner):
         dim = self.store.points.shape[1]
         squares = (self.store.points**2).sum(1)
         lost = ~(squares < dim + 10 * (2 * dim) ** 0.5 + 100)
-        return all_rows(lost.to(torch.uint8)).nonzero()[:, 0]
+        return self.ownership.all_rows(lost.to(torch.uint8)).nonzero()[:, 0]
 
     def restart_chains(self, index: Tensor, rng: Rng) -> None:
         """Start the chains of these rows anew: a draw of the prior, and the first step size."""
         fresh = self.model.latents(len(index), rng, self.store.points)
-        here = torch.isin(index, owned(index))
-        place = slots(index[here])
+        here = torch.isin(index, self.ownership.owned(index))
+        place = self.ownership.slots(index[here])
         rows = self.store.read(place)
         sizes = torch.full_like(rows.step_size, self.chains.kernel.step_size)
         self.store.write(place, fresh[here], sizes, torch.zeros_like(rows.tuning))
