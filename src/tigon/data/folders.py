@@ -65,10 +65,10 @@ def open_folder(folder: Path) -> FileSource:
     paths: list[str] = []
     broken: list[str] = []
     digest = _digest(folder)
-    for path, entry in _files(folder, errors):
+    for path in _files(folder, errors):
         if os.path.splitext(path)[1].lower() not in endings:
             continue
-        found = _stat(entry)
+        found = _stat(os.path.join(folder, path))
         if isinstance(found, str):
             broken.append(f"{printable(path)} {found}")
         else:
@@ -92,47 +92,56 @@ def _stamp(path: str, found: os.stat_result) -> bytes:
     return os.fsencode(path) + b"\0%d\0%d\n" % (found.st_size, found.st_mtime_ns)
 
 
-def _stat(entry: "os.DirEntry[str]") -> os.stat_result | str:
+def _stat(path: str) -> os.stat_result | str:
     """Return a file's state, or why it cannot be opened: it is a broken link, or a pipe."""
     try:
-        found = entry.stat()
+        found = os.stat(path)
     except OSError as error:
         return f"cannot be read ({reason(error)})"
     return found if stat.S_ISREG(found.st_mode) else "is no file"
 
 
-def _files(root: Path, errors: list[OSError]) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """Yield all files below a folder in the order of their names, each folder searched once.
+def _files(root: Path, errors: list[OSError]) -> Iterator[str]:
+    """Yield the paths of all files below a folder in their order, each folder searched once.
 
     Arguments:
         errors: what could not be searched is added to it
     """
     seen = {os.path.realpath(root)}
-    stack = [_listed(str(root), "", errors)]
+    stack = [_listed(root, "", errors)]
     while stack:
-        for path, entry in stack[-1]:
-            if not _is_folder(entry):
-                yield path, entry
-            elif os.path.realpath(entry.path) not in seen:
-                seen.add(os.path.realpath(entry.path))
-                stack.append(_listed(entry.path, f"{path}/", errors))
+        for path, is_folder in stack[-1]:
+            if not is_folder:
+                yield path
+                continue
+            place = os.path.realpath(os.path.join(root, path))
+            if place not in seen:
+                seen.add(place)
+                stack.append(_listed(root, path, errors))
                 break
         else:
             stack.pop()
 
 
-def _listed(
-    folder: str, prefix: str, errors: list[OSError]
-) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """Return what is in a folder by name, without what is hidden."""
+def _listed(root: Path, folder: str, errors: list[OSError]) -> Iterator[tuple[str, bool]]:
+    """Yield the paths of what is in a folder, by name, and whether each is a folder.
+
+    Of a million entries only the names are kept.
+    """
+    names: list[str] = []
+    folders: set[str] = set()
     try:
-        with os.scandir(folder) as found:
-            entries = [entry for entry in found if not entry.name.startswith(".")]
+        with os.scandir(os.path.join(root, folder)) as found:
+            for entry in found:
+                if not entry.name.startswith("."):
+                    names.append(entry.name)
+                    if _is_folder(entry):
+                        folders.add(entry.name)
     except OSError as error:
         errors.append(error)
-        entries = []
-    entries.sort(key=lambda entry: entry.name)
-    return ((prefix + entry.name, entry) for entry in entries)
+    names.sort()
+    for name in names:
+        yield os.path.join(folder, name), name in folders
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
