@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tigon.data.images import ImageSet, load_images
 from tigon.data.pixels import Fit
-from tigon.data.stream import open_stream
+from tigon.data.stream import open_stream, refuse_stream
 from tigon.densities import EnergyModel, GeneratorModel
 from tigon.distributed import Ownership
 from tigon.errors import TigonError
@@ -89,24 +89,9 @@ class Recipe(ABC):
             TigonError: if they cannot be read, or a stream is asked for that cannot be
         """
         if self.stream:
-            self._refuse_stream(data)
+            refuse_stream(data, self.persistent, self.mirror)
             return open_stream(data, self.image_size, self.fit, self.channels)
         return load_images(data, self.image_size, self.fit, self.channels, self.mirror)
-
-    def _refuse_stream(self, data: str) -> None:
-        if self.persistent:
-            raise TigonError(
-                "--stream: a generator keeps a latent for each image, and a stream has no index "
-                "by which an image meets its latent again; leave out --stream, or learn a "
-                "descriptor, whose chains do not persist"
-            )
-        if not data.startswith("hf:"):
-            raise TigonError(f"--stream: only hf: data can be read as a stream, not {data!r}")
-        if self.mirror:
-            raise TigonError(
-                "--stream with --mirror: mirrored copies follow the images of a set, and a "
-                "stream has no end that they could follow; leave out one of the two"
-            )
 
     def training(
         self,

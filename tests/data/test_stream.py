@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bad_input import run_watched, says
-from hub import tints
+from hf_sets import tints
 from small import descriptor_recipe, generator_recipe, parameters
 from tigon.cli import main
 from tigon.data import stream

@@ -131,7 +131,7 @@ def _listed(root: Path, folder: str, errors: list[OSError]) -> Iterator[tuple[st
     names: list[str] = []
     folders: set[str] = set()
     try:
-        with os.scandir(os.path.join(root, folder)) as found:
+        with os.scandir(os.path.join(root, folder) if folder else root) as found:
             for entry in found:
                 if not entry.name.startswith("."):
                     names.append(entry.name)

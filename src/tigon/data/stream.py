@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import Batch
-from tigon.data.hf import Column, Name, open_column
+from tigon.data.hf import PREFIX, Column, Name, open_column
 from tigon.data.images import ImageSet, require_form
 from tigon.data.pictures import Form, decode_all, reason
 from tigon.data.pixels import Fit, to_float
@@ -271,3 +271,27 @@ def open_stream(
     name = Name.of(data)
     examples = Examples(open_column(name, streaming=True), name.label, form)
     return ImageStream(*examples.first(), [], examples=examples)
+
+
+def refuse_stream(data: str, persistent: bool, mirror: bool) -> None:
+    """Refuse what cannot be had of a stream.
+
+    Arguments:
+        persistent: whether a chain is kept for each image
+        mirror: whether mirrored copies are to follow the images
+    Raises:
+        TigonError: if one of these, or if data are no stream
+    """
+    if persistent:
+        raise TigonError(
+            "--stream: a generator keeps a latent for each image, and a stream has no index by "
+            "which an image meets its latent again; leave out --stream, or learn a descriptor, "
+            "whose chains do not persist"
+        )
+    if not data.startswith(PREFIX):
+        raise TigonError(f"--stream: only hf: data can be read as a stream, not {data!r}")
+    if mirror:
+        raise TigonError(
+            "--stream with --mirror: mirrored copies follow the images of a set, and a stream has "
+            "no end that they could follow; leave out one of the two"
+        )

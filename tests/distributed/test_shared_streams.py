@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hub import tints
+from hf_sets import tints
 from tigon.data import stream
 from tigon.data.stream import open_stream
 from tigon.distributed import all_objects, leave, process_group, world

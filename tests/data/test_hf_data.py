@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bad_input import TINY, run_watched, says
-from hub import parquet, png
+from hf_sets import parquet, png
 from small import generator_recipe
 from tigon.data import hf
 from tigon.data.images import load_images
