@@ -173,7 +173,7 @@ class Archives:
         finally:
             accepting(lambda: Run(snapshots.parent).snapshots())
         held = Path(images.pixels.filename)  # type: ignore[attr-defined]
-        victim = held.with_name(rng.choice(("images.npy", "names.json")))
+        victim = held.with_name(rng.choice(("images.npy", "names.npy", "names.txt", "about.json")))
         victim.write_bytes(mutate(victim.read_bytes(), self.arrays, rng))
         load_images(self.path / "x.npz", 8)
 

@@ -25,7 +25,10 @@ def test_a_recipe_without_a_family_is_named():
         def learner(self, images):
             raise NotImplementedError
 
-        def restored(self, chains):
+        def restored(self, chains, files=None):
+            raise NotImplementedError
+
+        def model(self):
             raise NotImplementedError
 
     with pytest.raises(LookupError, match="type Odd"):

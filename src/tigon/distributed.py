@@ -1,13 +1,13 @@
 """Several processes, one run: who owns which rows, and sums over all of them.
 
-Row i belongs to process i mod size, for the whole run, so no row is ever in two hands. In a
-process of its own (no process group) every function here does nothing. Sums over processes are
-the same numbers in all of them.
+Row i belongs to process i mod size, for the whole run, or to the process that owns its shard, so
+no row is ever in two hands. In a process of its own (no process group) every function here does
+nothing. Sums over processes are the same numbers in all of them.
 """
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import NamedTuple, NoReturn, TypeVar
@@ -126,11 +126,7 @@ def all_rows(part: Tensor) -> Tensor:
         return part
     counts = [torch.zeros((), dtype=torch.long, device=part.device) for _ in range(size)]
     dist.all_gather(counts, torch.tensor(len(part), device=part.device))
-    longest = int(max(counts))
-    padded = part.new_zeros(longest, *part.shape[1:])
-    padded[: len(part)] = part
-    parts = [torch.empty_like(padded) for _ in range(size)]
-    dist.all_gather(parts, padded)
+    parts = _gathered(part, int(max(counts)))
     total = int(sum(counts))
     return torch.stack(parts, 1).flatten(0, 1)[:total]
 
@@ -139,13 +135,85 @@ def gathered(part: Tensor) -> Tensor:
     """Return the rows (B, *) of every process, one process's after another's."""
     if world().size == 1:
         return part
-    counts = [torch.zeros((), dtype=torch.long, device=part.device) for _ in range(world().size)]
-    dist.all_gather(counts, torch.tensor(len(part), device=part.device))
-    padded = part.new_zeros(int(max(counts)), *part.shape[1:])
+    counts = all_objects(len(part))
+    parts = zip(_gathered(part, max(counts)), counts, strict=True)
+    return torch.cat([rows[:count] for rows, count in parts])
+
+
+def _gathered(part: Tensor, longest: int) -> list[Tensor]:
+    """Return the part (M, *) of every process, each padded to `longest` rows."""
+    padded = part.new_zeros(longest, *part.shape[1:])
     padded[: len(part)] = part
-    parts = [torch.empty_like(padded) for _ in counts]
+    parts = [torch.empty_like(padded) for _ in range(world().size)]
     dist.all_gather(parts, padded)
-    return torch.cat([rows[: int(count)] for rows, count in zip(parts, counts, strict=True)])
+    return parts
+
+
+class Ownership:
+    """Who owns which rows, and where each process keeps its own: row i, process i mod size."""
+
+    def owned(self, index: Tensor) -> Tensor:
+        """Return those of the rows `index` (B,) that this process owns."""
+        return owned(index)
+
+    def slots(self, index: Tensor) -> Tensor:
+        """Return where this process keeps the rows `index` (B,) that it owns."""
+        return slots(index)
+
+    def mine(self, rows: Tensor) -> Tensor:
+        """Return this process's part of all rows (N, *)."""
+        return mine(rows)
+
+    def all_rows(self, part: Tensor) -> Tensor:
+        """Return all rows (N, *) from each process's `mine`, in order."""
+        return all_rows(part)
+
+
+class ShardOwnership(Ownership):
+    """Rows by shards: each process owns the rows of its shards, wherever these are in the order.
+
+    Arguments:
+        counts: rows of each shard, in order
+        owners: the process that owns each
+    """
+
+    def __init__(self, counts: Sequence[int], owners: Sequence[int]) -> None:
+        self.owners = torch.tensor(owners)
+        self.ends = torch.tensor(counts).cumsum(0)
+        self.starts = self.ends - torch.tensor(counts)
+        self.kept = torch.zeros_like(self.ends)
+        for process in set(owners):
+            own = self.owners == process
+            held = torch.tensor(counts)[own]
+            self.kept[own] = held.cumsum(0) - held
+
+    def shards(self, index: Tensor) -> Tensor:
+        """Return the shard of each of the rows `index` (B,)."""
+        return torch.bucketize(index, self.ends.to(index.device), right=True)
+
+    def owned(self, index: Tensor) -> Tensor:
+        """Return those of the rows `index` (B,) that this process owns."""
+        return index[self.owners.to(index.device)[self.shards(index)] == world().rank]
+
+    def slots(self, index: Tensor) -> Tensor:
+        """Return where this process keeps the rows `index` (B,) that it owns."""
+        moved = (self.kept - self.starts).to(index.device)
+        return index + moved[self.shards(index)]
+
+    def mine(self, rows: Tensor) -> Tensor:
+        """Return this process's part of all rows (N, *)."""
+        return rows[self.owned(torch.arange(len(rows), device=rows.device))]
+
+    def all_rows(self, part: Tensor) -> Tensor:
+        """Return all rows (N, *) from each process's `mine`, in order."""
+        size = world().size
+        if size == 1:
+            return part
+        counts = self.ends - self.starts
+        held = [int(counts[self.owners == process].sum()) for process in range(size)]
+        parts = _gathered(part, max(held))
+        blocks = zip(self.owners.tolist(), self.kept.tolist(), counts.tolist(), strict=True)
+        return torch.cat([parts[owner][at : at + count] for owner, at, count in blocks])
 
 
 def in_all_processes(module: nn.Module) -> nn.Module:

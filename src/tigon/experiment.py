@@ -7,6 +7,7 @@ import torch
 
 from tigon.config import differences
 from tigon.data.images import ImageSet
+from tigon.data.sources import is_pattern
 from tigon.distributed import first_process_first, own_device, wait_for_all, world
 from tigon.errors import DivergenceError, TigonError
 from tigon.files import is_utf8, printable, refusal
@@ -107,7 +108,12 @@ def _begin(
 
 
 def load(experiment: Experiment) -> ImageSet:
-    """Load an experiment's images; the first process decodes them where several share a cache."""
+    """Load an experiment's images; the first process decodes them where several share a cache.
+
+    Shards are decoded by their owners, all at once.
+    """
+    if is_pattern(experiment.data):
+        return experiment.recipe.load(experiment.data)
     with first_process_first():
         return experiment.recipe.load(experiment.data)
 

@@ -22,6 +22,7 @@ import tomli_w
 from tigon.config import from_plain, to_plain
 from tigon.data.arrays import read_images
 from tigon.data.images import ImageSet
+from tigon.data.sources import resolved
 from tigon.errors import TigonError
 from tigon.files import open_regular, replace_file, subfolder
 from tigon.learners.base import Learner
@@ -39,7 +40,7 @@ class Experiment:
     Arguments:
         name: of the recipe
         recipe: its numbers
-        data: a folder, a `.npz`, a picture or embedded:animal-faces
+        data: a folder, a `.npz`, a picture, hf:NAME or embedded:animal-faces
     """
 
     name: str
@@ -63,15 +64,6 @@ class Experiment:
             raise ValueError("recipe and data are both needed, as text")
         kind = recipe_type(head["recipe"])
         return Experiment(head["recipe"], from_plain(kind, values), head["data"])
-
-
-def resolved(data: str) -> str:
-    """Return the name of a data set as it is known from any folder."""
-    try:
-        path = Path(data)
-        return str(path.resolve()) if path.exists() else data
-    except (OSError, ValueError):  # too long, or no name at all: no such file
-        return data
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,15 @@
 import os
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from tigon.data.images import cache_folder, load_images
+from small import image_set
+from tigon.data.images import ImageSet, cache_folder, load_images
+from tigon.data.pixels import picture_to_uint8
 from tigon.errors import TigonError
 
 
@@ -79,7 +82,9 @@ def test_a_chunk_that_claims_four_gigabytes_takes_no_such_memory(pictures):
     assert peak < 2**27
 
 
-@pytest.mark.parametrize("damage", ["names.json", "images.npy", "shape", "nested"])
+@pytest.mark.parametrize(
+    "damage", ["about.json", "images.npy", "names.npy", "names.txt", "shape", "nested"]
+)
 def test_a_cache_that_is_damaged_is_refused(pictures, tmp_path, monkeypatch, damage):
     monkeypatch.setenv("TIGON_CACHE", str(tmp_path / "cache"))
     load_images(pictures, 16)
@@ -87,7 +92,7 @@ def test_a_cache_that_is_damaged_is_refused(pictures, tmp_path, monkeypatch, dam
     if damage == "shape":
         np.save(folder / "images.npy", np.zeros((5, 8, 8, 3), np.uint8))
     else:
-        name = "names.json" if damage == "nested" else damage
+        name = "about.json" if damage == "nested" else damage
         (folder / name).write_bytes(b"[" * 9999)
     with pytest.raises(TigonError, match="image cache .* is damaged; delete it"):
         load_images(pictures, 16)
@@ -145,6 +150,70 @@ def test_an_npz_is_its_array(tmp_path):
     assert np.array_equal(
         load_images(tmp_path / "grey.npz", 16, channels=1).pixels, array[..., :1]
     )
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8, 3), (3, 8, 8)])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("fit", ["stretch", "crop"])
+def test_an_array_in_its_form_is_what_its_pictures_would_be(tmp_path, shape, channels, fit):
+    array = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    np.savez(tmp_path / "a.npz", images=array)
+    images = load_images(tmp_path / "a.npz", 8, fit, channels)
+    pictures = [picture_to_uint8(Image.fromarray(row), 8, fit, channels) for row in array]
+    assert np.array_equal(images.pixels, pictures)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_an_array_is_never_in_memory_as_a_whole(tmp_path, compressed):
+    """18 MB of images, of which some megabytes are held."""
+    array = np.random.default_rng(0).integers(0, 256, (6_000, 32, 32, 3), np.uint8)
+    save = np.savez_compressed if compressed else np.savez
+    save(tmp_path / "a.npz", images=array)
+    tracemalloc.start()
+    images = load_images(tmp_path / "a.npz", 32)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**23
+    assert np.array_equal(images.pixels, array) and images.names[5_999] == "a.npz[5999]"
+
+
+def test_an_array_in_fortrans_order_is_its_images(tmp_path):
+    array = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", images=np.asfortranarray(array))
+    assert np.array_equal(load_images(tmp_path / "a.npz", 8).pixels, array)
+
+
+def test_batches_of_a_large_set_are_those_of_a_small_one(tmp_path, monkeypatch):
+    array = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", images=array)
+    small, index = load_images(tmp_path / "a.npz", 8), torch.randperm(50)
+    monkeypatch.setattr("tigon.data.images.LARGE", 0)
+    monkeypatch.setattr("tigon.data.cache.LARGE", 0)
+    large = load_images(tmp_path / "a.npz", 8)
+    assert torch.equal(large.read(index), small.read()[index])
+    assert large.fingerprint() == small.fingerprint()
+
+
+def test_the_fingerprint_that_the_cache_remembers_is_the_one_that_would_be_computed(pictures):
+    images = load_images(pictures, 16)
+    alike = ImageSet(images.pixels, list(images.names), [])
+    assert images.known.fingerprint == images.fingerprint() == alike.fingerprint()
+    other = np.array(images.pixels)
+    other[2, 3, 4] ^= 1
+    assert replace(images, pixels=other).fingerprint() != images.fingerprint()
+
+
+def test_the_fingerprint_is_that_of_earlier_versions():
+    """Else runs that began with them would be refused their images."""
+    assert load_images("embedded:animal-faces", 32).fingerprint() == "6e49002c0d061067"
+
+
+def test_means_of_large_sets_are_taken_of_some(monkeypatch):
+    monkeypatch.setattr("tigon.data.images.MOST", 20)
+    images = image_set(90)
+    expected = images.read()[[number * 90 // 20 for number in range(20)]].mean(0)
+    assert torch.allclose(images.mean_image(), expected, atol=1e-6)
+    assert torch.allclose(images.mean_colours(7), images.read()[:7].mean((2, 3)), atol=1e-6)
 
 
 def test_images_are_brought_to_the_size_asked_for(tmp_path):

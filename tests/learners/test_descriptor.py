@@ -5,7 +5,12 @@ import torch
 
 from small import count_passes, descriptor_learner, image_set, parameters
 from tigon.data.batches import Batch
-from tigon.learners.descriptor import short_run, start_images
+from tigon.learners.descriptor import (
+    DescriptorLearner,
+    short_run,
+    start_images,
+    starts_in_batches,
+)
 from tigon.streams import Streams
 
 
@@ -154,3 +159,24 @@ def test_gradient_evaluations_count_every_pass():
     samples = learner.run_chains(batch, Streams(0, 0, range(4)))
     learner(batch, samples)
     assert learner.gradient_evaluations == sum(passed) == 4 * (1 + 30 + 2)
+
+
+def test_a_set_too_large_to_keep_its_starts_takes_them_from_each_batch(monkeypatch):
+    """The same chains, from the same starts, as where all are kept."""
+    images = image_set(30)
+    order, kept = images.order(4, 0), descriptor_learner(images)
+    for module in ("tigon.data.images.MOST", "tigon.learners.descriptor.MOST"):
+        monkeypatch.setattr(module, 6)
+    starts = start_images(images, "mean-colour")
+    assert starts.shape == (6, 3, 1, 1) and starts_in_batches(images, "mean-colour")
+    assert not starts_in_batches(images, "mean-image")
+    few = DescriptorLearner(kept.model, starts, 8, kept.chains, in_batches=True)
+    for iteration in range(8):
+        batch = order.read(images, iteration, kept.starts)
+        rng = [Streams(0, iteration, batch.index) for _ in range(2)]
+        first, second = (
+            learner.run_chains(batch, r) for learner, r in zip((kept, few), rng, strict=True)
+        )
+        assert torch.allclose(first, second, atol=1e-5)
+    assert torch.allclose(few.show(6), kept.show(6), atol=1e-5)
+    assert torch.equal(few.chain_tensors()["starts"], kept.starts[:6])

@@ -2,6 +2,8 @@
 
 import math
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -23,6 +25,14 @@ class Header(NamedTuple):
     dtype: np.dtype
 
 
+class _Opened(NamedTuple):
+    """The member of an archive that holds its images, after its header."""
+
+    file: BinaryIO
+    shape: tuple[int, ...]
+    fortran: bool
+
+
 def read_images(path: Path) -> np.ndarray:
     """Read the array `images` of a `.npz`, uint8 (N, H, W, 3), or (N, H, W) for grey.
 
@@ -31,6 +41,42 @@ def read_images(path: Path) -> np.ndarray:
     Raises:
         TigonError: if there is no such array, or it is damaged; it says which and why
     """
+    with _opened(path) as found:
+        return _whole(found)
+
+
+def images_shape(path: Path) -> tuple[int, ...]:
+    """Return the shape of the array `images`, (N, H, W, 3) or (N, H, W), of which none is read.
+
+    Raises:
+        TigonError: if there is no such array
+    """
+    with _opened(path) as found:
+        return found.shape
+
+
+def iterate_images(path: Path) -> Iterator[np.ndarray]:
+    """Yield the images one by one, (H, W, 3) or (H, W), with a megabyte in memory at a time.
+
+    An array in Fortran's order has no image in one piece: it is read whole.
+
+    Raises:
+        TigonError: as `read_images`, at the image where the damage is
+    """
+    with _opened(path) as found:
+        if found.fortran:
+            yield from _whole(found)
+            return
+        count, shape = found.shape[0], found.shape[1:]
+        rows = max(1, CHUNK // math.prod(shape))
+        for first in range(0, count, rows):
+            some = (min(rows, count - first), *shape)
+            yield from _read_exactly(found.file, math.prod(some)).reshape(some)
+        _refuse_more(found.file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Opened]:
     try:
         with zipfile.ZipFile(path) as archive:
             info = _member(path, archive)
@@ -38,13 +84,37 @@ def read_images(path: Path) -> np.ndarray:
                 header = _header(file)  # type: ignore[arg-type]
                 shape = _shape(path, header)
                 _refuse_bomb(path, info, math.prod(shape))
-                pixels = _fill(file, math.prod(shape))  # type: ignore[arg-type]
+                yield _Opened(file, shape, header.fortran)  # type: ignore[arg-type]
     except TigonError:
         raise
     except Exception as error:  # readers of broken archives raise anything
         reason = printable(str(error)) or type(error).__name__
         raise TigonError(f"data '{path}': is no readable .npz ({reason})") from error
-    return pixels.reshape(shape[::-1]).T if header.fortran else pixels.reshape(shape)
+
+
+def _whole(found: _Opened) -> np.ndarray:
+    """Read all pixels; reading to the end is what checks them."""
+    size = math.prod(found.shape)
+    pixels = np.empty(size, np.uint8)
+    for start in range(0, size, CHUNK):
+        part = pixels[start : start + CHUNK]
+        part[:] = _read_exactly(found.file, len(part))
+    _refuse_more(found.file)
+    shape = found.shape
+    return pixels.reshape(shape[::-1]).T if found.fortran else pixels.reshape(shape)
+
+
+def _read_exactly(file: BinaryIO, size: int) -> np.ndarray:
+    found = file.read(size)
+    if len(found) != size:
+        raise ValueError("its images are cut short")
+    return np.frombuffer(found, np.uint8)
+
+
+def _refuse_more(file: BinaryIO) -> None:
+    """Refuse what follows the images; asking for it is what checks their sum."""
+    if file.read(1):
+        raise ValueError("its images are longer than their shape")
 
 
 def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
@@ -85,17 +155,3 @@ def _refuse_bomb(path: Path, info: zipfile.ZipInfo, size: int) -> None:
             f"data '{path}': {stored} bytes that claim to be {size} of images; "
             "such an archive is not opened"
         )
-
-
-def _fill(file: BinaryIO, size: int) -> np.ndarray:
-    """Read exactly `size` bytes; reading to the end is what checks them."""
-    pixels = np.empty(size, np.uint8)
-    for start in range(0, size, CHUNK):
-        wanted = min(CHUNK, size - start)
-        found = file.read(wanted)
-        if len(found) != wanted:
-            raise ValueError("its images are cut short")
-        pixels[start : start + wanted] = np.frombuffer(found, np.uint8)
-    if file.read(1):
-        raise ValueError("its images are longer than their shape")
-    return pixels

@@ -1,42 +1,60 @@
-"""ImageSet: the images of a data set as one memory-mapped uint8 array.
+"""ImageSet: the images of a data set as one memory-mapped uint8 array."""
 
-Every source is decoded once, into a cache in `$TIGON_CACHE` (else the user's cache folder), whose
-name depends on the files' names, sizes and times and on the form asked for.
-"""
-
-import hashlib
-import json
 import os
-import shutil
-import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tigon.data.batches import BatchOrder, Order
+from tigon.data.cache import (
+    LARGE,
+    TOUCHED,
+    Known,
+    cache_folder,
+    cached,
+    known_fingerprint,
+    release,
+)
+from tigon.data.pictures import Form
 from tigon.data.pixels import Fit, to_float
-from tigon.data.sources import Form, Source, open_source
+from tigon.data.sources import is_pattern, open_source
+from tigon.distributed import Ownership
 from tigon.errors import TigonError
 
+__all__ = ["ImageSet", "cache_folder", "load_images", "require_form"]
 LARGEST = 8192
+MOST = 4096  # images that means are taken of at most, where a set may be larger
 
 
 @dataclass(frozen=True)
 class ImageSet:
     """Images of one size: `pixels` uint8 (N, H, W, C), a name each, and what was left out.
 
-    `skipped` has one line for each file that could not be read: its name and why.
+    `skipped` has one line for each file that could not be read: its name and why. `known` is what
+    the cache remembers of them.
     """
 
     pixels: np.ndarray
-    names: list[str]
+    names: Sequence[str]
     skipped: list[str]
+    known: Known | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether these are but the first images of a stream, to which no row can go back."""
+        return False
+
+    @property
+    def ownership(self) -> Ownership:
+        """Which process owns which images, and their chains."""
+        return Ownership()
 
     @property
     def image_size(self) -> int:
@@ -48,29 +66,61 @@ class ImageSet:
         """Channels of an image: 3 or 1."""
         return self.pixels.shape[3]
 
+    def name(self, row: int) -> str:
+        """Return the name of one image."""
+        return self.names[row]
+
+    def order(self, batch_size: int, seed: int) -> Order:
+        """Return the order in which batches are taken."""
+        return BatchOrder(len(self), batch_size, seed)
+
     def read(self, index: Tensor | slice = slice(None)) -> Tensor:
         """Return images as floats in [-1, 1], (B, C, H, W), by rows (B,) or by a slice."""
         rows = index.cpu().numpy() if isinstance(index, Tensor) else index
-        return to_float(self.pixels[rows])
+        if self.pixels.nbytes <= LARGE or isinstance(rows, slice):
+            return to_float(self.pixels[rows])
+        found = np.empty((len(rows), *self.pixels.shape[1:]), np.uint8)
+        for first in range(0, len(rows), TOUCHED):
+            part = slice(first, first + TOUCHED)
+            found[part] = self.pixels[rows[part]]
+            release(self.pixels)
+        return to_float(found)
 
     def fingerprint(self) -> str:
         """Return a hash of the names, the form and some thousand of the images."""
-        digest = hashlib.sha256(json.dumps([self.names, self.pixels.shape]).encode())
-        for row in range(0, len(self), max(1, len(self) // 4096)):
-            digest.update(self.pixels[row].tobytes())
-        return digest.hexdigest()[:16]
+        return self._fingerprint
 
-    def mean_colours(self) -> Tensor:
-        """Return the mean colour of each image, (N, C), in [-1, 1]."""
-        return torch.cat([self.read(rows).mean((2, 3)) for rows in self._chunks()])
+    @cached_property
+    def _fingerprint(self) -> str:
+        """The hash: as the cache remembers it, if the pixels are what they were then."""
+        return known_fingerprint(self.known, self.names, self.pixels)
+
+    def mean_colours(self, count: int | None = None) -> Tensor:
+        """Return the mean colour of each of the first `count` images, (N, C), in [-1, 1]."""
+        rows = slice(len(self) if count is None else count).indices(len(self))
+        parts = chunks(range(*rows))
+        return torch.cat([self.read(part).mean((2, 3)) for part in parts])
+
+    def mean_rows(self) -> Sequence[int]:
+        """Return the rows of the images that `mean_image` is the mean of."""
+        if len(self) <= MOST:
+            return range(len(self))
+        return [number * len(self) // MOST for number in range(MOST)]
 
     def mean_image(self) -> Tensor:
-        """Return the mean of all images, (C, H, W), in [-1, 1]."""
-        total = sum(self.read(rows).sum(0, dtype=torch.float64) for rows in self._chunks())
-        return (total / len(self)).float()  # type: ignore[union-attr]
+        """Return the mean of all images, (C, H, W), in [-1, 1].
 
-    def _chunks(self, size: int = 1024) -> list[slice]:
-        return [slice(start, start + size) for start in range(0, len(self), size)]
+        Of more than 4096 images, it is the mean of 4096 of them, evenly spaced: its error is then
+        1/64 of the standard deviation of a pixel over the set, less than two grey levels of 255.
+        """
+        rows = self.mean_rows()
+        total = sum(self.read(part).sum(0, dtype=torch.float64) for part in chunks(rows))
+        return (total / len(rows)).float()  # type: ignore[union-attr]
+
+
+def chunks(rows: Sequence[int], size: int = 1024) -> list[Tensor]:
+    """Return rows as tensors of at most so many."""
+    return list(torch.tensor(rows, dtype=torch.long).split(size))
 
 
 def load_images(
@@ -84,7 +134,8 @@ def load_images(
 
     Arguments:
         data: a folder (searched to its depths), a `.npz` with `images` (uint8, N H W C), one
-            picture file, or `embedded:animal-faces`
+            picture file, `hf:NAME` (see `data.hf`), `embedded:animal-faces`, or a pattern with *
+            of which each match is a shard (see `data.shards`)
         image_size: height and width in pixels, >= 8
         fit: `stretch` each image to the square, or `crop` its centre
         channels: 3 (RGB) or 1 (grey)
@@ -92,107 +143,23 @@ def load_images(
     Raises:
         TigonError: if there is nothing that can be read; it says what and why
     """
-    if not 8 <= image_size <= LARGEST or channels not in (1, 3):
-        raise TigonError(
-            f"image size {image_size} and {channels} channels: images have at least 8 pixels a "
-            f"side and at most {LARGEST}, and 1 or 3 channels"
-        )
     form = Form(image_size, fit, channels, mirror)
-    source = open_source(os.fspath(data))
-    folder = cache_folder() / source.key(form)
-    if not (folder / "images.npy").is_file():
-        _fill(folder, source, form)
-    try:
-        return _read(folder, form)
-    except Exception as error:  # readers of broken files raise anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise TigonError(f"image cache {folder} is damaged; delete it ({reason})") from error
+    require_form(form)
+    if is_pattern(os.fspath(data)):
+        from tigon.data.shards import load_shards  # which is made of image sets
+
+        return load_shards(os.fspath(data), form)
+    return ImageSet(*cached(open_source(os.fspath(data)), form))
 
 
-def _read(folder: Path, form: Form) -> ImageSet:
-    """Open what `_fill` wrote.
+def require_form(form: Form) -> None:
+    """Refuse sizes and channels that make no sense.
 
     Raises:
-        Exception: of any kind, if it is something else
+        TigonError: if they make none
     """
-    notes = json.loads((folder / "names.json").read_text("utf-8"))
-    images = ImageSet(np.load(folder / "images.npy", mmap_mode="r"), **notes)
-    shape = (len(images.names), form.image_size, form.image_size, form.channels)
-    if images.pixels.shape != shape or images.pixels.dtype != np.uint8 or not images.names:
-        raise ValueError(f"{images.pixels.dtype} {images.pixels.shape}, not uint8 {shape}")
-    return images
-
-
-def cache_folder() -> Path:
-    """Return where decoded images are kept: $TIGON_CACHE, else the user's cache folder."""
-    if os.environ.get("TIGON_CACHE"):
-        return Path(os.environ["TIGON_CACHE"])
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(home) / "tigon"
-
-
-def _fill(folder: Path, source: Source, form: Form) -> None:
-    """Decode a source into a cache folder, which appears whole or not at all."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
-    except OSError as error:
+    if not 8 <= form.image_size <= LARGEST or form.channels not in (1, 3):
         raise TigonError(
-            f"image cache {folder.parent} cannot be written; set TIGON_CACHE ({error})"
-        ) from error
-    try:
-        names, skipped = _decode(work / "images.npy", source, form)
-        notes = {"names": names, "skipped": skipped}
-        (work / "names.json").write_text(json.dumps(notes), encoding="utf-8")
-        if not folder.exists():
-            work.rename(folder)
-    except OSError as error:
-        if not folder.exists():
-            raise TigonError(f"image cache {folder.parent} cannot be written ({error})") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _decode(path: Path, source: Source, form: Form) -> tuple[list[str], list[str]]:
-    """Write the readable pictures of a source to `path` (.npy); return names and what failed.
-
-    Rows are appended by plain writes: a full disk is an error, as it would not be in a memory map.
-    """
-    names: list[str] = []
-    skipped = list(source.unreadable)
-    with path.open("w+b") as file:
-        start = _write_header(file, 0, form)
-        for name, pixels in zip(source.names, source.read_all(form), strict=True):
-            if isinstance(pixels, str):
-                skipped.append(f"{name} {pixels}")
-            else:
-                file.write(pixels.tobytes())
-                names.append(name)
-        if not names:
-            raise TigonError(f"data: none of {len(skipped)} images can be read; {skipped[0]}")
-        if form.mirror:
-            _append_mirrored(file, start, len(names), form)
-            names += [f"{name} (mirrored)" for name in names]
-        file.seek(0)
-        if _write_header(file, len(names), form) != start:
-            raise AssertionError("the header of a .npy changed its length")
-    return names, skipped
-
-
-def _write_header(file: BinaryIO, count: int, form: Form) -> int:
-    """Write a .npy header for `count` images; its length does not depend on the count."""
-    shape = (count, form.image_size, form.image_size, form.channels)
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-    return file.tell()
-
-
-def _append_mirrored(file: BinaryIO, start: int, count: int, form: Form) -> None:
-    """Append the mirrored copies of the first `count` images after them."""
-    row = form.image_size**2 * form.channels
-    for number in range(count):
-        file.seek(start + number * row)
-        pixels = np.frombuffer(file.read(row), np.uint8)
-        pixels = pixels.reshape(form.image_size, form.image_size, form.channels)
-        file.seek(0, os.SEEK_END)
-        file.write(np.ascontiguousarray(pixels[:, ::-1]).tobytes())
+            f"image size {form.image_size} and {form.channels} channels: images have at least 8 "
+            f"pixels a side and at most {LARGEST}, and 1 or 3 channels"
+        )

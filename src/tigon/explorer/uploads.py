@@ -1,11 +1,8 @@
 """A picture of one's own: read as all pictures are, in the form that the model knows."""
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 
-from tigon.data.sources import FileSource, Form
+from tigon.data.pictures import Form, decode_all, decode_bytes
 from tigon.errors import TigonError
 from tigon.recipes import Recipe
 
@@ -21,10 +18,7 @@ def read_picture(content: bytes, recipe: Recipe) -> np.ndarray:
     if len(content) > LARGEST:
         raise too_large()
     form = Form(recipe.image_size, recipe.fit, recipe.channels)
-    with tempfile.TemporaryDirectory(prefix="tigon-explore-") as folder:
-        path = Path(folder, "picture")
-        path.write_bytes(content)
-        found = next(iter(FileSource(path.parent, [path]).read_all(form)))
+    _, found = next(decode_all([("it", content)], decode_bytes, form))
     if isinstance(found, str):
         raise TigonError(f"this file {found}")
     return found

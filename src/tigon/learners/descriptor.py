@@ -25,7 +25,7 @@ from torch import Tensor
 
 from tigon.chains import ChainStore
 from tigon.data.batches import Batch
-from tigon.data.images import ImageSet
+from tigon.data.images import MOST, ImageSet
 from tigon.data.pixels import saturations
 from tigon.densities import EnergyModel, LogDensity, frozen, mode
 from tigon.distributed import all_sum
@@ -43,13 +43,19 @@ Start = Literal["mean-colour", "mean-image"]
 def start_images(images: ImageSet, start: Start) -> Tensor:
     """Return where chains start: each image's mean colour (N, C, 1, 1), or the set's mean image.
 
-    The mean image is (1, C, H, W): all chains share it and part by their noise.
+    The mean image is (1, C, H, W): all chains share it and part by their noise. Mean colours are
+    those of the first 4096 images at most; see `starts_in_batches`.
     """
     if start == "mean-colour":
-        return images.mean_colours()[:, :, None, None]
+        return images.mean_colours(min(len(images), MOST))[:, :, None, None]
     if start == "mean-image":
         return images.mean_image()[None]
     raise ValueError(f"chains start from mean-colour or mean-image, not {start!r}")
+
+
+def starts_in_batches(images: ImageSet, start: Start) -> bool:
+    """Return whether start images are taken from each batch, as there are too many to keep."""
+    return start == "mean-colour" and (images.streamed or len(images) > MOST)
 
 
 def short_run(
@@ -83,6 +89,8 @@ class DescriptorLearner(Learner):
         chains: kernel and steps from a start image to a synthesised one
         batch_statistics: let the images of a batch share batch statistics while chains run, as
             the original code did; for comparison only
+        in_batches: let each chain start, while learning, from the mean colour of its own image
+            of the batch; `starts`, those of some images, are then for `sample` and `show` alone
     """
 
     measure = "energy_distance"
@@ -94,11 +102,12 @@ class DescriptorLearner(Learner):
         image_size: int,
         chains: MCMC | None = None,
         batch_statistics: bool = False,
+        in_batches: bool = False,
     ) -> None:
         super().__init__()
         self.model, self.starts, self.image_size = model, starts, image_size
         self.chains = chains or short_run(30, 0.12, 0.001, 0.33)
-        self.batch_statistics = batch_statistics
+        self.batch_statistics, self.in_batches = batch_statistics, in_batches
         self.step_factor = 1.0
         self._seen: dict[str, Tensor] = {}
 
@@ -115,7 +124,7 @@ class DescriptorLearner(Learner):
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Synthesise one image for each of the batch, (B, C, H, W), by (5)."""
-        draws = self.draw(batch.index, rng, self.batch_statistics)
+        draws = self._draw(self._starts_of(batch), rng, self.batch_statistics)
         rise = (draws.log_density - draws.before) / batch.images.shape[1:].numel()
         self._seen = {"accept": draws.accept_prob, "rise": rise}
         return draws.x
@@ -124,6 +133,12 @@ class DescriptorLearner(Learner):
         """Return where the chains of training images `index` (B,) start, (B, C, H, W)."""
         starts = self.starts[index % len(self.starts)]
         return starts.expand(-1, -1, self.image_size, self.image_size)
+
+    def _starts_of(self, batch: Batch) -> Tensor:
+        """Return where the chains of a batch start while learning, (B, C, H, W)."""
+        if not self.in_batches:
+            return self.start(batch.index)
+        return batch.images.mean((2, 3), keepdim=True).expand_as(batch.images)
 
     def synthesise(self, index: Tensor, rng: Rng, batch_statistics: bool = False) -> Tensor:
         """Return what chains from the start images of training images `index` (B,) end with."""
@@ -137,8 +152,10 @@ class DescriptorLearner(Learner):
         Arguments:
             keep: return every `keep`-th state; 0 none
         """
-        starts = self.start(index)
-        sizes = starts.new_full((len(index),), self.step_factor * self.chains.kernel.step_size)
+        return self._draw(self.start(index), rng, batch_statistics, keep)
+
+    def _draw(self, starts: Tensor, rng: Rng, batch_statistics: bool, keep: int = 0) -> Draws:
+        sizes = starts.new_full((len(starts),), self.step_factor * self.chains.kernel.step_size)
         with frozen(self.model), mode(self.model, batch_statistics):
             return self.chains.run(self.model, starts, rng, sizes, keep=keep)
 
@@ -157,7 +174,7 @@ class DescriptorLearner(Learner):
             **{name: mean_over(values, batch) for name, values in self._seen.items()},
             "saturation": mean_over(saturations(samples), batch),
             "spread": spread(samples, batch.images, batch),
-            "start_spread": spread(self.start(batch.index), batch.images, batch),
+            "start_spread": spread(self._starts_of(batch), batch.images, batch),
         }
         if batch.size > 1 or batch.among in (None, 1):
             metrics["energy_distance"] = energy_distance(samples, batch.images, batch)
@@ -201,7 +218,8 @@ class DescriptorLearner(Learner):
 
     def ran_away(self, batch: Batch, rng: Rng) -> bool:
         """Run the batch's chains again: did they leave the images' range by ordinary gradients?"""
-        states = self.draw(batch.index, rng, self.batch_statistics, keep=1).trajectory
+        starts = self._starts_of(batch)
+        states = self._draw(starts, rng, self.batch_statistics, keep=1).trajectory
         assert states is not None
         reach = states.flatten(2).abs().amax(2).nan_to_num(math.inf, math.inf)
         left = reach > FAR

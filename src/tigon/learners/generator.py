@@ -23,7 +23,7 @@ from tigon.chain_files import chunks, create
 from tigon.chains import ChainStore
 from tigon.data.batches import Batch
 from tigon.densities import GeneratorModel, LogDensity, frozen, mode, sum_event
-from tigon.distributed import all_rows, mine, owned, slots, world
+from tigon.distributed import Ownership, world
 from tigon.errors import TigonError
 from tigon.learners.base import Learner, Metrics, mean_over, spread
 from tigon.learners.expansion import Moments, absorb, moments
@@ -71,6 +71,8 @@ class GeneratorLearner(Learner):
             the original code did; for comparison only
         rng: of the first latents, draws of the prior; seeded with 0 if not given
         folder: keep the chains in files on this folder's disk, not in memory; one process only
+        ownership: which process keeps the chain of which image; row i, process i mod size, if not
+            given
 
     The moments of all latents are measured, and expanded, each time a tenth of them has moved:
     at every update where a batch is that much.
@@ -88,8 +90,10 @@ class GeneratorLearner(Learner):
         average_likelihood: bool = False,
         rng: Rng | None = None,
         folder: Path | None = None,
+        ownership: Ownership | None = None,
     ) -> None:
         super().__init__()
+        self.ownership = ownership or Ownership()
         self.model, self.annealing, self.sigma = model, annealing, model.sigma
         self.chains = chains or MCMC(MALA(0.1), 1, StepSizeAdaptation())
         first = getattr(model.network, "first", None)
@@ -129,7 +133,9 @@ class GeneratorLearner(Learner):
             )
         if self.expand:
             store.replace(moments(store.parts, everywhere=False).affine.apply)
-        return store if world().size == 1 else ChainStore(mine(store.points), step_size)
+        if world().size == 1:
+            return store
+        return ChainStore(self.ownership.mine(store.points), step_size)
 
     @property
     def like(self) -> Tensor:
@@ -155,7 +161,7 @@ class GeneratorLearner(Learner):
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Move the latents of the batch by (2); returns them, (B, d)."""
-        place = slots(batch.index)
+        place = self.ownership.slots(batch.index)
         here = self.store.read(place)
         with self.chain_density(batch) as log_density:
             draws = self.chains.run(log_density, here.points, rng, here.step_size, here.tuning)
@@ -201,7 +207,8 @@ class GeneratorLearner(Learner):
     @torch.no_grad()
     def show(self, count: int) -> Tensor:
         """Return reconstructions of the first `count` images."""
-        return self.decode(all_rows(self.store.points)[:count].to(self.like.device))
+        shown = self.ownership.all_rows(self.store.points)[:count]
+        return self.decode(shown.to(self.like.device))
 
     @torch.no_grad()
     def sample(self, count: int, rng: Rng) -> Tensor:
@@ -225,7 +232,7 @@ class GeneratorLearner(Learner):
         """Return chain rows in memory, of all processes, and what is known of all chains."""
         columns = {} if self.store.in_files else self.store.tensors()
         seen = {"moved": torch.tensor(self._moved), **self.moments._asdict()}
-        return {name: all_rows(column) for name, column in columns.items()} | seen
+        return {name: self.ownership.all_rows(c) for name, c in columns.items()} | seen
 
     def load_chains(self, tensors: dict[str, Tensor], files: ChainStore | None = None) -> None:
         """Take chain rows: of all, those that this process owns."""
@@ -234,7 +241,7 @@ class GeneratorLearner(Learner):
         else:
             columns = tensors if files is None else files.tensors()
             names = [name for name in self.store.tensors() if name in columns]
-            self.store.load({name: mine(columns[name]) for name in names})
+            self.store.load({name: self.ownership.mine(columns[name]) for name in names})
         if "moved" in tensors:
             self._moved = int(tensors["moved"])
             like = self.store.points
@@ -262,13 +269,13 @@ class GeneratorLearner(Learner):
         dim = self.store.points.shape[1]
         far = dim + 10 * (2 * dim) ** 0.5 + 100
         lost = [~((part**2).sum(1) < far) for part in self.store.parts()]
-        return all_rows(torch.cat(lost).to(torch.uint8)).nonzero()[:, 0]
+        return self.ownership.all_rows(torch.cat(lost).to(torch.uint8)).nonzero()[:, 0]
 
     def restart_chains(self, index: Tensor, rng: Rng) -> None:
         """Start the chains of these rows anew: a draw of the prior, and the first step size."""
         fresh = self.model.latents(len(index), rng, self.store.points)
-        here = torch.isin(index, owned(index))
-        place = slots(index[here])
+        here = torch.isin(index, self.ownership.owned(index))
+        place = self.ownership.slots(index[here])
         old = self.store.read(place)
         sizes = torch.full_like(old.step_size, self.chains.kernel.step_size)
         self.store.write(place, fresh[here], sizes, torch.zeros_like(old.tuning))

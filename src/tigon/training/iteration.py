@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tigon.data.batches import Batch, BatchOrder
+from tigon.data.batches import Batch
 from tigon.data.images import ImageSet
 from tigon.distributed import all_objects, all_sum, any_of, in_all_processes, world
 from tigon.errors import CAUSES, DivergenceError, diverged
@@ -58,7 +58,7 @@ class Training:
         self.like = next(learner.parameters()).detach()
         self.device = self.like.device
         self.module = in_all_processes(learner)
-        self.order = BatchOrder(len(images), batch_size, seed)
+        self.order = images.order(batch_size, seed)
         self.optimizer = torch.optim.Adam(
             learner.parameters(), lr=optimizer.learning_rate, betas=optimizer.betas
         )
@@ -76,8 +76,8 @@ class Training:
 
     @property
     def evaluations(self) -> float:
-        """Gradient evaluations so far, in passes over the whole set."""
-        return self.learner.gradient_evaluations / len(self.images)
+        """Gradient evaluations so far, in passes over the whole set; of a stream, over a batch."""
+        return self.learner.gradient_evaluations / self.order.unit
 
     @property
     def progress(self) -> float:
@@ -118,9 +118,9 @@ class Training:
         return self._stamp() | record | {"learning_rate": rate}
 
     def _cost(self) -> float:
-        """Return the gradient evaluations of the next iteration, in passes over the whole set."""
-        examples = len(self.order.index(self.iteration))
-        return self.learner.evaluations_per_example * examples / len(self.images)
+        """Return the gradient evaluations of the next iteration, in the same unit, at most."""
+        examples = self.order.size(self.iteration)
+        return self.learner.evaluations_per_example * examples / self.order.unit
 
     def _stamp(self) -> Record:
         return {
@@ -140,7 +140,7 @@ class Training:
             return
         rng = Streams(self.seed, self.iteration, batch.index, device=self.device)
         bad = batch.index[~batch.images.isfinite().flatten(1).all(1)].tolist()
-        names = sum(all_objects([self.images.names[row] for row in bad]), [])
+        names = sum(all_objects([self.images.name(row) for row in bad]), [])
         broken = any_of(not bool(samples.isfinite().all()))
         away = broken and any_of(self.learner.ran_away(batch, rng))
         cause = "images" if names else "chains" if away else "network"

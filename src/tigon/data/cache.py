@@ -1,0 +1,185 @@
+"""The cache: every source decoded once, into a folder of files that are mapped into memory.
+
+It is in `$TIGON_CACHE` (else the user's cache folder), under a name that depends on the files'
+names, sizes and times and on the form asked for. An entry appears whole or not at all.
+"""
+
+import hashlib
+import json
+import mmap
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from tigon.data.names import Names, NamesWriter
+from tigon.data.pictures import Form
+from tigon.data.source import Source
+from tigon.errors import TigonError
+
+SAMPLED = 4096  # images that a fingerprint looks at, about
+LARGE = 2**27  # bytes from which on pages are let go of
+TOUCHED = 16  # images anywhere that are read before that: to touch one can map a megabyte
+
+
+class Known(NamedTuple):
+    """What was computed when an entry was written: its fingerprint, and that of its pixels."""
+
+    fingerprint: str
+    pixels: str
+
+
+class Entry(NamedTuple):
+    """What is in a cache folder: images uint8 (N, H, W, C), names, what was left out."""
+
+    pixels: np.ndarray
+    names: Names
+    skipped: list[str]
+    known: Known
+
+
+def cache_folder() -> Path:
+    """Return where decoded images are kept: $TIGON_CACHE, else the user's cache folder."""
+    if os.environ.get("TIGON_CACHE"):
+        return Path(os.environ["TIGON_CACHE"])
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(home) / "tigon"
+
+
+def cached(source: Source, form: Form) -> Entry:
+    """Return a source's entry, which is made if there is none.
+
+    Raises:
+        TigonError: if no picture can be read, the cache cannot be written, or it is damaged
+    """
+    folder = cache_folder() / source.key(form)
+    if not (folder / "images.npy").is_file():
+        _fill(folder, source, form)
+    try:
+        return _read(folder, form)
+    except Exception as error:  # readers of broken files raise anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise TigonError(f"image cache {folder} is damaged; delete it ({reason})") from error
+
+
+def known_fingerprint(known: Known | None, names: Iterable[str], pixels: np.ndarray) -> str:
+    """Return the fingerprint that is known, if the pixels are what they were; else a new one."""
+    if known is not None and pixels_fingerprint(pixels) == known.pixels:
+        return known.fingerprint
+    return fingerprint(names, pixels)
+
+
+def fingerprint(names: Iterable[str], pixels: np.ndarray) -> str:
+    """Return a hash of the names, the form and some thousand of the images."""
+    digest = hashlib.sha256(b"[[")  # what follows is JSON, so that it can be hashed in parts
+    for row, name in enumerate(names):
+        digest.update(b", " * (row > 0) + json.dumps(name).encode())
+    digest.update(f"], {json.dumps(pixels.shape)}]".encode())
+    return _add_sample(digest, pixels)
+
+
+def pixels_fingerprint(pixels: np.ndarray) -> str:
+    """Return a hash of the form and some thousand of the images."""
+    return _add_sample(hashlib.sha256(json.dumps(pixels.shape).encode()), pixels)
+
+
+def _add_sample(digest: Any, pixels: np.ndarray) -> str:  # noqa: ANN401
+    every = max(1, len(pixels) // SAMPLED)
+    for number, row in enumerate(range(0, len(pixels), every)):
+        digest.update(pixels[row].tobytes())
+        if number % TOUCHED == 0:
+            release(pixels)
+    return digest.hexdigest()[:16]
+
+
+def release(pixels: np.ndarray) -> None:
+    """Let go of mapped pages of a large file: the system's cache keeps what it likes."""
+    area = getattr(pixels, "_mmap", None)
+    if area is not None and pixels.nbytes > LARGE:
+        area.madvise(mmap.MADV_DONTNEED)
+
+
+def _read(folder: Path, form: Form) -> Entry:
+    """Open what `_fill` wrote.
+
+    Raises:
+        Exception: of any kind, if it is something else
+    """
+    about = json.loads((folder / "about.json").read_text("utf-8"))
+    pixels = np.load(folder / "images.npy", mmap_mode="r")
+    entry = Entry(pixels, Names(folder), list(about["skipped"]), Known(*about["known"]))
+    shape = (len(entry.names), *form.shape)
+    if pixels.shape != shape or pixels.dtype != np.uint8 or not len(pixels):
+        raise ValueError(f"{pixels.dtype} {pixels.shape}, not uint8 {shape}")
+    return entry
+
+
+def _fill(folder: Path, source: Source, form: Form) -> None:
+    """Decode a source into a cache folder."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+    except OSError as error:
+        raise TigonError(
+            f"image cache {folder.parent} cannot be written; set TIGON_CACHE ({error})"
+        ) from error
+    try:
+        skipped = _decode(work, source, form)
+        pixels = np.load(work / "images.npy", mmap_mode="r")
+        known = (fingerprint(Names(work), pixels), pixels_fingerprint(pixels))
+        about = {"skipped": skipped, "known": known}
+        (work / "about.json").write_text(json.dumps(about), encoding="utf-8")
+        if not folder.exists():
+            work.rename(folder)
+    except OSError as error:
+        if not folder.exists():
+            raise TigonError(f"image cache {folder.parent} cannot be written ({error})") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _decode(folder: Path, source: Source, form: Form) -> list[str]:
+    """Write the readable pictures of a source and their names; return what failed.
+
+    Rows are appended by plain writes: a full disk is an error, as it would not be in a memory map.
+    """
+    names, skipped = NamesWriter(folder), list(source.unreadable)
+    with (folder / "images.npy").open("w+b") as file:
+        start = _write_header(file, 0, form)
+        for name, pixels in source.pictures(form):
+            if isinstance(pixels, str):
+                skipped.append(f"{name} {pixels}")
+            else:
+                file.write(pixels.tobytes())
+                names.append(name)
+        if not len(names):
+            raise TigonError(f"data: none of {len(skipped)} images can be read; {skipped[0]}")
+        if form.mirror:
+            _append_mirrored(file, start, len(names), form)
+            names.append_mirrored()
+        file.seek(0)
+        if _write_header(file, len(names), form) != start:
+            raise AssertionError("the header of a .npy changed its length")
+    names.close()
+    return skipped
+
+
+def _write_header(file: BinaryIO, count: int, form: Form) -> int:
+    """Write a .npy header for `count` images; its length does not depend on the count."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": (count, *form.shape)}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.tell()
+
+
+def _append_mirrored(file: BinaryIO, start: int, count: int, form: Form) -> None:
+    """Append the mirrored copies of the first `count` images after them."""
+    row = form.image_size**2 * form.channels
+    for number in range(count):
+        file.seek(start + number * row)
+        pixels = np.frombuffer(file.read(row), np.uint8).reshape(form.shape)
+        file.seek(0, os.SEEK_END)
+        file.write(np.ascontiguousarray(pixels[:, ::-1]).tobytes())

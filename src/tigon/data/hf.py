@@ -1,0 +1,165 @@
+"""Data sets of Hugging Face: `hf:NAME` or `hf:NAME@SPLIT`, read by its package `datasets`.
+
+No code of a data set is ever run. Pictures come as bytes, and are decoded as any file is.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tigon.data.pictures import Form, decode_bytes, decode_file, reason
+from tigon.data.source import Source
+from tigon.errors import TigonError
+from tigon.files import printable
+
+PREFIX = "hf:"
+LOGGERS = ("datasets", "huggingface_hub")
+
+
+class Name(NamedTuple):
+    """What follows `hf:`, a name on the hub or a local folder, and the split."""
+
+    name: str
+    split: str
+
+    @classmethod
+    def of(cls, data: str) -> "Name":
+        """Return the parts of `hf:NAME@SPLIT`; the split is train if it is not given."""
+        name, _, split = data.removeprefix(PREFIX).partition("@")
+        if not name or data.endswith("@"):
+            raise TigonError(
+                f"data '{printable(data)}': give hf:NAME or hf:NAME@SPLIT, where NAME is a data "
+                "set's on huggingface.co or a local folder"
+            )
+        return cls(name, split or "train")
+
+    @property
+    def label(self) -> str:
+        """Its last part, which images are named by, from whatever folder it is seen."""
+        return printable(os.path.basename(self.name.rstrip("/")))
+
+    def __str__(self) -> str:
+        return f"{PREFIX}{self.name}@{self.split}"
+
+
+def resolve(data: str) -> str:
+    """Return `hf:FOLDER` with the folder's full path; a name on the hub as it is."""
+    name = data.removeprefix(PREFIX).partition("@")[0]
+    path = Path(name)
+    return data.replace(name, str(path.resolve()), 1) if name and path.is_dir() else data
+
+
+class Column(NamedTuple):
+    """A data set of one split, and its column of pictures, which are not decoded.
+
+    Attributes:
+        rows: a `Dataset`, or an `IterableDataset`
+        name: of the column
+        has_files: whether pictures may be files of their own
+        fingerprint: text that changes when the data set does; none of a stream
+    """
+
+    rows: Any
+    name: str
+    has_files: bool
+    fingerprint: str = ""
+
+    def decode(self, cell: Any, form: Form) -> np.ndarray | str:  # noqa: ANN401
+        """Decode one cell: bytes, or where the data set is a folder of pictures, a file."""
+        if isinstance(cell, dict) and cell.get("bytes") is not None:
+            return decode_bytes(cell["bytes"], form)
+        if isinstance(cell, dict) and cell.get("path") and self.has_files:
+            return _decode_path(cell["path"], form)
+        return "has no picture"  # a path in a table could name any file of this machine
+
+
+def _decode_path(path: str, form: Form) -> np.ndarray | str:
+    """Decode a file of this machine, of an archive (zip://...) or of the hub (hf://...)."""
+    if "://" not in path:
+        return decode_file(path, form)
+    from datasets.utils.file_utils import xopen
+
+    try:
+        with xopen(path, "rb") as file:
+            data = file.read()
+    except Exception as error:  # of the network, of archives
+        return f"cannot be read ({reason(error)})"
+    return decode_bytes(data, form)
+
+
+class HubSource(Source):
+    """Pictures of a data set, which `datasets` keeps on the disk."""
+
+    def __init__(self, name: Name) -> None:
+        self.name, self.column = name, open_column(name, streaming=False)
+
+    def fingerprint(self) -> str:
+        """Return the data set's own fingerprint, which changes when it does."""
+        return f"{self.name}\0{self.column.name}\0{self.column.fingerprint}"
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Yield each picture's number in the data set, and its cell."""
+        for number, row in enumerate(self.column.rows):
+            yield f"{self.name.label}[{number}]", row[self.column.name]
+
+    def decode(self, item: Any, form: Form) -> np.ndarray | str:  # noqa: ANN401
+        """Decode one cell."""
+        return self.column.decode(item, form)
+
+
+def open_column(name: Name, streaming: bool) -> Column:
+    """Open a data set, to be indexed or as a stream.
+
+    Raises:
+        TigonError: if `datasets` is missing, or cannot open it, or it has no pictures
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise TigonError(
+            f"data '{name}': needs Hugging Face's package datasets; install it with "
+            "pip install 'tigon[hf]'"
+        ) from error
+    try:
+        with _quiet():
+            rows = datasets.load_dataset(name.name, split=name.split, streaming=streaming)
+    except Exception as error:  # of the network, of the hub, of readers of many formats
+        raise TigonError(
+            f"data '{printable(str(name))}': cannot be opened ({reason(error)}); give a data "
+            "set's name on huggingface.co, or a local folder of its files"
+        ) from error
+    found = [key for key, kind in (rows.features or {}).items() if type(kind) is datasets.Image]
+    if not found:
+        columns = ", ".join(printable(str(key)) for key in rows.features or {})[:300]
+        raise TigonError(
+            f"data '{printable(str(name))}': has no column of images; it has {columns or 'none'}"
+        )
+    column = "image" if "image" in found else found[0]
+    mark, has_files = getattr(rows, "_fingerprint", ""), rows.info.builder_name == "imagefolder"
+    rows = rows.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+    return Column(rows, column, has_files, mark)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let what goes wrong be said once, by tigon, and show bars on a terminal only."""
+    import datasets
+
+    levels = {name: logging.getLogger(name).level for name in LOGGERS}
+    bars = not datasets.are_progress_bars_disabled()
+    try:
+        for name in LOGGERS:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        if bars and not os.isatty(2):
+            datasets.disable_progress_bars()
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        if bars:
+            datasets.enable_progress_bars()

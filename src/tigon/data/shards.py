@@ -1,0 +1,216 @@
+"""Shards: a data set in several files or folders, each read by the one process that owns it.
+
+A pattern such as `/data/part-*.npz` names them. Every process says which it sees, as disks may
+differ between machines; all of them together, in the order of their names, are the data set.
+"""
+
+import glob
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tigon.data.cache import Entry, cached, known_fingerprint, release
+from tigon.data.images import ImageSet, chunks
+from tigon.data.pictures import Form
+from tigon.data.sources import open_source
+from tigon.distributed import ShardOwnership, all_objects, world
+from tigon.errors import TigonError
+from tigon.files import printable
+
+
+class Shard(NamedTuple):
+    """What all processes know of a shard: its path, its owner, and its owner's description."""
+
+    path: str
+    owner: int
+    images: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class ShardedSet(ImageSet):
+    """The images of all shards, of which each process can read those that it owns.
+
+    Arguments:
+        shards: all, in the order of their rows
+    """
+
+    shards: tuple[Shard, ...] = field(kw_only=True)
+
+    @property
+    def ownership(self) -> ShardOwnership:
+        """Which process owns which images, and their chains."""
+        return _ownership(self.shards)
+
+    def fingerprint(self) -> str:
+        """Return a hash of all shards' names and fingerprints; the same in all processes."""
+        known = [[os.path.basename(s.path), s.images, s.fingerprint] for s in self.shards]
+        return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
+
+    def mean_colours(self, count: int | None = None) -> Tensor:
+        """Return the mean colour of each of the first `count` images, (N, C), in [-1, 1]."""
+        rows = torch.arange(min(len(self), len(self) if count is None else count))
+        own = self.ownership.owned(rows)
+        parts = [self.read(part).mean((2, 3)) for part in own.split(1024)]
+        found = torch.empty(len(rows), self.channels)
+        for index, colours in all_objects((own, torch.cat(parts))):
+            found[index] = colours
+        return found
+
+    def mean_image(self) -> Tensor:
+        """Return the mean of all images, or of 4096 of them, (C, H, W), in [-1, 1]."""
+        rows = self.mean_rows()
+        own = self.ownership.owned(torch.tensor(rows)).tolist()
+        total = torch.zeros(self.channels, self.image_size, self.image_size, dtype=torch.float64)
+        for part in chunks(own):
+            total += self.read(part).sum(0, dtype=torch.float64)
+        return (sum(all_objects(total)) / len(rows)).float()  # type: ignore[union-attr]
+
+
+def load_shards(pattern: str, form: Form) -> ShardedSet:
+    """Load the shards that this process owns, together with all other processes.
+
+    Raises:
+        TigonError: in all processes, if there are too few, or one cannot be read
+    """
+    seen = _together(lambda: {path: len(open_source(path)) for path in _matches(pattern)})
+    owners = assign(pattern, seen)
+    rank = world().rank
+    mine = [path for path, owner in owners.items() if owner == rank]
+    entries = {}
+
+    def load() -> list[tuple[str, int, str, list[str]]]:
+        for path in mine:
+            entries[path] = cached(open_source(path), form)
+        return [
+            (path, len(e.pixels), known_fingerprint(e.known, e.names, e.pixels), e.skipped)
+            for path, e in entries.items()
+        ]
+
+    told = {path: found for part in _together(load) for path, *found in part}
+    shards = tuple(Shard(p, owner, *told[p][:2]) for p, owner in owners.items())
+    skipped = [line for path in owners for line in told[path][2]]
+    pixels, names = ShardedPixels(shards, entries, form), ShardedNames(shards, entries)
+    return ShardedSet(pixels, names, skipped, shards=shards)  # type: ignore[arg-type]
+
+
+def assign(pattern: str, seen: Sequence[dict[str, int]]) -> dict[str, int]:
+    """Return the owner of each shard, in the order of their names.
+
+    The largest first, a shard goes to the process that sees it and has the fewest images so far.
+
+    Arguments:
+        seen: for each process, the shards that it sees and how many pictures they have
+    Raises:
+        TigonError: if there is none, or a process would have none
+    """
+    sizes = {path: size for part in seen for path, size in part.items()}
+    if not sizes:
+        raise TigonError(f"data '{printable(pattern)}': nothing matches; give another pattern")
+    load, owners = [0] * len(seen), {}
+    for path in sorted(sizes, key=lambda path: (-sizes[path], path)):
+        able = [process for process, part in enumerate(seen) if path in part]
+        owner = min(able, key=lambda process: (load[process], process))
+        owners[path] = owner
+        load[owner] += sizes[path]
+    idle = [process for process in range(len(seen)) if process not in owners.values()]
+    if idle:
+        raise TigonError(
+            f"data '{printable(pattern)}': {len(owners)} shards for {len(seen)} processes leave "
+            f"process {idle[0]} without one that it sees; start fewer, or divide the data further"
+        )
+    return {path: owners[path] for path in sorted(owners)}
+
+
+def _matches(pattern: str) -> list[str]:
+    return sorted(glob.glob(os.path.abspath(pattern)))
+
+
+def _together(work: Any) -> list[Any]:  # noqa: ANN401
+    """Return what `work` gives in each process; if it fails in one, it fails in all."""
+    done: tuple[Any, str | None]
+    try:
+        done = work(), None
+    except TigonError as error:
+        done = None, str(error)
+    told = all_objects(done)
+    failed = [error for _, error in told if error is not None]
+    if failed:
+        raise TigonError(failed[0])
+    return [found for found, _ in told]
+
+
+class ShardedPixels:
+    """The pixels of all shards as one array, uint8 (N, H, W, C), of which own rows can be read."""
+
+    def __init__(self, shards: Sequence[Shard], entries: dict[str, Entry], form: Form) -> None:
+        self.shards, self.entries = shards, entries
+        self.shape = (sum(shard.images for shard in shards), *form.shape)
+        self.dtype, self.ndim = np.dtype(np.uint8), 4
+        self.nbytes = int(np.prod(self.shape))
+        self._place = _ownership(shards)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray:  # noqa: ANN401
+        """Return the images of rows, as an array does: a number, a slice or an index (B,).
+
+        Raises:
+            TigonError: if another process owns one of them
+        """
+        index = torch.from_numpy(self._index(rows))
+        found = np.empty((len(index), *self.shape[1:]), np.uint8)
+        places = self._place.shards(index)
+        for number in places.unique().tolist():
+            here = (places == number).numpy()
+            shard = self.shards[number]
+            if shard.path not in self.entries:
+                raise TigonError(f"data '{shard.path}': belongs to process {shard.owner}")
+            within = index[here].numpy() - int(self._place.starts[number])
+            pixels = self.entries[shard.path].pixels
+            found[here] = pixels[within]
+            release(pixels)
+        return found[0] if isinstance(rows, int | np.integer) else found
+
+    def _index(self, rows: Any) -> np.ndarray:  # noqa: ANN401
+        if isinstance(rows, slice):
+            return np.arange(*rows.indices(len(self)))
+        whole = isinstance(rows, int | np.integer)
+        return np.array([range(len(self))[rows]]) if whole else np.asarray(rows)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: ANN401
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+
+class ShardedNames(Sequence[str]):
+    """A name for every image of all shards: its shard's name and its own, or its number there."""
+
+    def __init__(self, shards: Sequence[Shard], entries: dict[str, Entry]) -> None:
+        self.shards, self.entries = shards, entries
+        self._place = _ownership(shards)
+
+    def __len__(self) -> int:
+        return int(self._place.ends[-1])
+
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401
+        """Return one name, or a list of some."""
+        if isinstance(index, slice):
+            return [self[row] for row in range(len(self))[index]]
+        row = range(len(self))[index]
+        number = int(self._place.shards(torch.tensor(row)))
+        shard, within = self.shards[number], row - int(self._place.starts[number])
+        label = printable(os.path.basename(shard.path))
+        entry = self.entries.get(shard.path)
+        return f"{label}/{entry.names[within]}" if entry else f"{label}/[{within}]"
+
+
+def _ownership(shards: Sequence[Shard]) -> ShardOwnership:
+    return ShardOwnership([s.images for s in shards], [s.owner for s in shards])

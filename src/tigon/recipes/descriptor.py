@@ -1,0 +1,100 @@
+"""Recipes that learn a descriptor by real sampling."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from tigon.chains import ChainStore
+from tigon.data.images import ImageSet
+from tigon.densities import EnergyModel
+from tigon.learners.descriptor import DescriptorLearner, start_images, starts_in_batches
+from tigon.networks.dcgan import ConvDescriptor
+from tigon.recipes.base import Recipe
+from tigon.settings import (
+    DescriptorNetwork,
+    ImageChains,
+    require,
+)
+from tigon.streams import make_rng
+from tigon.training.settings import Guard, Optimizer
+
+BYTES = 127.5
+
+
+@dataclass(frozen=True)
+class Descriptor(Recipe):
+    """Learn a descriptor by real sampling: short Langevin chains from mean images.
+
+    Arguments:
+        scale: standard deviation of the reference density, on the scale of [-1, 1]
+        network: Table 2
+        chains: synthesis of images
+    """
+
+    scale: float = 0.7
+    iterations: int = 300
+    network: DescriptorNetwork = DescriptorNetwork()
+    chains: ImageChains = ImageChains()
+    optimizer: Optimizer = Optimizer(5e-2, (0.5, 0.95), warm_up=20)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.scale > 0, f"scale is above 0, not {self.scale}")
+
+    def model(self) -> EnergyModel:
+        """Return the descriptor, with the weights that learning begins with."""
+        return EnergyModel(self._network(bytes_range=False), self.scale)
+
+    def learner(self, images: ImageSet) -> DescriptorLearner:
+        """Return a new descriptor learner, whose chains start from these images' means."""
+        start = self.chains.start
+        return self._build(start_images(images, start), starts_in_batches(images, start))
+
+    def restored(
+        self, chains: dict[str, Tensor], files: ChainStore | None = None
+    ) -> DescriptorLearner:
+        """Return a descriptor learner with these start images."""
+        learner = self._build(chains["starts"])
+        learner.load_chains(chains)
+        return learner
+
+    def _build(self, starts: Tensor, in_batches: bool = False) -> DescriptorLearner:
+        model, chains = self.model(), self.chains.build()
+        return DescriptorLearner(model, starts, self.image_size, chains, False, in_batches)
+
+    def _network(self, bytes_range: bool) -> ConvDescriptor:
+        return ConvDescriptor(
+            self.image_size,
+            self.channels,
+            self.network.width,
+            self.network.norm,
+            bytes_range,
+            make_rng("weights", self.seed),
+        )
+
+
+@dataclass(frozen=True)
+class DescriptorSeed(Descriptor):
+    """The original descriptor algorithm, FOR COMPARISON ONLY: pixels from 0 to 255, batch
+    statistics shared by the chains, and a rate at which its loss swings by millions.
+
+    Arguments:
+        scale: standard deviation of the reference density, on the scale of [-1, 1]
+        network: Table 2
+        chains: synthesis of images
+    """
+
+    scale: float = 50 / BYTES
+    iterations: int = 1000
+    network: DescriptorNetwork = DescriptorNetwork(norm="batch")
+    chains: ImageChains = ImageChains(30, 0.3 / BYTES, 1.0, 1.0, denoise=False)
+    optimizer: Optimizer = Optimizer(0.1, (0.5, 0.999), "constant")
+    guard: Guard = Guard(enabled=False)
+
+    def model(self) -> EnergyModel:
+        """Return the descriptor of pixels from 0 to 255, around black."""
+        return EnergyModel(self._network(bytes_range=True), self.scale, loc=-1.0)
+
+    def _build(self, starts: Tensor, in_batches: bool = False) -> DescriptorLearner:
+        model, chains = self.model(), self.chains.build()
+        return DescriptorLearner(model, starts, self.image_size, chains, True, in_batches)
