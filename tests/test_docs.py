@@ -3,6 +3,7 @@
 import os
 import re
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUNS = {"runs/faces": "generator", "runs/textures": "descriptor"}
+MIXED = {"sharing.md"}  # whose Python needs what its commands have made
+ELSEWHERE = {"your-own.md", "data.md"}  # the examples, and tests/data/test_data_page.py
 NAMES = {"README.md", "docs", "photos", "others", "runs"}
 
 
@@ -38,11 +41,16 @@ def blocks(page, *languages):
     return [block for block in found if block.language in languages]
 
 
-def commands(page):
-    """The words of each command that a page shows, without the comments."""
-    lines = [line for block in blocks(page, "sh") for line in block.code.splitlines() if line]
+def words_of(block):
+    """The words of each command of a block, without the comments."""
+    lines = [line for line in block.code.splitlines() if line]
     assert all(line.startswith(("tigon ", "#")) for line in lines), lines
-    return [line.split("#")[0].split()[1:] for line in lines if line.startswith("tigon ")]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("tigon ")]
+
+
+def commands(page):
+    """The words of each command that a page shows."""
+    return [words for block in blocks(page, "sh") for words in words_of(block)]
 
 
 def quick(code):
@@ -84,8 +92,8 @@ def trained(tmp_path_factory):
 
 
 def shown_python():
-    """The pages with Python, but for the one whose blocks are the examples."""
-    return [p for p in PAGES if blocks(p, "python") and p.name != "your-own.md"]
+    """The pages with Python that runs by itself, and is not run elsewhere."""
+    return [p for p in PAGES if blocks(p, "python") and p.name not in ELSEWHERE | MIXED]
 
 
 @pytest.mark.parametrize("document", shown_python(), ids=lambda path: path.name)
@@ -106,7 +114,9 @@ def test_the_python_of_a_page_runs_in_order(document, folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "document", [p for p in PAGES if blocks(p, "sh")], ids=lambda path: path.name
+    "document",
+    [p for p in PAGES if blocks(p, "sh") and p.name not in ELSEWHERE],
+    ids=lambda path: path.name,
 )
 def test_the_commands_of_a_page_run_in_order(document, folder, trained):
     made = {words[words.index("--out") + 1] for words in commands(document) if words[0] == "train"}
@@ -114,7 +124,17 @@ def test_the_commands_of_a_page_run_in_order(document, folder, trained):
         shutil.copytree(trained / out, folder / out)
         settings = folder / out / "config.toml"
         settings.write_text(settings.read_text().replace(str(trained), str(folder)))
-    for words in commands(document):
+    scope = {}
+    for block in blocks(document, "sh", "python"):
+        if block.language == "sh":
+            run_commands(words_of(block), folder)
+        elif document.name in MIXED:
+            exec(compile(quick(block.code), str(document), "exec"), scope)
+
+
+def run_commands(lines, folder):
+    """Run the commands of a block, those that train for a few iterations."""
+    for words in lines:
         if words[0] == "explore":  # which serves until it is ended; its own tests run it
             assert main(["explore", "--help"]) == 0 and (folder / words[1]).is_dir()
             continue
