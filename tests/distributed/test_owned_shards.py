@@ -14,7 +14,8 @@ from tigon.data import shards
 from tigon.data.images import load_images
 from tigon.distributed import all_objects, leave, process_group, world
 from tigon.errors import TigonError
-from tigon.training.checkpoint import latest_checkpoint, load_training, save_checkpoint
+from tigon.training.checkpoint import load_training, save_checkpoint
+from tigon.training.kept import latest_checkpoint
 from tigon.training.loop import fit
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node"]
