@@ -186,7 +186,8 @@ def test_where_nothing_may_be_written_is_refused(capsys, nobody, monkeypatch):
     before = tree(nobody)
     words = ["train", "generator", "--data", "good.png", *TINY]
     outcome = run_watched(capsys, "shut/run", *words, "--out", "shut/run")
-    assert outcome.status == 2 and "--out shut/run: cannot be written (Permission denied" in outcome.err
+    assert outcome.status == 2
+    assert "--out shut/run: cannot be written (Permission denied" in outcome.err
     monkeypatch.setenv("TIGON_CACHE", str(nobody / "shut" / "cache"))
     outcome = run_watched(capsys, "run", *words, "--out", "run")
     assert outcome.status == 2

@@ -65,6 +65,8 @@ def record(**values):
         ({"accept": 0.99}, "acceptance"),
         ({"gap": 0.1, "saturation": 0.05, "spread": 0.5}, "saturation"),
         ({"gap": 0.1, "saturation": 0.0, "spread": 0.05}, "spread"),
+        ({"spread": 0.01}, "spread"),
+        ({"gradient_norm": 0.0}, "dead network"),
     ],
 )
 def test_metrics_beyond_their_band_are_bad_and_named(values, name):

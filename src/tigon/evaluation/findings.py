@@ -29,6 +29,7 @@ RHAT = 1.1
 TEMPERATURE = (0.5, 2.0)
 GROWTH = 10.0
 ENOUGH = 0.98
+SILENCE = 1e-12  # of a gradient
 
 
 class Level(Enum):
@@ -102,8 +103,11 @@ def of_metrics(records: list[Record], recipe: Any) -> list[Finding]:  # noqa: AN
     if "gap" in records[0]:
         found += of_gap([record["gap"] for record in records])
         found += _saturation(mean(record["saturation"] for record in recent))
-        found += _spread([r["spread"] for r in recent if "spread" in r])
-    elif recipe.chains.kernel != "langevin":
+        found += _spread("synthesised images", CAUSES["collapse"][1], recent)
+        return found
+    remedy = "images hardly depend on latents: lower the learning rate, or take another --seed"
+    found += _spread("reconstructions", remedy, recent)
+    if recipe.chains.kernel != "langevin":
         found += _acceptance(mean(record["accept"] for record in recent))
     return found
 
@@ -139,8 +143,7 @@ def of_moments(test: MomentsTest, count: int) -> list[Finding]:
         "images drawn from the prior will be bad though reconstructions are good: use parameter "
         "expansion (--expand), and no averaged likelihood"
     )
-    what = f"latents far from the prior: {said}"
-    return [Finding("latents far from the prior", Level.BAD, what, remedy, float(far))]
+    return [Finding("latents far from the prior", Level.BAD, said, remedy, float(far))]
 
 
 def of_step_sizes(sizes: Tensor) -> list[Finding]:
@@ -159,7 +162,7 @@ def of_coupling(size: float) -> list[Finding]:
         said = "a chain's gradient does not depend on the other chains of its batch"
         return [Finding("independence", Level.GOOD, said, value=size)]
     said = (
-        f"coupled chains: a chain's gradient changes by {100 * size:.3g} % of its size with the "
+        f"a chain's gradient changes by {100 * size:.3g} % of its size with the "
         "other chains of its batch"
     )
     remedy = (
@@ -214,8 +217,8 @@ def of_images(probe: ImageProbe, learner: DescriptorLearner) -> list[Finding]:
     said = (
         f"after {probe.length} times the training's chain length the pictures have changed by "
         f"{probe.change:.2g} of the difference between training images, and "
-        f"{100 * probe.saturation_after:.2g} % of values lie outside [-1, 1] by more than 0.1 "
-        f"({100 * probe.saturation_before:.2g} % before)"
+        f"{100 * probe.saturation_after:.3g} % of values lie outside [-1, 1] by more than 0.1 "
+        f"({100 * probe.saturation_before:.3g} % before)"
     )
     short = (
         "" if stays else "a sampler of this many steps, not a density: do not run it for longer"
@@ -240,6 +243,10 @@ def _lost() -> Finding:
 
 
 def _growth(norms: list[float]) -> list[Finding]:
+    if max(norms[-20:]) < SILENCE:
+        said = "the network is dead: it has had no gradient for the last iterations"
+        remedy = "lower the learning rate, leave the guard on, and start a new run"
+        return [Finding("dead network", Level.BAD, said, remedy, max(norms[-20:]))]
     middle = norms[len(norms) // 3 : 2 * len(norms) // 3] or norms
     ratio = median(norms[-20:]) / max(median(middle), 1e-30)
     said = f"gradient norm {median(norms[-20:]):.3g} at the end, {ratio:.2g} times the middle's"
@@ -249,21 +256,22 @@ def _growth(norms: list[float]) -> list[Finding]:
 
 
 def _saturation(part: float) -> list[Finding]:
-    said = f"{100 * part:.2g} % of values outside [-1, 1] by more than 0.1"
+    said = f"{100 * part:.3g} % of values outside [-1, 1] by more than 0.1"
     if part < SATURATION:
         return [Finding("saturation", Level.GOOD, said, value=part)]
     remedy = "lower the chains' step size or the learning rate"
     return [Finding("saturation", Level.BAD, said, remedy, part)]
 
 
-def _spread(spreads: list[float]) -> list[Finding]:
+def _spread(what: str, remedy: str, recent: list[Record]) -> list[Finding]:
+    spreads = [record["spread"] for record in recent if "spread" in record]
     if not spreads:
         return []
     usual = median(spreads)
-    said = f"synthesised images differ among themselves {usual:.2g} times as training images do"
+    said = f"{what} differ among themselves {usual:.2g} times as training images do"
     if usual >= SPREAD:
         return [Finding("spread", Level.GOOD, said, value=usual)]
-    return [Finding("spread", Level.BAD, said, CAUSES["collapse"][1], usual)]
+    return [Finding("spread", Level.BAD, said, remedy, usual)]
 
 
 def _acceptance(accept: float) -> list[Finding]:
