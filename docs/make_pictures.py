@@ -20,6 +20,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
+from explorer_pictures import explorer
 from made_pictures import HERE, Table, drawn, machine, rewrite, strip
 from moving_picture import frames
 from tigon import figures
@@ -271,6 +272,7 @@ PICTURES: dict[str, Callable[[Studio], Path]] = {
     "latent-plane": latent_plane,
     **{key: partial(of_album, key) for key in ALBUM},
     **{f"seed-{kind}": partial(beside, kind) for kind in ("generator", "descriptor")},
+    **{f"explorer-{kind}": partial(explorer, kind) for kind in ("generator", "descriptor")},
     "sick-rate-generator": sick_rate_generator,
     "sick-rate-descriptor": sick_rate_descriptor,
     "sick-chains": sick_chains,

@@ -1,0 +1,82 @@
+"""Photograph the explorer's page in a headless Chromium."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from made_pictures import HERE
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from make_pictures import Studio
+
+SIZE = {"width": 1240, "height": 860}
+ENOUGH = 120.0  # seconds
+
+
+@contextmanager
+def served(run: Path) -> Iterator[str]:
+    """Serve a run's page; gives its address."""
+    words = ["-m", "tigon", "explore", str(run), "--port", "0", "--no-browser"]
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def until(page: "Page", condition: str) -> None:
+    """Wait until an expression holds in the page, whose policy lets nothing else look."""
+    ends = time.monotonic() + ENOUGH
+    while not page.evaluate(condition):
+        if time.monotonic() > ends:
+            raise TimeoutError(condition)
+        time.sleep(0.1)
+
+
+def infer(page: "Page") -> None:
+    """Let the page infer the latent of a training photograph that is dropped in."""
+    import tigon
+
+    photographs = Path(tigon.__file__).parent / "data" / "animal_faces"
+    page.locator("#file").set_input_files(photographs / "cat.png")
+    until(page, "document.querySelector('#infer-status').textContent.startsWith('Done')")
+
+
+def synthesise(page: "Page") -> None:
+    """Let the page run a chain to its end."""
+    page.locator("#synthesise").click()
+    until(page, "document.querySelector('#chain-status').textContent.startsWith('Arrived')")
+
+
+DONE: dict[str, Callable[["Page"], None]] = {"generator": infer, "descriptor": synthesise}
+
+
+def photograph(run: Path, kind: str, path: Path) -> Path:
+    """Open a run's page, use it as its kind is used, and save what is seen as a PNG."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    with served(run) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport=SIZE, color_scheme="light")  # type: ignore[arg-type]
+        page.goto(address)
+        until(page, "document.querySelector('[data-testid=picture]').width > 1")
+        DONE[kind](page)
+        time.sleep(2)
+        page.screenshot(path=path)
+        browser.close()
+    return path
+
+
+def explorer(kind: str, studio: "Studio") -> Path:
+    """Photograph the page of the studio's generator or descriptor."""
+    return photograph(studio.run(kind).folder, kind, HERE / "pictures" / f"explorer-{kind}.png")
