@@ -20,7 +20,7 @@ test: $(VENV)/.test  ## the quick tests
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-slow: $(VENV)/.test  ## the long tests
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 -m slow
 
 test-browser: $(VENV)/.test  ## the explorer in a real Chromium; prints its latency
 	$(BIN)/python -m pytest -rs tests/e2e/test_explorer_browser.py

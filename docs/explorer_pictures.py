@@ -1,5 +1,6 @@
 """Photograph the explorer's page in a headless Chromium."""
 
+import io
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from made_pictures import HERE
 
@@ -30,7 +33,7 @@ def served(run: Path) -> Iterator[str]:
         yield process.stdout.readline().strip()
     finally:
         process.terminate()
-        process.wait()
+        process.communicate()
 
 
 def until(page: "Page", condition: str) -> None:
@@ -57,11 +60,14 @@ def synthesise(page: "Page") -> None:
     until(page, "document.querySelector('#chain-status').textContent.startsWith('Arrived')")
 
 
-DONE: dict[str, Callable[["Page"], None]] = {"generator": infer, "descriptor": synthesise}
+USED: dict[str, tuple[str, Callable[["Page"], None]]] = {
+    "generator": ("document.querySelector('[data-testid=picture]').width > 1", infer),
+    "descriptor": ("document.querySelector('#synthesise')?.offsetParent", synthesise),
+}
 
 
 def photograph(run: Path, kind: str, path: Path) -> Path:
-    """Open a run's page, use it as its kind is used, and save what is seen as a PNG."""
+    """Open a run's page, use it as its kind is used, and save what is seen."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -69,14 +75,15 @@ def photograph(run: Path, kind: str, path: Path) -> Path:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport=SIZE, color_scheme="light")  # type: ignore[arg-type]
         page.goto(address)
-        until(page, "document.querySelector('[data-testid=picture]').width > 1")
-        DONE[kind](page)
+        ready, use = USED[kind]
+        until(page, ready)
+        use(page)
         time.sleep(2)
-        page.screenshot(path=path)
+        Image.open(io.BytesIO(page.screenshot())).save(path, quality=80)
         browser.close()
     return path
 
 
 def explorer(kind: str, studio: "Studio") -> Path:
     """Photograph the page of the studio's generator or descriptor."""
-    return photograph(studio.run(kind).folder, kind, HERE / "pictures" / f"explorer-{kind}.png")
+    return photograph(studio.run(kind).folder, kind, HERE / "pictures" / f"explorer-{kind}.webp")
