@@ -96,7 +96,7 @@ def test_a_bad_file_is_left_out_with_a_count_and_its_name(train, tmp_path, case)
     name, said = spoil(tmp_path / "data", case)
     outcome = train("data")
     assert outcome.status == 0
-    assert re.match(f"left out 1 files: {name} {said}", outcome.err), outcome.err
+    assert re.match(f"left out 1 file: {name} {said}", outcome.err), outcome.err
     assert load_images("data", 8).names == ["good.png"]
 
 

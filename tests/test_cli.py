@@ -172,7 +172,9 @@ MISTAKES = {
     "": "a verb is needed; there are demo, train",
     "fly": "no verb 'fly'; there are demo, train",
     "resume nowhere": "run nowhere: no such folder",
-    "train": "Expected one of {generator, descriptor, generator-seed, descriptor-seed}",
+    "train": "train: a recipe comes first; there are generator, descriptor",
+    "train genrator --data PICTURES --out a": "no recipe 'genrator'; there are generator,",
+    "train --data PICTURES --out a": "train: a recipe comes first",
     "train gan --data PICTURES --out run": "gan",
     "train generator --data PICTURES": "--out",
     "train generator --data nowhere --out run": "data 'nowhere': no such folder or file",
@@ -244,7 +246,7 @@ def test_files_left_out_are_counted_and_named_on_stderr(tigon, pictures):
     (pictures / "bad.png").write_text("text")
     words = ["train", "generator", "--data", pictures, "--out", "run", *SMALL]
     status, _, err = tigon(*words)
-    assert status == 0 and "left out 1 files: bad.png is not an image" in err
+    assert status == 0 and "left out 1 file: bad.png is not an image" in err
 
 
 def test_divergence_ends_with_status_3(tigon, pictures):
@@ -278,7 +280,7 @@ def test_all_that_is_wrong_with_a_line_is_said_in_one_sentence(encoding, tmp_pat
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == (
         "tigon: train: Missing from tigon train generator: --out PATH the run folder (required); "
-        "Unrecognized options: --latentdim 3; see tigon train --help\n"
+        "Unrecognized options: --latentdim 3; see tigon train generator --help\n"
     )
 
 

@@ -91,9 +91,14 @@ def _parse(words: list[str]) -> Any:  # noqa: ANN401
     import tyro
 
     from tigon import commands
+    from tigon.recipes import RECIPES
 
     verb, rest = words[0], words[1:]
+    if verb == "train" and not (rest and rest[0] in (*RECIPES, "-h", "--help")):
+        which = f"no recipe {rest[0]!r}" if rest and rest[0][:1] != "-" else "a recipe comes first"
+        return _fail(f"train: {which}; there are {', '.join(RECIPES)}", CANNOT)
     kind = _train_type() if verb == "train" else getattr(commands, verb.capitalize())
+    asked = " ".join(words[: 2 if verb == "train" else 1])
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
@@ -102,7 +107,7 @@ def _parse(words: list[str]) -> Any:  # noqa: ANN401
         return _fail(f"{verb}: {error}", CANNOT)
     except SystemExit as end:
         if end.code:
-            _fail(f"{verb}: {one_line(errors.getvalue())}; see tigon {verb} --help", CANNOT)
+            _fail(f"{verb}: {one_line(errors.getvalue())}; see tigon {asked} --help", CANNOT)
         return CANNOT if end.code else 0
 
 

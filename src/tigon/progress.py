@@ -63,10 +63,16 @@ def steps_shown(steps: Sequence[T], title: str) -> Iterable[T]:
 
 
 @contextmanager
-def busy(title: str) -> Iterator[None]:
-    """Say what is being done, on a terminal, while it is being done."""
+def busy(title: str, log: bool = False) -> Iterator[None]:
+    """Say what is being done, on a terminal, while it is being done.
+
+    Arguments:
+        log: say it in a line where stderr is no terminal, too
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
+        if log:
+            print(f"{title} ...", file=sys.stderr, flush=True)
         yield
         return
     with console.status(title):

@@ -42,7 +42,8 @@ def warn_of_skipped(images: ImageSet) -> None:
     """Say on stderr which files were left out."""
     if images.skipped:
         shown = "; ".join(images.skipped[:5]) + ("; ..." if len(images.skipped) > 5 else "")
-        print(f"left out {len(images.skipped)} files: {shown}", file=sys.stderr)
+        files = "1 file" if len(images.skipped) == 1 else f"{len(images.skipped)} files"
+        print(f"left out {files}: {shown}", file=sys.stderr)
 
 
 def images_for(recipe: Recipe, data: str | Path) -> ImageSet:

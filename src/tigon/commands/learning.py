@@ -120,7 +120,7 @@ class Demo:
                 return interrupted(self.out / name, end)
         if end.rank > 0:
             return Result("", {})
-        with busy("diagnosing and drawing"):
+        with busy("diagnosing the chains and writing the report", log=True):
             sections = [section(Run(self.out / name)) for name in DEMO]
         report = render(sections, self.out / "report.html", "tigon demo").resolve()
         return Result(f"report: {report}", {"report": str(report)})
@@ -173,7 +173,7 @@ def finished(out: Path, end: End) -> Result:
     run = Run(out)
     report = None
     try:
-        with busy("diagnosing and drawing"):
+        with busy("diagnosing the chains and writing the report", log=True):
             report = str(write_report(run).resolve())
         said = f"report: {report}"
     except TigonError as error:

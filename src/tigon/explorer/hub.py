@@ -74,6 +74,7 @@ class Hub:
             "image_size": recipe.image_size,
             "channels": recipe.channels,
             "device": str(self.device),
+            "checkpoint": self._tried is not None,
         }
 
     def state(self) -> dict[str, Any]:

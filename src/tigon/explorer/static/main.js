@@ -39,8 +39,10 @@ link.on("run", (run) => {
   find("version").textContent = `tigon ${run.version} on ${run.device}`;
   const channels = run.channels === 1 ? ", grey" : "";
   find("facts").dataset.run = `${run.recipe} · ${run.image_size} × ${run.image_size}${channels}`;
-  facts("no checkpoint yet");
-  waiting("There is no checkpoint yet. The model appears here by itself as soon as training writes one; its curves are below.");
+  facts(run.checkpoint ? "loading" : "no checkpoint yet");
+  waiting(run.checkpoint
+    ? "Loading the model."
+    : "There is no checkpoint yet. The model appears here by itself as soon as training writes one; its curves are below.");
   if (built) return;
   built = run.kind;
   find("page").append(find(`${run.kind}-page`).content.cloneNode(true));
