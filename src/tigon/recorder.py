@@ -58,17 +58,18 @@ class Recorder:
         self.writes = world().rank == 0
         self.name = training.learner.measure
         self.values: dict[int, float] = {}
+        self.board: TensorBoard | None = None
         if self.writes:
             for name in ("snapshots", "figures", "checkpoints", "tensorboard"):
                 subfolder(run.folder, name)
             tidy(run.checkpoints, keep, training.iteration)
             self.log = MetricsLog(run.metrics, training.iteration, training.rollbacks)
-            for record in run.records():
+            records = run.records()
+            for record in records:
                 self._note(record)
-        self.board: TensorBoard | None = None
-        if self.writes and tensorboard:
-            told = run.records(), run.events(), run.snapshots()
-            self.board = TensorBoard(run.folder / "tensorboard", *told)
+            if tensorboard:
+                told = records, run.events(), run.snapshots()
+                self.board = TensorBoard(run.folder / "tensorboard", *told)
         self.environment = describe_machine(device) | {"images": describe_images(training.images)}
         self.passed = training.progress
 

@@ -1,8 +1,7 @@
 """Images read as they come, without an index: a stream of which only one block is in memory.
 
-The order is a function of (seed, iteration): blocks of consecutive examples follow one another,
-and each is permuted by (seed, epoch, block). So a run that stopped goes on by skipping to its
-block. The end is found by reading to it; then the stream begins anew.
+The order is a function of (seed, iteration): consecutive blocks, each permuted by (seed, epoch,
+block). So a run goes on by skipping to its block. At the end the stream begins anew.
 """
 
 import math
@@ -194,8 +193,7 @@ class StreamOrder:
     """Every example of a stream once an epoch, by blocks that are permuted by themselves.
 
     A block has as many whole batches as fit into 1024 examples, at least one. Where examples
-    cannot be read, and at the end, a block's batches are smaller, of the same size give or take
-    one.
+    cannot be read, and at the end, its batches are smaller, of the same size give or take one.
 
     Arguments:
         examples: the stream
