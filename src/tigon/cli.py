@@ -5,11 +5,12 @@ Exit status: 0 done; 2 what was asked cannot be done, with one line on stderr; 3
 """
 
 import contextlib
+import difflib
 import io
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tigon.errors import DivergenceError, TigonError
@@ -19,19 +20,28 @@ if TYPE_CHECKING:
     from tigon.commands.common import Result
 
 VERBS = {
-    "demo": "learn both seed models on the embedded photographs, and write a report",
-    "train": "learn a model: a new run, or the continuation of the same one",
+    "demo": "learn a generator and a descriptor from ten photographs; report",
+    "train": "learn a model: tigon train RECIPE; again, it continues its run",
     "resume": "continue a run that was stopped, or make a finished one longer",
     "sample": "draw images of a model",
     "reconstruct": "infer latents of images the model has not seen, and decode them",
     "interpolate": "walk through the latent space",
-    "explore": "look around in a model on a page in the browser, also while it learns",
+    "explore": "look around in a model in the browser, also while it learns",
     "diagnose": "say whether a run is healthy, and if not, why and what to do",
     "export": "write a model folder to share, or a generator as ONNX",
-    "report": "write a run's report.html, or compare several runs on one page",
+    "report": "write a run's report.html, or compare runs on one page",
 }
+NAMES = {
+    "generator": "decodes latents, which chains infer for each image",
+    "descriptor": "an energy-based model: chains synthesise its images",
+    "generator-seed": "the original generator algorithm, for comparison only",
+    "descriptor-seed": "the original descriptor algorithm, for comparison only",
+}
+ELSEWHERE = {"lr": "optimizer.learning-rate", "epochs": "iterations"}
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 RULE = re.compile(r"[─╰╯-]{3,}")
+OPTION = re.compile(r"(?<![\w.-])--[a-z][\w.-]*\w")
+UNRECOGNIZED = re.compile(r"Unrecognized options: [^;]*")
 WRONG = ("Unrecognized", "Missing", "Error")
 CANNOT, DIVERGED, INTERRUPTED = 2, 3, 130
 
@@ -48,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"tigon {__version__}")
         return 0
     if not words or words[0] not in VERBS:
-        asked = f"no verb {words[0]!r}" if words else "a verb is needed"
+        asked = f"no verb {words[0]!r}{meant(words[0], VERBS)}" if words else "a verb is needed"
         return _fail(f"{asked}; there are {', '.join(VERBS)} (tigon --help)", CANNOT)
     try:
         return _run(words)
@@ -68,11 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def usage() -> str:
     """Return what `tigon --help` prints."""
-    width = max(map(len, VERBS))
-    lines = [f"  {verb:<{width}}  {what}" for verb, what in VERBS.items()]
-    return "\n".join(
-        ["usage: tigon VERB ...", "", *lines, "", "tigon VERB --help says a verb's options."]
+    verbs, recipes = (
+        [f"  {name:<{max(map(len, names))}}  {what}" for name, what in names.items()]
+        for names in (VERBS, NAMES)
     )
+    head = ["usage: tigon VERB ...", "", *verbs, "", "recipes:", *recipes, ""]
+    tail = "tigon VERB --help says a verb's options, tigon train RECIPE --help a recipe's."
+    return "\n".join([*head, tail])
 
 
 def _run(words: list[str]) -> int:
@@ -88,16 +100,18 @@ def _run(words: list[str]) -> int:
 
 def _parse(words: list[str]) -> Any:  # noqa: ANN401
     """Return the command that the words ask for, or the exit status where tyro has the answer."""
+    verb, rest = words[0], words[1:]
+    if verb == "train" and not (rest and rest[0] in (*NAMES, "-h", "--help")):
+        wrong = bool(rest) and rest[0][:1] != "-"
+        which = (
+            f"no recipe {rest[0]!r}{meant(rest[0], NAMES)}" if wrong else "a recipe comes first"
+        )
+        return _fail(f"train: {which}; there are {', '.join(NAMES)}", CANNOT)
     import tyro
 
     from tigon import commands
-    from tigon.recipes import RECIPES
 
-    verb, rest = words[0], words[1:]
-    if verb == "train" and not (rest and rest[0] in (*RECIPES, "-h", "--help")):
-        which = f"no recipe {rest[0]!r}" if rest and rest[0][:1] != "-" else "a recipe comes first"
-        return _fail(f"train: {which}; there are {', '.join(RECIPES)}", CANNOT)
-    kind = _train_type() if verb == "train" else getattr(commands, verb.capitalize())
+    kind = _train_type(rest[0]) if verb == "train" else getattr(commands, verb.capitalize())
     asked = " ".join(words[: 2 if verb == "train" else 1])
     errors = io.StringIO()
     try:
@@ -107,24 +121,70 @@ def _parse(words: list[str]) -> Any:  # noqa: ANN401
         return _fail(f"{verb}: {error}", CANNOT)
     except SystemExit as end:
         if end.code:
-            _fail(f"{verb}: {one_line(errors.getvalue())}; see tigon {asked} --help", CANNOT)
+            said = named(one_line(errors.getvalue()), rest, options(kind, words))
+            _fail(f"{verb}: {said}; see tigon {asked} --help", CANNOT)
         return CANNOT if end.code else 0
 
 
-def _train_type() -> Any:  # noqa: ANN401
+def _train_type(asked: str) -> Any:  # noqa: ANN401
+    """Return the type of `tigon train`; the recipe asked for says what its progress shows."""
     from typing import Annotated, Union
 
     import tyro
 
     from tigon.commands import Train
-    from tigon.recipes import RECIPES
+    from tigon.progress import LEGENDS
+    from tigon.recipes import RECIPES, Descriptor, Generator
 
     kinds = []
     for name, recipe in RECIPES.items():
         description = " ".join((recipe.__doc__ or "").split("\n\n")[0].split())
+        if name == asked and issubclass(recipe, Generator | Descriptor):
+            shown = "seed_loss" if issubclass(recipe, Generator) else "gap"
+            description += f" While it learns, {LEGENDS[shown]}."
         settings = tyro.conf.subcommand(name, description=description, prefix_name=False)
         kinds.append(Annotated[Train[recipe], settings])  # type: ignore[valid-type]
     return Union[tuple(kinds)]  # noqa: UP007
+
+
+def options(kind: Any, words: list[str]) -> set[str]:  # noqa: ANN401
+    """Return the options, with their dashes, that a verb's or a recipe's help names."""
+    import tyro
+
+    helped = [*(words[1:2] if words[0] == "train" else []), "--help"]
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        tyro.cli(kind, prog="tigon", args=helped)
+    return set(OPTION.findall(COLOUR.sub("", text.getvalue())))
+
+
+def named(said: str, words: Sequence[str], known: Collection[str]) -> str:
+    """Name the unknown options among `words`, with what may have been meant, in what tyro said."""
+    given = [word.split("=")[0] for word in words if word.startswith("--")]
+    unknown = [word for word in dict.fromkeys(given) if word.replace("_", "-") not in known]
+    if not unknown:
+        return said
+    bare = [name.removeprefix("--") for name in known]
+    phrase = ", ".join(f"{word}{meant(word.removeprefix('--'), bare, '--')}" for word in unknown)
+    plain = "option" if len(unknown) == 1 else "options"
+    return UNRECOGNIZED.sub(lambda _: f"unknown {plain} {phrase}", said)
+
+
+def meant(word: str, names: Collection[str], dashes: str = "") -> str:
+    """Return the question whether one of the names was meant; nothing where none is close.
+
+    A dotted name is close to its last part, too, and a name to its beginning.
+    """
+    word = word.replace("_", "-").lower()
+    lasts = {name.split(".")[-1]: name for name in sorted(names, reverse=True)}
+    whole = {name: name for name in names} | {
+        other: name for other, name in ELSEWHERE.items() if name in names
+    }
+    close = lasts | whole
+    found = difflib.get_close_matches(word, close, 1, 0.6)
+    begun = [name for name in sorted(names) if len(word) > 1 and name.startswith(word)]
+    first = close[word] if word in close else (begun or [close[name] for name in found] or [""])[0]
+    return f" (did you mean {dashes}{first}?)" if first else ""
 
 
 def one_line(box: str) -> str:

@@ -31,6 +31,7 @@ def train(
     changed: bool = False,
     keep: int = 2,
     tensorboard: bool = False,
+    begun: Callable[[Training], None] = lambda training: None,
 ) -> Training:
     """Start the run in `out`, or continue it from its newest checkpoint.
 
@@ -46,6 +47,7 @@ def train(
         changed: go on with other settings than the run's, which then become the run's
         keep: how many of the last checkpoints stay, >= 1; the best one stays too
         tensorboard: write RUN/tensorboard too; it changes nothing else
+        begun: called once before the first iteration here, or where there is none to take
     Raises:
         TigonError: if `out` holds another experiment, or data or checkpoint cannot be read
         DivergenceError: if there is trouble that the guard cannot repair, or no guard
@@ -59,6 +61,7 @@ def train(
     run = Run(out)
     place = own_device(choose_device(device))
     training = _begin(run, experiment, place, images, changed)
+    begun(training)
     if training.finished:
         return training
     with writing(run):

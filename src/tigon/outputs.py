@@ -3,14 +3,17 @@
 import contextlib
 import os
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from tigon.errors import TigonError
 from tigon.figures import tile
 from tigon.files import refusal
+
+INK, TEXT, LINE, NARROWEST = "#24292f", 14, 20, 320
 
 
 def check_out(
@@ -88,9 +91,7 @@ def write_images(path: Path, pixels: np.ndarray, columns: int = 8, **arrays: np.
     Raises:
         TigonError: if the disk refuses
     """
-    work = path.with_name(f".new-{path.name}")
-    try:
-        _remove(work)
+    with _whole(path) as work:
         if path.suffix == ".npz":
             with work.open("xb") as file:
                 np.savez_compressed(file, images=pixels, **arrays)  # type: ignore[arg-type]
@@ -102,6 +103,45 @@ def write_images(path: Path, pixels: np.ndarray, columns: int = 8, **arrays: np.
             _write_folder(work, pixels)
             if path.exists():
                 path.rmdir()
+
+
+def write_rows(path: Path, rows: Sequence[tuple[str, np.ndarray]]) -> None:
+    """Write a .png of rows of images one below the other, each under its label.
+
+    Arguments:
+        rows: label and images, uint8 (N, H, W, C); a row may be shorter than the first
+    Raises:
+        TigonError: if the disk refuses
+    """
+    with _whole(path) as work, work.open("xb") as file:
+        labelled(rows).save(file, format="png")
+
+
+def labelled(rows: Sequence[tuple[str, np.ndarray]]) -> Image.Image:
+    """Draw rows of images under their labels; pixels are enlarged by a whole number, if at all."""
+    count, width = rows[0][1].shape[0], rows[0][1].shape[2]
+    zoom = -(-NARROWEST // (count * width))
+    tiles = [
+        Image.fromarray(tile(pixels.repeat(zoom, 1).repeat(zoom, 2), len(pixels)))
+        for _, pixels in rows
+    ]
+    height = sum(each.height + LINE for each in tiles)
+    picture = Image.new("RGB", (max(each.width for each in tiles), height), "white")
+    draw, font, top = ImageDraw.Draw(picture), ImageFont.load_default(TEXT), 0
+    for (label, _), each in zip(rows, tiles, strict=True):
+        draw.text((2, top + LINE), label, INK, font, anchor="ld")
+        picture.paste(each, (0, top + LINE))
+        top += each.height + LINE
+    return picture
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Give a place to write to, which takes the path's place once all is written."""
+    work = path.with_name(f".new-{path.name}")
+    try:
+        _remove(work)
+        yield work
         work.replace(path)
     except OSError as error:
         raise TigonError(f"--out {path}: cannot be written ({refusal(error)})") from error

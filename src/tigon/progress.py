@@ -1,7 +1,9 @@
 """How far a run is, on stderr: a bar on a terminal, a line now and then in a log."""
 
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,15 +16,27 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
     track,
 )
 
+from tigon.learners.generator import SEED_SIGMA
 from tigon.training.iteration import Record, Training
 from tigon.training.loop import Watcher
 
-LINE_EVERY = 15.0
+FIRST_LINE, LINE_EVERY = 3.0, 15.0
+ROUNDED = ((10, 1), (60, 5), (5400, 60), (36000, 600))  # seconds below: to so many
 T = TypeVar("T")
+LEGENDS = {
+    "seed_loss": f"seed loss is the mean squared error of the reconstructions over 2 x "
+    f"{SEED_SIGMA}^2, on the scale of [-1, 1]: it falls; acceptance, of the chains' proposals, is "
+    "best near 0.57",
+    "gap": "gap is mean f(synthesised) - mean f(observed), in nats per dimension: it swings about "
+    "0; saturation is the part of synthesised values that lies well outside [-1, 1]: it stays "
+    "small",
+}
+STOPPING = b"stopping after this iteration; once more stops at once, without saving it\n"
 
 
 def summary(record: Record) -> str:
@@ -30,6 +44,71 @@ def summary(record: Record) -> str:
     if "seed_loss" in record:
         return f"seed loss {record['seed_loss']:.4f}  acceptance {record['accept']:.2f}"
     return f"gap {record['gap']:+.3f}  saturation {100 * record['saturation']:.1f} %"
+
+
+def legend(record: Record) -> str:
+    """Return what the figures of `summary` are, and what they do in a healthy run."""
+    return LEGENDS["seed_loss" if "seed_loss" in record else "gap"]
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words, with its two largest units: `45 s`, `2 min 10 s`, `3 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    hours, minutes = divmod(round(whole / 60), 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def about(seconds: float) -> str:
+    """Return an estimate of a time in words, no finer than an estimate is."""
+    unit = next((unit for most, unit in ROUNDED if seconds < most), 3600)
+    return f"about {duration(max(1, round(seconds / unit)) * unit)}"
+
+
+class Clock:
+    """How long something has taken, and how long it still takes.
+
+    The first part that is seen done may have taken longer, so the estimate counts from there.
+    """
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.first: tuple[float, float] | None = None
+
+    def words(self, done: float) -> str:
+        """Say how long it has taken, and about how long is left once `done`, in [0, 1], is."""
+        now = time.monotonic()
+        taken = duration(now - self.began)
+        if self.first is None:
+            self.first = (now, done)
+        at, then = self.first
+        if not then < done < 1:
+            return taken
+        return f"{taken}, {about((now - at) * (1 - done) / (done - then))} left"
+
+
+def introduction(title: str, training: Training, data: str, out: os.PathLike[str]) -> str:
+    """Say what is learned from what, how long, where to, and where a run goes on.
+
+    Arguments:
+        training: before its first iteration here
+    """
+    images, length, done = training.images, training.length, training.iteration
+    size = f"{images.image_size}x{images.image_size}x{images.channels}"
+    many = "a stream of images" if images.streamed else f"{len(images)} images"
+    total, so_far = f"{length.iterations} iterations", f"{done} of {length.iterations}"
+    if length.gradient_evaluations is not None:
+        total = f"{length.gradient_evaluations} gradient evaluations"
+        so_far = f"{done}, after {training.evaluations:g} of {total}"
+    what = f"{title}: {many} of {size} from {data}, {total}, run {os.fspath(out)}"
+    if training.finished:
+        longer = f"tigon resume {os.fspath(out)} --iterations N makes it longer"
+        hint = f"; {longer}" if length.gradient_evaluations is None else ""
+        return f"{what}: it is finished already, at iteration {so_far}{hint}"
+    return f"{what}: continues at iteration {so_far}" if done else what
 
 
 @contextmanager
@@ -44,8 +123,10 @@ def progress(title: str, shown: bool = True) -> Iterator[Watcher]:
         return
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=16),
         TextColumn("iteration {task.fields[iteration]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[summary]}"),
     )
@@ -55,38 +136,64 @@ def progress(title: str, shown: bool = True) -> Iterator[Watcher]:
 
 
 def steps_shown(steps: Sequence[T], title: str) -> Iterable[T]:
-    """Return `steps`, with a bar on stderr while they are gone through, on a terminal."""
+    """Return `steps`, with a bar on a terminal while they are gone through, or lines in a log."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        return steps
+        return _lines_of(steps, title)
     return track(steps, title, console=console)
 
 
+def _lines_of(steps: Sequence[T], title: str) -> Iterator[T]:
+    clock, due = Clock(), time.monotonic() + FIRST_LINE
+    for number, step in enumerate(steps, 1):
+        yield step
+        words = clock.words(number / len(steps))
+        if time.monotonic() >= due and 1 < number < len(steps):
+            due = time.monotonic() + LINE_EVERY
+            tell(f"{title}: {100 * number // len(steps)} %  {words}")
+
+
+def tell(text: str) -> None:
+    """Print a line on stderr at once; above the bar, where there is one."""
+    print(text, file=sys.stderr, flush=True)
+
+
 @contextmanager
-def busy(title: str, log: bool = False) -> Iterator[None]:
+def busy(title: str, log: bool = False, after: float = 0.0) -> Iterator[None]:
     """Say what is being done, on a terminal, while it is being done.
 
     Arguments:
         log: say it in a line where stderr is no terminal, too
+        after: seconds, >= 0; what takes no longer gets no line
     """
     console = Console(stderr=True)
-    if not console.is_terminal:
-        if log:
-            print(f"{title} ...", file=sys.stderr, flush=True)
-        yield
+    if console.is_terminal:
+        with console.status(title):
+            yield
         return
-    with console.status(title):
+    timer = threading.Timer(after, tell, (f"{title} ...",))
+    timer.daemon = True
+    if log and after:
+        timer.start()
+    elif log:
+        tell(f"{title} ...")
+    try:
         yield
+    finally:
+        timer.cancel()
 
 
 class _Bar:
     def __init__(self, bar: Progress, task: TaskID) -> None:
-        self.bar, self.task = bar, task
+        self.bar, self.task, self.explained = bar, task, False
 
     def __call__(self, training: Training, record: Record) -> None:
         if "event" in record:
             self.bar.console.print(f"{record['event']}: {record['message']}", style="yellow")
             return
+        if not self.explained:
+            self.explained = True
+            self.bar.console.print(legend(record), highlight=False)
         done = 1.0 if training.finished else training.progress
         self.bar.update(
             self.task, completed=done, iteration=record["iteration"], summary=summary(record)
@@ -95,20 +202,23 @@ class _Bar:
 
 class _Lines:
     def __init__(self, title: str) -> None:
-        self.title, self.last = title, time.monotonic()
+        self.title, self.clock = title, Clock()
+        self.due: float | None = None
 
     def __call__(self, training: Training, record: Record) -> None:
-        now = time.monotonic()
         if "event" in record:
-            text = f"{self.title}: {record['event']}: {record['message']}"
-            print(text, file=sys.stderr, flush=True)
+            tell(f"{self.title}: {record['event']}: {record['message']}")
             return
-        if now - self.last < LINE_EVERY and not training.finished:
+        if self.due is None:
+            self.due = time.monotonic() + FIRST_LINE
+            tell(f"{self.title}: {legend(record)}")
+        done = 1.0 if training.finished else training.progress
+        times = self.clock.words(done)
+        if time.monotonic() < self.due and not training.finished:
             return
-        self.last = now
-        done = 100 if training.finished else round(100 * training.progress)
-        text = f"{self.title}: iteration {record['iteration']} ({done} %)  {summary(record)}"
-        print(text, file=sys.stderr, flush=True)
+        self.due = time.monotonic() + LINE_EVERY
+        where = f"iteration {record['iteration']} ({round(100 * done)} %)"
+        tell(f"{self.title}: {where}  {times}  {summary(record)}")
 
 
 class Interruption:
@@ -122,14 +232,21 @@ class Interruption:
 
 
 @contextmanager
-def interruptible() -> Iterator[Interruption]:
-    """Let SIGINT and SIGTERM ask for a stop between two iterations; a second one stops at once."""
+def interruptible(told: bool = True) -> Iterator[Interruption]:
+    """Let SIGINT and SIGTERM ask for a stop between two iterations; a second one stops at once.
+
+    Arguments:
+        told: say on stderr that it has been heard
+    """
     state = Interruption()
 
     def ask(number: int, frame: FrameType | None) -> None:
         if state.asked:
             raise KeyboardInterrupt
         state.asked = True
+        if told:
+            after = b"\n" if os.isatty(2) else b""  # of the terminal's own ^C
+            os.write(2, after + STOPPING)  # not by print, in the middle of which this may come
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -24,7 +24,7 @@ def require(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class GeneratorNetwork:
-    """Table 1: a fully connected layer and transposed convolutions.
+    """The generator's network: a fully connected layer and transposed convolutions.
 
     Arguments:
         width: channels of the last hidden layer; they double towards the latents, up to 8 times
@@ -46,7 +46,7 @@ class LatentChains:
 
     Arguments:
         steps: chain steps per parameter update, >= 1
-        step_size: s that every chain starts with, in units of the prior's standard deviation
+        step_size: step size s of every chain at first, in the prior's standard deviations
         temperature: T > 0; 1 is the posterior
         kernel: mala and hmc accept or reject, with step sizes of their own for each chain;
             langevin takes every step, of the size given
@@ -96,7 +96,7 @@ class LatentChains:
 
 @dataclass(frozen=True)
 class DescriptorNetwork:
-    """Table 2: two convolutions and a fully connected layer.
+    """The descriptor's network: two convolutions and a fully connected layer.
 
     Arguments:
         width: channels of the first convolution; the second has twice as many
@@ -116,7 +116,8 @@ class ImageChains:
 
     Arguments:
         steps: chain steps from a start image to a synthesised one, >= 1
-        step_size: s of the first step in units of [-1, 1]: the drift is s^2/2 times the gradient
+        step_size: size s of the first step, in units of [-1, 1]: the drift is s^2/2 times the
+            gradient
         shrink: s of the last step over that of the first, in (0, 1]; it falls geometrically
         temperature: T >= 0: the noise is s sqrt(T); 1 is the density itself
         denoise: whether the last step adds no noise

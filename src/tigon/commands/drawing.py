@@ -73,11 +73,14 @@ class Sample:
 class Interpolate:
     """Walk through the latent space: a grid over [-2, 2]^2, or a line between two images.
 
+    With two latents the grid's axes are these; with more, the first two principal directions of
+    the latents inferred for the training images.
+
     Arguments:
         model_folder: folder of a generator's run, or its model folder
         out: a .png
-        start: picture that the line starts at
-        end: picture that the line ends at
+        start: picture that the line starts at (left); with --to
+        end: picture that the line ends at (right); with --from
         count: images on the line, or on each side of the grid, >= 2
         seed: of the chains that infer the two latents, >= 0
         checkpoint: of the run that is used: last, best, or an iteration
@@ -103,15 +106,27 @@ class Interpolate:
             raise TigonError("--from and --to: give both, or neither for the grid")
         check_out(self.out, (".png",))
         model = generator_of(self.model_folder, "interpolate", self.device, self.checkpoint)
-        latents = self._line(model) if self.start else self._grid(model)
+        latents, said = self._line(model) if self.start else self._grid(model)
         write_images(self.out, to_uint8(model.decode(latents)), self.count)
-        return Result(f"{len(latents)} images: {self.out}", {"out": str(self.out)})
+        return Result(f"{len(latents)} images: {self.out}\n{said}", {"out": str(self.out)})
 
-    def _grid(self, model: LearnedGenerator) -> Tensor:
-        return model.plane.grid(torch.linspace(-2, 2, self.count, device=model.device))
+    def _grid(self, model: LearnedGenerator) -> tuple[Tensor, str]:
+        """Return the latents of the grid, and what its axes are."""
+        plane = model.plane
+        across, up = plane.names
+        return plane.grid(torch.linspace(-2, 2, self.count, device=model.device)), (
+            f"f(z) on {plane.span}: {across} from -2 (left) to 2 (right), {up} from -2 (bottom) "
+            "to 2 (top), in standard deviations of the prior"
+        )
 
-    def _line(self, model: LearnedGenerator) -> Tensor:
+    def _line(self, model: LearnedGenerator) -> tuple[Tensor, str]:
+        """Return the latents of the line, and what its ends are."""
         ends = [path for path in (self.start, self.end) if path is not None]
         pictures = [images_for(model.recipe, path).read(slice(1)) for path in ends]
         found = infer(model, torch.cat(pictures), ColdStart().starts, self.seed)
-        return line(found.latents[0], found.latents[1], self.count)
+        first, last = found.errors.tolist()
+        return line(found.latents[0], found.latents[1], self.count), (
+            f"f(z) in even steps of z, from {self.start} (left) to {self.end} (right) as the "
+            f"model reconstructs them: mean squared error {first:.5f} and {last:.5f}, on the "
+            "scale of [-1, 1]"
+        )

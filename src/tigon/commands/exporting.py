@@ -22,7 +22,8 @@ class Export:
     Arguments:
         model_folder: the run folder; with --onnx alone, a model folder too
         out: a new folder: config.json, model.safetensors, README.md, samples.png
-        onnx: a .onnx file: a generator's decoder, z (B, d) to images (B, C, H, W)
+        onnx: a .onnx file: a generator's decoder, z (B, d) to images (B, C, H, W); alone, it needs
+            no --out
         license: of the weights, for the card, such as cc0-1.0 or apache-2.0
         data_license: of the training images, for the card
         data_description: what the training images are and where they are from, for the card
@@ -63,9 +64,20 @@ class Export:
         if self.out and is_model_folder(self.model_folder):
             raise TigonError(f"{self.model_folder}: is a model folder already; copy it")
         if self.out:
-            check_folder(self.out)
+            self._check_folder(self.out)
         if self.onnx:
             check_out(self.onnx, (".onnx",), "--onnx")
+
+    def _check_folder(self, folder: Path) -> None:
+        try:
+            check_folder(folder)
+        except TigonError as error:
+            if not (self.onnx and is_model_folder(folder)):
+                raise
+            raise TigonError(
+                f"{error}; for the ONNX file alone leave --out away: "
+                f"tigon export {self.model_folder} --onnx {self.onnx}"
+            ) from error
 
     def _write_folder(self, folder: Path, model: LearnedModel) -> None:
         terms = Terms(self.license, self.data_license, self.data_description)

@@ -17,8 +17,10 @@ from tigon.commands.common import (
 from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
 from tigon.errors import TigonError
-from tigon.outputs import check_out, write_images
-from tigon.tasks.reconstruction import Reconstruction
+from tigon.outputs import check_out, write_images, write_rows
+from tigon.tasks.reconstruction import ColdStart, Reconstruction
+
+COLUMNS = 10
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Reconstruct:
     Arguments:
         model_folder: folder of a generator's run, or its model folder
         data: a folder of images, a .npz with `images`, or one picture
-        out: a .png (images above their reconstructions), a .npz or a folder of PNGs
+        out: a .png (images above their reconstructions), a .npz (reconstructions, latents and
+            errors) or a folder of PNGs (reconstructions)
         starts: chains for each image, each from its own draw of the prior; the best is kept
         seed: of the chains, >= 0
         checkpoint: of the run that is used: last, best, or an iteration
@@ -57,24 +60,60 @@ class Reconstruct:
         errors = dict(zip(images.names, found.errors.tolist(), strict=True))
         lines = [f"{name}: {error:.5f}" for name, error in errors.items()]
         mean = found.errors.mean().item()
-        lines.append(f"mean squared error {mean:.5f} over {len(images)} images, on [-1, 1]")
-        values = {"out": str(self.out), "mean_squared_error": mean, "errors": errors}
+        how = ColdStart(self.starts)
+        lines += [said_of(found.errors.tolist()), method(how), f"{self.out}: {self._what()}"]
+        values = {
+            "out": str(self.out),
+            "mean_squared_error": mean,
+            "errors": errors,
+            "gradient_evaluations": how.gradient_evaluations,
+        }
         return Result("\n".join(lines), values)
+
+    def _what(self) -> str:
+        """Say what is written, by the path's ending."""
+        known = {
+            ".png": "the images, and below each its reconstruction",
+            ".npz": "reconstructions (`images`), `latents` and `errors`",
+        }
+        return known.get(self.out.suffix, "a PNG of each reconstruction, in the order above")
 
     def _write(self, images: ImageSet, found: Reconstruction) -> None:
         pixels = to_uint8(found.images)
         if self.out.suffix == ".png":
-            pixels, columns = interleave(np.asarray(images.pixels), pixels, 10)
-            write_images(self.out, pixels, columns)
+            write_rows(self.out, paired(np.asarray(images.pixels), pixels))
             return
         latents, errors = found.latents.cpu().numpy(), found.errors.cpu().numpy()
         write_images(self.out, pixels, latents=latents, errors=errors)
 
 
-def interleave(above: np.ndarray, below: np.ndarray, columns: int) -> tuple[np.ndarray, int]:
-    """Lay two sets of images (N, H, W, C) out as pairs of rows; returns them and the columns."""
-    columns = min(columns, len(above))
-    blank = np.full((-len(above) % columns, *above.shape[1:]), 255, np.uint8)
-    sets = [np.concatenate([images, blank]) for images in (above, below)]
-    rows = [images.reshape(-1, columns, *images.shape[1:]) for images in sets]
-    return np.stack(rows, 1).reshape(-1, *above.shape[1:]), columns
+def said_of(errors: list[float]) -> str:
+    """Say how far reconstructions are from the images, given each one's mean squared error."""
+    mean = sum(errors) / len(errors)
+    levels = 127.5 * mean**0.5
+    span = f" over {len(errors)} images ({min(errors):.5f} to {max(errors):.5f})"
+    return (
+        f"mean squared error {mean:.5f}{span if len(errors) > 1 else ''}, on the scale of "
+        f"[-1, 1]: a root of {levels:.0f} of 255 grey levels"
+    )
+
+
+def method(how: ColdStart) -> str:
+    """Say by which chains latents were inferred, at which temperature, and at what cost."""
+    return (
+        f"latents: of {how.starts} chains from the prior the one that ends highest, by MALA while "
+        f"the likelihood's temperature falls from {how.hottest:g} to 1; the last {how.steps} "
+        f"steps are at temperature 1, the posterior's; {how.gradient_evaluations} gradient "
+        "evaluations an image"
+    )
+
+
+def paired(images: np.ndarray, found: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """Return rows of images (N, H, W, C), each above the row of their reconstructions, named."""
+    rows = []
+    for first in range(0, len(images), COLUMNS):
+        part = slice(first, first + COLUMNS)
+        last = min(first + COLUMNS, len(images))
+        span = f"image {last}" if last == first + 1 else f"images {first + 1} to {last}"
+        rows += [(span, images[part]), ("reconstructed", found[part])]
+    return rows

@@ -1,5 +1,6 @@
 """tigon train, resume and demo: learn, and show what was learned."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Generic, NamedTuple, TypeVar
@@ -11,15 +12,17 @@ from tigon.data.sources import is_pattern
 from tigon.distributed import TIMEOUT, launched, process_group
 from tigon.errors import TigonError
 from tigon.experiment import choose_device, load, train
-from tigon.progress import busy, interruptible, progress
+from tigon.progress import busy, interruptible, introduction, progress, tell
 from tigon.recipes import RECIPES, Descriptor, Generator, Recipe
 from tigon.report import render, section, write_report
 from tigon.runs import Experiment, Run
+from tigon.training.iteration import Training
 from tigon.training.tensorboard import require_tensorboard
 
 EMBEDDED = "embedded:animal-faces"
 DEMO: dict[str, Recipe] = {"generator": Generator(), "descriptor": Descriptor()}
 INTERRUPTED = 130
+SLOW = 2.0
 R = TypeVar("R", bound=Recipe)
 
 
@@ -100,7 +103,7 @@ class Resume:
 
 @dataclass(frozen=True)
 class Demo:
-    """Learn both seed models on the embedded photographs, and write a report.
+    """Learn a generator and a descriptor on the embedded photographs, and write a report.
 
     Arguments:
         out: folder of the two runs and of the report
@@ -114,8 +117,10 @@ class Demo:
 
     def run(self) -> Result:
         """Train both, then write one report about both."""
-        for name, recipe in DEMO.items():
-            end = learn(Experiment(name, recipe, EMBEDDED), self.out / name, self.device)
+        for number, (name, recipe) in enumerate(DEMO.items(), 1):
+            title = f"{number} of {len(DEMO)}: {name}"
+            experiment = Experiment(name, recipe, EMBEDDED)
+            end = learn(experiment, self.out / name, self.device, title=title)
             if not end.finished:
                 return interrupted(self.out / name, end)
         if end.rank > 0:
@@ -139,10 +144,11 @@ USUAL = Keeping()
 
 
 class End(NamedTuple):
-    """How training ended here: whether it is finished, and this process's number."""
+    """How training ended here: whether it is finished, this process's number, and where it is."""
 
     finished: bool
     rank: int
+    iteration: int
 
 
 def longer(run: Run, iterations: int) -> Experiment:
@@ -191,15 +197,29 @@ def learn(
     device: str,
     how: Keeping = USUAL,
     changed: bool = False,
+    title: str = "",
 ) -> End:
-    """Train with progress on stderr, together with the other processes that torchrun started."""
+    """Train with progress on stderr, together with the other processes that torchrun started.
+
+    Arguments:
+        title: what begins each line of the progress; the recipe's name if not given
+    """
+    title = title or experiment.name
     if how.tensorboard:
         require_tensorboard()
     with process_group(choose_device(device), how.timeout) as (rank, _):
-        images = load(experiment)
-        if rank == 0:
+        first = rank == 0
+        reading = busy(f"{title}: reading {experiment.data}", log=True, after=SLOW)
+        with reading if first else nullcontext():
+            images = load(experiment)
+        if first:
             warn_of_skipped(images)
-        with interruptible() as stop, progress(experiment.name, rank == 0) as watch:
+
+        def begun(training: Training) -> None:
+            if first:
+                tell(introduction(title, training, experiment.data, out))
+
+        with interruptible(first) as stop, progress(title, first) as watch:
             training = train(
                 experiment,
                 out,
@@ -211,13 +231,17 @@ def learn(
                 changed,
                 how.keep,
                 how.tensorboard,
+                begun,
             )
-    return End(training.finished, rank)
+    return End(training.finished, rank, training.iteration)
 
 
 def interrupted(out: Path, end: End) -> Result:
     """Say, in the first process, that a run was stopped, and how it goes on."""
     if end.rank > 0:
         return Result("", {}, INTERRUPTED)
-    text = f"{out}: interrupted, state saved; the same command continues"
+    text = (
+        f"{out}: interrupted after {end.iteration} iterations, state saved; the same command "
+        "continues"
+    )
     return Result(text, {"run": str(out), "interrupted": True}, INTERRUPTED)

@@ -106,6 +106,10 @@ def read_model_folder(folder: Path) -> LearnedModel:
     Raises:
         TigonError: if a file is missing, is a link, or does not hold what it should; says which
     """
+    if (folder / "config.toml").exists() and not os.path.lexists(folder / CONFIG):
+        raise TigonError(
+            f"{folder}: is a run; tigon export {folder} --out FOLDER makes a model folder of it"
+        )
     recipe = _read_config(folder)
     path = _found(folder, WEIGHTS)
     if isinstance(recipe, Generator):

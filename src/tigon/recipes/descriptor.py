@@ -27,7 +27,7 @@ class Descriptor(Recipe):
 
     Arguments:
         scale: standard deviation of the reference density, on the scale of [-1, 1]
-        network: Table 2
+        network: two convolutions and a fully connected layer
         chains: synthesis of images
     """
 
@@ -80,7 +80,7 @@ class DescriptorSeed(Descriptor):
 
     Arguments:
         scale: standard deviation of the reference density, on the scale of [-1, 1]
-        network: Table 2
+        network: two convolutions and a fully connected layer
         chains: synthesis of images
     """
 

@@ -26,12 +26,13 @@ class Generator(Recipe):
     """Learn a generator by real inference: latents move by MALA, weights by gradient.
 
     Arguments:
-        latent_dim: d; with 2 the latent plane can be seen, with 100 images are sharper
+        latent_dim: d, the number of latents; with 2 the latent plane can be seen, with 100 images
+            are sharper
         sigma: standard deviation of the noise around f(z), on the scale of [-1, 1]
         annealing: of sigma, from a larger one at the beginning
         expand: give all inferred latents the prior's moments after each update
         average_likelihood: weigh the likelihood by 1/n as the original did; for comparison only
-        network: Table 1
+        network: a fully connected layer and transposed convolutions
         chains: inference of latents
     """
 
@@ -100,12 +101,12 @@ class GeneratorSeed(Generator):
     batch and lets chains share batch statistics, so its latents do not follow their posterior.
 
     Arguments:
-        latent_dim: d
+        latent_dim: d, the number of latents
         sigma: standard deviation of the noise around f(z), on the scale of [-1, 1]
         annealing: of sigma; none, since it is sigma at once
         expand: give all inferred latents the prior's moments after each update
         average_likelihood: weigh the likelihood by 1/n, and share batch statistics
-        network: Table 1
+        network: a fully connected layer and transposed convolutions
         chains: inference of latents
     """
 

@@ -45,6 +45,15 @@ class ColdStart:
     hottest: float = 1000.0
     steps: int = 10
 
+    @property
+    def gradient_evaluations(self) -> int:
+        """Gradient evaluations for each image, over all of its chains."""
+        return self.starts * self.temperatures * self.chains().gradient_evaluations
+
+    def chains(self) -> MCMC:
+        """Return the chains that run at each level."""
+        return MCMC(MALA(0.1), self.steps, StepSizeAdaptation(gain=0.5))
+
     def levels(self) -> list[float]:
         """Return the temperatures, falling to 1."""
         falls = max(1, self.temperatures - 1)
@@ -65,7 +74,7 @@ def infer_latents(
     how = how or ColdStart()
     repeated = images.repeat_interleave(how.starts, 0)
     latents = model.latents(len(repeated), rng, images)
-    chains = MCMC(MALA(0.1), how.steps, StepSizeAdaptation(gain=0.5))
+    chains = how.chains()
     step_size = None
     with frozen(model), mode(model, training=False):
         for temperature in how.levels():

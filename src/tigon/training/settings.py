@@ -87,7 +87,8 @@ class Guard:
         attempts: how often it goes back before it gives up, >= 0
         every: iterations between the good states it keeps, and between looks at all single
             chains; at least a tenth of an epoch
-        gap: of more nats per dimension is an explosion, > 0
+        gap: a gap, mean f(synthesised) - mean f(observed), further from 0 than this is an
+            explosion, in nats per dimension, > 0
         gradient: times the median norm of the last 50 iterations is an explosion, > 1
         saturation: part of the chains' values far outside the images' range that is too much
         collapse: chains that keep less of the differences between their starts have collapsed
