@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,11 +10,14 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from small import descriptor_recipe, generator_recipe
-from tigon.cli import VERBS, main, one_line
-from tigon.commands import learning
+from tigon.cli import NAMES, VERBS, main, named, one_line, options
+from tigon.commands import Train, learning
+from tigon.recipes import RECIPES, Generator
 
 SMALL = ["--image-size", "8", "--network.width", "4", "--iterations", "5"]
 
@@ -51,9 +55,13 @@ def test_train_prints_the_report_on_stdout_and_progress_on_stderr(tigon, picture
     status, out, err = tigon(*words)
     assert status == 0
     assert f"report: {tmp_path / 'run' / 'report.html'}" in out
-    assert "iteration 5 (100 %)  seed loss" in err and "acceptance" in err
+    lines = err.splitlines()
+    assert lines[0] == f"generator: 5 images of 8x8x3 from {pictures}, 5 iterations, run run"
+    assert "seed loss is the mean squared error of the reconstructions over 2 x 0.3^2" in lines[1]
+    assert re.search(r"iteration 5 \(100 %\)  \d+ s  seed loss [\d.]+  acceptance", lines[2])
     status, again, err = tigon(*words)
-    assert status == 0 and again == out and "iteration" not in err
+    assert status == 0 and again == out and "(100 %)" not in err
+    assert "run run: it is finished already, at iteration 5 of 5; tigon resume run --iter" in err
 
 
 def test_the_demo_learns_both_models_and_prints_the_path_of_its_report(
@@ -61,7 +69,9 @@ def test_the_demo_learns_both_models_and_prints_the_path_of_its_report(
 ):
     recipes = {"generator": generator_recipe(), "descriptor": descriptor_recipe()}
     monkeypatch.setattr(learning, "DEMO", recipes)
-    status, out, _ = tigon("demo")
+    status, out, err = tigon("demo")
+    assert err.startswith("1 of 2: generator: 10 images of 8x8x3 from embedded:animal-faces, 6 it")
+    assert "2 of 2: descriptor: gap is mean f(synthesised) - mean f(observed)" in err
     report = tmp_path / "tigon-demo" / "report.html"
     assert status == 0 and out == f"report: {report}\n"
     assert "generator: recipe generator" in report.read_text()
@@ -119,7 +129,10 @@ def test_a_sample_is_repeated_by_its_seed(tigon, generator, descriptor):
 def test_reconstruct_prints_the_error_of_each_image(tigon, generator, pictures):
     words = ["reconstruct", generator, "--data", pictures, "--starts", "2"]
     status, text, _ = tigon(*words, "--out", "r.npz")
-    assert status == 0 and text.count("\n") == 6 and "mean squared error" in text
+    assert status == 0 and text.count("\n") == 8
+    assert "over 5 images" in text and "of 2 chains from the prior" in text
+    assert "176 gradient evaluations an image" in text
+    assert text.endswith("r.npz: reconstructions (`images`), `latents` and `errors`\n")
     with np.load("r.npz") as arrays:
         assert arrays["latents"].shape == (5, 2)
         pixels = [
@@ -131,22 +144,26 @@ def test_reconstruct_prints_the_error_of_each_image(tigon, generator, pictures):
     status, text, _ = tigon(*words, "--out", "r.png", "--json")
     values = json.loads(text)
     assert set(values["errors"]) == {f"{k}.png" for k in range(5)}
-    assert Image.open("r.png").size == (5 * 10 + 2, 2 * 10 + 2)
+    assert values["gradient_evaluations"] == 176
+    assert Image.open("r.png").size == (5 * (8 * 8 + 2) + 2, 2 * (8 * 8 + 4 + 20))
 
 
 def test_interpolate_writes_a_grid_or_a_line(tigon, generator, pictures):
-    assert tigon("interpolate", generator, "--out", "grid.png")[0] == 0
+    status, text, _ = tigon("interpolate", generator, "--out", "grid.png")
+    assert status == 0 and "z1 from -2 (left) to 2 (right), z2 from -2 (bottom) to 2" in text
     assert Image.open("grid.png").size == (82, 82)
     words = ["--from", pictures / "0.png", "--to", pictures / "1.png", "--count", "5"]
-    assert tigon("interpolate", generator, "--out", "line.png", *words)[0] == 0
+    status, text, _ = tigon("interpolate", generator, "--out", "line.png", *words)
+    assert status == 0 and "0.png (left) to" in text and "1.png (right)" in text
     assert Image.open("line.png").size == (52, 12)
 
 
 def test_a_run_can_be_resumed_and_made_longer(tigon, generator):
-    status, out, _ = tigon("resume", generator)
-    assert status == 0 and out.startswith("gen: 5 iterations done")
-    status, out, _ = tigon("resume", generator, "--iterations", "8", "--json")
+    status, out, err = tigon("resume", generator)
+    assert status == 0 and out.startswith("gen: 5 iterations done") and "finished already" in err
+    status, out, err = tigon("resume", generator, "--iterations", "8", "--json")
     assert status == 0 and json.loads(out)["iteration"] == 8
+    assert "run gen: continues at iteration 5 of 8\n" in err
     assert "iterations = 8" in open("gen/config.toml").read()
     status, _, err = tigon("resume", generator, "--iterations", "7")
     assert status == 2 and "--iterations 7: run gen has done 8 already" in err
@@ -173,7 +190,7 @@ MISTAKES = {
     "fly": "no verb 'fly'; there are demo, train",
     "resume nowhere": "run nowhere: no such folder",
     "train": "train: a recipe comes first; there are generator, descriptor",
-    "train genrator --data PICTURES --out a": "no recipe 'genrator'; there are generator,",
+    "train genrator --data PICTURES --out a": "'genrator' (did you mean generator?); there are",
     "train --data PICTURES --out a": "train: a recipe comes first",
     "train gan --data PICTURES --out run": "gan",
     "train generator --data PICTURES": "--out",
@@ -236,9 +253,81 @@ def test_every_verb_has_help(tigon, verb):
     assert status == 0 and verb in out and err == ""
 
 
+TYPOS = {
+    "trian generator": "no verb 'trian' (did you mean train?)",
+    "Export": "no verb 'Export' (did you mean export?)",
+    "train generater": "no recipe 'generater' (did you mean generator?)",
+    "train descriptor_seed": "(did you mean descriptor-seed?)",
+    "GENERATOR --itertions 3": "unknown option --itertions (did you mean --iterations?); see",
+    "GENERATOR --itertions=3": "unknown option --itertions (did you mean --iterations?); see",
+    "GENERATOR --lr 1 --epochs 2": "unknown options --lr (did you mean --optimizer.learning-rate?)"
+    ", --epochs (did you mean --iterations?); see tigon train generator --help",
+    "GENERATOR --learning_rate 1": "--learning_rate (did you mean --optimizer.learning-rate?)",
+    "GENERATOR --kernel_size 5": "--kernel_size (did you mean --network.kernel-size?)",
+    "GENERATOR --no-mirorr": "--no-mirorr (did you mean --no-mirror?)",
+    "GENERATOR --zzzz 1": "unknown option --zzzz; see",
+    "GENERATOR stray": "Unrecognized options: stray; see",
+    "sample RUN --outt a.png": "unknown option --outt (did you mean --out?); see tigon sample",
+    "sample RUN --out a.png --cnt 3": "unknown option --cnt (did you mean --count?); see",
+    "interpolate RUN --out a.png --form b.png": "unknown option --form (did you mean --from?)",
+}
+
+
+@pytest.mark.parametrize("line", TYPOS)
+def test_a_mistyped_word_is_answered_with_the_one_that_was_meant(tigon, line):
+    words = line.replace("GENERATOR", "train generator --data x --out run").split()
+    status, out, err = tigon(*words)
+    assert status == 2 and TYPOS[line] in err and err.count("\n") == 1 and out == ""
+
+
+@pytest.fixture(scope="module")
+def known():
+    """The options of `tigon train generator`."""
+    return sorted(options(Train[Generator], ["train"]))
+
+
+@given(st.data())
+def test_an_option_with_one_wrong_letter_is_known_again(known, data):
+    name = data.draw(st.sampled_from([name for name in known if len(name) >= 8]))
+    place = data.draw(st.integers(3, len(name) - 1))
+    letters = data.draw(st.sampled_from(["", "x", 2 * name[place]]))
+    wrong = name[:place] + letters + name[place + 1 :]
+    answer = named("Unrecognized options: it", [wrong], known)
+    wanted = f"unknown option {wrong} (did you mean {name}?)"
+    assert answer == ("Unrecognized options: it" if wrong in known else wanted)
+
+
+@given(st.lists(st.text(max_size=9).map(lambda word: f"--{word}"), max_size=3))
+def test_any_words_get_an_answer_that_names_those_that_are_unknown(known, words):
+    answer = named("Unrecognized options: it", words, known)
+    unknown = [word.split("=")[0] for word in words if word.split("=")[0] not in known]
+    assert all(word in answer or word.replace("_", "-") in known for word in unknown)
+
+
+def test_the_recipes_that_help_lists_are_those_there_are():
+    assert list(NAMES) == list(RECIPES)
+
+
+@pytest.mark.parametrize("line", ["--help", "trian", "train generater", "train", ""])
+def test_help_and_wrong_names_are_answered_without_torch(line):
+    code = (
+        f"import sys; from tigon.cli import main; main({line.split()!r}); "
+        "sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'tyro')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_help_of_a_recipe_says_what_its_progress_shows(tigon, recipe):
+    out = " ".join(tigon("train", recipe, "--help")[1].split())
+    shown = "seed loss is the mean" if recipe.startswith("gen") else "gap is mean f(synthesised)"
+    assert f"While it learns, {shown}" in out and "Table" not in out
+
+
 def test_top_level_help_and_version(tigon):
     status, out, _ = tigon("--help")
-    assert status == 0 and all(verb in out for verb in VERBS)
+    assert status == 0 and all(name in out for name in (*VERBS, *NAMES))
+    assert max(map(len, out.splitlines())) <= 80
     assert tigon("--version")[1].startswith("tigon 0.")
 
 
@@ -280,7 +369,8 @@ def test_all_that_is_wrong_with_a_line_is_said_in_one_sentence(encoding, tmp_pat
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == (
         "tigon: train: Missing from tigon train generator: --out PATH the run folder (required); "
-        "Unrecognized options: --latentdim 3; see tigon train generator --help\n"
+        "unknown option --latentdim (did you mean --latent-dim?); see tigon train generator "
+        "--help\n"
     )
 
 
@@ -289,14 +379,21 @@ def test_a_signal_saves_the_state_and_ends_with_130(pictures, tmp_path, number):
     words = ["train", "generator", "--data", str(pictures), "--out", "run", *SMALL]
     words[words.index("--iterations") + 1] = "1000000"
     process = subprocess.Popen(
-        [sys.executable, "-m", "tigon", *words], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tigon", *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     metrics = tmp_path / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 60
     while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 130 and "the same command continues" in out
+    out, err = process.communicate(timeout=60)
+    err = "".join(line for line in err.splitlines(True) if not line.startswith("generator: "))
     last = json.loads(metrics.read_text().splitlines()[-1])["iteration"]
+    assert process.returncode == 130 and "the same command continues" in out
+    assert f"run: interrupted after {last} iterations" in out
+    assert err == "stopping after this iteration; once more stops at once, without saving it\n"
     assert (tmp_path / "run" / "checkpoints" / str(last) / "manifest.json").exists()

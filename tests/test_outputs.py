@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from tigon.errors import TigonError
-from tigon.outputs import check_out, write_images
+from tigon.outputs import check_out, write_images, write_rows
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
 
@@ -21,6 +21,27 @@ def test_a_png_is_a_grid(tmp_path):
     shown = np.asarray(Image.open(tmp_path / "a.png"))
     assert np.array_equal(shown[2:10, 12:20], PIXELS[1])
     assert np.array_equal(shown[12:20, 2:10], PIXELS[3])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_rows_are_enlarged_by_a_whole_number_and_stand_under_their_labels(tmp_path, channels):
+    rows = [
+        ("images 1 to 3", PIXELS[:3, ..., :channels]),
+        ("one more", PIXELS[4:, ..., :channels]),
+    ]
+    write_rows(tmp_path / "a.png", rows)
+    shown = np.asarray(Image.open(tmp_path / "a.png"))
+    zoom = 14
+    side = 8 * zoom
+    assert shown.shape == (2 * (side + 4 + 20), 3 * (side + 2) + 2, 3)
+    left = 2 + 2 * (side + 2)
+    third = shown[22 : 22 + side : zoom, left : left + side : zoom]
+    assert np.array_equal(third[..., :channels], PIXELS[2][..., :channels])
+    below = 20 + side + 4
+    assert shown[:20].min() < 100 and shown[below : below + 20].min() < 100
+    last = shown[below + 22 : below + 22 + side : zoom, 2 : 2 + side : zoom]
+    assert np.array_equal(last[..., :channels], PIXELS[4][..., :channels])
+    assert (shown[below + 20 :, side + 4 :] == 255).all()
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -177,14 +177,12 @@ def meant(word: str, names: Collection[str], dashes: str = "") -> str:
     """
     word = word.replace("_", "-").lower()
     lasts = {name.split(".")[-1]: name for name in sorted(names, reverse=True)}
-    whole = {name: name for name in names} | {
-        other: name for other, name in ELSEWHERE.items() if name in names
-    }
-    close = lasts | whole
-    found = difflib.get_close_matches(word, close, 1, 0.6)
+    elsewhere = {other: name for other, name in ELSEWHERE.items() if name in names}
+    close = lasts | elsewhere | {name: name for name in names}
     begun = [name for name in sorted(names) if len(word) > 1 and name.startswith(word)]
-    first = close[word] if word in close else (begun or [close[name] for name in found] or [""])[0]
-    return f" (did you mean {dashes}{first}?)" if first else ""
+    near, far = (difflib.get_close_matches(word, close, 1, cutoff) for cutoff in (0.8, 0.6))
+    found = next((close.get(name, name) for name in (*near, *begun, *far)), "")
+    return f" (did you mean {dashes}{found}?)" if found else ""
 
 
 def one_line(box: str) -> str:

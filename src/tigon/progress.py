@@ -20,12 +20,14 @@ from rich.progress import (
     TimeRemainingColumn,
     track,
 )
+from rich.table import Column
 
 from tigon.learners.generator import SEED_SIGMA
 from tigon.training.iteration import Record, Training
 from tigon.training.loop import Watcher
 
 FIRST_LINE, LINE_EVERY = 3.0, 15.0
+WIDE = 100  # columns, below which a bar shows the first figure alone
 ROUNDED = ((10, 1), (60, 5), (5400, 60), (36000, 600))  # seconds below: to so many
 T = TypeVar("T")
 LEGENDS = {
@@ -123,11 +125,11 @@ def progress(title: str, shown: bool = True) -> Iterator[Watcher]:
         return
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=16),
+        BarColumn(bar_width=8 if console.width < WIDE else 24),
         TextColumn("iteration {task.fields[iteration]}"),
-        TimeElapsedColumn(),
+        TimeElapsedColumn(Column(min_width=7)),
         TextColumn("left"),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(table_column=Column(min_width=7)),
         TextColumn("{task.fields[summary]}"),
     )
     with Progress(*columns, console=console) as bar:
@@ -195,9 +197,10 @@ class _Bar:
             self.explained = True
             self.bar.console.print(legend(record), highlight=False)
         done = 1.0 if training.finished else training.progress
-        self.bar.update(
-            self.task, completed=done, iteration=record["iteration"], summary=summary(record)
-        )
+        said = summary(record)
+        if self.bar.console.width < WIDE:
+            said = said.split("  ")[0]
+        self.bar.update(self.task, completed=done, iteration=record["iteration"], summary=said)
 
 
 class _Lines:

@@ -50,11 +50,20 @@ def test_both_outputs_at_once_and_as_json(here, capsys):
     assert (here / "m.onnx").stat().st_size > 1000
 
 
+def test_onnx_alone_can_be_put_beside_a_model_folder_or_into_it(here, capsys):
+    model_folder("generator", here / "g")
+    for source, out in ((str(run_of("generator")), "a.onnx"), ("g", "g/model.onnx")):
+        assert main(["export", source, "--onnx", out]) == 0
+        assert capsys.readouterr().out == f"ONNX: {out}\n" and (here / out).stat().st_size > 1000
+    assert main(["sample", "g", "--count", "1", "--out", "s.npz"]) == 0
+
+
 MISTAKES = {
     "export RUN": "give --out for a model folder, --onnx for a file, or both",
     "export RUN --onnx a.png": "--onnx a.png: is .onnx",
     "export RUN --onnx a.onnx --license mit": "go with --out",
     "export RUN --out full": "folder full: exists and is no empty folder",
+    "export RUN --out MODEL --onnx a.onnx": "leave --out away: tigon export",
     "export RUN --out face.png": "folder face.png: exists and is no empty folder",
     "export nowhere --out new": "run nowhere: no such folder",
     "export MODEL --out new": "is a model folder already; copy it",

@@ -74,6 +74,14 @@ def test_what_is_pushed_is_the_folder_and_comes_back_the_same(far, tmp_path):
         assert (far / "me" / "copy" / name).read_bytes() == (pushed / name).read_bytes()
 
 
+def test_a_run_is_refused_in_one_line_that_says_how_it_becomes_a_model_folder():
+    run = run_of("generator")
+    with pytest.raises(tigon.TigonError) as refused:
+        tigon.PretrainedModel.from_pretrained(run)
+    said = f"{run}: is a run; tigon export {run} --out FOLDER makes a model folder of it"
+    assert str(refused.value) == said
+
+
 def test_another_config_or_card_is_refused_rather_than_left_out(tmp_path):
     model = tigon.PretrainedModel.from_run(run_of("generator"))
     for options in ({"config": {"sigma": 1}}, {"model_card_kwargs": {"a": 1}}):

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from small import generator_learner
+from small import count_passes, generator_learner
 from tigon.densities import GeneratorModel
 from tigon.streams import Streams, make_rng
 from tigon.tasks.reconstruction import ColdStart, infer_latents
@@ -43,6 +43,17 @@ def test_an_image_of_the_model_is_found_again():
     found = infer_latents(learner.model, images, rng)
     assert found.errors.max() < 0.01
     assert torch.allclose(found.errors, ((found.images - images) ** 2).mean((1, 2, 3)))
+
+
+def test_gradient_evaluations_are_those_that_are_taken():
+    learner = generator_learner(3)
+    with torch.no_grad():
+        images = learner.model(learner.store.points)
+    how = ColdStart(starts=4, temperatures=2, steps=3)
+    passed = count_passes(learner.model.network)
+    infer_latents(learner.model, images, Streams(0, 0, range(12)), how)
+    decoded = len(images)
+    assert sum(passed) == len(images) * how.gradient_evaluations + decoded
 
 
 def test_what_an_image_becomes_does_not_depend_on_the_others():
