@@ -17,6 +17,7 @@ from PIL import Image
 from small import descriptor_recipe, generator_recipe
 from tigon.cli import NAMES, VERBS, main, named, one_line, options
 from tigon.commands import Train, learning
+from tigon.progress import counted
 from tigon.recipes import RECIPES, Generator
 
 SMALL = ["--image-size", "8", "--network.width", "4", "--iterations", "5"]
@@ -177,6 +178,15 @@ def test_changed_settings_are_refused_with_the_difference_unless_asked_for(
     assert status == 2 and "sigma was 0.3, now 0.2" in err and "--continue-with" in err
     assert tigon(*words, "--continue-with")[0] == 0
     assert "sigma = 0.2" in open("gen/config.toml").read()
+
+
+def test_another_recipe_is_refused_in_a_folder_that_holds_a_run(tigon, pictures, generator):
+    words = ["train", "descriptor", "--data", pictures, "--out", "gen", *SMALL]
+    for line in (words, [*words, "--continue-with"]):
+        status, _, err = tigon(*line)
+        assert status == 2 and err == (
+            "tigon: --out gen: holds a run of generator, not of descriptor; give another folder\n"
+        )
 
 
 def test_report_can_be_written_again(tigon, generator):
@@ -394,6 +404,6 @@ def test_a_signal_saves_the_state_and_ends_with_130(pictures, tmp_path, number):
     err = "".join(line for line in err.splitlines(True) if not line.startswith("generator: "))
     last = json.loads(metrics.read_text().splitlines()[-1])["iteration"]
     assert process.returncode == 130 and "the same command continues" in out
-    assert f"run: interrupted after {last} iterations" in out
+    assert f"run: interrupted after {counted(last, 'iteration')}, state saved" in out
     assert err == "stopping after this iteration; once more stops at once, without saving it\n"
     assert (tmp_path / "run" / "checkpoints" / str(last) / "manifest.json").exists()

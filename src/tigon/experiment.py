@@ -149,6 +149,12 @@ def _refuse_other(run: Run, experiment: Experiment, changed: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise TigonError(f"--out {folder}: is a file, not a folder")
     if run.config.exists():
+        before = run.experiment.name
+        if before != experiment.name:
+            raise TigonError(
+                f"--out {folder}: holds a run of {before}, not of {experiment.name}; give another "
+                "folder"
+            )
         other = differences(run.experiment.to_plain(), experiment.to_plain())
         if other and not changed:
             raise TigonError(

@@ -92,6 +92,11 @@ class Clock:
         return f"{taken}, {about((now - at) * (1 - done) / (done - then))} left"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return `1 image`, or `5 images`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def introduction(title: str, training: Training, data: str, out: os.PathLike[str]) -> str:
     """Say what is learned from what, how long, where to, and where a run goes on.
 
@@ -100,10 +105,10 @@ def introduction(title: str, training: Training, data: str, out: os.PathLike[str
     """
     images, length, done = training.images, training.length, training.iteration
     size = f"{images.image_size}x{images.image_size}x{images.channels}"
-    many = "a stream of images" if images.streamed else f"{len(images)} images"
-    total, so_far = f"{length.iterations} iterations", f"{done} of {length.iterations}"
+    many = "a stream of images" if images.streamed else counted(len(images), "image")
+    total, so_far = counted(length.iterations, "iteration"), f"{done} of {length.iterations}"
     if length.gradient_evaluations is not None:
-        total = f"{length.gradient_evaluations} gradient evaluations"
+        total = counted(length.gradient_evaluations, "gradient evaluation")
         so_far = f"{done}, after {training.evaluations:g} of {total}"
     what = f"{title}: {many} of {size} from {data}, {total}, run {os.fspath(out)}"
     if training.finished:

@@ -13,7 +13,7 @@ from tigon.errors import TigonError
 from tigon.experiment import choose_device
 from tigon.pretrained.folders import load_model
 from tigon.pretrained.models import LearnedGenerator
-from tigon.progress import steps_shown, tell
+from tigon.progress import counted, steps_shown, tell
 from tigon.recipes import Recipe
 from tigon.streams import Streams
 from tigon.tasks.reconstruction import ColdStart, Reconstruction
@@ -74,8 +74,8 @@ def infer(
     """Infer latents of images (B, C, H, W), a few images at a time."""
     device = model.device
     parts = []
-    many = f"{len(images)} images" if len(images) > 1 else "1 image"
-    tell(f"inferring latents: {many}, chains of each: {starts}")
+    many, chains = counted(len(images), "image"), counted(starts, "chain")
+    tell(f"inferring latents: {many}, {chains} each")
     for first in steps_shown(range(0, len(images), chunk), "inferring latents"):
         part = images[first : first + chunk].to(device)
         index = range(first * starts, (first + len(part)) * starts)

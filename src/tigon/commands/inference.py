@@ -100,8 +100,9 @@ def said_of(errors: list[float]) -> str:
 
 def method(how: ColdStart) -> str:
     """Say by which chains latents were inferred, at which temperature, and at what cost."""
+    chains = f"of {how.starts} chains from the prior the one that ends highest"
     return (
-        f"latents: of {how.starts} chains from the prior the one that ends highest, by MALA while "
+        f"latents: {chains if how.starts > 1 else 'one chain from the prior'}, by MALA while "
         f"the likelihood's temperature falls from {how.hottest:g} to 1; the last {how.steps} "
         f"steps are at temperature 1, the posterior's; {how.gradient_evaluations} gradient "
         "evaluations an image"

@@ -12,7 +12,7 @@ from tigon.data.sources import is_pattern
 from tigon.distributed import TIMEOUT, launched, process_group
 from tigon.errors import TigonError
 from tigon.experiment import choose_device, load, train
-from tigon.progress import busy, interruptible, introduction, progress, tell
+from tigon.progress import busy, counted, interruptible, introduction, progress, tell
 from tigon.recipes import RECIPES, Descriptor, Generator, Recipe
 from tigon.report import render, section, write_report
 from tigon.runs import Experiment, Run
@@ -187,7 +187,7 @@ def finished(out: Path, end: End) -> Result:
             raise
         said = f"no report, for which this machine needs all shards: {error}"
     last = run.records()[-1]
-    text = f"{out}: {last['iteration']} iterations done\n{said}"
+    text = f"{out}: {counted(last['iteration'], 'iteration')} done\n{said}"
     return Result(text, last | {"run": str(out), "report": report})
 
 
@@ -241,7 +241,7 @@ def interrupted(out: Path, end: End) -> Result:
     if end.rank > 0:
         return Result("", {}, INTERRUPTED)
     text = (
-        f"{out}: interrupted after {end.iteration} iterations, state saved; the same command "
-        "continues"
+        f"{out}: interrupted after {counted(end.iteration, 'iteration')}, state saved; the same "
+        "command continues"
     )
     return Result(text, {"run": str(out), "interrupted": True}, INTERRUPTED)
