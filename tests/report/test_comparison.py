@@ -61,7 +61,9 @@ def test_the_first_table_has_a_column_for_each_run_and_what_all_have_first(compa
     columns, rows = table(compared, 0)
     assert columns == ["a/g", "b/g", "far", "d"]
     assert rows["recipe"] == ["generator"] * 3 + ["descriptor"]
-    assert rows["images"] == ["3 of 8 x 8 x 3"] * 2 + ["2 of 8 x 8 x 3"] + ["3 of 8 x 8 x 3"]
+    assert rows["training images"] == ["3 of 8 x 8 x 3"] * 2 + ["2 of 8 x 8 x 3"] + [
+        "3 of 8 x 8 x 3"
+    ]
     assert rows["data"][0].endswith("one") and rows["data"][2].endswith("other")
     assert rows["temperature"] == ["1"] * 3 + ["0.001"]
     assert rows["seed loss"][3] == rows["|gap|"][0] == "–" and rows["|gap|"][3] != "–"
@@ -138,7 +140,7 @@ def entry(name, run):
     """A run to be compared, without its pictures."""
     shown = opened(run)
     section = Section(
-        name, run.experiment.name, "", [], Diagnosis(name), [], results(shown), {}, {}, []
+        name, run.experiment.name, "", [], Diagnosis(name).told, [], results(shown), {}, {}, []
     )
     return Entry(name, shown, section)
 
