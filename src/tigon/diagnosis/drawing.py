@@ -79,7 +79,7 @@ def _of_images(probe: ImageProbe, training: tuple[str, Pixels]) -> list[Picture]
             "Long chains",
             "Log-density along these chains, each in a colour, in nats per dimension. Where it "
             "still climbs, chains are on their way to the density's modes.",
-            figures.traces(values, "log-density per dimension", "state kept"),
+            figures.traces(values, "log-density per dimension", "state along the chain"),
             f"Line chart of the log-density along {values.shape[2]} chains, from "
             f"{values.min():.3g} to {values.max():.3g} nats per dimension.",
         ),

@@ -29,6 +29,12 @@ class Told(NamedTuple):
     verdict: str
     findings: list[Finding]
 
+    @property
+    def level(self) -> Level:
+        """How the verdict is shown: a run that is too short to judge is neither good nor bad."""
+        bad = any(finding.level is Level.BAD for finding in self.findings)
+        return Level.GOOD if self.healthy else Level.BAD if bad else Level.NOTE
+
 
 @dataclass
 class Diagnosis:

@@ -6,6 +6,7 @@ from statistics import median
 from tigon import figures
 from tigon.data.pixels import to_uint8
 from tigon.evaluation.findings import GAP_RECENT
+from tigon.evaluation.findings import SATURATION as MOST_SATURATED
 from tigon.families.base import ORIGINAL, RECENT, Family, Measure, Picture, Shown, Stages
 from tigon.figures import Pixels
 from tigon.learners.descriptor import DescriptorLearner
@@ -30,7 +31,8 @@ SATURATION = Measure(
     "saturation",
     "Saturation",
     "saturation, per cent",
-    "Values of synthesised images outside [-1, 1] by more than 0.1, in per cent.",
+    "Values of synthesised images outside [-1, 1] by more than 0.1, in per cent: 0 is best, and "
+    f"below {100 * MOST_SATURATED:g} is healthy.",
     lambda record: 100 * record["saturation"],
 )
 
@@ -66,10 +68,10 @@ class DescriptorFamily(Family[Descriptor, DescriptorLearner]):
         recent = gaps[-RECENT:]
         return {
             "temperature": f"{shown.recipe.chains.temperature:g}",
-            "|gap|": f"{median(recent):.3f} nats per dimension (median of the last "
-            f"{len(recent)} logged; at most {max(gaps):.3f})",
+            "|gap|": f"{median(recent):.3f} nats per dimension (0 is best, healthy: below "
+            f"{GAP_RECENT:g}; median of the last {len(recent)} logged, at most {max(gaps):.3f})",
             "saturation": f"{100 * shown.records[-1]['saturation']:.2f} % outside [-1, 1] by more "
-            "than 0.1",
+            f"than 0.1 (0 is best, healthy: below {100 * MOST_SATURATED:g} %)",
         }
 
     def samples(self, shown: Shown[Descriptor, DescriptorLearner], count: int) -> Pixels:

@@ -13,7 +13,9 @@ from tigon.evaluation.findings.chains import (
     of_step_sizes,
 )
 from tigon.evaluation.findings.course import (
+    ACCEPT,
     GAP_RECENT,
+    SATURATION,
     of_events,
     of_gap,
     of_length,
@@ -28,8 +30,10 @@ from tigon.evaluation.findings.quality import (
 )
 
 __all__ = [
+    "ACCEPT",
     "GAP_RECENT",
     "RECENT",
+    "SATURATION",
     "Finding",
     "Level",
     "Shows",

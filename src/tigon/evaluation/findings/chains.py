@@ -162,5 +162,5 @@ def _lost() -> Finding:
 
 def _range(values: Any) -> str:  # noqa: ANN401
     if len(values) <= 4:
-        return ", ".join(f"{value:.2f}" for value in values)
+        return ", ".join(f"{round(value, 2) + 0.0:.2f}" for value in values)
     return f"{min(values):.2f} to {max(values):.2f}"

@@ -17,7 +17,7 @@ from tigon.evaluation.findings.base import (
 GAP_RECENT, GAP_EVER = 1.0, 5.0
 SATURATION = 0.02
 AWAY = 0.5  # of values, from which chains have left the images' range
-SPREAD = 0.1
+SPREAD = (0.1, 10.0)
 ACCEPT = (0.15, 0.9)
 GROWTH = 10.0
 ENOUGH = 0.98
@@ -150,11 +150,13 @@ def _spread(what: str, remedy: str, recent: list[Record]) -> list[Finding]:
         return []
     usual = median(spreads)
     said = (
-        f"{what} vary {usual:.2g} times as much as training images do (1 is best; healthy: above "
-        f"{SPREAD:g})"
+        f"{what} vary {usual:.2g} times as much as training images do (1 is best; healthy: "
+        f"{SPREAD[0]:g} to {SPREAD[1]:g})"
     )
-    if usual >= SPREAD:
+    if SPREAD[0] <= usual <= SPREAD[1]:
         return [Finding("spread", Level.GOOD, said, value=usual)]
+    if usual > SPREAD[1]:
+        remedy = "lower the learning rate, or where chains synthesise images their step size"
     return [Finding("spread", Level.BAD, said, remedy, usual)]
 
 

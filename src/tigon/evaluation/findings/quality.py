@@ -65,7 +65,7 @@ def of_agreement(records: list[Record], mean_image: float) -> Shows | None:
     part = 1 - distance / mean_image
     said = (
         f"energy distance of synthesised from training images {distance:.3g}, median of the last "
-        f"{len(values)} iterations (0 is best); {_closer(part)} (healthy: at least "
+        f"{len(values)} iterations (0 is best): they are {_closer(part)} (healthy: at least "
         f"{percent(CLOSER[1])} closer)"
     )
     remedy = "train for longer, or take more chain steps (--chains.steps)"
@@ -76,8 +76,9 @@ def of_agreement(records: list[Record], mean_image: float) -> Shows | None:
 
 
 def _closer(part: float) -> str:
-    side = f"{_whole(part)} closer" if part >= 0 else f"{percent(-part)} further away"
-    return f"{side} than copies of the mean image"
+    if part < 0:
+        return f"{1 - part:.3g} times as far from the training images as copies of the mean image"
+    return f"{_whole(part)} closer to the training images than copies of the mean image"
 
 
 def of_course(name: str, values: Sequence[float], part: float | None) -> Finding | None:
@@ -136,4 +137,4 @@ def _whole(part: float) -> str:
     """Return a part as per cent with a tenth, rounded down, so that 100 means all."""
     if part < 0:
         return "none"
-    return f"{math.floor(1000 * part + 1e-9) / 10:g} %"
+    return f"{math.floor(1000 * part + 1e-6) / 10:g} %"
