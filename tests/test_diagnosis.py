@@ -51,7 +51,9 @@ def test_a_generator_that_shows_nothing_of_its_images_is_not_healthy(tmp_path):
         optimizer=Optimizer(0.2),
         guard=Guard(enabled=False),
     )
-    assert "poor reconstructions" in diagnose(learned(tmp_path, "generator", recipe)).verdict
+    assert (
+        "not healthy: reconstructions" in diagnose(learned(tmp_path, "generator", recipe)).verdict
+    )
 
 
 def test_the_original_generators_latents_and_coupling_are_named(tmp_path):

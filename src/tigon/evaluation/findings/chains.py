@@ -11,6 +11,7 @@ from tigon.evaluation.findings.course import SATURATION
 from tigon.evaluation.probes import ImageProbe, LatentProbe
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
+from tigon.mcmc.langevin import Langevin
 
 DIVERGENCE = 0.1
 COUPLING = 1e-3
@@ -76,7 +77,11 @@ def of_latents(probe: LatentProbe, learner: GeneratorLearner) -> list[Finding]:
     if not probe.images.isfinite().all():
         return [_lost()]
     own = learner.chains.kernel.temperature  # type: ignore[attr-defined]
-    return [_mixing(probe, own), _temperature(probe.temperature, own), _stay(probe, learner.sigma)]
+    return [
+        _mixing(probe, own),
+        _temperature(probe.temperature, learner),
+        _stay(probe, learner.sigma),
+    ]
 
 
 def _mixing(probe: LatentProbe, own: float) -> Finding:
@@ -93,7 +98,9 @@ def _mixing(probe: LatentProbe, own: float) -> Finding:
     return Finding("mixing", Level.NOTE, said, SLOW, probe.rhat)
 
 
-def _temperature(implied: float, own: float) -> Finding:
+def _temperature(implied: float, learner: GeneratorLearner) -> Finding:
+    kernel = learner.chains.kernel
+    own = kernel.temperature  # type: ignore[attr-defined]
     low, high = TEMPERATURE
     said = (
         f"chains at temperature {own:g} move as if at {implied:.3g} (healthy: {low:g} to {high:g} "
@@ -101,9 +108,13 @@ def _temperature(implied: float, own: float) -> Finding:
     )
     if low < implied / own < high:
         return Finding("implied temperature", Level.GOOD, said, value=implied)
-    level = Level.BAD if implied / own >= high else Level.NOTE
-    remedy = "steps too long for an unadjusted kernel, or chains that have not settled: use MALA"
-    return Finding("implied temperature", level, said, remedy, implied)
+    if implied / own <= low:
+        remedy = "chains have hardly left where they began: see what is said of mixing"
+        return Finding("implied temperature", Level.NOTE, said, remedy, implied)
+    remedy = "chains have not settled: train for longer"
+    if isinstance(kernel, Langevin):
+        remedy = "steps are too long for an unadjusted kernel: use --chains.kernel mala"
+    return Finding("implied temperature", Level.BAD, said, remedy, implied)
 
 
 def _stay(probe: LatentProbe, sigma: float) -> Finding:

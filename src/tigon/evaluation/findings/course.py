@@ -22,6 +22,7 @@ ACCEPT = (0.15, 0.9)
 GROWTH = 10.0
 ENOUGH = 0.98
 SILENCE = 1e-12  # of a gradient
+SLOWER = "lower the learning rate (--optimizer.learning-rate)"
 
 
 def of_events(events: list[Record], records: list[Record] | None = None) -> list[Finding]:
@@ -93,7 +94,7 @@ def _of_metrics(records: list[Record], recipe: Any) -> list[Finding]:  # noqa: A
         found += _saturation(mean(record["saturation"] for record in recent))
         found += _spread("synthesised images", CAUSES["collapse"][1], recent)
         return found
-    remedy = "images hardly depend on latents: lower the learning rate, or take another --seed"
+    remedy = f"images hardly depend on latents: {SLOWER}, or take another --seed"
     found += _spread("reconstructions", remedy, recent)
     if recipe.chains.kernel != "langevin":
         found += _acceptance(mean(record["accept"] for record in recent), recipe)
@@ -112,14 +113,17 @@ def of_gap(gaps: list[float]) -> list[Finding]:
         return [Finding("gap", Level.GOOD, f"{said} {band}", value=usual)]
     late = max(map(abs, gaps[len(gaps) // 2 :]))
     level = Level.BAD if usual >= GAP_RECENT or late >= GAP_EVER else Level.NOTE
-    remedy = "lower the learning rate, or take more chain steps: the chains do not keep up"
+    remedy = (
+        "lower the learning rate (--optimizer.learning-rate), or take more chain steps "
+        "(--chains.steps): the chains do not keep up"
+    )
     return [Finding("gap", level, f"beyond its band: {said} {band}", remedy, usual)]
 
 
 def _growth(norms: list[float]) -> list[Finding]:
     if max(norms[-20:]) < SILENCE:
         said = "the network is dead: it has had no gradient for the last iterations"
-        remedy = "lower the learning rate, leave the guard on, and start a new run"
+        remedy = f"{SLOWER}, leave the guard on, and start a new run"
         return [Finding("dead network", Level.BAD, said, remedy, max(norms[-20:]))]
     middle = norms[len(norms) // 3 : 2 * len(norms) // 3] or norms
     ratio = median(norms[-20:]) / max(median(middle), 1e-30)
@@ -130,7 +134,7 @@ def _growth(norms: list[float]) -> list[Finding]:
     )
     if ratio < GROWTH:
         return [Finding("gradient", Level.GOOD, said, value=ratio)]
-    return [Finding("gradient", Level.BAD, said, "lower the learning rate", ratio)]
+    return [Finding("gradient", Level.BAD, said, SLOWER, ratio)]
 
 
 def _saturation(part: float) -> list[Finding]:
@@ -140,7 +144,7 @@ def _saturation(part: float) -> list[Finding]:
     )
     if part < SATURATION:
         return [Finding("saturation", Level.GOOD, said, value=part)]
-    remedy = "lower the chains' step size or the learning rate"
+    remedy = CAUSES["chains"][1]
     return [Finding("saturation", Level.BAD, said, remedy, part)]
 
 
@@ -156,7 +160,7 @@ def _spread(what: str, remedy: str, recent: list[Record]) -> list[Finding]:
     if SPREAD[0] <= usual <= SPREAD[1]:
         return [Finding("spread", Level.GOOD, said, value=usual)]
     if usual > SPREAD[1]:
-        remedy = "lower the learning rate, or where chains synthesise images their step size"
+        remedy = f"{SLOWER}, or where chains synthesise images their step size"
     return [Finding("spread", Level.BAD, said, remedy, usual)]
 
 

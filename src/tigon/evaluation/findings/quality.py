@@ -130,7 +130,7 @@ def _banded(name: str, part: float, band: tuple[float, float], said: str, remedy
     if part >= band[1]:
         return Finding(name, Level.GOOD, said, value=part)
     level = Level.BAD if part < band[0] else Level.NOTE
-    return Finding(f"poor {name}" if level is Level.BAD else name, level, said, remedy, part)
+    return Finding(name, level, said, remedy, part)
 
 
 def _whole(part: float) -> str:
