@@ -26,6 +26,7 @@ FIGURES = {
     ],
     "descriptor": [
         "figure-5-synthesised", "figure-6-gap", "samples", "saturation",
+        "energy-distance",
         "diagnosis-long-run", "diagnosis-traces",
     ],
 }  # fmt: skip

@@ -35,6 +35,14 @@ SATURATION = Measure(
     f"below {100 * MOST_SATURATED:g} is healthy.",
     lambda record: 100 * record["saturation"],
 )
+DISTANCE = Measure(
+    "energy-distance",
+    "Energy distance",
+    "energy distance",
+    "Between synthesised and training images, as distributions, on the scale of [-1, 1]: 0 is "
+    "best, where both are the same set. Where it still falls at the end, more iterations help.",
+    lambda record: record["energy_distance"],
+)
 
 
 class DescriptorFamily(Family[Descriptor, DescriptorLearner]):
@@ -80,7 +88,7 @@ class DescriptorFamily(Family[Descriptor, DescriptorLearner]):
         return to_uint8(shown.learner.sample(count, rng))
 
     def pictures(self, shown: Shown[Descriptor, DescriptorLearner]) -> Iterator[Picture]:
-        """Yield the gap, the sampler's images, and saturation."""
+        """Yield the gap, the sampler's images, saturation, and the energy distance."""
         yield GAP.picture({"": shown.records})
         count = min(COUNT, len(shown.images))
         yield Picture(
@@ -91,3 +99,6 @@ class DescriptorFamily(Family[Descriptor, DescriptorLearner]):
             f"Grid of {count} images that chains synthesise, {min(count, 8)} in a row.",
         )
         yield SATURATION.picture({"": shown.records})
+        told = [record for record in shown.records if "energy_distance" in record]
+        if told:  # older runs, and batches of one image, have none
+            yield DISTANCE.picture({"": told})
