@@ -115,3 +115,5 @@ def test_a_fall_is_a_note_unless_nearly_all_is_reached_and_too_few_values_are_no
     assert of_course("seed loss", values, None).level is Level.NOTE
     assert of_course("seed loss", values, 0.995).level is Level.GOOD
     assert of_course("seed loss", values[:47], 0.9) is None
+    settled = of_course("energy distance", values, 0.7, settling=True)
+    assert settled.level is Level.GOOD and not settled.remedy

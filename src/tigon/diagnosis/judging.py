@@ -124,9 +124,17 @@ def _add_course(
     """Say whether the learner's measure still falls, and put in words what the model shows."""
     name = "energy_distance" if "gap" in records[0] else "seed_loss"
     values = [record[name] for record in records if name in record]
-    course = judge.of_course(name.replace("_", " "), values, shows.part if shows else None)
+    part = shows.part if shows else None
+    settling = "gap" in records[0] and _slowed(records)
+    course = judge.of_course(name.replace("_", " "), values, part, settling)
     if course is not None:
         diagnosis.findings.append(course)
     diagnosis.shows += [shows.words] if shows else []
     if course is not None and course.level is Level.NOTE:
         diagnosis.shows.append(f"the {name.replace('_', ' ')} still falls")
+
+
+def _slowed(records: list[Record]) -> bool:
+    """Return whether the learning rate fell to less than half over the last quarter of a run."""
+    rates = [record["learning_rate"] for record in records[-max(1, len(records) // 4) :]]
+    return rates[-1] < rates[0] / 2

@@ -40,7 +40,7 @@ DISTANCE = Measure(
     "Energy distance",
     "energy distance",
     "Between synthesised and training images, as distributions, on the scale of [-1, 1]: 0 is "
-    "best, where both are the same set. Where it still falls at the end, more iterations help.",
+    "best, where both are the same set. Its fluctuations grow with the learning rate.",
     lambda record: record["energy_distance"],
 )
 

@@ -81,13 +81,16 @@ def _closer(part: float) -> str:
     return f"{_whole(part)} closer to the training images than copies of the mean image"
 
 
-def of_course(name: str, values: Sequence[float], part: float | None) -> Finding | None:
+def of_course(
+    name: str, values: Sequence[float], part: float | None, settling: bool = False
+) -> Finding | None:
     """Say whether a measure still falls at the end; None where too few values would tell.
 
     Arguments:
         name: of the measure, as in "seed loss"
         values: one for each iteration, lower better
         part: what the model shows of what it could; None where that is not known
+        settling: whether it falls because the learning rate does, and its fluctuations with it
     """
     fall = falls(values)
     if fall is None:
@@ -98,6 +101,9 @@ def of_course(name: str, values: Sequence[float], part: float | None) -> Finding
         said += f"; over the last {len(window)} iterations it does not fall steadily any more"
         return Finding("end of learning", Level.GOOD, said, value=fall)
     said += f", and still falls: by {percent(fall)} over the last {len(window)} iterations"
+    if settling:
+        said += ", as the learning rate falls: a longer run need not end lower"
+        return Finding("end of learning", Level.GOOD, said, value=fall)
     if part is not None and part >= SATISFIED:
         said += f", which is little where {_whole(part)} is reached"
         return Finding("end of learning", Level.GOOD, said, value=fall)
