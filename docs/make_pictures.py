@@ -244,13 +244,13 @@ def verdicts(studio: Studio) -> Path:
     """What `tigon diagnose` says of healthy and sick runs: a table of docs/diagnostics.md."""
     rows = Table("run", "findings that are bad")
     for name, label in SICK.items():
-        run = studio.run(name)
+        diagnosis = diagnose(studio.run(name))
         bad = [
             f"**{found.name}**: {first_clause(found.what.removeprefix(f'{found.name}: '))}"
-            for found in diagnose(run).findings
+            for found in diagnosis.findings
             if found.level is Level.BAD
         ]
-        rows.add(label, "; ".join(bad) or "none: healthy")
+        rows.add(label, "; ".join(bad) or f"none: {diagnosis.verdict}")
     note = (
         f"Printed by `python docs/make_pictures.py --only verdicts` on {machine()}; ten faces of "
         "32 x 32 pixels, seed 0."

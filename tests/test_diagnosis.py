@@ -1,6 +1,7 @@
 """tigon diagnose on healthy runs, on the original algorithms, and on what failed."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -9,10 +10,12 @@ import pytest
 from small import descriptor_recipe, generator_recipe
 from tigon.cli import main
 from tigon.diagnosis import diagnose
+from tigon.evaluation.findings import Level
 from tigon.experiment import train
 from tigon.recipes import Descriptor, DescriptorSeed, Generator, GeneratorSeed
 from tigon.runs import Experiment, Run
 from tigon.settings import DescriptorNetwork, GeneratorNetwork
+from tigon.training.settings import Guard, Optimizer
 
 FACES = "embedded:animal-faces"
 
@@ -29,10 +32,28 @@ def learned(tmp_path, name, recipe):
         ("descriptor", Descriptor(image_size=16, network=DescriptorNetwork(16), iterations=150)),
     ],
 )
-def test_default_recipes_are_healthy(tmp_path, name, recipe):
+def test_default_recipes_are_healthy_and_the_verdict_says_what_that_covers(tmp_path, name, recipe):
     diagnosis = diagnose(learned(tmp_path, name, recipe))
     assert diagnosis.healthy, diagnosis.verdict
-    assert diagnosis.verdict == "healthy" and len(diagnosis.findings) >= 5
+    words = {
+        "generator": "reconstructions explain [5-9][0-9.]+ % of the images' variance",
+        "descriptor": "synthesised images are [5-9][0-9.]+ % closer to the training images than",
+    }[name]
+    assert re.match(rf"healthy \(chains and training\); {words}", diagnosis.verdict)
+    assert len(diagnosis.findings) >= 7
+
+
+def test_a_generator_that_shows_nothing_of_its_images_is_not_healthy(tmp_path):
+    recipe = Generator(
+        image_size=16,
+        network=GeneratorNetwork(16),
+        iterations=60,
+        optimizer=Optimizer(0.2),
+        guard=Guard(enabled=False),
+    )
+    assert (
+        "not healthy: reconstructions" in diagnose(learned(tmp_path, "generator", recipe)).verdict
+    )
 
 
 def test_the_original_generators_latents_and_coupling_are_named(tmp_path):
@@ -66,9 +87,24 @@ def test_the_command_prints_findings_remedies_and_a_verdict_and_leaves_files(run
     assert main(["diagnose", str(run.folder), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     saved = json.loads((run.folder / "diagnosis.json").read_text())
-    assert told["verdict"] == saved["verdict"] and told["healthy"] is (
-        saved["verdict"] == "healthy"
-    )
+    assert told["verdict"] == saved["verdict"] and told["healthy"] is saved["healthy"] is False
+
+
+def test_a_run_of_a_few_iterations_is_too_short_to_judge_and_gets_no_advice_but_that(run):
+    diagnosis = diagnose(run)
+    assert diagnosis.verdict == "too short to judge (6 iterations)" and not diagnosis.healthy
+    found = {finding.name: finding for finding in diagnosis.findings}
+    assert found.pop("length").remedy == "train for longer (--iterations)"
+    assert found.pop("independence").level is Level.GOOD
+    assert all(f.what.startswith("too short to judge: ") for f in found.values())
+    assert all(f.level is Level.NOTE and not f.remedy for f in found.values())
+
+
+def test_a_run_that_has_not_begun_is_not_healthy(run):
+    run.metrics.unlink()
+    shutil.rmtree(run.checkpoints)
+    diagnosis = diagnose(run)
+    assert diagnosis.verdict == "too short to judge (no iterations)" and not diagnosis.healthy
 
 
 def test_the_same_seed_finds_the_same(run):

@@ -1,6 +1,15 @@
 import numpy as np
 
-from tigon.figures import LINES, curves, image_grid, latent_grid, latent_plane, stages, tile
+from tigon.figures import (
+    LINES,
+    curves,
+    image_grid,
+    latent_grid,
+    latent_plane,
+    panels,
+    stages,
+    tile,
+)
 
 
 def colours(count, size=4):
@@ -66,6 +75,17 @@ def test_as_many_curves_as_are_allowed_look_different_and_are_all_named():
     looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
     assert len(looks) == LINES
     assert [text.get_text() for text in figure.legends[0].texts] == list(lines)
+
+
+def test_panels_show_each_images_chains_on_one_scale():
+    values = np.arange(2 * 4 * 3.0).reshape(2, 4, 3)
+    figure = panels(values, "image", "log-density")
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in shown] == ["image 1", "image 2", "image 3"]
+    for number, axes in enumerate(shown):
+        lines = [line.get_ydata() for line in axes.lines]
+        np.testing.assert_array_equal(np.stack(lines, 1), values[:, :, number])
+    assert len({axes.get_ylim() for axes in shown}) == 1
 
 
 def test_words_in_figures_are_large_enough_for_a_phone():

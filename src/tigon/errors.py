@@ -30,8 +30,9 @@ CAUSES = {
     ),
     "network": (
         "the network returned values, or gradients, that are not finite",
-        "lower the learning rate (--optimizer.learning-rate); if it stays, the network overflows "
-        "by itself: look for exponentials, divisions and missing normalisation in it",
+        "lower the learning rate (--optimizer.learning-rate), or where chains synthesise images "
+        "their step size (--chains.step-size); if it stays, the network overflows by itself: look "
+        "for exponentials, divisions and missing normalisation in it",
     ),
     "chains": (
         "chains ran away: their points are not finite, or most lie outside the images' range",

@@ -136,16 +136,46 @@ def traces(values: NDArray[np.float64], ylabel: str, xlabel: str = "chain step")
     return figure
 
 
+def panels(
+    values: NDArray[np.float64], each: str, ylabel: str, xlabel: str = "chain step"
+) -> Figure:
+    """Plot parallel chains over their steps, those of one image in a panel, on one scale.
+
+    Arguments:
+        values: (K, chains, images)
+        each: what a panel is of, said with its number
+    """
+    count = values.shape[2]
+    columns = min(2, count)
+    rows = -(-count // columns)
+    figure = Figure((WIDTH, 0.9 + 1.5 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    for number, axes in enumerate(grid):
+        axes.set_visible(number < count)
+        for chain in range(values.shape[1] if number < count else 0):
+            colour = COLOURS[chain % len(COLOURS)]
+            axes.plot(values[:, chain, number], color=colour, linewidth=0.7, alpha=0.8)
+        axes.set_title(f"{each} {number + 1}", fontsize=TEXT - 1, loc="left")
+        _tidy(axes)
+    figure.supxlabel(xlabel, fontsize=TEXT)
+    figure.supylabel(ylabel, fontsize=TEXT)
+    return figure
+
+
 def _plain(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     """Return a figure with the axes that every chart has."""
     figure = Figure((WIDTH, 2.9), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(xlabel, fontsize=TEXT)
     axes.set_ylabel(ylabel, fontsize=TEXT)
+    _tidy(axes)
+    return figure, axes
+
+
+def _tidy(axes: Axes) -> None:
     axes.tick_params(labelsize=TEXT - 1)
     axes.grid(alpha=0.2)
     axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def latent_plane(points: NDArray[np.float64], images: Pixels, names: tuple[str, str]) -> Figure:

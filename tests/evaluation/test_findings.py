@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from small import generator_recipe
 from tigon.errors import CAUSES
@@ -17,6 +19,8 @@ from tigon.evaluation.findings import (
     of_moments,
     of_step_sizes,
 )
+from tigon.evaluation.findings.base import percent
+from tigon.settings import LatentChains
 
 
 def levels(findings):
@@ -66,6 +70,7 @@ def record(**values):
         ({"gap": 0.1, "saturation": 0.05, "spread": 0.5}, "saturation"),
         ({"gap": 0.1, "saturation": 0.0, "spread": 0.05}, "spread"),
         ({"spread": 0.01}, "spread"),
+        ({"spread": 40.0}, "spread"),
         ({"gradient_norm": 0.0}, "dead network"),
     ],
 )
@@ -92,7 +97,43 @@ def test_events_are_told_by_cause_and_only_the_last_stop_counts():
     assert of_events([]) == []
 
 
-def test_an_unfinished_run_is_noted():
+def test_an_unfinished_run_is_noted_and_one_that_is_too_short():
     assert levels(of_length([], 0.0)) == [Level.NOTE]
-    assert levels(of_length([record()], 0.5)) == [Level.NOTE]
-    assert of_length([record()], 1.0) == []
+    (half,) = of_length([record()] * 60, 0.5)
+    assert half.level is Level.NOTE and "too short" not in half.what and "continues" in half.remedy
+    assert of_length([record()] * 60, 1.0) == []
+    (short,) = of_length([record()] * 49, 1.0)
+    assert short.level is Level.NOTE and "49 iterations are logged, 100 %" in short.what
+    assert "too short to judge" in short.what and "--iterations" in short.remedy
+
+
+def test_metrics_of_too_short_a_run_are_told_and_neither_bad_nor_good():
+    found = of_metrics([record(accept=0.05, spread=0.01)] * 3, generator_recipe())
+    assert {finding.name for finding in found} == {"gradient", "spread", "acceptance"}
+    assert levels(found) == [Level.NOTE] * 3
+    assert all(f.what.startswith("too short to judge: ") and not f.remedy for f in found)
+
+
+def test_a_remedy_for_acceptance_points_the_right_way():
+    (low,) = [f for f in of_metrics([record(accept=0.05)] * 60, generator_recipe()) if f.remedy]
+    (high,) = [f for f in of_metrics([record(accept=0.99)] * 60, generator_recipe()) if f.remedy]
+    assert low.remedy.startswith("lower --chains.step-size")
+    assert high.remedy.startswith("raise --chains.step-size") and "--chains.gain" in high.remedy
+    settling = generator_recipe(chains=LatentChains(adaptation="settle"))
+    (low,) = [f for f in of_metrics([record(accept=0.05)] * 60, settling) if f.remedy]
+    assert "--chains.gain" not in low.remedy
+
+
+def test_an_overflow_after_chains_had_left_is_not_put_down_to_the_network_alone():
+    stop = {"event": "stopped", "cause": "network", "iteration": 4, "message": "it stopped"}
+    (stayed,) = of_events([stop], [record(gap=0.1, saturation=0.01)])
+    assert stayed.what == "it stopped" and stayed.remedy == CAUSES["network"][1]
+    (left,) = of_events([stop], [record(gap=0.1, saturation=0.9)])
+    assert "90 % of their values" in left.what and "--chains.step-size" in left.remedy
+
+
+@given(st.floats(-1e6, 1e6))
+def test_per_cents_are_never_powers_of_ten_below_a_million(part):
+    said = percent(part)
+    assert said.endswith(" %") and ("e+" not in said or abs(part) >= 1e4)
+    assert float(said[:-2]) == pytest.approx(100 * part, rel=6e-3, abs=1e-300)

@@ -55,6 +55,22 @@ def test_unadjusted_steps_that_are_too_long_are_found_hot():
     assert probe.accept == 1 and probe.temperature > 1.2
 
 
+@pytest.mark.parametrize(
+    ("kernel", "temperature", "level", "remedy"),
+    [
+        (Langevin(0.3), 3.0, Level.BAD, "--chains.kernel mala"),
+        (MALA(0.3), 3.0, Level.BAD, "train for longer"),
+        (MALA(0.3), 0.1, Level.NOTE, "hardly left"),
+    ],
+)
+def test_what_to_do_about_a_temperature_depends_on_the_kernel(kernel, temperature, level, remedy):
+    learner, batch = linear_learner(kernel)
+    probe = probe_latents(learner, batch, Streams(0, 0, range(6)), steps=30)
+    found = of_latents(probe._replace(temperature=temperature), learner)
+    (heat,) = [finding for finding in found if finding.name == "implied temperature"]
+    assert heat.level is level and remedy in heat.remedy
+
+
 def test_chains_that_run_away_are_a_finding_and_no_error():
     learner, batch = linear_learner(Langevin(2.0))
     probe = probe_latents(learner, batch, Streams(0, 0, range(6)), steps=600)

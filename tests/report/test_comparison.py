@@ -61,7 +61,9 @@ def test_the_first_table_has_a_column_for_each_run_and_what_all_have_first(compa
     columns, rows = table(compared, 0)
     assert columns == ["a/g", "b/g", "far", "d"]
     assert rows["recipe"] == ["generator"] * 3 + ["descriptor"]
-    assert rows["images"] == ["3 of 8 x 8 x 3"] * 2 + ["2 of 8 x 8 x 3"] + ["3 of 8 x 8 x 3"]
+    assert rows["training images"] == ["3 of 8 x 8 x 3"] * 2 + ["2 of 8 x 8 x 3"] + [
+        "3 of 8 x 8 x 3"
+    ]
     assert rows["data"][0].endswith("one") and rows["data"][2].endswith("other")
     assert rows["temperature"] == ["1"] * 3 + ["0.001"]
     assert rows["seed loss"][3] == rows["|gap|"][0] == "–" and rows["|gap|"][3] != "–"
@@ -112,7 +114,7 @@ def test_each_runs_section_is_folded_and_can_be_reached(compared):
     folded = compared.select("details.run")
     assert len(folded) == 4 and not any(run.has_attr("open") for run in folded)
     assert folded[3].summary.h2.text == "d: recipe descriptor"
-    assert len(folded[3].find_all("img")) == 6
+    assert len(folded[3].find_all("img")) == 7
     for link in compared.nav.find_all("a"):
         assert compared.find(id=link["href"].removeprefix("#")).find_parent("details")
 
@@ -138,7 +140,7 @@ def entry(name, run):
     """A run to be compared, without its pictures."""
     shown = opened(run)
     section = Section(
-        name, run.experiment.name, "", [], Diagnosis(name), [], results(shown), {}, {}, []
+        name, run.experiment.name, "", [], Diagnosis(name).told, [], results(shown), {}, {}, []
     )
     return Entry(name, shown, section)
 

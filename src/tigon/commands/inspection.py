@@ -46,7 +46,7 @@ class Diagnose:
         with busy("running chains"):
             diagnosis = diagnose(run, self.long, self.seed, choose_device(self.device))
         drawn = save_diagnosis(run, diagnosis)
-        saved = [run.folder / "figures" / f"{plate.picture.name}.png" for plate in drawn]
+        saved = [run.folder / "figures" / f"{plate.name}.png" for plate in drawn]
         values = diagnosis.to_plain() | {"figures": [str(path) for path in saved]}
         return Result(text_of(diagnosis, saved), values)
 

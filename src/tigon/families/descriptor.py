@@ -6,6 +6,7 @@ from statistics import median
 from tigon import figures
 from tigon.data.pixels import to_uint8
 from tigon.evaluation.findings import GAP_RECENT
+from tigon.evaluation.findings import SATURATION as MOST_SATURATED
 from tigon.families.base import ORIGINAL, RECENT, Family, Measure, Picture, Shown, Stages
 from tigon.figures import Pixels
 from tigon.learners.descriptor import DescriptorLearner
@@ -30,8 +31,17 @@ SATURATION = Measure(
     "saturation",
     "Saturation",
     "saturation, per cent",
-    "Values of synthesised images outside [-1, 1] by more than 0.1, in per cent.",
+    "Values of synthesised images outside [-1, 1] by more than 0.1, in per cent: 0 is best, and "
+    f"below {100 * MOST_SATURATED:g} is healthy.",
     lambda record: 100 * record["saturation"],
+)
+DISTANCE = Measure(
+    "energy-distance",
+    "Energy distance",
+    "energy distance",
+    "Between synthesised and training images, as distributions, on the scale of [-1, 1]: 0 is "
+    "best, where both are the same set. Its fluctuations grow with the learning rate.",
+    lambda record: record["energy_distance"],
 )
 
 
@@ -66,10 +76,10 @@ class DescriptorFamily(Family[Descriptor, DescriptorLearner]):
         recent = gaps[-RECENT:]
         return {
             "temperature": f"{shown.recipe.chains.temperature:g}",
-            "|gap|": f"{median(recent):.3f} nats per dimension (median of the last "
-            f"{len(recent)} logged; at most {max(gaps):.3f})",
+            "|gap|": f"{median(recent):.3f} nats per dimension (0 is best, healthy: below "
+            f"{GAP_RECENT:g}; median of the last {len(recent)} logged, at most {max(gaps):.3f})",
             "saturation": f"{100 * shown.records[-1]['saturation']:.2f} % outside [-1, 1] by more "
-            "than 0.1",
+            f"than 0.1 (0 is best, healthy: below {100 * MOST_SATURATED:g} %)",
         }
 
     def samples(self, shown: Shown[Descriptor, DescriptorLearner], count: int) -> Pixels:
@@ -78,7 +88,7 @@ class DescriptorFamily(Family[Descriptor, DescriptorLearner]):
         return to_uint8(shown.learner.sample(count, rng))
 
     def pictures(self, shown: Shown[Descriptor, DescriptorLearner]) -> Iterator[Picture]:
-        """Yield the gap, the sampler's images, and saturation."""
+        """Yield the gap, the sampler's images, saturation, and the energy distance."""
         yield GAP.picture({"": shown.records})
         count = min(COUNT, len(shown.images))
         yield Picture(
@@ -89,3 +99,6 @@ class DescriptorFamily(Family[Descriptor, DescriptorLearner]):
             f"Grid of {count} images that chains synthesise, {min(count, 8)} in a row.",
         )
         yield SATURATION.picture({"": shown.records})
+        told = [record for record in shown.records if "energy_distance" in record]
+        if told:  # older runs, and batches of one image, have none
+            yield DISTANCE.picture({"": told})

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tigon import figures
 from tigon.data.pixels import to_uint8
+from tigon.evaluation.findings import ACCEPT
 from tigon.families.base import (
     ORIGINAL,
     RECENT,
@@ -29,6 +30,7 @@ from tigon.training.iteration import Record
 PRIOR_COUNT = 64
 THUMBNAILS = 100
 HISTOGRAM_COORDINATES = 8
+BAND = f"{ACCEPT[0]:g} to {ACCEPT[1]:g}"
 KERNELS = {
     "mala": "MALA",
     "hmc": "Hamiltonian Monte Carlo",
@@ -49,8 +51,8 @@ LOSS = Measure(
     "Seed loss",
     "seed loss",
     f"Mean squared error of the reconstructions over 2 x {SEED_SIGMA}^2, on the scale of [-1, 1]: "
-    "the seed's loss. One gradient evaluation is one forward and backward pass of the network "
-    "over the whole set.",
+    "the seed's loss; lower is better. One gradient evaluation is one forward and backward pass "
+    "of the network over the whole set.",
     lambda record: record["seed_loss"],
     "log",
 )
@@ -58,7 +60,8 @@ ACCEPTANCE = Measure(
     "acceptance",
     "Acceptance",
     "acceptance",
-    "Mean acceptance of the chains' proposals; MALA mixes best near 0.574 (dashed). Unadjusted "
+    f"Mean acceptance of the chains' proposals. Healthy is {BAND}: less where steps are too "
+    "long, more where they are too short; MALA mixes best near 0.574 (dashed). Unadjusted "
     "Langevin dynamics takes every step, which counts as 1.",
     lambda record: record["accept"],
     marks={"0.574": 0.574},
@@ -67,7 +70,8 @@ STEP_SIZE = Measure(
     "step-size",
     "Step size",
     "step size",
-    "Mean step size of the chains, in standard deviations of the prior.",
+    "Mean step size of the chains, in standard deviations of the prior. It follows the width of "
+    "the posteriors, which narrow as the model learns: neither high nor low is better.",
     lambda record: record["step_size"],
     "log",
 )
@@ -75,7 +79,8 @@ DEVIATION = Measure(
     "latent-deviation",
     "Standard deviation of the inferred latents",
     "standard deviation",
-    "The root of the latents' mean variance over coordinates. The prior's is 1 (dashed).",
+    "The root of the latents' mean variance over coordinates. The prior's is 1 (dashed), "
+    "and so are healthy latents'.",
     _root_mean_variance,
     marks={"prior": 1.0},
 )
@@ -83,7 +88,8 @@ MEAN = Measure(
     "latent-mean",
     "Mean of the inferred latents",
     "largest mean",
-    "The mean of the latents in the coordinate where it is furthest from 0, the prior's.",
+    "The mean of the latents in the coordinate where it is furthest from 0, the prior's: near 0 "
+    "is healthy.",
     _largest_mean,
 )
 
@@ -121,10 +127,11 @@ class GeneratorFamily(Family[Generator, GeneratorLearner]):
         return {
             "temperature": f"{shown.recipe.chains.temperature:g}",
             "seed loss": f"{mean(shown.records[-20:], 'seed_loss'):.4f} "
-            f"(mean of the last {len(shown.records[-20:])} logged)",
-            "acceptance": f"{mean(recent, 'accept'):.2f} (mean of the last {len(recent)} logged)",
-            "latent mean": vector(last["latent_mean"]),
-            "latent standard deviation": vector(last["latent_std"]),
+            f"(lower is better; mean of the last {len(shown.records[-20:])} logged)",
+            "acceptance": f"{mean(recent, 'accept'):.2f} (healthy: {BAND}; mean of the last "
+            f"{len(recent)} logged)",
+            "latent mean": f"{vector(last['latent_mean'])} (the prior's: 0)",
+            "latent standard deviation": f"{vector(last['latent_std'])} (the prior's: 1)",
         }
 
     def samples(self, shown: Shown[Generator, GeneratorLearner], count: int) -> Pixels:

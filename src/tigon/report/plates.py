@@ -2,16 +2,15 @@
 
 import base64
 import io
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from tigon.diagnosis import Diagnosis, pictures
+from PIL import Image
+
 from tigon.families.base import Picture
 from tigon.figures import DPI
-from tigon.files import replace_file, subfolder
-from tigon.runs import Run
+from tigon.files import replace_file
 
 SHOWN_DPI = 110
 
@@ -20,12 +19,16 @@ class Plate(NamedTuple):
     """A picture that stands in a page.
 
     Attributes:
-        picture: what it is
-        data: its PNG in base 64
+        name: of its file, without ending
+        title, caption, description: as of a `Picture`
+        data: its pixels in base 64, as WebP without loss, which is smaller than PNG
         width, height: as shown, in CSS pixels
     """
 
-    picture: Picture
+    name: str
+    title: str
+    caption: str
+    description: str
     data: str
     width: int
     height: int
@@ -41,14 +44,16 @@ def plates(drawn: Iterable[Picture], folder: Path | None = None) -> list[Plate]:
         if folder is not None:
             replace_file(folder / f"{picture.name}.png", data)
         width, height = (round(SHOWN_DPI * inches) for inches in picture.figure.get_size_inches())
-        kept.append(Plate(picture, base64.b64encode(data).decode(), width, height))
+        words = (picture.name, picture.title, picture.caption, picture.description)
+        kept.append(Plate(*words, as_webp(data), width, height))
     return kept
 
 
-def save_diagnosis(run: Run, diagnosis: Diagnosis) -> list[Plate]:
-    """Write RUN/diagnosis.json and its figures; returns these."""
-    replace_file(run.folder / "diagnosis.json", json.dumps(diagnosis.to_plain(), indent=1))
-    return plates(pictures(diagnosis), subfolder(run.folder, "figures"))
+def as_webp(png: bytes) -> str:
+    """Return the pixels of a PNG as WebP without loss, in base 64."""
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").save(stream, "webp", lossless=True, quality=50)
+    return base64.b64encode(stream.getvalue()).decode()
 
 
 def _png(picture: Picture) -> bytes:

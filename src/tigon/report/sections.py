@@ -3,12 +3,13 @@
 from typing import Any, NamedTuple
 
 from tigon.album import album
-from tigon.diagnosis import Diagnosis, diagnose, pictures
+from tigon.diagnosis import LENGTH, SEED, Told, diagnose, made_from, pictures
 from tigon.errors import TigonError
 from tigon.families import family_of
 from tigon.families.base import Shown
 from tigon.files import subfolder
-from tigon.report.plates import Plate, plates, save_diagnosis
+from tigon.report.kept import Kept, kept_diagnosis, save_diagnosis
+from tigon.report.plates import Plate, plates
 from tigon.runs import Run
 
 
@@ -19,7 +20,7 @@ class Section(NamedTuple):
     recipe: str
     what: str
     figures: list[Plate]
-    diagnosis: Diagnosis
+    diagnosis: Told
     probes: list[Plate]
     results: dict[str, str]
     settings: dict[str, str]
@@ -55,14 +56,14 @@ def section_of(shown: Shown[Any, Any], name: str, keep: bool) -> Section:
     drawn = plates(
         album(run, shown.learner, shown.images), subfolder(run.folder, "figures") if keep else None
     )
-    diagnosis = diagnose(run, loaded=(shown.learner, shown.images))
+    diagnosed = _diagnosed(shown, keep)
     return Section(
         name,
         run.experiment.name,
         family_of(shown.recipe).what(shown.recipe),
         drawn,
-        diagnosis,
-        save_diagnosis(run, diagnosis) if keep else plates(pictures(diagnosis)),
+        diagnosed.told,
+        diagnosed.plates,
         results(shown),
         flat(run.plain_config()) | {"images": str(len(shown.images))},
         {n.replace("_", " "): str(v) for n, v in run.environment.items() if n != "images"},
@@ -70,17 +71,36 @@ def section_of(shown: Shown[Any, Any], name: str, keep: bool) -> Section:
     )
 
 
+def _diagnosed(shown: Shown[Any, Any], keep: bool) -> Kept:
+    """Return the diagnosis that the run keeps, where it is still true, or a new one."""
+    run = shown.run
+    kept = kept_diagnosis(run, made_from(run, shown.images, LENGTH, SEED, "cpu"))
+    if kept is not None:
+        return kept
+    diagnosis = diagnose(run, LENGTH, SEED, "cpu", (shown.learner, shown.images))
+    drawn = save_diagnosis(run, diagnosis) if keep else plates(pictures(diagnosis))
+    return Kept(diagnosis.told, drawn)
+
+
 def results(shown: Shown[Any, Any]) -> dict[str, str]:
     """Return the figures that sum a run up, by name: those of every run, then its family's."""
     last = shown.records[-1]
     parameters = sum(p.numel() for p in shown.learner.parameters())
     return {
+        "data": shown.run.experiment.data,
+        "training images": told_images(shown),
         "iterations": str(last["iteration"]),
         "gradient evaluations": f"{last['gradient_evaluations']:.0f} passes over the set",
         "training time": f"{last['seconds']:.1f} s",
         "parameters": f"{parameters:,}",
         **family_of(shown.recipe).results(shown),
     }
+
+
+def told_images(shown: Shown[Any, Any]) -> str:
+    """Return how many images of which form a run learned from, in words."""
+    images = shown.images
+    return f"{len(images)} of {images.image_size} x {images.image_size} x {images.channels}"
 
 
 def flat(values: dict[str, Any], where: str = "") -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from tigon.families import family_of
 from tigon.families.base import Shown
 from tigon.report.plates import Plate
-from tigon.report.sections import Section, flat
+from tigon.report.sections import Section, flat, told_images
 
 NONE = "–"
 
@@ -58,12 +58,10 @@ def measures_of(entries: Sequence[Entry]) -> list[Row]:
 
 
 def _told(entry: Entry) -> dict[str, str]:
-    shown, images = entry.shown, entry.shown.images
-    form = f"{images.image_size} x {images.image_size} x {images.channels}"
     return {
         "recipe": entry.section.recipe,
-        "data": shown.run.experiment.data,
-        "images": f"{len(images)} of {form}",
+        "data": entry.shown.run.experiment.data,
+        "training images": told_images(entry.shown),
         "verdict": entry.section.diagnosis.verdict,
         **entry.section.results,
     }
@@ -123,7 +121,7 @@ def _on_data(entries: Sequence[Entry]) -> list[str]:
 
 def _data(entry: Entry) -> str:
     told = _told(entry)
-    return f"{told['images']} from {told['data']}"
+    return f"{told['training images']} from {told['data']}"
 
 
 def _on_families(entries: Sequence[Entry]) -> list[str]:

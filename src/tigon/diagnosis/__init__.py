@@ -1,0 +1,13 @@
+"""Is a run healthy, and if not, why and what to do: findings, and a verdict in words.
+
+Four sources: what the guard wrote, the metrics, probes that run the learned model's chains, and
+what the model shows of its training images. A run without a checkpoint, or whose images are gone,
+is judged by what is left; a run of fewer than `RECENT` iterations is told of, and not judged.
+"""
+
+from tigon.diagnosis.basis import made_from
+from tigon.diagnosis.drawing import pictures
+from tigon.diagnosis.judging import LENGTH, SEED, diagnose
+from tigon.diagnosis.told import Diagnosis, Told
+
+__all__ = ["LENGTH", "SEED", "Diagnosis", "Told", "diagnose", "made_from", "pictures"]

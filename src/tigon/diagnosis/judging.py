@@ -1,0 +1,140 @@
+"""How a run is judged: its events, its metrics, its chains, and what it shows."""
+
+import torch
+
+from tigon.data.batches import Batch
+from tigon.data.images import ImageSet
+from tigon.diagnosis.basis import made_from
+from tigon.diagnosis.told import Diagnosis, Probes
+from tigon.errors import TigonError
+from tigon.evaluation import findings as judge
+from tigon.evaluation.diagnostics import coupling, moments_test
+from tigon.evaluation.findings import RECENT, Finding, Level, Shows
+from tigon.evaluation.probes import probe_images, probe_latents
+from tigon.evaluation.quality import mean_image_distance, reconstructions, some_rows
+from tigon.learners.base import Learner
+from tigon.learners.descriptor import DescriptorLearner
+from tigon.learners.generator import GeneratorLearner
+from tigon.runs import Run
+from tigon.streams import Streams
+from tigon.training.iteration import Record
+
+LATENTS, IMAGES = 4, 10
+LENGTH, SEED = 10, 0
+OVERFLOW = "the network overflows: train again with a lower learning rate, or another network"
+
+
+def diagnose(
+    run: Run,
+    length: int = LENGTH,
+    seed: int = SEED,
+    device: torch.device | str = "cpu",
+    loaded: tuple[Learner, ImageSet] | None = None,
+) -> Diagnosis:
+    """Judge a run.
+
+    Arguments:
+        length: of the long-run test of images, in multiples of a training run's chain, 1 to 100
+        seed: of the probes' noise
+        device: where they run
+        loaded: the run's learner and images, where they are at hand
+    Raises:
+        TigonError: if the folder is no run
+    """
+    recipe = run.experiment.recipe
+    records = run.records()
+    diagnosis = Diagnosis(run.name, len(records))
+    add = diagnosis.findings.extend
+    add(judge.of_events(run.events(), records))
+    add(judge.of_length(records, _progress(run, records)))
+    shows = None
+    try:
+        learner, images = loaded or (run.learner(), run.images())
+        learner = learner.to(device)
+        diagnosis.made_from = made_from(run, images, length, seed, device)
+    except TigonError as error:
+        add([Finding("model", Level.NOTE, f"its chains could not be run ({error})")])
+    else:
+        index = torch.arange(min(_most(learner), len(images)), device=device)
+        batch = Batch(images.read(index).to(device), index)
+        if learner.show(len(index)).isfinite().all():
+            diagnosis.shown = batch.images
+            diagnosis.probes, found = _probe(learner, batch, length, seed)
+            shows = _shows(learner, images, records)
+            found += [shows.finding] if shows else []
+            add(_coupling(learner, batch, diagnosis.probes))
+            add(found if len(records) >= RECENT else judge.too_short(found))
+        else:
+            add([Finding("model", Level.BAD, "its images are not finite", OVERFLOW)])
+    if records:
+        add(judge.of_metrics(records, recipe))
+        _add_course(diagnosis, run, records, shows)
+    diagnosis.findings.sort(key=lambda finding: finding.level.value)
+    return diagnosis
+
+
+def _progress(run: Run, records: list[Record]) -> float:
+    """Return how far through the run its records go, in [0, 1]."""
+    if not records:
+        return 0.0
+    last = records[-1]
+    return run.experiment.recipe.length.progress(last["iteration"], last["gradient_evaluations"])
+
+
+def _most(learner: Learner) -> int:
+    return LATENTS if isinstance(learner, GeneratorLearner) else IMAGES
+
+
+def _probe(learner: Learner, batch: Batch, length: int, seed: int) -> tuple[Probes, list[Finding]]:
+    rng = Streams(seed, 0, batch.index, "diagnose", batch.images.device)
+    if isinstance(learner, GeneratorLearner):
+        latents = learner.latents()
+        found = judge.of_moments(moments_test(latents), len(latents))
+        found += judge.of_step_sizes(learner.store.step_size)
+        probe = probe_latents(learner, batch, rng)
+        return Probes(latents=probe), found + judge.of_latents(probe, learner)
+    assert isinstance(learner, DescriptorLearner)
+    long = probe_images(learner, batch, rng, length)
+    return Probes(images=long), judge.of_images(long, learner)
+
+
+def _coupling(learner: Learner, batch: Batch, probes: Probes) -> list[Finding]:
+    """Judge whether chains are independent, which a run of any length shows."""
+    if len(batch.index) < 2:
+        return []
+    if isinstance(learner, GeneratorLearner):
+        return judge.of_coupling(coupling(learner, batch, learner.store.read(batch.index).points))
+    assert probes.images is not None
+    return judge.of_coupling(coupling(learner, batch, probes.images.before))
+
+
+def _shows(learner: Learner, images: ImageSet, records: list[Record]) -> Shows | None:
+    """Judge what the model shows of some hundred training images."""
+    device = next(learner.parameters()).device
+    index = some_rows(len(images)).to(device)
+    batch = Batch(images.read(index).to(device), index, among=len(images))
+    if isinstance(learner, GeneratorLearner):
+        return judge.of_reconstructions(reconstructions(learner, batch))
+    return judge.of_agreement(records, mean_image_distance(batch))
+
+
+def _add_course(
+    diagnosis: Diagnosis, run: Run, records: list[Record], shows: Shows | None
+) -> None:
+    """Say whether the learner's measure still falls, and put in words what the model shows."""
+    name = "energy_distance" if "gap" in records[0] else "seed_loss"
+    values = [record[name] for record in records if name in record]
+    part = shows.part if shows else None
+    settling = "gap" in records[0] and _slowed(records)
+    course = judge.of_course(name.replace("_", " "), values, part, settling)
+    if course is not None:
+        diagnosis.findings.append(course)
+    diagnosis.shows += [shows.words] if shows else []
+    if course is not None and course.level is Level.NOTE:
+        diagnosis.shows.append(f"the {name.replace('_', ' ')} still falls")
+
+
+def _slowed(records: list[Record]) -> bool:
+    """Return whether the learning rate fell to less than half over the last quarter of a run."""
+    rates = [record["learning_rate"] for record in records[-max(1, len(records) // 4) :]]
+    return rates[-1] < rates[0] / 2

@@ -1,0 +1,54 @@
+"""What measurements of a run mean: bands, words, remedies.
+
+The bands are stated here and in docs/diagnostics.md. A finding is bad where a run should not be
+trusted as it is, a note where the user should know, good where all is as it should be.
+"""
+
+from tigon.evaluation.findings.base import RECENT, Finding, Level, too_short
+from tigon.evaluation.findings.chains import (
+    of_coupling,
+    of_images,
+    of_latents,
+    of_moments,
+    of_step_sizes,
+)
+from tigon.evaluation.findings.course import (
+    ACCEPT,
+    GAP_RECENT,
+    SATURATION,
+    of_events,
+    of_gap,
+    of_length,
+    of_metrics,
+)
+from tigon.evaluation.findings.quality import (
+    Shows,
+    falls,
+    of_agreement,
+    of_course,
+    of_reconstructions,
+)
+
+__all__ = [
+    "ACCEPT",
+    "GAP_RECENT",
+    "RECENT",
+    "SATURATION",
+    "Finding",
+    "Level",
+    "Shows",
+    "falls",
+    "of_agreement",
+    "of_coupling",
+    "of_course",
+    "of_events",
+    "of_gap",
+    "of_images",
+    "of_latents",
+    "of_length",
+    "of_metrics",
+    "of_moments",
+    "of_reconstructions",
+    "of_step_sizes",
+    "too_short",
+]

@@ -1,0 +1,67 @@
+"""What a finding is, and what becomes of one that rests on too little."""
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any, NamedTuple
+
+Record = dict[str, Any]
+
+RECENT = 50  # iterations that bands are of; a shorter run is not judged
+
+
+class Level(Enum):
+    """How much a finding matters; the order is that of a report."""
+
+    BAD = 0
+    NOTE = 1
+    GOOD = 2
+
+
+class Finding(NamedTuple):
+    """One thing found out about a run.
+
+    Attributes:
+        name: what it is about
+        level: bad, note or good
+        what: the finding in words, with its numbers
+        remedy: what to do, where there is something to do
+        value: the number it rests on
+    """
+
+    name: str
+    level: Level
+    what: str
+    remedy: str = ""
+    value: float | None = None
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return self._asdict() | {"level": self.level.name.lower()}
+
+    @staticmethod
+    def from_plain(values: dict[str, Any]) -> "Finding":
+        """Return the finding of a JSON object.
+
+        Raises:
+            KeyError, TypeError: if it is none
+        """
+        return Finding(**(values | {"level": Level[values["level"].upper()]}))
+
+
+def too_short(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings about a run of too few iterations: notes, that judge and advise nothing."""
+    return [
+        finding._replace(level=Level.NOTE, what=f"too short to judge: {finding.what}", remedy="")
+        for finding in findings
+    ]
+
+
+def percent(part: float) -> str:
+    """Return a part of 1 as per cent, three digits."""
+    value = 100 * part
+    return f"{value:.0f} %" if 99.5 <= abs(value) < 1e6 else f"{value:.3g} %"
+
+
+def counted(records: list[Record]) -> str:
+    """Return how many iterations are logged, in words."""
+    return f"{len(records)} iteration{'s are' if len(records) != 1 else ' is'}"

@@ -1,0 +1,177 @@
+"""What a learned model's chains do: findings of probes."""
+
+from typing import Any
+
+from torch import Tensor
+
+from tigon.errors import CAUSES
+from tigon.evaluation.diagnostics import MomentsTest
+from tigon.evaluation.findings.base import Finding, Level, percent
+from tigon.evaluation.findings.course import SATURATION
+from tigon.evaluation.probes import ImageProbe, LatentProbe
+from tigon.learners.descriptor import DescriptorLearner
+from tigon.learners.generator import GeneratorLearner
+from tigon.mcmc.langevin import Langevin
+
+DIVERGENCE = 0.1
+COUPLING = 1e-3
+RHAT = 1.1
+TEMPERATURE = (0.5, 2.0)
+CHANGE = 0.25
+SMALLEST = 1e-4  # step size
+SLOW = (
+    "do not read the latents' spread as uncertainty: chains of this length do not cover the "
+    "posterior; with fewer latents (--latent-dim) they do sooner"
+)
+
+
+def of_moments(test: MomentsTest, count: int) -> list[Finding]:
+    """Judge whether inferred latents follow the prior."""
+    far = max(abs(test.mean).max(), abs(test.deviation - 1).max())
+    said = (
+        f"{count} inferred latents: mean {_range(test.mean)}, standard deviation "
+        f"{_range(test.deviation)}; {test.divergence:.3g} nats per coordinate from the prior "
+        f"(0 is best; healthy: below {DIVERGENCE:g}; likelihood ratio {test.statistic:.3g} with "
+        f"{test.degrees} degrees of freedom, p = {test.p_value:.2g})"
+    )
+    if test.divergence < DIVERGENCE:
+        return [Finding("latent moments", Level.GOOD, said, value=test.divergence)]
+    remedy = (
+        "images drawn from the prior will be bad though reconstructions are good: use parameter "
+        "expansion (--expand), and no averaged likelihood"
+    )
+    return [Finding("latents far from the prior", Level.BAD, said, remedy, float(far))]
+
+
+def of_step_sizes(sizes: Tensor) -> list[Finding]:
+    """Judge the step sizes of all latent chains."""
+    smallest, largest = sizes.min().item(), sizes.max().item()
+    said = (
+        f"step sizes from {smallest:.3g} to {largest:.3g}, median {sizes.median().item():.3g}, in "
+        f"standard deviations of the prior (healthy: all above {SMALLEST:g})"
+    )
+    if smallest > SMALLEST:
+        return [Finding("step sizes", Level.GOOD, said, value=smallest)]
+    remedy = "some chains hardly move: their posterior is too narrow; raise --sigma"
+    return [Finding("step sizes", Level.BAD, said, remedy, smallest)]
+
+
+def of_coupling(size: float) -> list[Finding]:
+    """Judge how much a chain's gradient depends on the others of its batch."""
+    if size < COUPLING:
+        said = "a chain's gradient does not depend on the other chains of its batch"
+        return [Finding("independence", Level.GOOD, said, value=size)]
+    said = (
+        f"a chain's gradient changes by {percent(size)} of its size with the other chains of its "
+        f"batch (healthy: below {percent(COUPLING)})"
+    )
+    remedy = (
+        "batch statistics or an averaged likelihood couple chains: use --network.norm none or "
+        "group, and sum the likelihood"
+    )
+    return [Finding("coupled chains", Level.BAD, said, remedy, size)]
+
+
+def of_latents(probe: LatentProbe, learner: GeneratorLearner) -> list[Finding]:
+    """Judge parallel chains on the posterior."""
+    if not probe.images.isfinite().all():
+        return [_lost()]
+    own = learner.chains.kernel.temperature  # type: ignore[attr-defined]
+    return [
+        _mixing(probe, own),
+        _temperature(probe.temperature, learner),
+        _stay(probe, learner.sigma),
+    ]
+
+
+def _mixing(probe: LatentProbe, own: float) -> Finding:
+    said = (
+        f"parallel chains of {probe.states} states in all: split R-hat at most {probe.rhat:.3g} "
+        f"(1 is best; healthy: below {RHAT:g}), effective sample size at least {probe.ess:.0f} "
+        "(more is better), the worst of latent coordinates and log-density; acceptance "
+        f"{probe.accept:.2f}; the gradient of the log-density is {probe.gradient:.3g} a "
+        f"coordinate, so that posteriors are about {own / max(probe.gradient, 1e-30):.2g} wide, "
+        "where the prior is 1"
+    )
+    if probe.rhat < RHAT:
+        return Finding("mixing", Level.GOOD, said, value=probe.rhat)
+    return Finding("mixing", Level.NOTE, said, SLOW, probe.rhat)
+
+
+def _temperature(implied: float, learner: GeneratorLearner) -> Finding:
+    kernel = learner.chains.kernel
+    own = kernel.temperature  # type: ignore[attr-defined]
+    low, high = TEMPERATURE
+    said = (
+        f"chains at temperature {own:g} move as if at {implied:.3g} (healthy: {low:g} to {high:g} "
+        "times their own)"
+    )
+    if low < implied / own < high:
+        return Finding("implied temperature", Level.GOOD, said, value=implied)
+    if implied / own <= low:
+        remedy = "chains have hardly left where they began: see what is said of mixing"
+        return Finding("implied temperature", Level.NOTE, said, remedy, implied)
+    remedy = "chains have not settled: train for longer"
+    if isinstance(kernel, Langevin):
+        remedy = "steps are too long for an unadjusted kernel: use --chains.kernel mala"
+    return Finding("implied temperature", Level.BAD, said, remedy, implied)
+
+
+def _stay(probe: LatentProbe, sigma: float) -> Finding:
+    limit = max(2 * probe.error_before, 2 * sigma**2 * 0.05)
+    said = (
+        f"mean squared error of reconstructions {probe.error_before:.4f} before and "
+        f"{probe.error_after:.4f} after the long chains (lower is better; healthy: at most "
+        f"{limit:.4f} after)"
+    )
+    stays = probe.error_after <= limit
+    remedy = "" if stays else "chains leave the latents that the model was learned with"
+    level = Level.GOOD if stays else Level.BAD
+    return Finding("long run", level, said, remedy, probe.error_after)
+
+
+def of_images(probe: ImageProbe, learner: DescriptorLearner) -> list[Finding]:
+    """Judge chains that went on beyond the training's length."""
+    if not probe.after.isfinite().all():
+        return [_lost()]
+    own = learner.chains.kernel.temperature  # type: ignore[attr-defined]
+    return [_long_run(probe), _agreement(probe, own)]
+
+
+def _long_run(probe: ImageProbe) -> Finding:
+    said = (
+        f"after {probe.length} times the training's chain length the pictures have changed by "
+        f"{probe.change:.2g} of the difference between training images (healthy: below "
+        f"{CHANGE:g}), and {percent(probe.saturation_after)} of values lie outside [-1, 1] by "
+        f"more than 0.1 (healthy: below {percent(SATURATION)}; "
+        f"{percent(probe.saturation_before)} before)"
+    )
+    if probe.change < CHANGE and probe.saturation_after < SATURATION:
+        return Finding("long run", Level.GOOD, said, value=probe.change)
+    remedy = "a sampler of this many steps, not a density: do not run it for longer"
+    return Finding("long run", Level.NOTE, said, remedy, probe.change)
+
+
+def _agreement(probe: ImageProbe, own: float) -> Finding:
+    said = (
+        f"split R-hat {probe.rhat:.3g} (1 is best; healthy: below {RHAT:g}) and effective sample "
+        f"size {probe.ess:.0f} of {probe.states} states (more is better), the worst of "
+        "log-density and image features over chains from different starts; gradient of the "
+        f"log-density {probe.gradient:.3g} a dimension, which falls as chains settle; chains at "
+        f"temperature {own:g} move as if at {probe.temperature:.3g}"
+    )
+    if probe.rhat < RHAT:
+        return Finding("mixing", Level.GOOD, said, value=probe.rhat)
+    remedy = "chains from different starts do not mix: expected of short chains"
+    return Finding("mixing", Level.NOTE, said, remedy, probe.rhat)
+
+
+def _lost() -> Finding:
+    what = "chains that go on for longer than in training run away: their points are not finite"
+    return Finding("long run", Level.BAD, what, CAUSES["chains"][1])
+
+
+def _range(values: Any) -> str:  # noqa: ANN401
+    if len(values) <= 4:
+        return ", ".join(f"{round(value, 2) + 0.0:.2f}" for value in values)
+    return f"{min(values):.2f} to {max(values):.2f}"

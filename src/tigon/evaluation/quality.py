@@ -1,0 +1,56 @@
+"""What a model shows of the images that it learned from, held against how these differ."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tigon.data.batches import Batch
+from tigon.learners.agreement import energy_distance
+from tigon.learners.generator import GeneratorLearner
+
+MOST = 256
+
+
+class Reconstructions(NamedTuple):
+    """Errors of f(z) at the inferred latents, over the images' variance.
+
+    Attributes:
+        images: how many were looked at
+        variance: mean over pixels of these images' variance, on [-1, 1]; 0 of one image alone
+        errors: mean squared error of each image's reconstruction over that variance, (N,): 0 is
+            perfect, 1 as bad as the images' mean; over 1 where there is no variance
+    """
+
+    images: int
+    variance: float
+    errors: Tensor
+
+    @property
+    def explained(self) -> float:
+        """The part of the images' variance that reconstructions explain: 1 is all of it."""
+        return 1 - self.errors.mean().item()
+
+
+def some_rows(count: int, most: int = MOST) -> Tensor:
+    """Return the rows of `count` images, (N,); of more than `most`, so many at even distances."""
+    return torch.arange(min(count, most)) * count // min(count, most)
+
+
+@torch.no_grad()
+def reconstructions(learner: GeneratorLearner, batch: Batch) -> Reconstructions:
+    """Hold reconstructions of a batch, from latents as they are, against its images."""
+    shown = learner.decode(learner.store.read(batch.index).points)
+    errors = (shown - batch.images).double().square().flatten(1).mean(1)
+    variance = batch.images.double().var(0, unbiased=False).mean().item()
+    return Reconstructions(len(errors), variance, errors / (variance or 1.0))
+
+
+@torch.no_grad()
+def mean_image_distance(batch: Batch) -> float:
+    """Return the energy distance between images and as many copies of their mean image.
+
+    See `learners.agreement.energy_distance`; 0 where all images are the same.
+    """
+    copies = batch.images.mean(0, keepdim=True).expand_as(batch.images)
+    return energy_distance(copies, batch.images, batch).item() if len(batch.index) > 1 else 0.0
