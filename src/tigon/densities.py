@@ -35,13 +35,24 @@ def sum_event(x: Tensor) -> Tensor:
 def value_and_grad(log_density: LogDensity, x: Tensor) -> tuple[Tensor, Tensor]:
     """Evaluate a log-density and its gradient: one gradient evaluation.
 
-    Rows are independent, so the gradient of the batch's sum is each row's own gradient.
+    Rows are independent, so the gradient of the batch's sum is each row's own gradient. A
+    log-density with a `value_and_grad` of its own, such as `Compiled`, is asked for it.
 
     Arguments:
         log_density: (B, *) to (B,)
         x: points (B, *)
     Returns:
         values (B,) and gradients (B, *), both detached
+    Raises:
+        ValueError: if the log-density does not return one number a row
+    """
+    own = getattr(log_density, "value_and_grad", None)
+    return evaluated(log_density, x) if own is None else own(x.detach())
+
+
+def evaluated(log_density: LogDensity, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the values (B,) and gradients (B, *) of a log-density by automatic differentiation.
+
     Raises:
         ValueError: if the log-density does not return one number a row
     """
@@ -53,8 +64,8 @@ def value_and_grad(log_density: LogDensity, x: Tensor) -> tuple[Tensor, Tensor]:
                 f"a log-density must map {tuple(x.shape)} to {tuple(x.shape[:1])}, "
                 f"this one returned {tuple(value.shape)}"
             )
-        (gradient,) = torch.autograd.grad(value.sum(), x)
-    return value.detach(), gradient.detach()
+        (gradient,) = torch.autograd.grad(value, x, torch.ones_like(value))
+    return value.detach(), gradient
 
 
 @contextmanager
