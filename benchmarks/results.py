@@ -32,23 +32,27 @@ class Figure(TypedDict):
     met: bool | None
 
 
-def write_section(path: Path, name: str, text: str) -> None:
+def write_section(path: Path, name: str, text: str, first: bool = False) -> None:
     """Put `text` between `<!-- name -->` and `<!-- /name -->` in a Markdown file.
 
-    A section that is not there yet is appended; a file that is not there is begun with a title.
+    A section that is not there yet is appended, or put after the title if it is to be the first;
+    a file that is not there is begun with a title.
     What is outside the section stays as it is.
 
     Raises:
         ValueError: if the section is there more than once, or has no end
     """
-    first, last = f"<!-- {name} -->", f"<!-- /{name} -->"
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     page = path.read_text(encoding="utf-8") if path.exists() else "# Results\n"
-    counts = [len(re.findall(f"^{re.escape(mark)}$", page, re.M)) for mark in (first, last)]
-    section = f"{first}\n\n{text.strip()}\n\n{last}"
-    if counts == [0, 0]:
+    counts = [len(re.findall(f"^{re.escape(mark)}$", page, re.M)) for mark in (start, end)]
+    section = f"{start}\n\n{text.strip()}\n\n{end}"
+    if counts == [0, 0] and first:
+        title, _, rest = page.partition("\n")
+        page = f"{title}\n\n{section}\n\n{rest.strip()}".rstrip() + "\n"
+    elif counts == [0, 0]:
         page = f"{page.rstrip()}\n\n{section}\n"
     elif counts == [1, 1]:
-        pattern = f"^{re.escape(first)}$.*?^{re.escape(last)}$"
+        pattern = f"^{re.escape(start)}$.*?^{re.escape(end)}$"
         page = re.sub(pattern, lambda _: section, page, count=1, flags=re.M | re.S)
     else:
         raise ValueError(f"{path}: section {name} begins {counts[0]} and ends {counts[1]} times")

@@ -22,6 +22,20 @@ def test_a_section_is_replaced_and_all_else_stays(tmp_path):
     assert before.startswith("# Results\n\n<!-- one -->\n\n## One\n")
 
 
+def test_a_section_that_is_to_be_the_first_follows_the_title(tmp_path):
+    page = tmp_path / "RESULTS.md"
+    for _ in range(2):
+        results.write_section(page, "summary", "all", first=True)
+        results.write_section(page, "one", "kept")
+    assert page.read_text() == (
+        "# Results\n\n<!-- summary -->\n\nall\n\n<!-- /summary -->\n\n"
+        "<!-- one -->\n\nkept\n\n<!-- /one -->\n"
+    )
+    page.write_text("# Results\n\n<!-- one -->\n\nkept\n\n<!-- /one -->\n")
+    results.write_section(page, "summary", "all", first=True)
+    assert page.read_text().index("<!-- /summary -->") < page.read_text().index("<!-- one -->")
+
+
 def test_writing_the_same_again_changes_nothing(tmp_path):
     page = tmp_path / "RESULTS.md"
     for _ in range(3):
