@@ -8,8 +8,8 @@ import pytest
 
 HEAVY = {
     "PIL", "arviz_stats", "datasets", "fastapi", "huggingface_hub", "jinja2", "matplotlib",
-    "numpy", "onnx", "onnxruntime", "pandas", "rich", "safetensors", "scipy", "sklearn", "tensorboard",
-    "torch", "tyro", "uvicorn", "websockets", "xarray",
+    "numpy", "onnx", "onnxruntime", "pandas", "rich", "safetensors", "scipy", "sklearn",
+    "tensorboard", "torch", "tyro", "uvicorn", "websockets", "xarray",
 }  # fmt: skip
 CORE = (
     "MCMC", "MALA", "HMC", "Langevin", "ReplicaExchange", "Preconditioned", "DualAveraging",
