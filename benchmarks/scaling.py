@@ -196,8 +196,8 @@ def page(images: str, numbers: str, processes: str) -> str:
             "## Scaling",
             f"Printed by `python benchmarks/scaling.py` on {machine('numpy')}. Medians and "
             "quartiles over the rounds, in which the cases take turns, each in a process of its "
-            "own, with a learning rate that changes next to nothing; memory is the peak of resident "
-            "memory above that of the imports.",
+            "own, with a learning rate that changes next to nothing; memory is the peak of "
+            "resident memory above that of the imports.",
             f"### By the number of images\n\n{images}",
             "Generator of width 8, 16 x 16 pixels, 64 latents, one MALA step an iteration, "
             f"batches of 64; blocks of {BLOCK} iterations. Images are mapped from the cache. With "
