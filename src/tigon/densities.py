@@ -56,15 +56,17 @@ def evaluated(log_density: LogDensity, x: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: if the log-density does not return one number a row
     """
+    if not torch.is_grad_enabled():
+        with torch.enable_grad():
+            return evaluated(log_density, x)
     x = x.detach().requires_grad_(True)
-    with torch.enable_grad():
-        value = log_density(x)
-        if value.shape != x.shape[:1]:
-            raise ValueError(
-                f"a log-density must map {tuple(x.shape)} to {tuple(x.shape[:1])}, "
-                f"this one returned {tuple(value.shape)}"
-            )
-        (gradient,) = torch.autograd.grad(value, x, torch.ones_like(value))
+    value = log_density(x)
+    if value.shape != x.shape[:1]:
+        raise ValueError(
+            f"a log-density must map {tuple(x.shape)} to {tuple(x.shape[:1])}, "
+            f"this one returned {tuple(value.shape)}"
+        )
+    (gradient,) = torch.autograd.grad(value, x, torch.ones_like(value))
     return value.detach(), gradient
 
 

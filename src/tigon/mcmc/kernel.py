@@ -42,7 +42,8 @@ class Info(NamedTuple):
     """What a step did.
 
     Attributes:
-        accept_prob: probability with which each chain's proposal was accepted, (B,)
+        accept_prob: probability with which each chain's proposal was accepted, (B,), or () where
+            it is the same for all
         swap_prob: the same of exchanges with the next hotter replica, (B, R - 1), where there are
         others: what the step did to the hotter replicas
     """

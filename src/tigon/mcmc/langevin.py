@@ -33,6 +33,8 @@ from tigon.mcmc.kernel import (
 )
 from tigon.streams import Rng, normal
 
+TAKEN = Info(torch.ones(()))  # by kernels that take every proposal
+
 
 @dataclass(frozen=True)
 class Langevin(Direct):
@@ -55,7 +57,7 @@ class Langevin(Direct):
         x = drifted(state)
         if self.temperature:
             x = x.addcmul_(per_row(state.step_size, x), noise(state, self.temperature, rng))
-        return evaluate(log_density, x, state), Info(torch.ones_like(state.log_density))
+        return evaluate(log_density, x, state), TAKEN
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class UnderdampedLangevin(Direct):
         momentum = (kept * momentum).addcmul_((1 - kept**2).sqrt_(), renewed)
         new = evaluate(log_density, x.addcmul_(size, momentum, value=0.5), state)
         momentum = torch.addcmul(momentum, size, new.gradient, value=0.5)
-        return new._replace(momentum=momentum), Info(torch.ones_like(state.log_density))
+        return new._replace(momentum=momentum), TAKEN
 
 
 def drifted(state: State) -> Tensor:
