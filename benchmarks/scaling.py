@@ -1,6 +1,6 @@
 """Time and memory of learning by the number of images, and by each number that a step depends on.
 
-    python benchmarks/scaling.py [--rounds 9] [--quick] [--write benchmarks/RESULTS.md]
+    python benchmarks/scaling.py [--rounds 7] [--quick] [--write benchmarks/RESULTS.md]
 
 Every case learns in a process of its own, with one thread, and waits while the others take their
 turns: a machine that is busy for a while is so for all. Tables have medians and quartiles over the
@@ -223,7 +223,7 @@ def main() -> None:
     """Measure everything and print the tables."""
     parser = arguments(__doc__, "scaling")
     parser.add_argument("--counts", type=int, nargs="+", default=list(COUNTS))
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="few values, three rounds")
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()))
     options = parser.parse_args()

@@ -37,8 +37,11 @@ def plot(path: Path, panels: Sequence[Sequence[Curve]], of: str, unit: tuple[str
             memory = [bs[-1]["memory"] for bs in curve.blocks]
             below.plot(curve.values, memory, marker="o", ms=4, label=curve.label)
         for axis in (above, below):
+            values = curves[0].values
             axis.set_xscale("log")
-            axis.set_ylim(0)
+            axis.set_xticks(values, [f"{value:,}" for value in values])
+            axis.minorticks_off()
+            axis.set_ylim(0, 1.05 * axis.get_ylim()[1])
             axis.grid(alpha=0.3)
         below.set_xlabel(curves[0].number)
         if len(curves) > 1:
