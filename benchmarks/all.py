@@ -17,7 +17,18 @@ from pathlib import Path
 from results import summary, write_section
 
 HERE = Path(__file__).parent
-NAMES = ("floor", "peers", "chains", "scaling", "seed", "store", "size", "large", "distributed")
+NAMES = (
+    "floor",
+    "peers",
+    "chains",
+    "scaling",
+    "effects",
+    "seed",
+    "store",
+    "size",
+    "large",
+    "distributed",
+)
 
 
 def run(names: list[str], path: Path) -> list[str]:
