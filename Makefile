@@ -35,8 +35,8 @@ format: $(VENV)/.lint  ## rewrite the code in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.bench  ## the original and the default recipes side by side (needs ../shared/data)
-	$(BIN)/python benchmarks/seed.py
+bench: $(VENV)/.bench  ## every benchmark and one table of criteria; hours (needs ../shared/data)
+	$(BIN)/python benchmarks/all.py
 
 docs: $(VENV)/.docs  ## the documentation, into site/ (strict, without a network)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

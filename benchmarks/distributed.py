@@ -8,7 +8,6 @@ each number of processes, in double and in single precision.
 """
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 import torch
 
+from measuring import arguments, launch, publish
 from tigon.data.images import load_images
 from tigon.distributed import leave, process_group, world
 from tigon.recipes import Descriptor, Generator, Recipe
@@ -50,16 +50,9 @@ def run(name: str, dtype: str, processes: int, iterations: int) -> dict[str, Any
     """Start the run with torchrun, and return what came of it."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "end.pt"
-        words = ["--work", name, "--dtype", dtype, "--iterations", str(iterations)]
-        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        words = ["--work", name, "--dtype", dtype, "--iterations", iterations]
         began = time.perf_counter()
-        done = subprocess.run(
-            [*launch, "--nproc_per_node", str(processes), __file__, *words, "--out", str(out)],
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            raise RuntimeError(done.stderr)
+        launch(processes, __file__, *words, "--out", out)
         end = torch.load(out, weights_only=True)
         assert end["size"] == processes, "as many processes as were asked for"
         return end | {"seconds": time.perf_counter() - began}
@@ -123,10 +116,9 @@ def page(options: argparse.Namespace) -> str:
 
 def main() -> None:
     """Work, or start the workers and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = arguments(__doc__, "distributed")
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--iterations", type=int, default=20)
-    parser.add_argument("--write", type=Path, help="a Markdown file to write the table to")
     parser.add_argument("--work", choices=list(RECIPES), help=argparse.SUPPRESS)
     parser.add_argument("--dtype", default="float64", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
@@ -134,12 +126,7 @@ def main() -> None:
     if options.work:
         work(options.work, options.dtype, options.iterations, options.out)
         leave(0)
-    text = page(options)
-    print(text)
-    if options.write:
-        from results import write_section
-
-        write_section(options.write, "distributed", text)
+    publish(options.write, "distributed", page(options))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Time and memory of a generator's run with many images, its latents in memory and in files.
+"""Start, checkpoint and memory of a run with many images, its latents in memory and in files.
 
     python benchmarks/large.py [--counts 1000 100000 1000000] [--write benchmarks/RESULTS.md]
 
@@ -7,19 +7,16 @@ processes: one begins it (40 iterations, a checkpoint at the end), one continues
 40 more. The images are decoded before. The peak of resident memory is what Linux tells (VmHWM).
 """
 
-import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from results import machine, table, write_section
+from measuring import alone, arguments, peak, publish
+from results import machine, table
 from size import make
-from store import peak
 
 ITERATIONS, DIM = 40, 64
 Store = Literal["memory", "files"]
@@ -56,15 +53,8 @@ def measure(data: str, out: Path, store: Store, iterations: int) -> None:
     first, last = seen[0], seen[-1]
     steps = len(seen) - 1
     start = first[0] - began - (last[1] - first[1]) / steps
-    print(json.dumps([start, (last[1] - first[1]) / steps, ended - last[0], peak(), imported]))
+    print(json.dumps([start, ended - last[0], peak(), imported]))
     assert training.finished
-
-
-def run(*words: object) -> Any:  # noqa: ANN401
-    """Run this script in a process of its own; return what it printed."""
-    command = [sys.executable, __file__, *map(str, words)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    return json.loads(done.splitlines()[-1])
 
 
 def rows_of(count: int, folder: Path) -> list[dict[str, str]]:
@@ -75,8 +65,8 @@ def rows_of(count: int, folder: Path) -> list[dict[str, str]]:
     for store in ("memory", "files"):
         out = folder / f"{count}-{store}"
         for iterations, what in ((ITERATIONS, "begun"), (2 * ITERATIONS, "continued")):
-            took = run("--data", data, "--out", out, "--store", store, "--iterations", iterations)
-            found.append(row(count, store, what, *took))
+            words = ("--data", data, "--out", out, "--store", store, "--iterations", iterations)
+            found.append(row(count, store, what, *alone(__file__, *words)))
     return found
 
 
@@ -85,7 +75,6 @@ def row(
     store: str,
     what: str,
     start: float,
-    each: float,
     end: float,
     most: float,
     of: float,
@@ -96,7 +85,6 @@ def row(
         "latents in": store,
         "run": what,
         "seconds to start": f"{start:.2f}",
-        "ms an iteration": f"{1000 * each:.1f}",
         "seconds for a checkpoint": f"{end:.2f}",
         "peak of resident memory, MB": f"{most:.0f}",
         "of it imports": f"{of:.0f}",
@@ -105,14 +93,13 @@ def row(
 
 def main() -> None:
     """Measure runs one after another and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = arguments(__doc__, "large")
     parser.add_argument("--counts", type=int, nargs="+", default=[10**3, 10**5, 10**6])
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--data", help="only measure one run, in this process")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--store")
     parser.add_argument("--iterations", type=int)
-    parser.add_argument("--write", type=Path, help="a Markdown file; its section large is written")
     options = parser.parse_args()
     if options.data:
         return measure(options.data, options.out, options.store, options.iterations)
@@ -122,9 +109,7 @@ def main() -> None:
             os.environ["TIGON_CACHE"] = str(Path(folder, "cache"))
             rows += rows_of(count, Path(folder))
     text = f"## Runs with many images\n\n{table(rows)}\n\n{note()}"
-    print(text)
-    if options.write:
-        write_section(options.write, "large", text)
+    publish(options.write, "large", text)
 
 
 def note() -> str:
@@ -132,8 +117,7 @@ def note() -> str:
     return (
         f"Printed by `python benchmarks/large.py` on {machine('numpy')}; generator of width 8, "
         f"{DIM} latents, batches of 64, seed 0. The first start of each number of images decodes "
-        "them, too. An iteration's share of the looks at all latents, each time a tenth has "
-        "moved, is in its time where 40 iterations hold one."
+        "them, too. What an iteration takes is in `scaling.py`'s tables."
     )
 
 

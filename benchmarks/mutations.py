@@ -36,11 +36,14 @@ TEMPERED, SCALED, ADAPTED = "mcmc/tempered.py", "mcmc/preconditioning.py", "mcmc
 DENSITIES, STREAMS, STORE = "densities.py", "streams.py", "chains.py"
 GENERATOR, EXPANSION, BASE = "learners/generator.py", "learners/expansion.py", "learners/base.py"
 
-DRIFT = "per_row(state.step_size, state.x) ** 2 / 2 * state.gradient"
-NOISE = "* noise(state, self.temperature, rng)\n"
-PROPOSED = "mean + scale * noise"
-WHOLE = "x + 2 * half * momentum, "
-TERM = "        log_ratio = log_ratio + (there - back) / (2 * state.step_size**2)\n"
+DRIFT = "state.x, size * size, state.gradient, value=0.5"
+NOISE = "x = x.addcmul_(per_row(state.step_size, x), noise(state, self.temperature, rng))"
+PROPOSED = "drifted(state).addcmul_(per_row(state.step_size, state.x), drawn)"
+HALF = "x.addcmul_(size, momentum, value=0.5)"
+TERM = " + return_ratio(state, new, drawn)\n"
+PULL = "(old.gradient + new.gradient) * (per_row(old.step_size, drawn) / 2)"
+FIRST = "        momentum = torch.addcmul(momentum, size, state.gradient, value=0.5)\n        x ="
+LEAP = "    momentum = torch.addcmul(momentum, size, state.gradient, value=0.5)\n    for"
 HMC_RATIO = "(new.log_density - state.log_density + kinetic) / self.temperature"
 JITTER = "size * (1 + self.jitter * (2 * uniform(rng, state.x) - 1))"
 BY_STATE = "state.x.flatten(1)[:, 0].sigmoid()"
@@ -61,26 +64,26 @@ WRITE = 'written twice")\n'
 FLIP = "        index = index.flip(0)\n"
 
 MUTATIONS = [
-    Mutation("drift s^2", LANGEVIN, DRIFT, DRIFT.replace(" / 2", "")),
-    Mutation("drift s/2", LANGEVIN, DRIFT, DRIFT.replace(" ** 2", "")),
-    Mutation("unadjusted noise sqrt(2) s", LANGEVIN, NOISE, "* 2**0.5 " + NOISE),
-    Mutation("MALA's noise sqrt(2) s", LANGEVIN, PROPOSED, "mean + 2**0.5 * scale * noise"),
-    Mutation("MALA's noise s^2", LANGEVIN, PROPOSED, "mean + scale**2 * noise"),
+    Mutation("drift s^2", LANGEVIN, DRIFT, DRIFT.replace("0.5", "1")),
+    Mutation("drift s/2", LANGEVIN, DRIFT, DRIFT.replace("size * size", "size")),
+    Mutation("unadjusted noise sqrt(2) s", LANGEVIN, NOISE, NOISE[:-1] + ", value=2**0.5)"),
+    Mutation("MALA's noise sqrt(2) s", LANGEVIN, PROPOSED, PROPOSED[:-1] + ", value=2**0.5)"),
+    Mutation("MALA's noise s^2", LANGEVIN, PROPOSED, PROPOSED.replace(", drawn", " ** 2, drawn")),
     Mutation("noise T, not sqrt(T)", LANGEVIN, "math.sqrt(temperature)", "temperature"),
-    Mutation("no proposal term", LANGEVIN, TERM, ""),
-    Mutation("only the proposal there", LANGEVIN, "(there - back)", "there"),
-    Mutation("proposal term's sign", LANGEVIN, "(there - back)", "(back - there)"),
-    Mutation(
-        "proposal term over s", LANGEVIN, "(2 * state.step_size**2)", "(2 * state.step_size)"
-    ),
+    Mutation("no proposal term", LANGEVIN, TERM, "\n"),
+    Mutation("pull of the proposal alone", LANGEVIN, PULL, PULL.replace("old.gradient + ", "")),
+    Mutation("proposal term's sign", LANGEVIN, TERM, TERM.replace("+", "-")),
+    Mutation("pull without s", LANGEVIN, PULL, "(old.gradient + new.gradient) / 2"),
+    Mutation("pull not halved", LANGEVIN, "drawn, pull, alpha=0.5", "drawn, pull"),
     Mutation("MALA's ratio without 1/T", LANGEVIN, "log_ratio / self.temperature", "log_ratio"),
     Mutation("underdamped noise sqrt(1 - c)", LANGEVIN, "(1 - kept**2)", "(1 - kept)"),
-    Mutation("underdamped last half step full", LANGEVIN, "x + half * momentum, ", WHOLE),
+    Mutation("underdamped last half step full", LANGEVIN, HALF, HALF.replace("0.5", "1")),
+    Mutation("underdamped first half push full", LANGEVIN, FIRST, FIRST.replace("0.5", "1")),
     Mutation("HMC's momentum T", HMC, "self.temperature**0.5", "self.temperature"),
     Mutation("HMC's ratio without 1/T", HMC, HMC_RATIO, HMC_RATIO.split(" / ")[0]),
     Mutation("no kinetic term", HMC, " + kinetic) /", ") /"),
-    Mutation("HMC's last half step full", HMC, "(size if left else size / 2)", "size"),
-    Mutation("HMC's first half step full", HMC, "momentum + size / 2 *", "momentum + size *"),
+    Mutation("HMC's last half step full", HMC, "value=1 if left else 0.5", "value=1"),
+    Mutation("HMC's first half step full", HMC, LEAP, LEAP.replace("0.5", "1")),
     Mutation(
         "jitter by the state", HMC, JITTER, JITTER.replace("uniform(rng, state.x)", BY_STATE)
     ),

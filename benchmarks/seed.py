@@ -1,13 +1,17 @@
-"""The original algorithms and the default recipes side by side, on the seed's images.
+"""The default recipes, the original algorithms and a plain PyTorch loop on the seed's images.
 
-    python benchmarks/seed.py [--out runs/seed] [--seeds 0 1 2] [--write benchmarks/RESULTS.md]
+    python benchmarks/seed.py [--out runs/seed] [--seeds 0 1 2 3 4] [--write benchmarks/RESULTS.md]
 
-Runs are ordinary run folders: called again, the script continues what was stopped and prints what
-is finished. Gradient evaluations are forward and backward passes of the network over the whole
-set. Seconds are of training alone; all runs follow one another in this process.
+An original generator's run ends when it has come to the seed loss `--until`, or has spent
+`--evaluations`; a run of `plain.py` when it has come to the last threshold, or has spent
+`--plain-evaluations`. Runs are ordinary run folders, or a file of records: called again, the
+script continues what was stopped and prints what is finished. Gradient evaluations are forward
+and backward passes of the network over the whole set. Seconds are of training alone; all runs
+follow one another in this process, the contestants in turn.
 """
 
 import argparse
+import json
 import statistics
 import sys
 from collections.abc import Sequence
@@ -16,60 +20,59 @@ from typing import Any
 
 import torch
 
+import costs
+from costs import reached
 from lite0 import covered, features, kid
-from results import table, write_section
+from measuring import arguments, publish
+from plain import DATA, STEPS, learn
+from results import table
+from tigon.data.images import load_images
 from tigon.data.pixels import saturation
 from tigon.experiment import train
+from tigon.files import replace_file
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
 from tigon.progress import progress
 from tigon.recipes import Descriptor, DescriptorSeed, Generator, GeneratorSeed, Recipe
 from tigon.runs import Experiment, Run
 from tigon.streams import Streams
-from tigon.training.iteration import Record
+from tigon.training.iteration import Record, Training
 
-DATA = Path(__file__).parents[2] / "shared" / "data" / "seed"
 THRESHOLDS = (0.2, 0.1, 0.05)
+COMPARED, LEAST = (0.1, 0.05), 20  # thresholds of the criteria; times less than the original
 
 
-def learned(name: str, recipe: Recipe, data: Path, out: Path) -> Run:
-    """Train, or continue, or just return a finished run."""
-    with progress(f"{out.name}") as watch:
-        train(Experiment(name, recipe, str(data)), out, "cpu", watchers=[watch])
+def learned(name: str, recipe: Recipe, data: Path, out: Path, until: float = 0.0) -> Run:
+    """Train, or continue, or just return a run that is finished, or has come to a seed loss."""
+    come = out.is_dir() and until > 0 and reached(Run(out).records(), until) is not None
+
+    def note(training: Training, record: Record) -> None:
+        nonlocal come
+        come = come or record.get("seed_loss", until + 1) <= until
+
+    if not come:
+        with progress(f"{out.name}") as watch:
+            experiment, watchers = Experiment(name, recipe, str(data)), [watch, note]
+            train(experiment, out, "cpu", watchers=watchers, stop=lambda: come, changed=until > 0)
     return Run(out)
 
 
-def reached(records: Sequence[Record], threshold: float) -> Record | None:
-    """Return the first record with a seed loss of at most this."""
-    return next((record for record in records if record["seed_loss"] <= threshold), None)
-
-
-def cost(record: Record | None) -> str:
-    """Return the evaluations and seconds until a record."""
-    if record is None:
-        return "never"
-    return f"{record['gradient_evaluations']:.0f} / {record['seconds']:.0f} s"
-
-
-def ratios(default: Sequence[Run], original: Run) -> list[str]:
-    """Return how many times fewer evaluations and seconds the default takes, its worst seed."""
-    lines = []
-    for threshold in THRESHOLDS:
-        theirs = reached(original.records(), threshold)
-        ours = [reached(run.records(), threshold) for run in default]
-        reach = [record for record in ours if record is not None]
-        if theirs is None or len(reach) < len(ours):
-            continue
-        times = {
-            name: theirs[name] / max(record[name] for record in reach)
-            for name in ("gradient_evaluations", "seconds")
-        }
-        lines.append(
-            f"- To seed loss {threshold}, the slowest of {len(reach)} default runs takes "
-            f"{times['gradient_evaluations']:.1f} times fewer gradient evaluations and "
-            f"{times['seconds']:.1f} times fewer seconds than the original."
-        )
-    return lines
+def plainly(seed: int, evaluations: int, out: Path) -> list[Record]:
+    """Learn by `plain.py`, or return the records of such a run that is finished."""
+    if out.exists():
+        records = json.loads(out.read_text())
+        spent = records[-1]["gradient_evaluations"] + STEPS + 1 > evaluations
+        if spent or reached(records, THRESHOLDS[-1]):
+            return records
+    records = []
+    with torch.random.fork_rng():
+        for record in learn(load_images(DATA).read(), seed):
+            records.append(record)
+            spent = record["gradient_evaluations"] + STEPS + 1 > evaluations
+            if spent or record["seed_loss"] <= THRESHOLDS[-1]:
+                break
+    replace_file(out, json.dumps(records))
+    return records
 
 
 @torch.no_grad()
@@ -93,6 +96,14 @@ def head(run: Run, records: Sequence[Record], batch_statistics: bool) -> dict[st
     }
 
 
+def first(records: Sequence[Record], threshold: float) -> str:
+    """Return the evaluations and seconds until a run came to a threshold."""
+    record = reached(records, threshold)
+    if record is None:
+        return f"not within {records[-1]['gradient_evaluations']:.0f}"
+    return f"{record['gradient_evaluations']:.0f} / {record['seconds']:.0f} s"
+
+
 def generator_row(run: Run, batch_statistics: bool = False) -> dict[str, Any]:
     """Measure one generator run."""
     records, learner, images = run.records(), run.learner(), run.images()
@@ -105,7 +116,7 @@ def generator_row(run: Run, batch_statistics: bool = False) -> dict[str, Any]:
     last = records[-20:]
     return {
         **head(run, records, batch_statistics),
-        **{f"to {t}": cost(reached(records, t)) for t in THRESHOLDS},
+        **{f"to {t}": first(records, t) for t in THRESHOLDS},
         "seed loss": f"{statistics.mean(r['seed_loss'] for r in last):.4f}",
         "accept": f"{statistics.mean(r['accept'] for r in last):.2f}",
         "latent mean": " ".join(f"{v:.2f}" for v in records[-1]["latent_mean"]),
@@ -150,40 +161,59 @@ def mean_of(rows: Sequence[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Run everything and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = arguments(__doc__, "seed")
     parser.add_argument("--out", type=Path, default=Path("runs/seed"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--write", type=Path, help="a Markdown file; its section seed is written")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--descriptor-seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--until", type=float, default=0.1, help="seed loss to end an original at")
+    parser.add_argument("--evaluations", type=int, default=6900, help="most of an original's run")
+    parser.add_argument("--plain-evaluations", type=int, default=2000, help="most of a plain run")
     options = parser.parse_args()
     if not DATA.is_dir():
         sys.exit(f"the seed's images are not at {DATA}: nothing to compare on")
-    lions, egrets = DATA / "lion_tiger", DATA / "egret"
-    generators, descriptors = [], []
+    options.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    generators, originals, plain = [], [], []
     for seed in options.seeds:
         out = options.out / f"generator-{seed}"
-        generators.append(learned("generator", Generator(seed=seed), lions, out))
+        generators.append(learned("generator", Generator(seed=seed), DATA, out))
+        file = options.out / f"plain-{seed}.json"
+        plain.append(plainly(seed, options.plain_evaluations, file))
+        recipe = GeneratorSeed(seed=seed, gradient_evaluations=options.evaluations)
+        out = options.out / f"generator-original-{seed}"
+        originals.append(learned("generator-seed", recipe, DATA, out, options.until))
+    runs = {
+        "default": [run.records() for run in generators],
+        "plain PyTorch": plain,
+        "original": [run.records() for run in originals],
+    }
+    text = page(
+        generators, originals, runs, descriptors(options) if options.descriptor_seeds else []
+    )
+    figures = [costs.figure(runs["original"], runs["default"], t, LEAST) for t in COMPARED]
+    publish(options.write, "seed", text, figures)
+
+
+def descriptors(options: argparse.Namespace) -> list[Run]:
+    """Run the descriptors, the original last."""
+    data, runs = DATA.with_name("egret"), []
+    for seed in options.descriptor_seeds:
         out = options.out / f"descriptor-{seed}"
-        descriptors.append(learned("descriptor", Descriptor(seed=seed), egrets, out))
-    original = GeneratorSeed(gradient_evaluations=9300)
-    generators.append(
-        learned("generator-seed", original, lions, options.out / "generator-original")
-    )
-    descriptors.append(
-        learned("descriptor-seed", DescriptorSeed(), egrets, options.out / "descriptor-original")
-    )
-    text = page(generators, descriptors)
-    print(text)
-    if options.write:
-        write_section(options.write, "seed", text)
+        runs.append(learned("descriptor", Descriptor(seed=seed), data, out))
+    out = options.out / "descriptor-original"
+    return [*runs, learned("descriptor-seed", DescriptorSeed(), data, out)]
 
 
-def page(generators: Sequence[Run], descriptors: Sequence[Run]) -> str:
-    """Return both tables with what they depend on."""
+def page(
+    generators: Sequence[Run],
+    originals: Sequence[Run],
+    runs: dict[str, list[list[Record]]],
+    of_images: Sequence[Run],
+) -> str:
+    """Return the tables with what they depend on; those of descriptors where there are any."""
     machine = generators[0].environment
-    generator_rows = [generator_row(run) for run in generators]
-    generator_rows.append(generator_row(generators[-1], batch_statistics=True))
-    descriptor_rows = [descriptor_row(run) for run in descriptors]
-    descriptor_rows.append(descriptor_row(descriptors[-1], batch_statistics=True))
+    rows = [generator_row(run) for run in [*generators, *originals]]
+    rows.append(generator_row(originals[-1], batch_statistics=True))
     parts = [
         "## The original algorithms and the default recipes",
         f"Printed by `python benchmarks/seed.py` on {machine['processor']}, {machine['cores']} "
@@ -191,18 +221,30 @@ def page(generators: Sequence[Run], descriptors: Sequence[Run]) -> str:
         "One gradient evaluation is one forward and backward pass of the network over the "
         "whole set; `to 0.1` is the first iteration with a seed loss of at most 0.1. KID-lite0 "
         "(64 prior images, or one chain per "
-        "start image, against the training images) is not FID. The original runs are "
+        "start image, against the training images) is not FID. An original run is "
         "measured twice: with running averages, as their code draws images, and with batch "
         "statistics, as they learn.",
         "### Generator: lions and tigers, d = 2, sigma 0.3",
-        table(generator_rows),
-        "\n".join(ratios(generators[:-1], generators[-1])),
-        f"Prior KID-lite0 of the default, mean over seeds: {mean_of(generator_rows)}.",
-        "### Descriptor: egrets",
-        table(descriptor_rows),
-        f"KID-lite0 of the default, mean over seeds: {mean_of(descriptor_rows)}.",
+        f"Medians over {len(generators)} seeds, and ranges. Original runs end at the seed loss "
+        "that they were to reach, or their budget; plain PyTorch is `plain.py`, a loop without "
+        "tigon on a generator of the default's size. Times the default's are ratios of medians.",
+        *(table(costs.rows(runs, "default", threshold)) for threshold in COMPARED),
+        "Each run, at its end:",
+        table(rows),
+        f"Prior KID-lite0 of the default, mean over seeds: {mean_of(rows)}.",
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *(descriptor_parts(of_images) if of_images else [])]) + "\n"
+
+
+def descriptor_parts(runs: Sequence[Run]) -> list[str]:
+    """Return the table of descriptors, the original last and twice."""
+    rows = [descriptor_row(run) for run in runs]
+    rows.append(descriptor_row(runs[-1], batch_statistics=True))
+    return [
+        "### Descriptor: egrets",
+        table(rows),
+        f"KID-lite0 of the default, mean over seeds: {mean_of(rows)}.",
+    ]
 
 
 if __name__ == "__main__":

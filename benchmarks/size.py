@@ -12,7 +12,6 @@ import argparse
 import io
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,36 +23,36 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from results import machine, table, write_section
-from store import peak
+from measuring import alone, arguments, peak, publish
+from results import machine, table
 
 SIZE, BATCH, TOGETHER = 32, 64, 1000
 STEPS = ("import", "fill", "start", "epoch")
 FILES = 10**5  # most that a folder is made of
 
 
-def images(count: int) -> Iterator[np.ndarray]:
-    """Yield smooth random images, uint8 (32, 32, 3), a thousand (N, 32, 32, 3) at a time."""
+def images(count: int, size: int = SIZE) -> Iterator[np.ndarray]:
+    """Yield smooth random images, uint8, a thousand (N, size, size, 3) at a time."""
     rng = np.random.default_rng(0)
     for first in range(0, count, TOGETHER):
         coarse = rng.integers(0, 256, (min(TOGETHER, count - first), 4, 4, 3), np.uint8)
-        yield coarse.repeat(SIZE // 4, 1).repeat(SIZE // 4, 2)
+        yield coarse.repeat(size // 4, 1).repeat(size // 4, 2)
 
 
-def make(kind: str, count: int, path: Path) -> None:
+def make(kind: str, count: int, path: Path, size: int = SIZE) -> None:
     """Make a data set without holding it in memory."""
     if kind == "npz":
-        header = {"descr": "|u1", "fortran_order": False, "shape": (count, SIZE, SIZE, 3)}
+        header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
         with (
             zipfile.ZipFile(path, "w") as archive,
             archive.open("images.npy", "w", force_zip64=True) as file,
         ):
             np.lib.format.write_array_header_1_0(file, header)  # type: ignore[arg-type]
-            for some in images(count):
+            for some in images(count, size):
                 file.write(some.tobytes())
         return
     path.mkdir()
-    for first, some in enumerate(images(count)):
+    for first, some in enumerate(images(count, size)):
         for number, pixels in enumerate(some, first * TOGETHER):
             ending, stream = ("jpg", "png")[number % 2], io.BytesIO()
             Image.fromarray(pixels).save(stream, ("JPEG", "PNG")[number % 2])
@@ -91,14 +90,8 @@ def row(kind: str, count: int, scratch: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=scratch, prefix="tigon-size-") as folder:
         data = Path(folder) / f"images{'.npz' if kind == 'npz' else ''}"
         make(kind, count, data)
-        environment = os.environ | {"TIGON_CACHE": f"{folder}/cache", "OMP_NUM_THREADS": "1"}
-        found = {}
-        for step in STEPS:
-            command = [sys.executable, __file__, "--measure", step, "--data", str(data)]
-            done = subprocess.run(
-                command, env=environment, stdout=subprocess.PIPE, text=True, check=True
-            )
-            found[step] = json.loads(done.stdout)
+        os.environ |= {"TIGON_CACHE": f"{folder}/cache", "OMP_NUM_THREADS": "1"}
+        found = {step: alone(__file__, "--measure", step, "--data", data) for step in STEPS}
     start = found["start"]
     return {
         "images": f"{count:,}",
@@ -115,12 +108,11 @@ def row(kind: str, count: int, scratch: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Measure data sets one after another and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = arguments(__doc__, "size")
     parser.add_argument("--counts", type=int, nargs="+", default=[10**3, 10**5, 10**6])
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--measure", choices=STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--data", help=argparse.SUPPRESS)
-    parser.add_argument("--write", type=Path, help="a Markdown file; its section size is written")
     options = parser.parse_args()
     if options.measure:
         return measure(options.measure, options.data)
@@ -131,9 +123,7 @@ def main() -> None:
                 rows.append(row(kind, count, options.scratch))
                 print(rows[-1], file=sys.stderr, flush=True)
     text = f"## Data sets of many images\n\n{table(rows)}\n\n{note()}"
-    print(text)
-    if options.write:
-        write_section(options.write, "size", text)
+    publish(options.write, "size", text)
 
 
 def note() -> str:

@@ -6,7 +6,6 @@ Each store is made, walked through once in scattered batches of 64 (read and wri
 by a process of its own, whose peak of resident memory is what Linux tells (VmHWM).
 """
 
-import argparse
 import math
 import shutil
 import subprocess
@@ -17,17 +16,12 @@ from pathlib import Path
 
 import torch
 
-from results import machine, table, write_section
+from measuring import arguments, peak, publish
+from results import machine, table
 from tigon import ChainStore, make_rng
 
 DIM, BATCH = 128, 64
 STRIDE = 618_033_989  # scatters rows without an index of all of them in memory
-
-
-def peak() -> float:
-    """Return this process's peak of resident memory so far, in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def measure(rows: int, folder: Path) -> None:
@@ -61,11 +55,10 @@ def walk(store: ChainStore, rng: torch.Generator) -> None:
 
 def main() -> None:
     """Measure stores one after another and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = arguments(__doc__, "store")
     parser.add_argument("--rows", type=int, nargs="+", default=[10**4, 10**5, 10**6])
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--measure", type=int, help="only measure one store, in this process")
-    parser.add_argument("--write", type=Path, help="a Markdown file; its section store is written")
     options = parser.parse_args()
     if options.measure:
         return measure(options.measure, options.folder)
@@ -78,9 +71,7 @@ def main() -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         rows.append(line(*map(float, done.split())))
     text = f"## Chain stores in files: rows of {DIM} numbers\n\n{table(rows)}\n\n{note()}"
-    print(text)
-    if options.write:
-        write_section(options.write, "store", text)
+    publish(options.write, "store", text)
 
 
 def line(rows: float, made: float, each: float, peak: float, size: float) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Rows of a store, in memory and in files; restarts; damaged files; memory that does not grow."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -261,3 +262,23 @@ def test_memory_does_not_grow_with_the_number_of_rows_in_files(tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         peaks.append(float(done.stdout.split()[3]))
     assert max(peaks) - peaks[0] < 30, peaks
+
+
+def test_rows_that_files_do_not_have_are_neither_read_nor_written(tmp_path):
+    store = store_of("files", tmp_path, torch.ones(3, 2))
+    before = (tmp_path / "store" / "points.npy").read_bytes()
+    for wrong in (torch.tensor([0, 3]), torch.tensor([0, -1]), torch.tensor([True, False])):
+        with pytest.raises(IndexError, match="of 3"):
+            store.read(wrong)
+        with pytest.raises(IndexError, match="of 3"):
+            store.write(wrong, torch.zeros(2, 2), torch.ones(2))
+    assert (tmp_path / "store" / "points.npy").read_bytes() == before
+
+
+def test_a_store_that_has_become_shorter_gives_no_rows(tmp_path):
+    store = store_of("files", tmp_path, torch.ones(3, 2))
+    path = tmp_path / "store" / "points.npy"
+    os.truncate(path, path.stat().st_size - 8)
+    assert torch.equal(store.read(torch.arange(2)).points, torch.ones(2, 2))
+    with pytest.raises(OSError, match="shorter"):
+        store.read(torch.arange(3))

@@ -22,6 +22,7 @@ ELSEWHERE = {
     "CHANGELOG.md": "changelog.md",
     "benchmarks/RESULTS.md": "results.md",
 }
+PICTURES = "benchmarks/pictures"
 LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s:]+)(#[^)]*)?\)")
 
 
@@ -30,6 +31,9 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:  # noqa: AN
     for source, name in ELSEWHERE.items():
         text = (ROOT / source).read_text("utf-8")
         files.append(File.generated(config, name, content=text))
+    for path in sorted((ROOT / PICTURES).glob("*.png")):
+        name = f"measured/{path.name}"
+        files.append(File.generated(config, name, content=path.read_bytes()))
     for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
         for name, content in exported(path).items():
             files.append(File.generated(config, f"notebooks/{name}", content=content))
@@ -64,6 +68,8 @@ def turned(found: re.Match[str], source: str, name: str) -> str:
     target = os.path.normpath(os.path.join(os.path.dirname(source), link))
     if target in ELSEWHERE:
         target = ELSEWHERE[target]
+    elif target.startswith(f"{PICTURES}/") and (ROOT / target).exists():
+        target = target.replace(PICTURES, "measured")
     elif target.startswith("docs/"):
         target = target.removeprefix("docs/")
     elif (ROOT / target).exists():

@@ -16,6 +16,8 @@ _HOMES = {
     "make_rng": "streams",
     "EnergyModel": "densities",
     "Gaussian": "densities",
+    "Compiled": "compiled",
+    "keep_freed_memory": "memory",
     "GeneratorModel": "densities",
     "ChainStore": "chains",
     "ImageSet": "data.images",

@@ -4,10 +4,12 @@ import os
 import sys
 
 from tigon.cli import main
+from tigon.memory import keep_freed_memory
 
 
 def run() -> None:
     """Run the command line, and end with its status."""
+    keep_freed_memory()
     status = main()
     if "WORLD_SIZE" in os.environ:
         from tigon.distributed import leave

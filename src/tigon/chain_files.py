@@ -5,7 +5,7 @@ import math
 import mmap
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tigon.errors import TigonError
-from tigon.files import replace_file
+from tigon.files import FileRows, replace_file
 
 TUNING = 3
 CHUNK = 4096  # rows that follow one another, treated at once
@@ -52,6 +52,7 @@ class RowFiles:
         self.parent = folder.parent
         self._files: list[FileIO] = []
         self._areas: list[mmap.mmap] = []
+        self._rows: list[FileRows] = []
         shapes = shapes_of(self.shape)._asdict()
         self.columns = Rows(*(self._map(folder / f"{n}.npy", shapes[n]) for n in shapes))
 
@@ -80,6 +81,20 @@ class RowFiles:
                 shutil.copyfileobj(file, copy, 2**20)
         _describe(folder, self.shape)
 
+    def read(self, index: Tensor) -> Rows:
+        """Return copies of the rows `index` (B,), unmapped."""
+        at, found = index.tolist(), []
+        for rows, column in zip(self._rows, self.columns, strict=True):
+            values = np.frombuffer(rows.read(at), "<f4").reshape(len(at), *column.shape[1:])
+            found.append(torch.from_numpy(values))
+        return Rows(*found)
+
+    def write(self, index: Tensor, values: Sequence[Tensor]) -> None:
+        """Put the values (B, *) of the first columns into the rows `index` (B,), unmapped."""
+        at = index.tolist()
+        for rows, new in zip(self._rows, values, strict=False):
+            rows.write(at, new.detach().to("cpu", torch.float32).numpy().astype("<f4").tobytes())
+
     def release(self, columns: int = len(Rows._fields)) -> None:
         """Let go of mapped pages: the files, or the system's cache, have what was written."""
         for area in self._areas[:columns]:
@@ -102,6 +117,8 @@ class RowFiles:
         except OSError as error:
             raise TigonError(f"chain rows {path}: cannot be read ({error})") from error
         self._areas.append(area)
+        row = 4 * math.prod(shape[1:])
+        self._rows.append(FileRows(file.fileno(), len(header), row, shape[0]))
         flat = np.frombuffer(area, "<f4", math.prod(shape), len(header))
         return torch.from_numpy(flat.reshape(shape))
 

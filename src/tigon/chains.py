@@ -13,8 +13,6 @@ from torch import Tensor
 from tigon.chain_files import TUNING, RowFiles, Rows, chunks, create
 from tigon.streams import Rng, uniform
 
-TOUCHED = 8  # rows in files anywhere: to touch one can map a megabyte around it
-
 
 class ChainStore:
     """The points, step sizes and tuning of all chains, in memory; `mapped` keeps them in files.
@@ -139,12 +137,10 @@ class ChainStore:
     def read(self, index: Tensor) -> Rows:
         """Return copies of the rows `index` (B,), where `index` is (CPU or GPU)."""
         at = index.to(self.points.device)
-        points = []
-        for part in self._touched(len(at)):
-            points.append(self.points[at[part]])
-            self._release(1)
-        found = Rows(torch.cat(points), self.step_size[at], self.tuning[at])
-        self._release()
+        if self._files is not None:
+            found = self._files.read(at)
+        else:
+            found = Rows(*(column[at] for column in self._columns))
         return Rows(*(rows.to(index.device) for rows in found))
 
     def write(
@@ -162,14 +158,12 @@ class ChainStore:
             )
         if len(index.unique()) != len(index):
             raise ValueError("a row of the chain store would be written twice")
+        values = [points, step_size] if tuning is None else [points, step_size, tuning]
         at = index.to(self.points.device)
-        for part in self._touched(len(at)):
-            self.points[at[part]] = points[part].detach().to(at.device)
-            self._release(1)
-        self.step_size[at] = step_size.detach().to(at.device)
-        if tuning is not None:
-            self.tuning[at] = tuning.detach().to(at.device)
-        self._release()
+        if self._files is not None:
+            return self._files.write(at, values)
+        for column, new in zip(self._columns, values, strict=False):
+            column[at] = new.detach().to(at.device)
 
     def restart(
         self, index: Tensor, probability: float, draw: Callable[[Tensor, Rng], Tensor], rng: Rng
@@ -247,10 +241,6 @@ class ChainStore:
             self._columns = Rows(*map(function, self._columns))
         elif function(torch.empty(0)).dtype != torch.float32:
             raise ValueError("a chain store in files is float32")
-
-    def _touched(self, count: int) -> Iterator[slice]:
-        """Yield slices of so many of `count` rows in files; one slice where rows are in memory."""
-        return chunks(count, TOUCHED if self._files else max(1, count))
 
     def _release(self, columns: int = len(Rows._fields)) -> None:
         if self._files is not None:

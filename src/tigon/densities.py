@@ -35,7 +35,8 @@ def sum_event(x: Tensor) -> Tensor:
 def value_and_grad(log_density: LogDensity, x: Tensor) -> tuple[Tensor, Tensor]:
     """Evaluate a log-density and its gradient: one gradient evaluation.
 
-    Rows are independent, so the gradient of the batch's sum is each row's own gradient.
+    Rows are independent, so the gradient of the batch's sum is each row's own gradient. A
+    log-density with a `value_and_grad` of its own, such as `Compiled`, is asked for it.
 
     Arguments:
         log_density: (B, *) to (B,)
@@ -45,16 +46,28 @@ def value_and_grad(log_density: LogDensity, x: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: if the log-density does not return one number a row
     """
+    own = getattr(log_density, "value_and_grad", None)
+    return evaluated(log_density, x) if own is None else own(x.detach())
+
+
+def evaluated(log_density: LogDensity, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the values (B,) and gradients (B, *) of a log-density by automatic differentiation.
+
+    Raises:
+        ValueError: if the log-density does not return one number a row
+    """
+    if not torch.is_grad_enabled():
+        with torch.enable_grad():
+            return evaluated(log_density, x)
     x = x.detach().requires_grad_(True)
-    with torch.enable_grad():
-        value = log_density(x)
-        if value.shape != x.shape[:1]:
-            raise ValueError(
-                f"a log-density must map {tuple(x.shape)} to {tuple(x.shape[:1])}, "
-                f"this one returned {tuple(value.shape)}"
-            )
-        (gradient,) = torch.autograd.grad(value.sum(), x)
-    return value.detach(), gradient.detach()
+    value = log_density(x)
+    if value.shape != x.shape[:1]:
+        raise ValueError(
+            f"a log-density must map {tuple(x.shape)} to {tuple(x.shape[:1])}, "
+            f"this one returned {tuple(value.shape)}"
+        )
+    (gradient,) = torch.autograd.grad(value, x, torch.ones_like(value))
+    return value.detach(), gradient
 
 
 @contextmanager

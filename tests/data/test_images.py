@@ -183,15 +183,26 @@ def test_an_array_in_fortrans_order_is_its_images(tmp_path):
     assert np.array_equal(load_images(tmp_path / "a.npz", 8).pixels, array)
 
 
-def test_batches_of_a_large_set_are_those_of_a_small_one(tmp_path, monkeypatch):
+def test_batches_read_from_the_file_are_those_of_the_array(tmp_path):
     array = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), np.uint8)
     np.savez(tmp_path / "a.npz", images=array)
-    small, index = load_images(tmp_path / "a.npz", 8), torch.randperm(50)
-    monkeypatch.setattr("tigon.data.images.LARGE", 0)
-    monkeypatch.setattr("tigon.data.cache.LARGE", 0)
-    large = load_images(tmp_path / "a.npz", 8)
-    assert torch.equal(large.read(index), small.read()[index])
-    assert large.fingerprint() == small.fingerprint()
+    read, index = load_images(tmp_path / "a.npz", 8), torch.randperm(50)[:20]
+    held = ImageSet(array, list(read.names), [])
+    assert read.file is not None and torch.equal(read.read(index), held.read(index))
+    assert torch.equal(read.read(index[:0]), held.read(index[:0]))
+    assert read.fingerprint() == held.fingerprint()
+    for wrong in (50, -1):
+        with pytest.raises(IndexError, match="of 50"):
+            read.read(torch.tensor([0, wrong]))
+
+
+def test_a_file_that_has_become_shorter_is_no_batch(tmp_path, monkeypatch):
+    np.savez(tmp_path / "a.npz", images=np.zeros((50, 8, 8, 3), np.uint8))
+    images = load_images(tmp_path / "a.npz", 8)
+    os.truncate(images.pixels.filename, images.pixels.offset + 10 * 8 * 8 * 3)
+    assert images.read(torch.arange(10)).shape == (10, 3, 8, 8)
+    with pytest.raises(OSError, match="shorter"):
+        images.read(torch.arange(11))
 
 
 def test_the_fingerprint_that_the_cache_remembers_is_the_one_that_would_be_computed(pictures):

@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -22,8 +23,7 @@ from tigon.data.source import Source
 from tigon.errors import TigonError
 
 SAMPLED = 4096  # images that a fingerprint looks at, about
-LARGE = 2**27  # bytes from which on pages are let go of
-TOUCHED = 16  # images anywhere that are read before that: to touch one can map a megabyte
+TOUCHED = 16  # images anywhere before pages are let go of: to touch one can map a megabyte
 
 
 class Known(NamedTuple):
@@ -34,12 +34,16 @@ class Known(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What is in a cache folder: images uint8 (N, H, W, C), names, what was left out."""
+    """What is in a cache folder: images uint8 (N, H, W, C), names, what was left out.
+
+    `file` is the one that `pixels` is mapped from.
+    """
 
     pixels: np.ndarray
     names: Names
     skipped: list[str]
     known: Known
+    file: FileIO
 
 
 def cache_folder() -> Path:
@@ -97,9 +101,9 @@ def _add_sample(digest: Any, pixels: np.ndarray) -> str:  # noqa: ANN401
 
 
 def release(pixels: np.ndarray) -> None:
-    """Let go of mapped pages of a large file: the system's cache keeps what it likes."""
+    """Let go of a file's mapped pages: the system's cache keeps what it likes."""
     area = getattr(pixels, "_mmap", None)
-    if area is not None and pixels.nbytes > LARGE:
+    if area is not None:
         area.madvise(mmap.MADV_DONTNEED)
 
 
@@ -111,7 +115,8 @@ def _read(folder: Path, form: Form) -> Entry:
     """
     about = json.loads((folder / "about.json").read_text("utf-8"))
     pixels = np.load(folder / "images.npy", mmap_mode="r")
-    entry = Entry(pixels, Names(folder), list(about["skipped"]), Known(*about["known"]))
+    file = (folder / "images.npy").open("rb", buffering=0)
+    entry = Entry(pixels, Names(folder), list(about["skipped"]), Known(*about["known"]), file)
     shape = (len(entry.names), *form.shape)
     if pixels.shape != shape or pixels.dtype != np.uint8 or not len(pixels):
         raise ValueError(f"{pixels.dtype} {pixels.shape}, not uint8 {shape}")

@@ -1,29 +1,24 @@
 """ImageSet: the images of a data set as one memory-mapped uint8 array."""
 
+import mmap
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from io import FileIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tigon.data.batches import BatchOrder, Order
-from tigon.data.cache import (
-    LARGE,
-    TOUCHED,
-    Known,
-    cache_folder,
-    cached,
-    known_fingerprint,
-    release,
-)
+from tigon.data.cache import Known, cache_folder, cached, known_fingerprint
 from tigon.data.pictures import Form
 from tigon.data.pixels import Fit, to_float
 from tigon.data.sources import is_pattern, open_source
 from tigon.distributed import Ownership
 from tigon.errors import TigonError
+from tigon.files import FileRows
 
 __all__ = ["ImageSet", "cache_folder", "load_images", "require_form"]
 LARGEST = 8192
@@ -35,13 +30,15 @@ class ImageSet:
     """Images of one size: `pixels` uint8 (N, H, W, C), a name each, and what was left out.
 
     `skipped` has one line for each file that could not be read: its name and why. `known` is what
-    the cache remembers of them.
+    the cache remembers of them, and `file` what it maps `pixels` from: batches are read from it,
+    so that they take the same time and memory at any number of images.
     """
 
     pixels: np.ndarray
     names: Sequence[str]
     skipped: list[str]
     known: Known | None = None
+    file: FileIO | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -76,15 +73,21 @@ class ImageSet:
 
     def read(self, index: Tensor | slice = slice(None)) -> Tensor:
         """Return images as floats in [-1, 1], (B, C, H, W), by rows (B,) or by a slice."""
-        rows = index.cpu().numpy() if isinstance(index, Tensor) else index
-        if self.pixels.nbytes <= LARGE or isinstance(rows, slice):
-            return to_float(self.pixels[rows])
-        found = np.empty((len(rows), *self.pixels.shape[1:]), np.uint8)
-        for first in range(0, len(rows), TOUCHED):
-            part = slice(first, first + TOUCHED)
-            found[part] = self.pixels[rows[part]]
-            release(self.pixels)
-        return to_float(found)
+        if isinstance(index, slice):
+            return to_float(self.pixels[index])
+        if self._rows is None:
+            return to_float(self.pixels[index.cpu().numpy()])
+        found = np.frombuffer(self._rows.read(index.tolist()), np.uint8)
+        return to_float(found.reshape(len(index), *self.pixels.shape[1:]))
+
+    @cached_property
+    def _rows(self) -> FileRows | None:
+        """The images in the file that they are mapped from, where there is one."""
+        if self.file is None or not isinstance(self.pixels.base, mmap.mmap):
+            return None  # an array, or a part of the file
+        count, size = len(self), self.pixels[0].nbytes
+        start = self.pixels.offset
+        return FileRows(self.file.fileno(), start, size, count)
 
     def fingerprint(self) -> str:
         """Return a hash of the names, the form and some thousand of the images."""

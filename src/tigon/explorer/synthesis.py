@@ -6,15 +6,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from tigon.densities import sum_event
 from tigon.errors import TigonError
 from tigon.explorer.models import Model, shrink
 from tigon.explorer.requests import Settings, Synthesise
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC
-from tigon.mcmc.kernel import State
-from tigon.mcmc.langevin import Langevin, drifted
+from tigon.mcmc.kernel import State, per_row
+from tigon.mcmc.langevin import Langevin, drifted, return_ratio
 from tigon.streams import Streams
 
 
@@ -96,10 +95,8 @@ def would_accept(old: State, new: State, temperature: float) -> float | None:
     """
     if not temperature:
         return None
-    back = new._replace(step_size=old.step_size)
-    there = sum_event((new.x - drifted(old)) ** 2)
-    returned = sum_event((old.x - drifted(back)) ** 2)
-    log_ratio = new.log_density - old.log_density
-    log_ratio = (log_ratio + (there - returned) / (2 * old.step_size**2)) / temperature
+    drawn = (new.x - drifted(old)) / per_row(old.step_size, old.x)
+    log_ratio = new.log_density - old.log_density + return_ratio(old, new, drawn)
+    log_ratio = log_ratio / temperature
     value = log_ratio.clamp(max=0).exp().item()
     return value if math.isfinite(value) else 0.0

@@ -7,8 +7,8 @@ one, then the other, then `after_update`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import ClassVar
+from contextlib import AbstractContextManager, nullcontext
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from tigon.distributed import all_sum
 from tigon.streams import Rng
 
 Metrics = dict[str, Tensor]
+Precision = Literal["float32", "bfloat16"]
 
 
 class Learner(nn.Module, ABC):
@@ -30,10 +31,12 @@ class Learner(nn.Module, ABC):
             with its lowest mean is the best
         gradient_evaluations: passes (forward and backward) of the network over one example, so
             far; divide by the number of examples for passes over the set
+        precision: of the network's products, in chains and in the loss
     """
 
     measure: ClassVar[str]
     gradient_evaluations: int = 0
+    precision: Precision = "float32"
 
     @property
     @abstractmethod
@@ -42,6 +45,12 @@ class Learner(nn.Module, ABC):
 
     def begin(self, progress: float) -> None:  # noqa: B027
         """Prepare the iteration that begins at `progress` in [0, 1] through the run."""
+
+    def products(self) -> AbstractContextManager[None]:
+        """Let the network multiply in the learner's precision, within; sums stay as they are."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(next(self.parameters()).device.type, torch.bfloat16)
 
     @abstractmethod
     def chain_density(self, batch: Batch) -> AbstractContextManager[LogDensity]:

@@ -119,7 +119,7 @@ class DescriptorLearner(Learner):
     @contextmanager
     def chain_density(self, batch: Batch) -> Iterator[LogDensity]:
         """Give the model's log-density, with the parameters frozen."""
-        with frozen(self.model), mode(self.model, self.batch_statistics):
+        with frozen(self.model), mode(self.model, self.batch_statistics), self.products():
             yield self.model
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
@@ -156,7 +156,7 @@ class DescriptorLearner(Learner):
 
     def _draw(self, starts: Tensor, rng: Rng, batch_statistics: bool, keep: int = 0) -> Draws:
         sizes = starts.new_full((len(starts),), self.step_factor * self.chains.kernel.step_size)
-        with frozen(self.model), mode(self.model, batch_statistics):
+        with frozen(self.model), mode(self.model, batch_statistics), self.products():
             return self.chains.run(self.model, starts, rng, sizes, keep=keep)
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
@@ -166,8 +166,9 @@ class DescriptorLearner(Learner):
         `energy_distance`, which one image of several has none of.
         """
         self.gradient_evaluations += self.evaluations_per_example * batch.size
-        observed = self.model.network(batch.images)
-        synthesised = self.model.network(samples)
+        with self.products():
+            observed = self.model.network(batch.images)
+            synthesised = self.model.network(samples)
         loss = contrastive_loss(observed, synthesised, batch)
         metrics = {
             "gap": all_sum(loss.detach()) / batch.images.shape[1:].numel(),

@@ -69,11 +69,18 @@ def moments(parts: Callable[[], Iterable[Tensor]], everywhere: bool = True) -> M
         everywhere: whether those of other processes count too
     """
     total = all_sum if everywhere else (lambda part: part)
-    counts, sums = zip(*((len(z), z.sum(0)) for z in parts()), strict=True)
-    number = total(sums[0].new_tensor(sum(counts)))
-    mean = total(sum(sums[1:], sums[0])) / number
-    squares = [(z - mean).T @ (z - mean) for z in parts()]
-    return Moments(number, mean, total(sum(squares[1:], squares[0])) / number)
+    count, sums = 0, torch.zeros(())
+    for z in parts():
+        first = count == 0
+        count, sums = count + len(z), z.sum(0) if first else sums + z.sum(0)
+    number = total(sums.new_tensor(count))
+    mean = total(sums) / number
+    squares = sums.new_zeros(len(sums), len(sums))
+    for z in parts():  # in place: results kept between large temporaries would scatter the heap
+        away = z - mean
+        squares += away.T @ away
+        del z, away
+    return Moments(number, mean, total(squares) / number)
 
 
 @torch.no_grad()

@@ -107,7 +107,7 @@ class MCMC:
             state, info = self._kernel(number).step(log_density, state, rng)
             if self.adaptation is not None:
                 state = adapted(self.adaptation, state, info)
-            accepted = accepted + info.accept_prob
+            accepted += info.accept_prob
             if info.swap_prob is not None:
                 swapped = info.swap_prob + (0 if swapped is None else swapped)
             if keep and (number + 1) % keep == 0:

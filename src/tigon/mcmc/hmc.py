@@ -16,6 +16,7 @@ References:
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from tigon.densities import LogDensity, sum_event
@@ -86,8 +87,8 @@ def leapfrog(
         the state and the momentum at the end
     """
     size = per_row(step_size, state.x)
-    momentum = momentum + size / 2 * state.gradient
+    momentum = torch.addcmul(momentum, size, state.gradient, value=0.5)
     for left in reversed(range(steps)):
-        state = evaluate(log_density, state.x + size * momentum, state)
-        momentum = momentum + (size if left else size / 2) * state.gradient
+        state = evaluate(log_density, torch.addcmul(state.x, size, momentum), state)
+        momentum = torch.addcmul(momentum, size, state.gradient, value=1 if left else 0.5)
     return state, momentum

@@ -42,7 +42,8 @@ class Info(NamedTuple):
     """What a step did.
 
     Attributes:
-        accept_prob: probability with which each chain's proposal was accepted, (B,)
+        accept_prob: probability with which each chain's proposal was accepted, (B,), or () where
+            it is the same for all
         swap_prob: the same of exchanges with the next hotter replica, (B, R - 1), where there are
         others: what the step did to the hotter replicas
     """
@@ -119,7 +120,7 @@ def temperature_of(kernel: Any) -> float:  # noqa: ANN401
 def evaluate(log_density: LogDensity, x: Tensor, like: State) -> State:
     """Return the state at x (B, *), otherwise as `like`: one gradient evaluation."""
     value, gradient = value_and_grad(log_density, x)
-    return like._replace(x=x.detach(), log_density=value, gradient=gradient)
+    return like._replace(x=x, log_density=value, gradient=gradient)
 
 
 def start(log_density: LogDensity, x: Tensor, step_size: float, own: Tensor | None) -> State:

@@ -33,6 +33,8 @@ from tigon.mcmc.kernel import (
 )
 from tigon.streams import Rng, normal
 
+TAKEN = Info(torch.ones(()))  # by kernels that take every proposal
+
 
 @dataclass(frozen=True)
 class Langevin(Direct):
@@ -54,8 +56,8 @@ class Langevin(Direct):
         """Move every chain by (2): one gradient evaluation."""
         x = drifted(state)
         if self.temperature:
-            x = x + per_row(state.step_size, x) * noise(state, self.temperature, rng)
-        return evaluate(log_density, x, state), Info(torch.ones_like(state.log_density))
+            x = x.addcmul_(per_row(state.step_size, x), noise(state, self.temperature, rng))
+        return evaluate(log_density, x, state), TAKEN
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,10 @@ class MALA(Direct):
 
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
         """Propose by (2), accept by Metropolis and Hastings: one gradient evaluation."""
-        mean, scale = drifted(state), per_row(state.step_size, state.x)
-        new = evaluate(log_density, mean + scale * noise(state, self.temperature, rng), state)
-        there, back = sum_event((new.x - mean) ** 2), sum_event((state.x - drifted(new)) ** 2)
-        log_ratio = new.log_density - state.log_density
-        log_ratio = log_ratio + (there - back) / (2 * state.step_size**2)
+        drawn = noise(state, self.temperature, rng)
+        x = drifted(state).addcmul_(per_row(state.step_size, state.x), drawn)
+        new = evaluate(log_density, x, state)
+        log_ratio = new.log_density - state.log_density + return_ratio(state, new, drawn)
         return metropolis(state, new, log_ratio / self.temperature, rng)
 
 
@@ -113,22 +114,40 @@ class UnderdampedLangevin(Direct):
 
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
         """Move every chain once: one gradient evaluation."""
-        half, temperature = per_row(state.step_size, state.x) / 2, self.temperature
+        size, temperature = per_row(state.step_size, state.x), self.temperature
         momentum = state.momentum
         if momentum is None:
             momentum = noise(state, temperature, rng)
-        kept = torch.exp(-2 * self.friction * half)
-        momentum = momentum + half * state.gradient
-        x = state.x + half * momentum
-        momentum = kept * momentum + (1 - kept**2).sqrt() * noise(state, temperature, rng)
-        new = evaluate(log_density, x + half * momentum, state)
-        momentum = momentum + half * new.gradient
-        return new._replace(momentum=momentum), Info(torch.ones_like(state.log_density))
+        kept = torch.exp(-self.friction * size)
+        momentum = torch.addcmul(momentum, size, state.gradient, value=0.5)
+        x = torch.addcmul(state.x, size, momentum, value=0.5)
+        renewed = noise(state, temperature, rng)
+        momentum = (kept * momentum).addcmul_((1 - kept**2).sqrt_(), renewed)
+        new = evaluate(log_density, x.addcmul_(size, momentum, value=0.5), state)
+        momentum = torch.addcmul(momentum, size, new.gradient, value=0.5)
+        return new._replace(momentum=momentum), TAKEN
 
 
 def drifted(state: State) -> Tensor:
     """Return the mean of the proposal, x + s^2/2 gradient, (B, *)."""
-    return state.x + per_row(state.step_size, state.x) ** 2 / 2 * state.gradient
+    size = per_row(state.step_size, state.x)
+    return torch.addcmul(state.x, size * size, state.gradient, value=0.5)
+
+
+def return_ratio(old: State, new: State, drawn: Tensor) -> Tensor:
+    r"""Return log q(x | x') - log q(x' | x) of the proposal (2) at temperature 1, (B,).
+
+    At another, it is divided by T. With h = s (g + g') / 2, of both gradients, it is
+
+    .. math:: -\sum h\,(U + h / 2)
+
+    which needs no difference of points.
+
+    Arguments:
+        drawn: U, the noise that led from `old` to `new`, (B, *)
+    """
+    pull = (old.gradient + new.gradient) * (per_row(old.step_size, drawn) / 2)
+    return -sum_event(torch.add(drawn, pull, alpha=0.5).mul_(pull))
 
 
 def noise(state: State, temperature: float, rng: Rng) -> Tensor:

@@ -58,10 +58,13 @@ class DCGANGenerator(nn.Module):
         widths = [width * min(8, 2**k) for k in reversed(range(doublings))]
         self.seed_shape = (widths[0], 4, 4)
         self.first = nn.Linear(latent_dim, widths[0] * 16)
-        layers: list[nn.Module] = [normalisation(norm, widths[0]), nn.LeakyReLU(SLOPE)]
+        layers: list[nn.Module] = [
+            normalisation(norm, widths[0]),
+            nn.LeakyReLU(SLOPE, inplace=True),
+        ]
         for before, after in zip(widths, widths[1:], strict=False):
             layers += [_deconvolution(before, after, kernel_size)]
-            layers += [normalisation(norm, after), nn.LeakyReLU(SLOPE)]
+            layers += [normalisation(norm, after), nn.LeakyReLU(SLOPE, inplace=True)]
         layers += [_deconvolution(widths[-1], channels, kernel_size), nn.Tanh()]
         self.rest = nn.Sequential(*layers)
         _initialise(self, rng)
@@ -103,13 +106,13 @@ class ConvDescriptor(nn.Module):
         self.features = nn.Sequential(
             nn.Conv2d(channels, width, 4, stride=2, padding=1),
             normalisation(norm, width),
-            nn.LeakyReLU(SLOPE),
+            nn.LeakyReLU(SLOPE, inplace=True),
             nn.ZeroPad2d((0, 1, 0, 1)),
             nn.Conv2d(width, 2 * width, 2),
             normalisation(norm, 2 * width),
-            nn.LeakyReLU(SLOPE),
+            nn.LeakyReLU(SLOPE, inplace=True),
         )
-        self.last = nn.Linear(2 * width * (image_size // 2) ** 2, 1)
+        self.last = Projection(2 * width * (image_size // 2) ** 2, 1)
         _initialise(self, rng)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -118,7 +121,23 @@ class ConvDescriptor(nn.Module):
         if self.bytes_range:
             images = (images + 1) * 127.5
         images = images.contiguous(memory_format=torch.channels_last)
-        return self.last(self.features(images).flatten(1)).squeeze(1)
+        return self.last(self.features(images)).squeeze(1)
+
+
+class Projection(nn.Linear):
+    """A linear layer from features (B, C, H, W) to (B, out), whose weight is in that order.
+
+    It reads features in the order in which they lie in memory, channels last: flattened as
+    (C, H, W) they would be copied, and so would their gradient, layer by layer. It keeps its own
+    precision under autocast: differences of its sums count.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the projected features, (B, out)."""
+        weight = self.weight.unflatten(1, features.shape[1:]).permute(0, 2, 3, 1).flatten(1)
+        flat = features.permute(0, 2, 3, 1).flatten(1)
+        with torch.autocast(flat.device.type, enabled=False):
+            return nn.functional.linear(flat.to(weight.dtype), weight, self.bias)
 
 
 def _deconvolution(before: int, after: int, kernel_size: int) -> nn.Module:

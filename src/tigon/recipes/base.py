@@ -11,7 +11,7 @@ from tigon.chains import ChainStore
 from tigon.data.images import ImageSet, load_images
 from tigon.data.pixels import Fit
 from tigon.data.stream import open_stream, refuse_stream
-from tigon.learners.base import Learner
+from tigon.learners.base import Learner, Precision
 from tigon.settings import (
     require,
 )
@@ -34,6 +34,8 @@ class Recipe(ABC):
             forward and backward passes of the network over the whole set (of a stream: a batch)
         batch_size: images per parameter update
         seed: of weights, chains and data order, >= 0
+        precision: of the network's products while it learns; bfloat16 is faster where the
+            processor multiplies it, and weights, chains and sums stay float32
         optimizer: Adam and the schedule of its rate
         guard: what watches over the run and goes back where it diverges
     """
@@ -49,6 +51,7 @@ class Recipe(ABC):
     gradient_evaluations: int | None = None
     batch_size: int = 64
     seed: int = 0
+    precision: Precision = "float32"
     optimizer: Optimizer = Optimizer()
     guard: Guard = Guard()
 
@@ -100,6 +103,7 @@ class Recipe(ABC):
         channels: Literal[1, 3] = 3 if images.channels == 3 else 1
         recipe = replace(self, image_size=images.image_size, channels=channels)
         learner = recipe.learner(images).to(device, dtype)
+        learner.precision = self.precision
         return Training(
             learner,
             images,

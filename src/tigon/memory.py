@@ -1,0 +1,39 @@
+"""Memory of the process: let freed blocks be used again.
+
+For each large tensor that is freed, glibc's allocator gives its pages back to the system, and the
+next tensor of that size takes thousands of page faults to get them again: a third of the time of a
+gradient evaluation of 64 images of 64 x 64 pixels on a CPU.
+"""
+
+import ctypes
+import os
+import platform
+
+TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4  # of mallopt(3)
+MOST, PADDING = 2**31 - 1, 64 << 20
+SETTINGS = (
+    "MALLOC_TRIM_THRESHOLD_",
+    "MALLOC_TOP_PAD_",
+    "MALLOC_MMAP_MAX_",
+    "MALLOC_MMAP_THRESHOLD_",
+    "GLIBC_TUNABLES",
+)
+
+
+def keep_freed_memory() -> bool:
+    """Let the allocator of this process keep what is freed, from now on.
+
+    The process then stays as large as it has been at its peak. The command line calls this; a
+    script may, since it is the script's process. Settings of glibc in the environment
+    (`MALLOC_TRIM_THRESHOLD_` and its like) are respected.
+
+    Returns:
+        whether it does: False where the C library is not glibc, or the environment says otherwise
+    """
+    asked = any(name in os.environ for name in SETTINGS)
+    if platform.libc_ver()[0] != "glibc" or asked:
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    return bool(
+        mallopt(MMAP_MAX, 0) and mallopt(TRIM_THRESHOLD, MOST) and mallopt(TOP_PAD, PADDING)
+    )
