@@ -149,7 +149,7 @@ BAD = {
     "infinite": (setting(float("inf"), "sigma"), "model.sigma is not within"),
     "square overflows": (setting(1e300, "sigma"), "model.sigma is not within"),
     "reciprocal overflows": (setting(1e-300, "sigma"), "model.sigma is not within"),
-    "no such size": (setting(12, "image_size"), "no such network (image size is a power of two"),
+    "no such size": (setting(12, "image_size"), "no such network (image_size is a power of two"),
     "wider than its weights": (setting(1_000_000, "network", "width"), "has shape"),
     "more latents than its weights": (setting(1_000_000, "latent_dim"), "has shape"),
     "wider than any": (setting(2**62, "network", "width"), "network.width is not within"),

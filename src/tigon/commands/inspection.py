@@ -43,7 +43,7 @@ class Diagnose:
         run = Run(self.run_folder, self.checkpoint)
         if self.checkpoint != "last":
             run.find()
-        with busy("running chains"):
+        with busy("running chains", log=True):
             diagnosis = diagnose(run, self.long, self.seed, choose_device(self.device))
         drawn = save_diagnosis(run, diagnosis)
         saved = [run.folder / "figures" / f"{plate.name}.png" for plate in drawn]
@@ -79,7 +79,7 @@ class Report:
         if self.out is not None:
             check_out(self.out, (".html",))
         runs = [Run(folder, self.checkpoint) for folder in self.run_folders]
-        with busy("running chains and drawing"):
+        with busy("running chains and drawing", log=True):
             report = self._write(runs).resolve()
         return Result(f"report: {report}", {"report": str(report)})
 

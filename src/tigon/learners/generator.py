@@ -269,8 +269,10 @@ class GeneratorLearner(Learner):
         """
         dim = self.store.points.shape[1]
         far = dim + 10 * (2 * dim) ** 0.5 + 100
-        lost = [~((part**2).sum(1) < far) for part in self.store.parts()]
-        return self.ownership.all_rows(torch.cat(lost).to(torch.uint8)).nonzero()[:, 0]
+        lost = torch.empty(len(self.store), dtype=torch.uint8, device=self.like.device)
+        for part, rows_here in zip(self.store.parts(), chunks(len(self.store)), strict=True):
+            lost[rows_here] = ~((part**2).sum(1) < far)
+        return self.ownership.all_rows(lost).nonzero()[:, 0]
 
     def restart_chains(self, index: Tensor, rng: Rng) -> None:
         """Start the chains of these rows anew: a draw of the prior, and the first step size."""

@@ -51,7 +51,7 @@ class DCGANGenerator(nn.Module):
     ) -> None:
         super().__init__()
         if image_size not in [2**k for k in range(3, 11)]:
-            raise ValueError(f"image size is a power of two from 8 to 1024, not {image_size}")
+            raise ValueError(f"image_size is a power of two from 8 to 1024, not {image_size}")
         if kernel_size not in (4, 5):
             raise ValueError(f"kernel size is 4 or 5, not {kernel_size}")
         doublings = image_size.bit_length() - 3
@@ -101,7 +101,7 @@ class ConvDescriptor(nn.Module):
     ) -> None:
         super().__init__()
         if image_size < 8 or image_size % 2:
-            raise ValueError(f"image size is even and at least 8, not {image_size}")
+            raise ValueError(f"image_size is even and at least 8, not {image_size}")
         self.bytes_range = bytes_range
         self.features = nn.Sequential(
             nn.Conv2d(channels, width, 4, stride=2, padding=1),
