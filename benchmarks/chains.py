@@ -10,7 +10,6 @@ turns. One thread.
 import argparse
 import statistics
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -18,7 +17,8 @@ from arviz_stats.base import array_stats
 from torch import Tensor
 
 from contestants import LEAPFROG, Sampler, Target, contestants, targets
-from results import machine, table, write_section
+from measuring import arguments, publish
+from results import machine, table
 from tigon import make_rng
 
 STEPS = {
@@ -177,13 +177,10 @@ def shown(value: float, error: float) -> str:
 
 def main() -> None:
     """Run everything and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = arguments(__doc__, "chains")
     parser.add_argument("--chains", type=int, default=48, help="side by side, in one batch")
     parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--length", type=float, default=1.0, help="times the default steps")
-    parser.add_argument(
-        "--write", type=Path, help="a Markdown file; its section chains is written"
-    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     began, rows = time.time(), []
@@ -191,10 +188,7 @@ def main() -> None:
         for kernel in target.sizes:
             rows += compete(target, kernel, options.chains, options.repeats, options.length)
             print(f"{time.time() - began:4.0f} s: {target.name}, {kernel}", flush=True)
-    text = page(rows, options, time.time() - began)
-    print(text)
-    if options.write:
-        write_section(options.write, "chains", text)
+    publish(options.write, "chains", page(rows, options, time.time() - began))
 
 
 def page(rows: list[Row], options: argparse.Namespace, seconds: float) -> str:
@@ -225,12 +219,11 @@ NOTES = """
   torchebm's {torchebm}.
 - The row `tigon, jitter 0.2` is the default of tigon's HMC: trajectories of one length resonate
   with a density, so that a fixed length is worth a fraction of it.
-- `Langevin` and `UnderdampedLangevin` take 15 to 40 µs a step more than ebmkit's, and so give
-  fewer draws per second where a gradient costs as little as 50 to 100 µs: every chain has a step
-  size of its own (tensors where ebmkit has one number), log-density and acceptance are kept,
-  shapes are checked, and BAOAB has more terms than ebmkit's symplectic Euler. This hardly grows
-  with the density: at the posterior of the network, whose gradient takes about 1 ms, little of it
-  is left.
+- `Langevin` takes about as long as ebmkit's, though every chain has a step size of its own
+  (tensors where ebmkit has one number), log-density and acceptance are kept, and shapes are
+  checked. BAOAB has more terms than ebmkit's symplectic Euler, and so gives fewer draws per second
+  where a gradient costs as little as 50 to 100 µs; at the posterior of the network, whose gradient
+  takes about 1 ms, little of this is left. `peers.py` has other networks, and compiled ones.
 - ebmkit's underdamped Langevin is at one and the same s a little less correlated, and more biased.
   BAOAB is exact on Gaussians and takes longer steps: `tigon, 1.5 s`.
 - Replica exchange: tigon tries all neighbours in each step, the hottest first, so that a point can

@@ -6,18 +6,17 @@ What is measured takes turns in every round, so that a busy machine slows all of
 fraction is the median over rounds of the two rates of one round. Seconds are of the clock.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from measuring import arguments, publish, spread
 from networks import bytes_moved, operations
-from results import Figure, machine, table, write_figures, write_section
+from results import Figure, machine, table
 from tigon import (
     MALA,
     MCMC,
@@ -135,20 +134,14 @@ def fractions(one: Chain, times: list[float], limit: list[float]) -> list[float]
     return [100 * one.operations / t / r for t, r in zip(times, limit, strict=True)]
 
 
-def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the first quartile, the median, the third."""
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, middle, high
-
-
 def row(one: Chain, times: list[float], rates: dict[str, list[float]]) -> dict[str, str]:
     """Return the table's row of one chain."""
     plain = one.precision == "float32"
     of = {"torch.mm": rates["torch.mm"], "fastest product": fastest(rates, plain)}
-    low, middle, high = quartiles(times)
+    low, middle, high = spread(times)
     shown = {
         f"% of {name}": "{1:.0f} ({0:.0f} to {2:.0f})".format(
-            *quartiles(fractions(one, times, limit))
+            *spread(fractions(one, times, limit))
         )
         for name, limit in of.items()
     }
@@ -184,7 +177,7 @@ def figures(
             ("torch.mm's rate", rates["torch.mm"]),
             ("the fastest product's rate", fastest(rates, True)),
         ):
-            low, middle, high = quartiles(fractions(one, times, limit))
+            low, middle, high = spread(fractions(one, times, limit))
             found.append(
                 Figure(
                     criterion=f"{one.name}, batch 64: part of {name}",
@@ -206,7 +199,7 @@ def page(
     alone = [
         {
             "in isolation": name,
-            "rate": "{1:.0f} ({0:.0f} to {2:.0f})".format(*[v / 1e9 for v in quartiles(values)]),
+            "rate": "{1:.0f} ({0:.0f} to {2:.0f})".format(*[v / 1e9 for v in spread(values)]),
             "unit": "GB/s" if name == "copy" else "GFLOP/s",
         }
         for name, values in rates.items()
@@ -242,21 +235,18 @@ NOTES = """
 
 def main() -> None:
     """Measure, print, and write."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = arguments(__doc__, "floor")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 64])
-    parser.add_argument("--write", type=Path, help="a Markdown file; its section floor is written")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     alone, ours = limits(), chains(options.batches)
     rates, taken = measure(options.rounds, alone, ours)
     text = page(ours, taken, rates, options.threads)
-    print(text)
-    if options.write:
-        write_section(options.write, "floor", text)
-        write_figures(options.write, "floor", figures(ours, taken, rates), threads=options.threads)
+    found = figures(ours, taken, rates)
+    publish(options.write, "floor", text, found, options.threads)
 
 
 if __name__ == "__main__":

@@ -131,10 +131,16 @@ def arguments(doc: str | None, section: str) -> argparse.ArgumentParser:
     return parser
 
 
-def publish(path: Path | None, section: str, text: str, figures: Sequence[Figure] = ()) -> None:
+def publish(
+    path: Path | None,
+    section: str,
+    text: str,
+    figures: Sequence[Figure] = (),
+    threads: int = 1,
+) -> None:
     """Print a benchmark's section; write it, and its figures if it has any, if a file is given."""
     print(text)
     if path is not None:
         write_section(path, section, text)
         if figures:
-            write_figures(path, section, figures)
+            write_figures(path, section, figures, threads)

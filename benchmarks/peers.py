@@ -7,11 +7,9 @@ in every round; a ratio is the median over rounds of the two rates of one round.
 seconds. The bare loop is what PyTorch itself takes: gradient, noise, update, and nothing else.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import ebm
@@ -20,8 +18,9 @@ from torch import Tensor, nn
 from torchebm.samplers import LangevinDynamics
 
 from contestants import Energy
+from measuring import Spread, arguments, publish, spread
 from networks import networks
-from results import Figure, machine, table, write_figures, write_section
+from results import Figure, machine, table
 from tigon import MALA, MCMC, Compiled, Langevin, keep_freed_memory, make_rng
 
 STEP_SIZE, BATCHES, SECONDS, MOST = 0.05, (1, 16, 128), 0.15, 30
@@ -112,11 +111,9 @@ def race(rounds: int) -> list[Row]:
     return rows
 
 
-def ratio(ours: Row, theirs: Row) -> tuple[float, float, float]:
-    """Return how many times their seconds ours are less: first quartile, median, third."""
-    each = [b / a for a, b in zip(ours.seconds, theirs.seconds, strict=True)]
-    low, middle, high = statistics.quantiles(each, n=4, method="inclusive")
-    return low, middle, high
+def ratio(ours: Row, theirs: Row) -> Spread:
+    """Return how many times their seconds ours are less."""
+    return spread([b / a for a, b in zip(ours.seconds, theirs.seconds, strict=True)])
 
 
 def line(row: Row, rows: Sequence[Row]) -> dict[str, str]:
@@ -166,7 +163,7 @@ def is_small(row: Row) -> bool:
     return row.network == SMALL and row.batch <= 16
 
 
-def best(peer: Row, rows: Sequence[Row]) -> tuple[float, float, float]:
+def best(peer: Row, rows: Sequence[Row]) -> Spread:
     """Return the ratio of our faster row, plain or compiled, to a peer's."""
     ours = [row for row in rows if row.library in OURS and row[:3] == peer[:3]]
     return max((ratio(row, peer) for row in ours), key=lambda q: q[1])
@@ -203,18 +200,13 @@ NOTES = """
 
 def main() -> None:
     """Measure, print, and write."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = arguments(__doc__, "peers")
     parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--write", type=Path, help="a Markdown file; its section peers is written")
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
     rows = race(options.rounds)
-    text = page(rows, options.rounds)
-    print(text)
-    if options.write:
-        write_section(options.write, "peers", text)
-        write_figures(options.write, "peers", figures(rows))
+    publish(options.write, "peers", page(rows, options.rounds), figures(rows))
 
 
 if __name__ == "__main__":

@@ -122,8 +122,8 @@ def test_an_image_that_is_not_finite_ends_the_run_and_is_named(
     words = ["--data", str(pictures), "--out", str(tmp_path / "run"), "--image-size", "8"]
     assert main(["train", recipe, *words, "--iterations", "5"]) == 3
     said = capsys.readouterr().err
-    assert "training images hold values that are not finite: 2.png" in said
-    assert said.count("\n") == 1
+    assert "training images hold values that are not finite: 2.png" in said.splitlines()[-1]
+    assert "Traceback" not in said
     run = Run(tmp_path / "run")
     assert run.events()[-1]["cause"] == "images"
     monkeypatch.setattr(ImageSet, "read", read)
