@@ -33,7 +33,7 @@ from tigon.mcmc.kernel import (
 )
 from tigon.streams import Rng, normal
 
-TAKEN = Info(torch.ones(()))  # by kernels that take every proposal
+TAKEN = Info(torch.ones((), device="cpu"))  # of kernels that take every proposal
 
 
 @dataclass(frozen=True)
