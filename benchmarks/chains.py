@@ -219,11 +219,10 @@ NOTES = """
   torchebm's {torchebm}.
 - The row `tigon, jitter 0.2` is the default of tigon's HMC: trajectories of one length resonate
   with a density, so that a fixed length is worth a fraction of it.
-- `Langevin` takes about as long as ebmkit's, though every chain has a step size of its own
-  (tensors where ebmkit has one number), log-density and acceptance are kept, and shapes are
-  checked. BAOAB has more terms than ebmkit's symplectic Euler, and so gives fewer draws per second
-  where a gradient costs as little as 50 to 100 µs; at the posterior of the network, whose gradient
-  takes about 1 ms, little of this is left. `peers.py` has other networks, and compiled ones.
+- Where `Langevin` and `UnderdampedLangevin` give fewer draws per second than ebmkit's: every chain
+  has a step size of its own (tensors where ebmkit has one number), log-density and acceptance are
+  kept, shapes are checked, and BAOAB has more terms than ebmkit's symplectic Euler. This hardly
+  grows with the density. `peers.py` has other networks, and compiled ones.
 - ebmkit's underdamped Langevin is at one and the same s a little less correlated, and more biased.
   BAOAB is exact on Gaussians and takes longer steps: `tigon, 1.5 s`.
 - Replica exchange: tigon tries all neighbours in each step, the hottest first, so that a point can

@@ -70,7 +70,7 @@ def variants(evaluations: int) -> list[Variant]:
     three, ten = (replace(base, chains=replace(chains, steps=n)) for n in (3, 10))
     return [
         Variant("default", base),
-        Variant("products in bfloat16", replace(base, precision="bfloat16")),
+        Variant("loss in bfloat16", replace(base, precision="bfloat16")),
         Variant("3 chain steps an update", three),
         Variant("10 chain steps an update", ten),
         Variant("chains from the prior, 10 steps", ten, from_the_prior),

@@ -144,9 +144,10 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
             peers = [r for r in some if r.library in ("ebmkit", "torchebm")]
             low, middle, high = min((best(peer, some) for peer in peers), key=lambda q: q[1])
             where = "perceptron at batch 1 and 16" if small else "all else"
+            how = ", compiled if that is faster" if small else ""
             found.append(
                 Figure(
-                    criterion=f"{kernel} steps a second over the peers', worst row, {where}",
+                    criterion=f"{kernel} steps a second over the peers', worst row, {where}{how}",
                     limit=f"at least {limit:g}",
                     median=middle,
                     low=low,
@@ -187,12 +188,11 @@ def page(rows: Sequence[Row], rounds: int) -> str:
 
 NOTES = """
 - The bare loop is the limit of what is not compiled: no library that asks PyTorch's autograd for a
-  gradient can be much faster. tigon's plain Langevin is a few per cent below it, since every chain
-  has a step size of its own and log-density and acceptance are kept; only compiled can it be
-  ahead by as much as 1.3.
+  gradient can be much faster. Where tigon's plain Langevin is below it, that is since every chain
+  has a step size of its own, and log-density and acceptance are kept.
 - A chain of n steps of tigon's Langevin evaluates n + 1 gradients, the last one for the
-  log-density that it returns and for the next run to go on from; ebmkit's takes n. At 30 steps
-  that is 3 per cent.
+  log-density that it returns and for the next run to go on from; ebmkit's takes n. Of large
+  networks, whose chains have 30 steps here, this is the difference.
 - MALA keeps the gradient of the point where it is; ebmkit evaluates it again; torchebm has none.
 - Large networks were not compiled: their time is in products that are compiled already.
 """

@@ -9,6 +9,7 @@ from tigon.compiled import Compiled
 from tigon.densities import value_and_grad
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
+from tigon.mcmc.preconditioning import Preconditioned
 from tigon.streams import make_rng
 
 
@@ -28,6 +29,24 @@ def test_a_compiled_density_gives_the_same_chains_and_follows_its_parameters():
         with torch.no_grad():
             network[0].weight.mul_(1.5)
     assert compiled.compiles
+
+
+@pytest.mark.slow
+def test_a_preconditioned_kernel_asks_the_compiled_density():
+    class Counted(Compiled):
+        asked = 0
+
+        def value_and_grad(self, x):
+            self.asked += 1
+            return super().value_and_grad(x)
+
+    target, scale = correlated_gaussian(), torch.tensor([0.5, 1.0, 2.0]).double()
+    compiled = Counted(target)
+    x = torch.ones(4, 3, dtype=torch.float64)
+    kernel = Preconditioned(MALA(0.5), scale)
+    ours = MCMC(kernel, 20).run(compiled, x, make_rng(0))
+    assert compiled.compiles and compiled.asked == 21
+    assert torch.allclose(ours.x, MCMC(kernel, 20).run(target, x, make_rng(0)).x, rtol=1e-9)
 
 
 def test_what_cannot_be_compiled_is_evaluated_and_said_once(recwarn):

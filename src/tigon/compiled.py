@@ -1,8 +1,8 @@
 """A log-density whose value and gradient are one compiled function.
 
-On small networks and batches most of a step is the overhead of single operations, and a compiled
-gradient evaluation takes two thirds of the time. Large networks gain little on a CPU, which their
-matrix products already fill. Compiling takes seconds, for each density and each shape of points.
+On small networks and batches much of a step is the overhead of single operations, which a compiled
+gradient evaluation has less of. Large networks gain little on a CPU, which their matrix products
+already fill. Compiling takes seconds, for each density and each shape of points.
 """
 
 import warnings
@@ -18,8 +18,9 @@ class Compiled:
     """A log-density, (B, *) to (B,), evaluated by `torch.compile`; chains take it as any other.
 
     What it reads besides its argument belongs to what is compiled: parameters may change in
-    place, other tensors in their place lead to another compilation. Where it cannot be compiled
-    (no C++ compiler, an operation that is not known), it is evaluated as it is, with one
+    place; another number (such as a model's `sigma`) or tensor in its place leads to another
+    compilation, of which torch.compile makes eight. Where it cannot be compiled (no C++ compiler,
+    an operation that is not known, too many compilations), it is evaluated as it is, with one
     RuntimeWarning that says so.
 
     Arguments:
@@ -48,7 +49,7 @@ class Compiled:
             return values
 
     def _warn(self, error: Exception) -> None:
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        reason = str(error.__cause__ or error).strip().split("\n")[0] or type(error).__name__
         said = f"the log-density cannot be compiled, and is evaluated as it is ({reason})"
         warnings.warn(said, RuntimeWarning, stacklevel=4)
 

@@ -134,7 +134,7 @@ class EnergyModel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the log-density up to a constant, (B, C, H, W) to (B,)."""
-        return self.network(x) + self.reference.log_prob(x)
+        return self.network(x).to(x.dtype) + self.reference.log_prob(x)
 
 
 class GeneratorModel(nn.Module):

@@ -1,8 +1,7 @@
 """Memory of the process: let freed blocks be used again.
 
 For each large tensor that is freed, glibc's allocator gives its pages back to the system, and the
-next tensor of that size takes thousands of page faults to get them again: a third of the time of a
-gradient evaluation of 64 images of 64 x 64 pixels on a CPU.
+next tensor of that size takes thousands of page faults to get them again.
 """
 
 import ctypes
@@ -23,9 +22,9 @@ SETTINGS = (
 def keep_freed_memory() -> bool:
     """Let the allocator of this process keep what is freed, from now on.
 
-    The process then stays as large as it has been at its peak. The command line calls this; a
-    script may, since it is the script's process. Settings of glibc in the environment
-    (`MALLOC_TRIM_THRESHOLD_` and its like) are respected.
+    The process then stays as large as it has been at its peak, by up to 2 GiB. The command line
+    calls this; a script may, since it is the script's process. Settings of glibc in the
+    environment (`MALLOC_TRIM_THRESHOLD_` and its like) are respected.
 
     Returns:
         whether it does: False where the C library is not glibc, or the environment says otherwise

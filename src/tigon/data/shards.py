@@ -89,6 +89,7 @@ def load_shards(pattern: str, form: Form) -> ShardedSet:
     def load() -> list[tuple[str, int, str, list[str]]]:
         for path in mine:
             entries[path] = cached(open_source(path), form)
+            entries[path].file.close()  # a shard's batches are read from the map
         return [
             (path, len(e.pixels), known_fingerprint(e.known, e.names, e.pixels), e.skipped)
             for path, e in entries.items()

@@ -31,7 +31,8 @@ class Learner(nn.Module, ABC):
             with its lowest mean is the best
         gradient_evaluations: passes (forward and backward) of the network over one example, so
             far; divide by the number of examples for passes over the set
-        precision: of the network's products, in chains and in the loss
+        precision: of the network's products, in the loss and in a descriptor's chains; a
+            generator's latents are told apart by less than bfloat16 can
     """
 
     measure: ClassVar[str]

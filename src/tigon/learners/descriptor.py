@@ -167,8 +167,8 @@ class DescriptorLearner(Learner):
         """
         self.gradient_evaluations += self.evaluations_per_example * batch.size
         with self.products():
-            observed = self.model.network(batch.images)
-            synthesised = self.model.network(samples)
+            observed = self.model.network(batch.images).to(samples.dtype)
+            synthesised = self.model.network(samples).to(samples.dtype)
         loss = contrastive_loss(observed, synthesised, batch)
         metrics = {
             "gap": all_sum(loss.detach()) / batch.images.shape[1:].numel(),

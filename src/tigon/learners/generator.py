@@ -156,7 +156,7 @@ class GeneratorLearner(Learner):
     def chain_density(self, batch: Batch) -> Iterator[LogDensity]:
         """Give the posterior of the latents of this batch, with the parameters frozen."""
         weight = 1 / batch.size if self.average_likelihood else 1.0
-        with frozen(self.model), mode(self.model, self.average_likelihood), self.products():
+        with frozen(self.model), mode(self.model, self.average_likelihood):
             yield self.model.posterior(batch.images, weight)
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
@@ -184,7 +184,7 @@ class GeneratorLearner(Learner):
         """
         self.gradient_evaluations += self.evaluations_per_example * batch.size
         with self.products():
-            decoded = self.model(samples)
+            decoded = self.model(samples).to(samples.dtype)
         squares = (batch.images - decoded) ** 2
         loss = sum_event(squares).sum() / batch.size / (2 * self.model.sigma**2)
         error = squares.detach().flatten(1).mean(1)

@@ -12,10 +12,11 @@ References:
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
-from tigon.densities import LogDensity
+from tigon.densities import LogDensity, value_and_grad
 from tigon.mcmc.kernel import Info, Kernel, State
 from tigon.streams import Rng
 
@@ -54,8 +55,24 @@ class Preconditioned:
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
         """Move every chain once, in the coordinates u."""
         inner = rescaled(state, 1 / self.scale)
-        moved, info = self.kernel.step(lambda u: log_density(u * self.scale), inner, rng)
+        moved, info = self.kernel.step(Stretched(log_density, self.scale), inner, rng)
         return rescaled(moved, self.scale), info
+
+
+class Stretched(NamedTuple):
+    """The log-density of u = x / scale, up to a constant: (B, *) to (B,)."""
+
+    log_density: LogDensity
+    scale: Tensor
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """Return the log-density at scale * u."""
+        return self.log_density(u * self.scale)
+
+    def value_and_grad(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Return it with its gradient in u, by the log-density's own way to its gradient."""
+        value, gradient = value_and_grad(self.log_density, u * self.scale)
+        return value, gradient * self.scale
 
 
 def rescaled(state: State, scale: Tensor) -> State:

@@ -34,8 +34,8 @@ class Recipe(ABC):
             forward and backward passes of the network over the whole set (of a stream: a batch)
         batch_size: images per parameter update
         seed: of weights, chains and data order, >= 0
-        precision: of the network's products while it learns; bfloat16 is faster where the
-            processor multiplies it, and weights, chains and sums stay float32
+        precision: of the network's products in the loss, and in a descriptor's chains; bfloat16
+            is faster where the processor multiplies it, and weights, points and sums stay float32
         optimizer: Adam and the schedule of its rate
         guard: what watches over the run and goes back where it diverges
     """
