@@ -12,7 +12,6 @@ References:
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from torch import Tensor
 
@@ -59,7 +58,8 @@ class Preconditioned:
         return rescaled(moved, self.scale), info
 
 
-class Stretched(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Stretched:
     """The log-density of u = x / scale, up to a constant: (B, *) to (B,)."""
 
     log_density: LogDensity
