@@ -8,6 +8,8 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
+from tigon.cli import main
+
 torch.set_num_threads(1)
 torch.manual_seed(0)
 settings.register_profile("tigon", deadline=None)
@@ -49,3 +51,16 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip(f"the shared data are not at {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def tigon(capsys, tmp_path, monkeypatch):
+    """Run the command line in an empty folder; returns status, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        status = main([str(word) for word in words])
+        streams = capsys.readouterr()
+        return status, streams.out, streams.err
+
+    return run

@@ -12,6 +12,8 @@ from tigon.recipes import Descriptor, Generator
 from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
 from tigon.streams import make_rng
 
+SMALL = ["--image-size", "8", "--network.width", "4", "--iterations", "5"]  # of tigon train
+
 
 def image_set(count: int = 5, size: int = 8, seed: int = 0) -> ImageSet:
     """Random images."""

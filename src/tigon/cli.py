@@ -11,10 +11,11 @@ import json
 import re
 import sys
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from tigon.errors import DivergenceError, TigonError
 from tigon.files import refusal
+from tigon.stdio import Lasting, unread
 
 if TYPE_CHECKING:
     from tigon.commands.common import Result
@@ -47,8 +48,13 @@ CANNOT, DIVERGED, INTERRUPTED = 2, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit status."""
+    """Run one command line and return its exit status, also where nobody reads stderr any more."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    with contextlib.redirect_stderr(cast("TextIO", Lasting(sys.stderr))):
+        return _answer(words)
+
+
+def _answer(words: list[str]) -> int:
     if words and words[0] in ("-h", "--help"):
         print(usage())
         return 0
@@ -94,7 +100,8 @@ def _run(words: list[str]) -> int:
     result: Result = command.run()
     if result.text:
         text = json.dumps(result.values) if command.json else result.text
-        print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
+        with unread(sys.stdout, only_gone=True):
+            print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
     return result.status
 
 

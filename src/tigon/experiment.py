@@ -52,12 +52,7 @@ def train(
         TigonError: if `out` holds another experiment, or data or checkpoint cannot be read
         DivergenceError: if there is trouble that the guard cannot repair, or no guard
     """
-    if checkpoint_every < 1:
-        raise TigonError(f"--checkpoint-every {checkpoint_every}: is at least 1")
-    if keep < 1:
-        raise TigonError(f"--keep {keep}: is at least 1")
-    if tensorboard:
-        require_tensorboard()
+    _require(checkpoint_every, keep, tensorboard)
     run = Run(out)
     place = own_device(choose_device(device))
     training = _begin(run, experiment, place, images, changed)
@@ -78,6 +73,15 @@ def train(
     finally:
         recorder.close()
     return training
+
+
+def _require(checkpoint_every: int, keep: int, tensorboard: bool) -> None:
+    """Refuse what cannot be written."""
+    for option, number in (("checkpoint-every", checkpoint_every), ("keep", keep)):
+        if number < 1:
+            raise TigonError(f"--{option} {number}: is at least 1")
+    if tensorboard:
+        require_tensorboard()
 
 
 def _begin(

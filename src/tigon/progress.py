@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TypeVar
 
@@ -254,7 +254,8 @@ def interruptible(told: bool = True) -> Iterator[Interruption]:
         state.asked = True
         if told:
             after = b"\n" if os.isatty(2) else b""  # of the terminal's own ^C
-            os.write(2, after + STOPPING)  # not by print, in the middle of which this may come
+            with suppress(OSError):  # Ctrl-C may have ended the reader, too
+                os.write(2, after + STOPPING)  # not by print, in which this may come
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

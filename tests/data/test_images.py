@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from small import image_set
-from tigon.data.images import ImageSet, cache_folder, load_images
+from tigon.data.images import ImageSet, cache_folder, even_rows, load_images
 from tigon.data.pixels import picture_to_uint8
 from tigon.errors import TigonError
 
@@ -217,6 +219,13 @@ def test_the_fingerprint_that_the_cache_remembers_is_the_one_that_would_be_compu
 def test_the_fingerprint_is_that_of_earlier_versions():
     """Else runs that began with them would be refused their images."""
     assert load_images("embedded:animal-faces", 32).fingerprint() == "6e49002c0d061067"
+
+
+@given(st.integers(1, 100_000), st.integers(1, 300))
+def test_even_rows_are_different_rows_of_the_set_in_order(count, most):
+    rows = even_rows(count, most)
+    assert len(rows) == min(count, most) and rows[0] == 0 and rows[-1] < count
+    assert (rows.diff() > 0).all()
 
 
 def test_means_of_large_sets_are_taken_of_some(monkeypatch):

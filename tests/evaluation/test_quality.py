@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from small import generator_learner, image_set
 from tigon.data.batches import Batch
@@ -13,7 +11,6 @@ from tigon.evaluation.quality import (
     Reconstructions,
     mean_image_distance,
     reconstructions,
-    some_rows,
 )
 
 
@@ -44,13 +41,6 @@ def test_the_distance_of_the_mean_image_of_two_points_is_known():
     images = torch.stack([torch.full((3, 4, 4), 0.5), torch.full((3, 4, 4), -0.5)])
     assert mean_image_distance(whole(images)) == pytest.approx(2 * 0.5 - 0.5)
     assert mean_image_distance(whole(images[:1])) == 0
-
-
-@given(st.integers(1, 100_000), st.integers(1, 300))
-def test_some_rows_are_different_rows_of_the_set_in_order(count, most):
-    rows = some_rows(count, most)
-    assert len(rows) == min(count, most) and rows[0] == 0 and rows[-1] < count
-    assert (rows.diff() > 0).all()
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,27 @@ def test_a_figure_of_a_name_that_leads_elsewhere_is_not_read(run, monkeypatch):
     assert kept(run) is None
 
 
+@pytest.mark.parametrize("verb", ["diagnose", "report"])
+@pytest.mark.parametrize("read", ["records", "events", "learner", "images"])
+def test_a_diagnosis_of_a_run_that_goes_on_meanwhile_is_not_kept_as_true(
+    run, monkeypatch, verb, read
+):
+    whole = getattr(Run, read)
+
+    def meanwhile(self, *args):
+        found = whole(self, *args)
+        append(self.metrics, b"{")
+        return found
+
+    (run.folder / "diagnosis.json").write_text("{}")
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, read, meanwhile)
+        assert main([verb, str(run.folder)]) == 0
+    assert "verdict" in json.loads((run.folder / "diagnosis.json").read_text())
+    assert kept(run) is None
+    assert main([verb, str(run.folder)]) == 0 and kept(run) is not None
+
+
 @pytest.mark.parametrize("name", ["tigon", "code", "torch", "length", "seed", "device"])
 def test_another_version_length_seed_or_device_is_another_diagnosis(run, name):
     assert kept(run) is not None and kept(run, **{name: "other"}) is None

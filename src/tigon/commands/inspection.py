@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tigon.commands.common import Json, Result, RunFolder, RunFolders, Which
-from tigon.diagnosis import Diagnosis, diagnose
+from tigon.diagnosis import LENGTH, SEED, Diagnosis, diagnose
 from tigon.errors import TigonError
 from tigon.experiment import choose_device
 from tigon.outputs import check_out
@@ -30,8 +30,8 @@ class Diagnose:
     """
 
     run_folder: RunFolder
-    long: int = 10
-    seed: int = 0
+    long: int = LENGTH
+    seed: int = SEED
     checkpoint: Which = "last"
     device: str = "auto"
     json: Json = False
@@ -41,6 +41,7 @@ class Diagnose:
         if not 1 <= self.long <= 100 or self.seed < 0:
             raise TigonError("--long is 1 to 100, and --seed at least 0")
         run = Run(self.run_folder, self.checkpoint)
+        run.plain_config()  # which refuses what is no run, before anything is said to be done
         if self.checkpoint != "last":
             run.find()
         with busy("running chains", log=True):
@@ -79,6 +80,8 @@ class Report:
         if self.out is not None:
             check_out(self.out, (".html",))
         runs = [Run(folder, self.checkpoint) for folder in self.run_folders]
+        for run in runs:
+            run.plain_config()
         with busy("running chains and drawing", log=True):
             report = self._write(runs).resolve()
         return Result(f"report: {report}", {"report": str(report)})

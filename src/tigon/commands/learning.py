@@ -8,6 +8,7 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 import tyro
 
 from tigon.commands.common import Flag, Json, Result, RunFolder, warn_of_skipped
+from tigon.data.images import ImageSet
 from tigon.data.sources import is_pattern
 from tigon.distributed import TIMEOUT, launched, process_group
 from tigon.errors import TigonError
@@ -209,11 +210,7 @@ def learn(
         require_tensorboard()
     with process_group(choose_device(device), how.timeout) as (rank, _):
         first = rank == 0
-        reading = busy(f"{title}: reading {experiment.data}", log=True, after=SLOW)
-        with reading if first else nullcontext():
-            images = load(experiment)
-        if first:
-            warn_of_skipped(images)
+        images = _read(experiment, title, first)
 
         def begun(training: Training) -> None:
             if first:
@@ -221,19 +218,20 @@ def learn(
 
         with interruptible(first) as stop, progress(title, first) as watch:
             training = train(
-                experiment,
-                out,
-                device,
-                how.every,
-                [watch],
-                stop,
-                images,
-                changed,
-                how.keep,
-                how.tensorboard,
-                begun,
-            )
+                experiment, out, device, how.every, [watch], stop, images, changed, how.keep,
+                how.tensorboard, begun,
+            )  # fmt: skip
     return End(training.finished, rank, training.iteration)
+
+
+def _read(experiment: Experiment, title: str, told: bool) -> ImageSet:
+    """Load an experiment's images; `told`, say so where that takes long, and what is left out."""
+    reading = busy(f"{title}: reading {experiment.data}", log=True, after=SLOW)
+    with reading if told else nullcontext():
+        images = load(experiment)
+    if told:
+        warn_of_skipped(images)
+    return images
 
 
 def interrupted(out: Path, end: End) -> Result:

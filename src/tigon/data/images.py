@@ -106,9 +106,7 @@ class ImageSet:
 
     def mean_rows(self) -> Sequence[int]:
         """Return the rows of the images that `mean_image` is the mean of."""
-        if len(self) <= MOST:
-            return range(len(self))
-        return [number * len(self) // MOST for number in range(MOST)]
+        return even_rows(len(self), MOST).tolist()
 
     def mean_image(self) -> Tensor:
         """Return the mean of all images, (C, H, W), in [-1, 1].
@@ -119,6 +117,11 @@ class ImageSet:
         rows = self.mean_rows()
         total = sum(self.read(part).sum(0, dtype=torch.float64) for part in chunks(rows))
         return (total / len(rows)).float()  # type: ignore[union-attr]
+
+
+def even_rows(count: int, most: int) -> Tensor:
+    """Return the rows of `count` images, (N,); of more than `most`, so many at even distances."""
+    return torch.arange(min(count, most)) * count // min(count, most)
 
 
 def chunks(rows: Sequence[int], size: int = 1024) -> list[Tensor]:

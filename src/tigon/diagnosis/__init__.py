@@ -5,9 +5,18 @@ what the model shows of its training images. A run without a checkpoint, or whos
 is judged by what is left; a run of fewer than `RECENT` iterations is told of, and not judged.
 """
 
-from tigon.diagnosis.basis import made_from
+from tigon.diagnosis.basis import files_of, made_from
 from tigon.diagnosis.drawing import pictures
 from tigon.diagnosis.judging import LENGTH, SEED, diagnose
 from tigon.diagnosis.told import Diagnosis, Told
 
-__all__ = ["LENGTH", "SEED", "Diagnosis", "Told", "diagnose", "made_from", "pictures"]
+__all__ = [
+    "LENGTH",
+    "SEED",
+    "Diagnosis",
+    "Told",
+    "diagnose",
+    "files_of",
+    "made_from",
+    "pictures",
+]

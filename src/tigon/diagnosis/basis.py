@@ -1,6 +1,7 @@
 """What a diagnosis depends on, so that one that was made can be told to be still true."""
 
 import hashlib
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,17 @@ import torch
 from tigon import __version__
 from tigon.data.images import ImageSet
 from tigon.runs import Run
-from tigon.training.kept import checksum
+from tigon.training.kept import checksum, numbered
+
+
+def files_of(run: Run) -> dict[str, str]:
+    """Return checksums of all that changes as a run goes on: where they stay, it did not."""
+    manifests = [path / "manifest.json" for path in numbered(run.checkpoints)]
+    sums = {}
+    for path in (run.config, run.metrics, *manifests):
+        with suppress(OSError):  # there is none, or none any more
+            sums[str(path.relative_to(run.folder))] = checksum(path)
+    return sums
 
 
 def made_from(

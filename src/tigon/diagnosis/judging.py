@@ -3,15 +3,15 @@
 import torch
 
 from tigon.data.batches import Batch
-from tigon.data.images import ImageSet
-from tigon.diagnosis.basis import made_from
+from tigon.data.images import ImageSet, even_rows
+from tigon.diagnosis.basis import files_of, made_from
 from tigon.diagnosis.told import Diagnosis, Probes
 from tigon.errors import TigonError
 from tigon.evaluation import findings as judge
 from tigon.evaluation.diagnostics import coupling, moments_test
 from tigon.evaluation.findings import RECENT, Finding, Level, Shows
 from tigon.evaluation.probes import probe_images, probe_latents
-from tigon.evaluation.quality import mean_image_distance, reconstructions, some_rows
+from tigon.evaluation.quality import MOST, mean_image_distance, reconstructions
 from tigon.learners.base import Learner
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
@@ -30,6 +30,7 @@ def diagnose(
     seed: int = SEED,
     device: torch.device | str = "cpu",
     loaded: tuple[Learner, ImageSet] | None = None,
+    before: dict[str, str] | None = None,
 ) -> Diagnosis:
     """Judge a run.
 
@@ -38,11 +39,12 @@ def diagnose(
         seed: of the probes' noise
         device: where they run
         loaded: the run's learner and images, where they are at hand
+        before: `files_of` the run from before these were read, for `made_from`
     Raises:
         TigonError: if the folder is no run
     """
-    recipe = run.experiment.recipe
-    records = run.records()
+    before = before if loaded else files_of(run)
+    recipe, records = run.experiment.recipe, run.records()
     diagnosis = Diagnosis(run.name, len(records))
     add = diagnosis.findings.extend
     add(judge.of_events(run.events(), records))
@@ -50,27 +52,47 @@ def diagnose(
     shows = None
     try:
         learner, images = loaded or (run.learner(), run.images())
-        learner = learner.to(device)
         diagnosis.made_from = made_from(run, images, length, seed, device)
     except TigonError as error:
         add([Finding("model", Level.NOTE, f"its chains could not be run ({error})")])
     else:
-        index = torch.arange(min(_most(learner), len(images)), device=device)
-        batch = Batch(images.read(index).to(device), index)
-        if learner.show(len(index)).isfinite().all():
-            diagnosis.shown = batch.images
-            diagnosis.probes, found = _probe(learner, batch, length, seed)
-            shows = _shows(learner, images, records)
-            found += [shows.finding] if shows else []
-            add(_coupling(learner, batch, diagnosis.probes))
-            add(found if len(records) >= RECENT else judge.too_short(found))
-        else:
-            add([Finding("model", Level.BAD, "its images are not finite", OVERFLOW)])
+        shows = _add_chains(diagnosis, learner.to(device), images, records, (length, seed))
     if records:
         add(judge.of_metrics(records, recipe))
         _add_course(diagnosis, run, records, shows)
     diagnosis.findings.sort(key=lambda finding: finding.level.value)
+    if files_of(run) != before:
+        diagnosis.made_from = None  # of which state it is, nobody can say
     return diagnosis
+
+
+def _add_chains(
+    diagnosis: Diagnosis,
+    learner: Learner,
+    images: ImageSet,
+    records: list[Record],
+    how: tuple[int, int],
+) -> Shows | None:
+    """Run a learner's chains and judge them; returns what the model shows of its images.
+
+    Arguments:
+        how: length of the long-run test and seed, as in `diagnose`
+    """
+    device = next(learner.parameters()).device
+    index = torch.arange(min(_most(learner), len(images)), device=device)
+    batch = Batch(images.read(index).to(device), index)
+    if not learner.show(len(index)).isfinite().all():
+        diagnosis.findings.append(
+            Finding("model", Level.BAD, "its images are not finite", OVERFLOW)
+        )
+        return None
+    diagnosis.shown = batch.images
+    diagnosis.probes, found = _probe(learner, batch, *how)
+    shows = _shows(learner, images, records)
+    found += [shows.finding] if shows else []
+    diagnosis.findings += _coupling(learner, batch, diagnosis.probes)
+    diagnosis.findings += found if len(records) >= RECENT else judge.too_short(found)
+    return shows
 
 
 def _progress(run: Run, records: list[Record]) -> float:
@@ -111,7 +133,7 @@ def _coupling(learner: Learner, batch: Batch, probes: Probes) -> list[Finding]:
 def _shows(learner: Learner, images: ImageSet, records: list[Record]) -> Shows | None:
     """Judge what the model shows of some hundred training images."""
     device = next(learner.parameters()).device
-    index = some_rows(len(images)).to(device)
+    index = even_rows(len(images), MOST).to(device)
     batch = Batch(images.read(index).to(device), index, among=len(images))
     if isinstance(learner, GeneratorLearner):
         return judge.of_reconstructions(reconstructions(learner, batch))

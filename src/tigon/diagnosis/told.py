@@ -47,7 +47,8 @@ class Diagnosis:
         shows: what the model shows of its training images, in words, where that could be seen
         probes: for figures
         shown: training images that were probed, (B, C, H, W), or None
-        made_from: what it depends on; None where chains could not be run
+        made_from: what it depends on; None where chains could not be run, or the run went on
+            meanwhile
     """
 
     name: str

@@ -9,7 +9,7 @@ from tigon.data.batches import Batch
 from tigon.learners.agreement import energy_distance
 from tigon.learners.generator import GeneratorLearner
 
-MOST = 256
+MOST = 256  # images that are looked at
 
 
 class Reconstructions(NamedTuple):
@@ -30,11 +30,6 @@ class Reconstructions(NamedTuple):
     def explained(self) -> float:
         """The part of the images' variance that reconstructions explain: 1 is all of it."""
         return 1 - self.errors.mean().item()
-
-
-def some_rows(count: int, most: int = MOST) -> Tensor:
-    """Return the rows of `count` images, (N,); of more than `most`, so many at even distances."""
-    return torch.arange(min(count, most)) * count // min(count, most)
 
 
 @torch.no_grad()

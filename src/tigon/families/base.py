@@ -113,6 +113,7 @@ class Shown(Generic[R, L]):
         learner: of its newest checkpoint
         images: that it learned from
         records: of its iterations, at least one
+        files: checksums of the run's files from before these were read; None where not taken
     """
 
     run: Run
@@ -120,6 +121,7 @@ class Shown(Generic[R, L]):
     learner: L
     images: ImageSet
     records: list[Record]
+    files: dict[str, str] | None = None
 
 
 class Stages(NamedTuple):

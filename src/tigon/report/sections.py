@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from tigon.album import album
-from tigon.diagnosis import LENGTH, SEED, Told, diagnose, made_from, pictures
+from tigon.diagnosis import LENGTH, SEED, Told, diagnose, files_of, made_from, pictures
 from tigon.errors import TigonError
 from tigon.families import family_of
 from tigon.families.base import Shown
@@ -34,10 +34,11 @@ def opened(run: Run) -> Shown[Any, Any]:
     Raises:
         TigonError: if it has no metrics, no checkpoint or no readable data
     """
+    files = files_of(run)
     learner, images, records = run.learner(), run.images(), run.records()
     if not records:
         raise TigonError(f"run {run.folder}: has no metrics yet; train it first")
-    return Shown(run, run.experiment.recipe, learner, images, records)
+    return Shown(run, run.experiment.recipe, learner, images, records, files)
 
 
 def section(run: Run) -> Section:
@@ -75,9 +76,10 @@ def _diagnosed(shown: Shown[Any, Any], keep: bool) -> Kept:
     """Return the diagnosis that the run keeps, where it is still true, or a new one."""
     run = shown.run
     kept = kept_diagnosis(run, made_from(run, shown.images, LENGTH, SEED, "cpu"))
-    if kept is not None:
+    if kept is not None and files_of(run) == shown.files:
         return kept
-    diagnosis = diagnose(run, LENGTH, SEED, "cpu", (shown.learner, shown.images))
+    loaded = shown.learner, shown.images
+    diagnosis = diagnose(run, LENGTH, SEED, "cpu", loaded, shown.files)
     drawn = save_diagnosis(run, diagnosis) if keep else plates(pictures(diagnosis))
     return Kept(diagnosis.told, drawn)
 

@@ -62,6 +62,6 @@ def percent(part: float) -> str:
     return f"{value:.0f} %" if 99.5 <= abs(value) < 1e6 else f"{value:.3g} %"
 
 
-def counted(records: list[Record]) -> str:
-    """Return how many iterations are logged, in words."""
-    return f"{len(records)} iteration{'s are' if len(records) != 1 else ' is'}"
+def logged(records: list[Record]) -> str:
+    """Return how many iterations are logged, in a clause."""
+    return f"{len(records)} iteration{'s are' if len(records) != 1 else ' is'} logged"

@@ -9,7 +9,7 @@ from tigon.evaluation.findings.base import (
     Finding,
     Level,
     Record,
-    counted,
+    logged,
     percent,
     too_short,
 )
@@ -69,7 +69,7 @@ def of_length(records: list[Record], progress: float) -> list[Finding]:
     """Judge whether a run is long enough, and came to its end, `progress` in [0, 1]."""
     if not records:
         return [Finding("length", Level.NOTE, "no iteration has been logged")]
-    said = f"{counted(records)} logged, {100 * progress:.0f} % of the run"
+    said = f"{logged(records)}, {100 * progress:.0f} % of the run"
     more = "the same tigon train continues it"
     if len(records) < RECENT:
         said += f": too short to judge, since the bands are of {RECENT} iterations"

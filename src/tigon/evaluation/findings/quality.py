@@ -14,7 +14,7 @@ CLOSER = (0.0, 0.5)
 SATISFIED = 0.99
 BLOCKS, BLOCK = 6, 8
 PAIRS, FALL = 13, 0.05
-MORE = "more iterations will help (tigon resume RUN --iterations N)"
+MORE = "more iterations are likely to help (tigon resume RUN --iterations N)"
 
 
 class Shows(NamedTuple):

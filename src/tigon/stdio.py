@@ -1,0 +1,52 @@
+"""Standard streams whose reader may go away: a pipe or a terminal that is closed ends no run."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any
+
+GONE = (errno.EPIPE, errno.EIO)  # of a pipe, of a terminal
+
+
+class Lasting:
+    """A stream that outlives its reader: what can no longer be written is dropped."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        """Return anything else of the stream."""
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Write what can be written; returns the number of characters."""
+        with unread(self.stream):
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is left in the buffer, as far as it can be."""
+        with unread(self.stream):
+            self.stream.flush()
+
+
+@contextmanager
+def unread(stream: IO[str], only_gone: bool = False) -> Iterator[None]:
+    """Where a stream cannot be written to, drop what is written to it from then on.
+
+    Its buffer keeps what was not written, and that would fail once more at the end of the
+    process, whose exit status it would change: so the stream leads nowhere then.
+
+    Arguments:
+        only_gone: raise other errors than those of a reader that is gone, as of a full disk
+    """
+    try:
+        yield
+    except OSError as error:
+        if only_gone and error.errno not in GONE:
+            raise
+        with suppress(OSError, ValueError):  # a stream without a file
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
