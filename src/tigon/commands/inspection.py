@@ -12,6 +12,8 @@ from tigon.progress import busy
 from tigon.report import save_diagnosis, write_comparison, write_report
 from tigon.runs import Run
 
+SLOW = 2.0  # seconds, within which mistakes are found
+
 
 @dataclass(frozen=True)
 class Diagnose:
@@ -41,10 +43,9 @@ class Diagnose:
         if not 1 <= self.long <= 100 or self.seed < 0:
             raise TigonError("--long is 1 to 100, and --seed at least 0")
         run = Run(self.run_folder, self.checkpoint)
-        run.plain_config()  # which refuses what is no run, before anything is said to be done
         if self.checkpoint != "last":
             run.find()
-        with busy("running chains", log=True):
+        with busy("running chains", log=True, after=SLOW):
             diagnosis = diagnose(run, self.long, self.seed, choose_device(self.device))
         drawn = save_diagnosis(run, diagnosis)
         saved = [run.folder / "figures" / f"{plate.name}.png" for plate in drawn]
@@ -80,9 +81,7 @@ class Report:
         if self.out is not None:
             check_out(self.out, (".html",))
         runs = [Run(folder, self.checkpoint) for folder in self.run_folders]
-        for run in runs:
-            run.plain_config()
-        with busy("running chains and drawing", log=True):
+        with busy("running chains and drawing", log=True, after=SLOW):
             report = self._write(runs).resolve()
         return Result(f"report: {report}", {"report": str(report)})
 
