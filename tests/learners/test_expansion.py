@@ -100,6 +100,20 @@ def test_adams_second_moment_scales_as_the_square_of_the_gradient():
     assert torch.allclose(optimizer.state[layer.weight]["exp_avg_sq"], expected)
 
 
+def test_moments_of_a_latent_whose_scale_vanishes_do_not_overflow(rng):
+    layer = nn.Linear(2, 3)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=1e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        layer(torch.randn(8, 2, generator=rng)).pow(2).sum().backward()
+        optimizer.step()
+        narrow = torch.randn(8, 2, generator=rng) * torch.tensor([1.0, 0.1])
+        absorb(moments(lambda: [narrow]).affine, layer, optimizer)  # noqa: B023
+    for state in optimizer.state.values():
+        assert state["exp_avg"].isfinite().all() and state["exp_avg_sq"].isfinite().all()
+    assert all(parameter.isfinite().all() for parameter in layer.parameters())
+
+
 def test_step_sizes_follow_the_volume(rng):
     z = 4 * torch.randn(1000, 2, generator=rng)
     affine = moments(lambda: [z]).affine

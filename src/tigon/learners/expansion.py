@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 from tigon.distributed import all_sum
 
+LARGEST = 1e15  # of Adam's mean gradient; its square is within float32
+
 
 class Affine(NamedTuple):
     """The map z -> S^-1 (z - m): mean m (d,) and lower-triangular S (d, d)."""
@@ -88,7 +90,9 @@ def absorb(affine: Affine, layer: nn.Linear, optimizer: torch.optim.Optimizer | 
     """Let the first layer undo the map, so that layer(apply(z)) is what layer(z) was.
 
     Adam's moments follow: the gradient for A S is that for A times S^-T, less the outer product
-    of the bias's gradient and S^-1 m. Squares transform as if gradients were uncorrelated.
+    of the bias's gradient and S^-1 m. Squares transform as if gradients were uncorrelated. Of
+    few images, the scale of a latent that images do not depend on drifts towards 0 for as long
+    as the run lasts, and its moments the other way: they end at `LARGEST`, before they overflow.
     """
     mean, root = (part.to(layer.weight.device) for part in affine)
     inverse = torch.linalg.inv(root)
@@ -100,4 +104,6 @@ def absorb(affine: Affine, layer: nn.Linear, optimizer: torch.optim.Optimizer | 
     if "exp_avg" in of_weight:
         first, second = of_weight["exp_avg"], of_weight["exp_avg_sq"]
         first.copy_(first @ inverse.T - torch.outer(of_bias["exp_avg"], shift))
+        first.clamp_(-LARGEST, LARGEST)
         second.copy_(second @ (inverse**2).T + torch.outer(of_bias["exp_avg_sq"], shift**2))
+        second.clamp_(max=LARGEST**2)
