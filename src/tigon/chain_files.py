@@ -52,9 +52,11 @@ class RowFiles:
         self.parent = folder.parent
         self._files: list[FileIO] = []
         self._areas: list[mmap.mmap] = []
-        self._rows: list[FileRows] = []
         shapes = shapes_of(self.shape)._asdict()
         self.columns = Rows(*(self._map(folder / f"{n}.npy", shapes[n]) for n in shapes))
+        count, *row = self.shape
+        start = len(_header(self.shape))
+        self._points = FileRows(self._files[0].fileno(), start, 4 * math.prod(row), count)
 
     @classmethod
     def scratch(cls, parent: Path, make: Callable[[Path], object]) -> "RowFiles":
@@ -82,18 +84,21 @@ class RowFiles:
         _describe(folder, self.shape)
 
     def read(self, index: Tensor) -> Rows:
-        """Return copies of the rows `index` (B,), unmapped."""
-        at, found = index.tolist(), []
-        for rows, column in zip(self._rows, self.columns, strict=True):
-            values = np.frombuffer(rows.read(at), "<f4").reshape(len(at), *column.shape[1:])
-            found.append(torch.from_numpy(values))
-        return Rows(*found)
+        """Return copies of the rows `index` (B,): of the points, without mapping them."""
+        at, (points, *small) = index.tolist(), self.columns
+        values = np.frombuffer(self._points.read(at), "<f4").reshape(len(at), *points.shape[1:])
+        return Rows(torch.from_numpy(values), *[column[index] for column in small])
 
     def write(self, index: Tensor, values: Sequence[Tensor]) -> None:
-        """Put the values (B, *) of the first columns into the rows `index` (B,), unmapped."""
-        at = index.tolist()
-        for rows, new in zip(self._rows, values, strict=False):
-            rows.write(at, new.detach().to("cpu", torch.float32).numpy().astype("<f4").tobytes())
+        """Put the values (B, *) of the first columns into the rows `index` (B,).
+
+        Points are written to the file, unmapped: they may be many pages apart. The other columns
+        are a few numbers a row, whose pages stay mapped.
+        """
+        points, *small = (new.detach().to("cpu", torch.float32) for new in values)
+        self._points.write(index.tolist(), points.numpy().astype("<f4").tobytes())
+        for column, new in zip(self.columns[1:], small, strict=False):
+            column[index] = new
 
     def release(self, columns: int = len(Rows._fields)) -> None:
         """Let go of mapped pages: the files, or the system's cache, have what was written."""
@@ -117,8 +122,6 @@ class RowFiles:
         except OSError as error:
             raise TigonError(f"chain rows {path}: cannot be read ({error})") from error
         self._areas.append(area)
-        row = 4 * math.prod(shape[1:])
-        self._rows.append(FileRows(file.fileno(), len(header), row, shape[0]))
         flat = np.frombuffer(area, "<f4", math.prod(shape), len(header))
         return torch.from_numpy(flat.reshape(shape))
 
