@@ -207,7 +207,9 @@ def page(images: str, numbers: str, processes: str) -> str:
             f"### By the numbers that a step depends on\n\n{numbers}",
             "All others as they are here: generator and descriptor of width 16, 32 x 32 pixels, "
             "batches of 64; 32 latents and 5 steps of MALA; 10 steps of Langevin dynamics. An "
-            "iteration has one gradient evaluation more than its chains, for the update.",
+            "iteration has one gradient evaluation more than its chains, for the update. Where "
+            "time grows much its axis is logarithmic, and dashed is what grows with the number, "
+            "or with the number of pixels.",
             "![Milliseconds an iteration of the generator, and megabytes, by each number]"
             "(pictures/scaling-generator.png)",
             "![Milliseconds an iteration of the descriptor, and megabytes, by each number]"

@@ -2,9 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from measuring import spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+GROWTH = 3
 
 
 class Curve(NamedTuple):
@@ -43,6 +48,8 @@ def plot(path: Path, panels: Sequence[Sequence[Curve]], of: str, unit: tuple[str
             axis.minorticks_off()
             axis.set_ylim(0, 1.05 * axis.get_ylim()[1])
             axis.grid(alpha=0.3)
+        power = 2 if curves[0].number == "image size" else 1  # a side; pixels are its square
+        _show_growth(above, curves[0].values, medians, power)
         below.set_xlabel(curves[0].number)
         if len(curves) > 1:
             below.legend()
@@ -50,3 +57,13 @@ def plot(path: Path, panels: Sequence[Sequence[Curve]], of: str, unit: tuple[str
     axes[1, 0].set_ylabel("MB above imports")
     path.parent.mkdir(exist_ok=True)
     drawn.savefig(path, dpi=110)
+
+
+def _show_growth(axis: "Axes", values: Sequence[int], times: Sequence[float], power: int) -> None:
+    """Give times that grow a logarithmic axis, with a dashed line of what is proportional."""
+    if max(times) < GROWTH * min(times) or times[-1] < times[0]:
+        return
+    line = [times[-1] * (value / values[-1]) ** power for value in values]
+    axis.plot(values, line, "--", c="grey", lw=1)
+    axis.set_yscale("log")
+    axis.set_ylim(0.7 * min(times), 1.5 * max(times))
