@@ -13,7 +13,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 help:            ## say what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-demo: $(VENV)/.demo  ## learn both seed models on the embedded photographs; ends with a report
+demo: $(VENV)/.demo  ## learn a generator and a descriptor on the embedded photographs; ends with a report
 	$(BIN)/tigon demo --out $(OUT)
 
 test: $(VENV)/.test  ## the quick tests

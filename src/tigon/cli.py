@@ -51,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status, also where nobody reads stderr any more."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     with contextlib.redirect_stderr(cast("TextIO", Lasting(sys.stderr))):
-        return _answer(words)
+        with unread(sys.stdout, only_gone=True):  # `tigon VERB --help | head`
+            return _answer(words)
+    return 0
 
 
 def _answer(words: list[str]) -> int:
@@ -72,6 +74,8 @@ def _answer(words: list[str]) -> int:
         return _fail(str(error), DIVERGED)
     except TigonError as error:
         return _fail(str(error), CANNOT)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         return _fail(f"{words[0]}: {refusal(error)}", CANNOT)
     except (MemoryError, RuntimeError) as error:
@@ -170,7 +174,8 @@ def named(said: str, words: Sequence[str], known: Collection[str]) -> str:
     given = [word.split("=")[0] for word in words if word.startswith("--")]
     unknown = [word for word in dict.fromkeys(given) if word.replace("_", "-") not in known]
     if not unknown:
-        return said
+        more = "more than was asked for: an option takes one value, and several pictures a folder"
+        return UNRECOGNIZED.sub(lambda found: f"{found[0].split(': ', 1)[-1]} is {more}", said)
     bare = [name.removeprefix("--") for name in known]
     phrase = ", ".join(f"{word}{meant(word.removeprefix('--'), bare, '--')}" for word in unknown)
     plain = "option" if len(unknown) == 1 else "options"

@@ -1,8 +1,15 @@
 """What can go wrong, as the user should hear it: one line that names the thing and the remedy."""
 
+import sys
+
 
 class TigonError(Exception):
     """What was asked cannot be done; the message is one line. The command line ends with 2."""
+
+
+def install(extra: str) -> str:
+    """Return the command that adds one of tigon's extras to the environment that runs now."""
+    return f"{sys.executable} -m pip install 'tigon[{extra}]'"
 
 
 class DivergenceError(TigonError):

@@ -14,6 +14,7 @@ from explored import Page, hub_of, make_pictures, make_run
 from small import generator_recipe
 from tigon.cli import main
 from tigon.commands import exploring
+from tigon.errors import install
 from tigon.explorer.curves import Tail
 from tigon.explorer.serving import listen
 from tigon.runs import Experiment, Run
@@ -70,7 +71,7 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_refused(tmp_path, capsys):
 def test_without_its_packages_it_says_what_to_install(runs, capsys, monkeypatch):
     monkeypatch.setattr(exploring, "NEEDED", ("uvicorn", "no_such_package"))
     said = refused(capsys, runs["generator"].folder)
-    assert "no_such_package not installed; do: pip install 'tigon[explore]'" in said
+    assert f"no_such_package not installed; do: {install('explore')}" in said
 
 
 def test_only_this_machine_can_reach_it():

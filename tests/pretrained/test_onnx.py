@@ -11,6 +11,7 @@ import torch
 
 from learned import model_folder
 from tigon.cli import main
+from tigon.errors import install
 from tigon.pretrained.models import LearnedGenerator
 from tigon.pretrained.onnx import onnx_bytes
 from tigon.recipes import Generator, GeneratorSeed
@@ -72,5 +73,5 @@ def test_a_descriptor_and_a_missing_extra_are_refused_in_one_line(tmp_path, caps
     )
     words[1] = str(tmp_path / "generator")
     assert main(words) == 2
-    assert "--onnx needs onnx: pip install 'tigon[onnx]'\n" in capsys.readouterr().err
+    assert f"--onnx needs onnx: {install('onnx')}\n" in capsys.readouterr().err
     assert not (tmp_path / "a.onnx").exists()

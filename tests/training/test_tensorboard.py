@@ -14,7 +14,7 @@ import torch
 
 from small import descriptor_recipe, generator_recipe, parameters
 from tigon.cli import main
-from tigon.errors import TigonError
+from tigon.errors import TigonError, install
 from tigon.experiment import train
 from tigon.runs import Experiment, Run
 from tigon.training.guard import Watch
@@ -174,7 +174,7 @@ def test_without_tensorboard_nothing_is_written_and_one_line_says_what_to_instal
     assert main([*words, "--tensorboard"]) == 2
     said = capsys.readouterr().err
     assert said == (
-        "tigon: --tensorboard: TensorBoard is not installed; pip install 'tigon[tensorboard]'\n"
+        f"tigon: --tensorboard: TensorBoard is not installed; {install('tensorboard')}\n"
     )
     experiment = Experiment("generator", generator_recipe(), str(pictures))
     with pytest.raises(TigonError, match="TensorBoard is not installed"):

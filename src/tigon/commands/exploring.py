@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from tigon.commands.common import Flag, Result, RunFolder
-from tigon.errors import TigonError
+from tigon.errors import TigonError, install
 from tigon.experiment import choose_device
 from tigon.progress import busy
 from tigon.runs import Run
@@ -62,6 +62,4 @@ def _require_extra() -> None:
 
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
-        raise TigonError(
-            f"explore: {', '.join(missing)} not installed; do: pip install 'tigon[explore]'"
-        )
+        raise TigonError(f"explore: {', '.join(missing)} not installed; do: {install('explore')}")

@@ -14,7 +14,7 @@ import numpy as np
 
 from tigon.data.pictures import Form, decode_bytes, decode_file, reason
 from tigon.data.source import Source
-from tigon.errors import TigonError
+from tigon.errors import TigonError, install
 from tigon.files import printable
 
 PREFIX = "hf:"
@@ -123,7 +123,7 @@ def open_column(name: Name, streaming: bool) -> Column:
     except ImportError as error:
         raise TigonError(
             f"data '{name}': needs Hugging Face's package datasets; install it with "
-            "pip install 'tigon[hf]'"
+            f"{install('hf')}"
         ) from error
     try:
         with _quiet():

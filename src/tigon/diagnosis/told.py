@@ -73,7 +73,18 @@ class Diagnosis:
             iterations = "iteration" if self.count == 1 else "iterations"
             return f"too short to judge ({self.count or 'no'} {iterations})"
         covered = "chains and training" if self.shown is not None else "training alone"
-        return "; ".join([f"healthy ({covered})", *self.shows])
+        return "; ".join([f"healthy ({covered})", *self.shows, *self._apart])
+
+    @property
+    def _apart(self) -> list[str]:
+        """What is said of latents' chains that do not mix; short image chains never do."""
+        if self.probes.latents is None:
+            return []
+        return [
+            f"chains do not mix (R-hat {finding.value:.3g}; 1 is best)"
+            for finding in self.findings
+            if finding.name == "mixing" and finding.level is Level.NOTE
+        ]
 
     @property
     def told(self) -> Told:

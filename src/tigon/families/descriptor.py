@@ -20,8 +20,8 @@ GAP = Measure(
     "figure-6-gap",
     "Gap",
     "gap, nats per dimension",
-    "Mean f(synthesised) - mean f(observed) in nats per dimension, the seed's loss over the "
-    "number of dimensions. A healthy gap swings about 0 and stays within the dashed band. One "
+    "Mean f(synthesised) - mean f(observed) in nats per dimension, the original code's loss over "
+    "the number of dimensions. A healthy gap swings about 0 and stays within the dashed band. One "
     "gradient evaluation is one forward and backward pass of the network over the whole set.",
     lambda record: record["gap"],
     "signed",

@@ -51,8 +51,8 @@ LOSS = Measure(
     "Seed loss",
     "seed loss",
     f"Mean squared error of the reconstructions over 2 x {SEED_SIGMA}^2, on the scale of [-1, 1]: "
-    "the seed's loss; lower is better. One gradient evaluation is one forward and backward pass "
-    "of the network over the whole set.",
+    "the loss that the original code prints; lower is better. One gradient evaluation is one "
+    "forward and backward pass of the network over the whole set.",
     lambda record: record["seed_loss"],
     "log",
 )

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tigon.errors import TigonError
+from tigon.errors import TigonError, install
 from tigon.pretrained.card import Terms, facts_of, make_card
 from tigon.pretrained.folders import FILES, read_model_folder, write_model_folder
 from tigon.pretrained.models import (
@@ -20,7 +20,7 @@ try:
     from huggingface_hub.errors import HFValidationError
 except ImportError as error:
     raise TigonError(
-        f"tigon.PretrainedModel needs huggingface_hub: pip install 'tigon[hub]' ({error})"
+        f"tigon.PretrainedModel needs huggingface_hub: {install('hub')} ({error})"
     ) from error
 
 

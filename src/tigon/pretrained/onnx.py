@@ -13,7 +13,7 @@ from torch.export import Dim
 
 from tigon import __version__
 from tigon.densities import frozen, mode
-from tigon.errors import TigonError
+from tigon.errors import TigonError, install
 from tigon.pretrained.models import LearnedGenerator, LearnedModel
 
 NEEDED = ("onnx", "onnxscript")
@@ -35,7 +35,7 @@ def require_onnx(model: LearnedModel) -> LearnedGenerator:
         )
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
-        raise TigonError(f"--onnx needs {missing[0]}: pip install 'tigon[onnx]'")
+        raise TigonError(f"--onnx needs {missing[0]}: {install('onnx')}")
     return model
 
 

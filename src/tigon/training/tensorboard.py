@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from tigon.errors import TigonError
+from tigon.errors import TigonError, install
 from tigon.training.iteration import Record
 
 NOTHING = -1
-MISSING = "--tensorboard: TensorBoard is not installed; pip install 'tigon[tensorboard]'"
+MISSING = f"--tensorboard: TensorBoard is not installed; {install('tensorboard')}"
 
 
 def require_tensorboard() -> None:
