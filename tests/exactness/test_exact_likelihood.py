@@ -49,16 +49,20 @@ def learned(images, sigma, chains, iterations, batch_size):
 
 
 def assert_is_ppca(found, images, pca, tolerance):
-    """Covariance within a part of its largest variance, and the mean log-likelihood."""
+    """Covariance within a part of its largest variance, the mean, and the mean log-likelihood.
+
+    The mean of b over iterations keeps some noise of batches: .003 to .014 of the largest
+    deviation in eight long runs by MALA, where one over root n is .032.
+    """
     mean, covariance = found
     expected = torch.from_numpy(pca.get_covariance())
     largest = torch.linalg.eigvalsh(expected)[-1]
     off = (covariance - expected).abs().max() / largest
     assert off < tolerance, f"covariance off by {off}"
     pixels = images.flatten(1).numpy()
-    assert np.abs(mean.numpy() - pca.mean_).max() < tolerance * largest**0.5
+    assert np.abs(mean.numpy() - pca.mean_).max() < 2 * tolerance * largest**0.5
     score = st.multivariate_normal(mean, covariance).logpdf(pixels).mean()
-    assert abs(score - pca.score(pixels)) < tolerance / 4
+    assert abs(score - pca.score(pixels)) < tolerance / 5
 
 
 CHAINS = {"HMC": MCMC(HMC(0.3, 4), 1), "MALA": MCMC(MALA(0.5), 4)}
