@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from measuring import arguments, publish, spread
+from measuring import arguments, judged, publish, spread
 from networks import bytes_moved, operations
 from results import Figure, machine, table
 from tigon import (
@@ -177,18 +177,10 @@ def figures(
             ("torch.mm's rate", rates["torch.mm"]),
             ("the fastest product's rate", fastest(rates, True)),
         ):
-            low, middle, high = spread(fractions(one, times, limit))
-            found.append(
-                Figure(
-                    criterion=f"{one.name}, batch 64: part of {name}",
-                    limit=f"at least {LIMIT:g}",
-                    median=middle,
-                    low=low,
-                    high=high,
-                    unit="%",
-                    met=middle >= LIMIT,
-                )
-            )
+            part = spread(fractions(one, times, limit))
+            criterion = f"{one.name}, batch 64: part of {name}"
+            met = part.median >= LIMIT
+            found.append(judged(criterion, f"at least {LIMIT:g}", part, "%", met))
     return found
 
 

@@ -30,6 +30,20 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(low, median, high)
 
 
+def judged(criterion: str, limit: str, found: Spread, unit: str, met: bool) -> Figure:
+    """Return what was measured of a criterion, and whether it is within its limit."""
+    low, median, high = found
+    return Figure(
+        criterion=criterion,
+        limit=limit,
+        median=median,
+        low=low,
+        high=high,
+        unit=unit,
+        met=met,
+    )
+
+
 def peak() -> float:
     """Return this process's peak of resident memory so far, in MB, as Linux tells it (VmHWM)."""
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from measuring import arguments, in_turns, launch, publish, spread
+from measuring import arguments, in_turns, judged, launch, publish, spread
 from results import Figure, machine, table
 from scaling_cases import DESCRIPTOR, GENERATOR, Case
 from scaling_plots import Curve, plot
@@ -112,30 +112,14 @@ def criteria(blocks: Mapping[tuple[str, int], Sequence[Mapping[str, float]]]) ->
         if (store, SMALL) not in blocks or (store, LARGE) not in blocks:
             continue
         small, large = (per(blocks[store, n], "wall", "images") for n in (SMALL, LARGE))
-        low, median, high = spread([b / a for a, b in zip(small, large, strict=True)])
+        ratio = spread([b / a for a, b in zip(small, large, strict=True)])
         name = f"time per image, {LARGE} images over {SMALL}, latents in {store}"
-        figures.append(figure(name, f"at most {LONGER}", (low, median, high), "times", LONGER))
+        figures.append(judged(name, f"at most {LONGER}", ratio, "times", ratio.median <= LONGER))
     if ("files", SMALL) in blocks and ("files", LARGE) in blocks:
         more = blocks["files", LARGE][-1]["memory"] - blocks["files", SMALL][-1]["memory"]
         name = f"peak memory, {LARGE} images over {SMALL}, latents in files"
-        figures.append(figure(name, f"at most {MORE:g} more", (more, more, more), "MB", MORE))
+        figures.append(judged(name, f"at most {MORE:g} more", spread([more]), "MB", more <= MORE))
     return figures
-
-
-def figure(
-    name: str, limit: str, found: tuple[float, float, float], unit: str, most: float
-) -> Figure:
-    """Return a criterion whose median is at most so much."""
-    low, median, high = found
-    return {
-        "criterion": name,
-        "limit": limit,
-        "median": median,
-        "low": low,
-        "high": high,
-        "unit": unit,
-        "met": median <= most,
-    }
 
 
 def by_numbers(options: argparse.Namespace) -> tuple[str, list[list[Curve]]]:

@@ -51,9 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status, also where nobody reads stderr any more."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     with contextlib.redirect_stderr(cast("TextIO", Lasting(sys.stderr))):
-        with unread(sys.stdout, only_gone=True):  # `tigon VERB --help | head`
-            return _answer(words)
-    return 0
+        return _answer(words)
 
 
 def _answer(words: list[str]) -> int:
@@ -74,8 +72,6 @@ def _answer(words: list[str]) -> int:
         return _fail(str(error), DIVERGED)
     except TigonError as error:
         return _fail(str(error), CANNOT)
-    except BrokenPipeError:
-        raise
     except OSError as error:
         return _fail(f"{words[0]}: {refusal(error)}", CANNOT)
     except (MemoryError, RuntimeError) as error:
@@ -126,8 +122,9 @@ def _parse(words: list[str]) -> Any:  # noqa: ANN401
     asked = " ".join(words[: 2 if verb == "train" else 1])
     errors = io.StringIO()
     try:
-        with contextlib.redirect_stderr(errors):
+        with contextlib.redirect_stderr(errors), unread(sys.stdout, only_gone=True):
             return tyro.cli(kind, prog=f"tigon {verb}", args=rest)
+        return 0  # help, whose reader is gone: `tigon VERB --help | head`
     except ValueError as error:
         return _fail(f"{verb}: {error}", CANNOT)
     except SystemExit as end:

@@ -1,13 +1,9 @@
 """What runs cost to a seed loss, where some did not come to it."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-import costs  # noqa: E402
-from costs import Cost  # noqa: E402
+import costs
+from costs import Cost
 
 
 def run_of(*losses, each=10):

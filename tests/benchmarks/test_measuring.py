@@ -1,12 +1,10 @@
 """Processes that measure in turns."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-import measuring  # noqa: E402
+import measuring
 
 WORKER = """
 import sys, time

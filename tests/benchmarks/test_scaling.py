@@ -1,13 +1,9 @@
 """The criteria of scaling, from what was measured; and its plots."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-import scaling  # noqa: E402
-from scaling_plots import Curve, plot  # noqa: E402
+import scaling
+from scaling_plots import Curve, plot
 
 
 def blocks(*seconds, memory=30.0):

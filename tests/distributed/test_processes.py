@@ -15,7 +15,6 @@ import torch
 from tigon.runs import Run
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "distributed.py"
-sys.path.append(str(BENCHMARK.parent))
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node"]
 SMALL = ["--image-size", "8", "--network.width", "4", "--batch-size", "3", "--seed", "1"]
 

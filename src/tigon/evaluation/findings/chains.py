@@ -93,9 +93,7 @@ def _mixing(probe: LatentProbe, own: float) -> Finding:
         f"coordinate, so that posteriors are about {own / max(probe.gradient, 1e-30):.2g} wide, "
         "where the prior is 1"
     )
-    if probe.rhat < RHAT:
-        return Finding("mixing", Level.GOOD, said, value=probe.rhat)
-    return Finding("mixing", Level.NOTE, said, SLOW, probe.rhat)
+    return _mixed(probe.rhat, said, SLOW)
 
 
 def _temperature(implied: float, learner: GeneratorLearner) -> Finding:
@@ -160,10 +158,15 @@ def _agreement(probe: ImageProbe, own: float) -> Finding:
         f"log-density {probe.gradient:.3g} a dimension, which falls as chains settle; chains at "
         f"temperature {own:g} move as if at {probe.temperature:.3g}"
     )
-    if probe.rhat < RHAT:
-        return Finding("mixing", Level.GOOD, said, value=probe.rhat)
-    remedy = "chains from different starts do not mix: expected of short chains"
-    return Finding("mixing", Level.NOTE, said, remedy, probe.rhat)
+    return _mixed(
+        probe.rhat, said, "chains from different starts do not mix: expected of short chains"
+    )
+
+
+def _mixed(rhat: float, said: str, remedy: str) -> Finding:
+    if rhat < RHAT:
+        return Finding("mixing", Level.GOOD, said, value=rhat)
+    return Finding("mixing", Level.NOTE, said, remedy, rhat)
 
 
 def _lost() -> Finding:
