@@ -62,7 +62,10 @@ def contestants(network: nn.Module, x: Tensor, compiled: bool) -> dict[str, dict
     faster = Compiled(density) if compiled else None
 
     def ours(kernel: Langevin | MALA, log_density: Callable[[Tensor], Tensor]) -> Steps:
-        return lambda steps: MCMC(kernel, steps).run(log_density, x, make_rng("noise"))
+        end = isinstance(kernel, MALA)  # a Langevin chain of n steps takes n gradients, as theirs
+        return lambda steps: MCMC(kernel, steps, evaluate_end=end).run(
+            log_density, x, make_rng("noise")
+        )
 
     def ebmkits(sampler: ebm.Sampler) -> Steps:
         return lambda steps: sampler.sample(lambda y: -network(y), x, steps=steps)

@@ -104,7 +104,7 @@ def test_an_unchanged_synthesis_is_the_learners_own(hub):
     own = model.learner.draw(torch.tensor([3]), Streams(9, 0, [3], "explore"))
     assert [look["step"] for look in looks] == [0, 1, 2, 3]
     assert np.array_equal(looks[-1]["pixels"][0, ..., :3], to_uint8(own.x)[0])
-    assert looks[-1]["log_density"] == own.log_density.item()
+    assert looks[-1]["log_density"] == model.learner.model(own.x).item()
     assert looks[0]["log_density"] == own.before.item()
     assert looks[-1]["accept"] is None  # the last step has no noise
 

@@ -158,7 +158,17 @@ def test_gradient_evaluations_count_every_pass():
     batch, passed = batch_of(images), count_passes(learner.model.network)
     samples = learner.run_chains(batch, Streams(0, 0, range(4)))
     learner(batch, samples)
-    assert learner.gradient_evaluations == sum(passed) == 4 * (1 + 30 + 2)
+    assert learner.gradient_evaluations == sum(passed) == 4 * (30 + 2)
+
+
+def test_rise_is_how_far_the_log_density_climbed_in_nats_per_dimension():
+    images = image_set(4)
+    learner = descriptor_learner(images)
+    batch = batch_of(images)
+    samples = learner.run_chains(batch, Streams(0, 0, range(4)))
+    _, metrics = learner(batch, samples)
+    climbed = learner.model(samples) - learner.model(learner.start(batch.index))
+    assert torch.allclose(metrics["rise"], climbed.mean() / (3 * 8 * 8), rtol=1e-4)
 
 
 def test_a_set_too_large_to_keep_its_starts_takes_them_from_each_batch(monkeypatch):

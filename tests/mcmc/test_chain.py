@@ -1,10 +1,10 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 
 from targets import correlated_gaussian
-from tigon.mcmc.adaptation import DualAveraging
+from tigon.mcmc.adaptation import DualAveraging, StepSizeDecay
 from tigon.mcmc.chain import MCMC, warm_up
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.kernel import Info, evaluate, start
@@ -166,3 +166,29 @@ def test_a_warm_up_takes_another_rule_of_adaptation():
     warm = warm_up(MALA(0.5), quadratic, x, make_rng(1), 300, DualAveraging(target=0.9))
     draws = MCMC(MALA(), 200).run(quadratic, warm.x, make_rng(2), warm.step_size)
     assert abs(draws.accept_prob.mean() - 0.9) < 0.03
+
+
+def test_an_end_that_is_not_evaluated_is_the_same_point_by_one_gradient_less():
+    asked = []
+
+    def density(x):
+        asked.append(len(x))
+        return -(x**2).sum(1)
+
+    final = Langevin(0.5, 0.0)
+    chains = MCMC(Langevin(0.5), 5, StepSizeDecay(0.9), final)
+    short = replace(chains, evaluate_end=False)
+    whole = chains.run(density, torch.ones(3, 2), make_rng(0))
+    assert len(asked) == chains.gradient_evaluations == 6
+    asked.clear()
+    ended = short.run(density, torch.ones(3, 2), make_rng(0))
+    assert len(asked) == short.gradient_evaluations == 5
+    assert torch.equal(ended.x, whole.x) and torch.equal(ended.step_size, whole.step_size)
+    assert ended.log_density.isnan().all() and ended.state.gradient.isnan().all()
+    kept = short.run(density, torch.ones(3, 2), make_rng(0), keep=1)
+    assert torch.equal(kept.log_densities[-1], whole.log_density)
+
+
+def test_chains_that_judge_their_end_cannot_leave_it_unevaluated():
+    with pytest.raises(ValueError, match="MALA evaluates the density where its chains end"):
+        MCMC(MALA(0.5), 5, evaluate_end=False)

@@ -75,7 +75,8 @@ def short_run(
     """
     kernel = Langevin(step_size, temperature)
     decay = StepSizeDecay(shrink ** (1 / max(1, steps - 1))) if shrink != 1 else None
-    return MCMC(kernel, steps, decay, replace(kernel, temperature=0.0) if denoise else None)
+    final = replace(kernel, temperature=0.0) if denoise else None
+    return MCMC(kernel, steps, decay, final, evaluate_end=False)
 
 
 class DescriptorLearner(Learner):
@@ -125,8 +126,7 @@ class DescriptorLearner(Learner):
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Synthesise one image for each of the batch, (B, C, H, W), by (5)."""
         draws = self._draw(self._starts_of(batch), rng, self.batch_statistics)
-        rise = (draws.log_density - draws.before) / batch.images.shape[1:].numel()
-        self._seen = {"accept": draws.accept_prob, "rise": rise}
+        self._seen = {"accept": draws.accept_prob, "before": draws.before}
         return draws.x
 
     def start(self, index: Tensor) -> Tensor:
@@ -172,7 +172,9 @@ class DescriptorLearner(Learner):
         loss = contrastive_loss(observed, synthesised, batch)
         metrics = {
             "gap": all_sum(loss.detach()) / batch.images.shape[1:].numel(),
-            **{name: mean_over(values, batch) for name, values in self._seen.items()},
+            **{
+                name: mean_over(v, batch) for name, v in self._course(samples, synthesised).items()
+            },
             "saturation": mean_over(saturations(samples), batch),
             "spread": spread(samples, batch.images, batch),
             "start_spread": spread(self._starts_of(batch), batch.images, batch),
@@ -180,6 +182,14 @@ class DescriptorLearner(Learner):
         if batch.size > 1 or batch.among in (None, 1):
             metrics["energy_distance"] = energy_distance(samples, batch.images, batch)
         return loss, metrics
+
+    def _course(self, samples: Tensor, synthesised: Tensor) -> dict[str, Tensor]:
+        """Return acceptance and rise (B,) of the chains that led to the samples, if any."""
+        if not self._seen:
+            return {}
+        end = synthesised.detach() + self.model.reference(samples)
+        rise = (end - self._seen["before"]) / samples.shape[1:].numel()
+        return {"accept": self._seen["accept"], "rise": rise}
 
     def show(self, count: int) -> Tensor:
         """Return what chains from the first `count` start images show, with noise of their own."""

@@ -18,7 +18,8 @@ class Draws(NamedTuple):
     """Where the chains ended, and how.
 
     Attributes:
-        state: the last; `run` goes on from it without another evaluation
+        state: the last; `run` goes on from it without another evaluation, unless the chains'
+            `evaluate_end` is False
         before: log-density where the run began, (B,)
         accept_prob: mean over steps, (B,)
         trajectory: the states kept, (K, B, *), where they were asked for
@@ -65,6 +66,13 @@ class MCMC:
         final: the kernel of the last step, where it is another
         temperature: what the kernel's temperature is multiplied with, from the first step
             (progress 0) to the last (progress 1); 1 throughout if not given
+        evaluate_end: False leaves out the gradient evaluation at the last point, which nothing
+            but another run from `Draws.state` needs; log-density and gradient are NaN there. For
+            unadjusted Langevin only: others judge where they end. What a run keeps is evaluated
+            all the same.
+
+    Raises:
+        ValueError: if there are no steps, or the last one needs what is not to be evaluated
     """
 
     kernel: Kernel
@@ -72,15 +80,19 @@ class MCMC:
     adaptation: Adaptation | None = None
     final: Kernel | None = None
     temperature: Schedule | None = None
+    evaluate_end: bool = True
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ValueError(f"chains take at least one step, not {self.steps}")
+        last = self.final or self.kernel
+        if not self.evaluate_end and not hasattr(last, "end"):
+            raise ValueError(f"{type(last).__name__} evaluates the density where its chains end")
 
     @property
     def gradient_evaluations(self) -> int:
         """Gradient evaluations of one run: the first point's, and each step's."""
-        return 1 + self.steps * self.kernel.gradient_evaluations
+        return self.steps * self.kernel.gradient_evaluations + int(self.evaluate_end)
 
     def run(
         self,
@@ -104,7 +116,11 @@ class MCMC:
         accepted = torch.zeros_like(before)
         kept = []
         for number in range(self.steps):
-            state, info = self._kernel(number).step(log_density, state, rng)
+            kernel = self._kernel(number)
+            if number == self.steps - 1 and not self.evaluate_end and not keep:
+                state, info = kernel.end(state, rng)  # type: ignore[attr-defined]
+            else:
+                state, info = kernel.step(log_density, state, rng)
             if self.adaptation is not None:
                 state = adapted(self.adaptation, state, info)
             accepted += info.accept_prob

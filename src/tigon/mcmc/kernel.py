@@ -123,6 +123,12 @@ def evaluate(log_density: LogDensity, x: Tensor, like: State) -> State:
     return like._replace(x=x, log_density=value, gradient=gradient)
 
 
+def unevaluated(x: Tensor, like: State) -> State:
+    """Return the state at x (B, *) with log-density and gradient NaN, otherwise as `like`."""
+    nan = x.new_full((), math.nan)
+    return like._replace(x=x, log_density=nan.expand(len(x)), gradient=nan.expand_as(x))
+
+
 def start(log_density: LogDensity, x: Tensor, step_size: float, own: Tensor | None) -> State:
     """Return the first state of chains at x (B, *), each with its `own` step size or the same."""
     sizes = x.new_full(x.shape[:1], step_size) if own is None else own

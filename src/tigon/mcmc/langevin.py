@@ -30,6 +30,7 @@ from tigon.mcmc.kernel import (
     metropolis,
     per_row,
     require_positive,
+    unevaluated,
 )
 from tigon.streams import Rng, normal
 
@@ -54,10 +55,17 @@ class Langevin(Direct):
 
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
         """Move every chain by (2): one gradient evaluation."""
+        return evaluate(log_density, self._moved(state, rng), state), TAKEN
+
+    def end(self, state: State, rng: Rng) -> tuple[State, Info]:
+        """Move every chain by (2), and evaluate nothing there."""
+        return unevaluated(self._moved(state, rng), state), TAKEN
+
+    def _moved(self, state: State, rng: Rng) -> Tensor:
         x = drifted(state)
-        if self.temperature:
-            x = x.addcmul_(per_row(state.step_size, x), noise(state, self.temperature, rng))
-        return evaluate(log_density, x, state), TAKEN
+        if not self.temperature:
+            return x
+        return x.addcmul_(per_row(state.step_size, x), noise(state, self.temperature, rng))
 
 
 @dataclass(frozen=True)
