@@ -58,6 +58,7 @@ class Streams:
 
 
 Rng = torch.Generator | Streams
+Draw = Callable[[Rng, Tensor], Tensor]  # `normal` or `uniform`
 
 
 def rows(rng: Rng, part: slice) -> Rng:
@@ -80,6 +81,6 @@ def uniform(rng: Rng, like: Tensor) -> Tensor:
 
 
 def _draw(draw: Callable[..., Tensor], rng: Rng, shape: Sequence[int], like: Tensor) -> Tensor:
-    if isinstance(rng, Streams):
-        return rng.fill(draw, shape, like)
-    return draw(shape, generator=rng, dtype=like.dtype, device=like.device)
+    if isinstance(rng, torch.Generator):
+        return draw(shape, generator=rng, dtype=like.dtype, device=like.device)
+    return rng.fill(draw, shape, like)

@@ -1,13 +1,14 @@
 """Run chains: the only loop over MCMC steps in the package."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from tigon.densities import LogDensity
 from tigon.mcmc.adaptation import Adaptation, DualAveraging, settled
+from tigon.mcmc.blocks import Block, Passed, block_of
 from tigon.mcmc.kernel import Info, Kernel, State, target_of, tempered
 from tigon.mcmc.preconditioning import Preconditioned, estimate_scale
 from tigon.mcmc.schedules import Schedule
@@ -112,31 +113,19 @@ class MCMC:
             keep: return every `keep`-th state; 0 none
         """
         state = x if isinstance(x, State) else self._begin(log_density, x, step_size, tuning)
-        before, swapped = state.log_density, None
-        accepted = torch.zeros_like(before)
-        kept = []
-        for number in range(self.steps):
-            kernel = self._kernel(number)
-            if number == self.steps - 1 and not self.evaluate_end and not keep:
-                state, info = kernel.end(state, rng)  # type: ignore[attr-defined]
-            else:
-                state, info = kernel.step(log_density, state, rng)
-            if self.adaptation is not None:
-                state = adapted(self.adaptation, state, info)
-            accepted += info.accept_prob
-            if info.swap_prob is not None:
-                swapped = info.swap_prob + (0 if swapped is None else swapped)
-            if keep and (number + 1) % keep == 0:
-                kept.append((state.x, state.log_density))
-        points, values = zip(*kept, strict=True) if kept else ((), ())
-        return Draws(
-            state,
-            before,
-            accepted / self.steps,
-            torch.stack(points) if kept else None,
-            torch.stack(values) if kept else None,
-            None if swapped is None else swapped / self.steps,
-        )
+        course, number = _Course(state, keep), 0
+        block = self._block(log_density, keep > 0)
+        alike = self.steps - int(self.final is not None or not self.evaluate_end)
+        while number < self.steps:
+            if block is not None and number + block.steps <= alike:
+                passed = block(state, rng)
+                state, number = passed.state, number + block.steps
+                course.add_block(passed, number)
+                continue
+            state, info = self._step(number, log_density, state, rng, keep > 0)
+            number += 1
+            course.add(state, info, number)
+        return course.draws(state, self.steps)
 
     def _begin(
         self, log_density: LogDensity, x: Tensor, step_size: Tensor | None, tuning: Tensor | None
@@ -144,12 +133,64 @@ class MCMC:
         state = self.kernel.init(log_density, x, step_size)
         return state if tuning is None else state._replace(tuning=tuning)
 
-    def _kernel(self, number: int) -> Kernel:
+    def _block(self, log_density: LogDensity, keep: bool) -> Block | None:
+        if self.temperature is not None:
+            return None
+        return block_of(log_density, self.kernel, self.adaptation, keep)
+
+    def _step(
+        self, number: int, log_density: LogDensity, state: State, rng: Rng, keep: bool
+    ) -> tuple[State, Info]:
         last = number == self.steps - 1
-        kernel = self.final if last and self.final is not None else self.kernel
-        if self.temperature is None:
-            return kernel
-        return tempered(kernel, self.temperature(number / max(1, self.steps - 1)))
+        kernel: Any = self.final if last and self.final is not None else self.kernel
+        if self.temperature is not None:
+            kernel = tempered(kernel, self.temperature(number / max(1, self.steps - 1)))
+        if last and not self.evaluate_end and not keep:
+            state, info = kernel.end(state, rng)
+        else:
+            state, info = kernel.step(log_density, state, rng)
+        if self.adaptation is not None:
+            state = adapted(self.adaptation, state, info)
+        return state, info
+
+
+class _Course:
+    """What a run remembers of its steps."""
+
+    def __init__(self, first: State, keep: int) -> None:
+        self.before, self.keep = first.log_density, keep
+        self.accepted = torch.zeros_like(first.log_density)
+        self.swapped: Tensor | None = None
+        self.points: list[Tensor] = []
+        self.log_densities: list[Tensor] = []
+
+    def add(self, state: State, info: Info, number: int) -> None:
+        """Remember the step of this number, from 1."""
+        self.accepted += info.accept_prob
+        if info.swap_prob is not None:
+            self.swapped = info.swap_prob + (0 if self.swapped is None else self.swapped)
+        if self.keep and number % self.keep == 0:
+            self.points.append(state.x)
+            self.log_densities.append(state.log_density)
+
+    def add_block(self, passed: Passed, number: int) -> None:
+        """Remember a block of steps, the last one of this number."""
+        self.accepted += passed.accepted
+        first = number - len(passed.points) + 1
+        kept = [k for k in range(len(passed.points)) if (first + k) % self.keep == 0]
+        self.points += [passed.points[k] for k in kept]
+        self.log_densities += [passed.log_densities[k] for k in kept]
+
+    def draws(self, last: State, steps: int) -> Draws:
+        """Return what came of all steps."""
+        return Draws(
+            last,
+            self.before,
+            self.accepted / steps,
+            torch.stack(self.points) if self.points else None,
+            torch.stack(self.log_densities) if self.points else None,
+            None if self.swapped is None else self.swapped / steps,
+        )
 
 
 def adapted(adaptation: Adaptation, state: State, info: Info) -> State:

@@ -29,7 +29,7 @@ from tigon.mcmc.kernel import (
     per_row,
     require_positive,
 )
-from tigon.streams import Rng, normal, uniform
+from tigon.streams import Draw, Rng, normal, uniform
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ class HMC(Direct):
     def gradient_evaluations(self) -> int:
         """One a leapfrog step."""
         return self.leapfrog_steps
+
+    @property
+    def draws(self) -> tuple[Draw, ...]:
+        """What a step draws, in order."""
+        return (normal, uniform, uniform) if self.jitter else (normal, uniform)
 
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
         """Follow one trajectory, and accept or stay: L gradient evaluations."""

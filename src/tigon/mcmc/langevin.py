@@ -32,7 +32,7 @@ from tigon.mcmc.kernel import (
     require_positive,
     unevaluated,
 )
-from tigon.streams import Rng, normal
+from tigon.streams import Draw, Rng, normal, uniform
 
 TAKEN = Info(torch.ones((), device="cpu"))  # of kernels that take every proposal
 
@@ -52,6 +52,11 @@ class Langevin(Direct):
     def __post_init__(self) -> None:
         require_positive(step_size=self.step_size)
         _require_temperature(self.temperature)
+
+    @property
+    def draws(self) -> tuple[Draw, ...]:
+        """What a step draws."""
+        return (normal,) if self.temperature else ()
 
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
         """Move every chain by (2): one gradient evaluation."""
@@ -80,6 +85,7 @@ class MALA(Direct):
     step_size: float = 0.1
     temperature: float = 1.0
     target_accept: ClassVar[float] = 0.574
+    draws: ClassVar[tuple[Draw, ...]] = (normal, uniform)
 
     def __post_init__(self) -> None:
         require_positive(step_size=self.step_size, temperature=self.temperature)

@@ -1,0 +1,105 @@
+"""Several steps of a chain as one compiled function.
+
+On small networks the overhead of single operations rules, and still does where each gradient
+evaluation is compiled by itself. Chains on a `Compiled` log-density therefore take blocks of steps
+whose noise is drawn beforehand, in the order in which the steps would have drawn it: a run is the
+same but for rounding.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tigon.compiled import Compiled
+from tigon.densities import LogDensity
+from tigon.mcmc.adaptation import Adaptation
+from tigon.mcmc.kernel import Kernel, State
+from tigon.streams import Rng, Streams
+
+EVALUATIONS = 8  # in one function; more take longer to compile, and gain little
+
+Noise = Sequence[tuple[Tensor, ...]]
+
+
+class Passed(NamedTuple):
+    """What a block did.
+
+    Attributes:
+        state: at its end
+        accepted: sum over its steps of the probabilities of acceptance, (B,) or ()
+        points, log_densities: after each of its steps, where they were asked for
+    """
+
+    state: State
+    accepted: Tensor
+    points: list[Tensor]
+    log_densities: list[Tensor]
+
+
+class Block:
+    """So many steps of a kernel on a compiled log-density.
+
+    Arguments:
+        kernel: names what it draws in each step, in `draws`
+        steps: how many, >= 1
+        keep: return the points after each step
+    """
+
+    def __init__(
+        self,
+        log_density: Compiled,
+        kernel: Kernel,
+        adaptation: Adaptation | None,
+        steps: int,
+        keep: bool,
+    ) -> None:
+        self.log_density, self.kernel, self.adaptation = log_density, kernel, adaptation
+        self.steps, self.keep = steps, keep
+
+    def __call__(self, state: State, rng: Rng) -> Passed:
+        """Take the steps."""
+        draws: Any = self.kernel.draws  # type: ignore[attr-defined]
+        noise = [tuple(draw(rng, state.x) for draw in draws) for _ in range(self.steps)]
+        key = self.kernel, self.adaptation, self.steps, self.keep
+        return self.log_density.apply(key, self._build, state, noise)
+
+    def _build(self, log_density: LogDensity) -> Callable[[State, Noise], Passed]:
+        kernel, adaptation, keep = self.kernel, self.adaptation, self.keep
+
+        def steps(state: State, noise: Noise) -> Passed:
+            accepted = torch.zeros_like(state.log_density)
+            points, log_densities = [], []
+            for drawn in noise:
+                state, info = kernel.step(log_density, state, _Given(drawn))
+                if adaptation is not None:
+                    state = adaptation.update(state, info)
+                accepted = accepted + info.accept_prob
+                if keep:
+                    points.append(state.x)
+                    log_densities.append(state.log_density)
+            return Passed(state, accepted, points, log_densities)
+
+        return steps
+
+
+def block_of(
+    log_density: LogDensity, kernel: Kernel, adaptation: Adaptation | None, keep: bool
+) -> Block | None:
+    """Return the block of steps that chains can take at once; None where it is one or fewer."""
+    if not isinstance(log_density, Compiled) or not hasattr(kernel, "draws"):
+        return None
+    steps = EVALUATIONS // kernel.gradient_evaluations
+    return Block(log_density, kernel, adaptation, steps, keep) if steps > 1 else None
+
+
+class _Given(Streams):
+    """Noise that was drawn before, in the order in which it is asked for."""
+
+    def __init__(self, noise: Sequence[Tensor]) -> None:
+        self.noise, self.used = noise, 0
+
+    def fill(self, draw: Callable[..., Tensor], shape: Sequence[int], like: Tensor) -> Tensor:
+        self.used += 1
+        return self.noise[self.used - 1]

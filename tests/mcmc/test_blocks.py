@@ -1,0 +1,95 @@
+"""Chains that take several compiled steps at once are those that take one at a time."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from targets import correlated_gaussian
+from tigon.compiled import Compiled
+from tigon.mcmc.adaptation import DualAveraging, StepSizeDecay
+from tigon.mcmc.blocks import EVALUATIONS, block_of
+from tigon.mcmc.chain import MCMC
+from tigon.mcmc.hmc import HMC
+from tigon.mcmc.langevin import MALA, Langevin
+from tigon.mcmc.preconditioning import Preconditioned
+from tigon.mcmc.schedules import Geometric
+from tigon.streams import Streams, make_rng
+
+CHAINS = {
+    "MALA": MCMC(MALA(0.5), 21, DualAveraging(0.57)),
+    "HMC": MCMC(HMC(0.3, 3), 7),
+    "Langevin": MCMC(Langevin(0.3), 17, StepSizeDecay(0.98), Langevin(0.3, temperature=0.0)),
+    "end not evaluated": MCMC(Langevin(0.3), 16, evaluate_end=False),
+}
+
+
+def points():
+    return torch.randn(5, 3, generator=make_rng(0), dtype=torch.float64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chains", CHAINS.values(), ids=CHAINS)
+def test_blocks_of_steps_are_the_steps(chains):
+    target = correlated_gaussian()
+    compiled = Compiled(target)
+    for rng in (lambda: make_rng(1), lambda: Streams(0, 0, range(5))):
+        for keep in (0, 5):
+            ours = chains.run(compiled, points(), rng(), keep=keep)
+            plain = chains.run(target, points(), rng(), keep=keep)
+            assert compiled.compiles
+            assert torch.allclose(ours.x, plain.x, rtol=1e-9)
+            assert torch.allclose(ours.accept_prob, plain.accept_prob, rtol=1e-9)
+            assert torch.allclose(ours.step_size, plain.step_size, rtol=1e-9)
+            if keep:
+                assert torch.allclose(ours.trajectory, plain.trajectory, rtol=1e-9)
+                assert torch.allclose(ours.log_densities, plain.log_densities, rtol=1e-9)
+
+
+def test_a_density_that_cannot_be_compiled_takes_the_same_steps_one_operation_at_a_time(recwarn):
+    def refuse(x):
+        if torch.compiler.is_compiling():
+            raise NotImplementedError("no kernel for this")
+        return correlated_gaussian()(x)
+
+    density, chains = Compiled(refuse), CHAINS["MALA"]
+    ours = chains.run(density, points(), make_rng(1), keep=1)
+    plain = chains.run(correlated_gaussian(), points(), make_rng(1), keep=1)
+    assert not density.compiles
+    assert torch.allclose(ours.trajectory, plain.trajectory, rtol=1e-12)
+    assert len([w for w in recwarn if w.category is RuntimeWarning]) == 1
+
+
+def test_a_failing_block_takes_the_noise_that_was_drawn_for_it():
+    """The trajectory goes on from the same noise where a later block cannot be compiled."""
+    density, chains = Compiled(correlated_gaussian()), replace(CHAINS["MALA"], adaptation=None)
+    plain = chains.run(correlated_gaussian(), points(), make_rng(1))
+
+    def broken(*_):
+        raise RuntimeError("no kernel for this")
+
+    block = block_of(density, chains.kernel, None, False)
+    density._compiled[(chains.kernel, None, block.steps, False)] = broken
+    density._compiled["value_and_grad"] = broken
+    with pytest.warns(RuntimeWarning, match="evaluated as it is"):
+        ours = chains.run(density, points(), make_rng(1))
+    assert torch.allclose(ours.x, plain.x, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("log_density", "kernel"),
+    [
+        (correlated_gaussian(), MALA(0.5)),
+        (Compiled(correlated_gaussian()), HMC(0.3, EVALUATIONS)),
+        (Compiled(correlated_gaussian()), Preconditioned(MALA(0.5), torch.ones(3))),
+    ],
+    ids=["a plain density", "long trajectories", "a kernel around another"],
+)
+def test_there_are_blocks_only_where_several_steps_can_be_one_function(log_density, kernel):
+    assert block_of(log_density, kernel, None, False) is None
+    assert block_of(Compiled(correlated_gaussian()), MALA(0.5), None, False).steps == EVALUATIONS
+
+
+def test_annealed_chains_change_their_kernel_and_take_no_blocks():
+    chains = MCMC(MALA(0.5), 20, temperature=Geometric(4.0))
+    assert chains._block(Compiled(correlated_gaussian()), False) is None
