@@ -37,7 +37,7 @@ DENSITIES, STREAMS, STORE = "densities.py", "streams.py", "chains.py"
 GENERATOR, EXPANSION, BASE = "learners/generator.py", "learners/expansion.py", "learners/base.py"
 
 DRIFT = "state.x, size * size, state.gradient, value=0.5"
-NOISE = "x = x.addcmul_(per_row(state.step_size, x), noise(state, self.temperature, rng))"
+NOISE = "x.addcmul_(per_row(state.step_size, x), noise(state, self.temperature, rng))"
 PROPOSED = "drifted(state).addcmul_(per_row(state.step_size, state.x), drawn)"
 HALF = "x.addcmul_(size, momentum, value=0.5)"
 TERM = " + return_ratio(state, new, drawn)\n"
