@@ -148,7 +148,8 @@ class GeneratorModel(nn.Module):
 
     def __init__(self, network: nn.Module, latent_dim: int, sigma: float = 0.3) -> None:
         super().__init__()
-        self.network, self.latent_dim, self.sigma = network, latent_dim, sigma
+        self.network, self.latent_dim = network, latent_dim
+        self.sigma = float(sigma)  # of numpy's numbers, torch.compile's gradients fail
 
     def forward(self, z: Tensor) -> Tensor:
         """Decode latents (B, d) to images (B, C, H, W)."""
