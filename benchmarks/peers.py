@@ -23,7 +23,7 @@ from networks import networks
 from results import Figure, machine, table
 from tigon import MALA, MCMC, Compiled, Langevin, keep_freed_memory, make_rng
 
-STEP_SIZE, BATCHES, SECONDS, MOST = 0.05, (1, 16, 128), 0.15, 30
+STEP_SIZE, BATCHES, SECONDS, MOST, FIRST = 0.05, (1, 16, 128), 0.15, 30, 10
 SMALL, EQUAL, AHEAD = "perceptron 2-128-128-1", 1.0, 1.3
 OURS = ("tigon", "tigon, compiled")
 Steps = Callable[[int], object]
@@ -103,7 +103,7 @@ def race(rounds: int) -> list[Row]:
         for batch in BATCHES:
             x = torch.randn(batch, *shape, generator=make_rng("points", name, batch))
             for kernel, runs in contestants(network, x, name == SMALL).items():
-                first = min(taken(run, 2) for run in runs.values() for _ in range(2))
+                first = min(taken(run, FIRST) for run in runs.values() for _ in range(2))
                 steps = max(MOST, int(SECONDS / first))
                 found: dict[str, list[float]] = {library: [] for library in runs}
                 for turn in range(rounds):
@@ -185,9 +185,9 @@ NOTES = """
 - The bare loop is the limit of what is not compiled: no library that asks PyTorch's autograd for a
   gradient can be much faster. Where tigon's plain Langevin is below it, that is since every chain
   has a step size of its own, and log-density and acceptance are kept.
-- A chain of n steps of tigon's Langevin evaluates n + 1 gradients, the last one for the
-  log-density that it returns and for the next run to go on from; ebmkit's takes n. Of large
-  networks, whose chains have 30 steps here, this is the difference.
+- A chain of n Langevin steps takes n gradients of all libraries here (`evaluate_end=False` of
+  tigon's); MALA's takes n + 1.
+- Compiled chains take eight steps by one function; compiling comes before the clock.
 - MALA keeps the gradient of the point where it is; ebmkit evaluates it again; torchebm has none.
 - Large networks were not compiled: their time is in products that are compiled already.
 """
