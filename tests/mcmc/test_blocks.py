@@ -11,7 +11,7 @@ from tigon.mcmc.adaptation import DualAveraging, StepSizeDecay
 from tigon.mcmc.blocks import EVALUATIONS, block_of
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
-from tigon.mcmc.langevin import MALA, Langevin
+from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.mcmc.preconditioning import Preconditioned
 from tigon.mcmc.schedules import Geometric
 from tigon.streams import Streams, make_rng
@@ -20,6 +20,7 @@ CHAINS = {
     "MALA": MCMC(MALA(0.5), 21, DualAveraging(0.57)),
     "HMC": MCMC(HMC(0.3, 3), 7),
     "Langevin": MCMC(Langevin(0.3), 17, StepSizeDecay(0.98), Langevin(0.3, temperature=0.0)),
+    "Underdamped": MCMC(UnderdampedLangevin(0.3), 17),
     "end not evaluated": MCMC(Langevin(0.3), 16, evaluate_end=False),
 }
 

@@ -65,6 +65,11 @@ class Block:
         key = self.kernel, self.adaptation, self.steps, self.keep
         return self.log_density.apply(key, self._build, state, noise)
 
+    def goes_on_from(self, state: State) -> bool:
+        """Whether the steps draw what `draws` says: a momentum is drawn before the first."""
+        carries = getattr(self.kernel, "carries_momentum", False)
+        return state.momentum is not None or not carries
+
     def _build(self, log_density: LogDensity) -> Callable[[State, Noise], Passed]:
         kernel, adaptation, keep = self.kernel, self.adaptation, self.keep
 

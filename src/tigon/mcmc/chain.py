@@ -117,7 +117,7 @@ class MCMC:
         block = self._block(log_density, keep > 0)
         alike = self.steps - int(self.final is not None or not self.evaluate_end)
         while number < self.steps:
-            if block is not None and number + block.steps <= alike:
+            if block and block.goes_on_from(state) and number + block.steps <= alike:
                 passed = block(state, rng)
                 state, number = passed.state, number + block.steps
                 course.add_block(passed, number)

@@ -121,6 +121,8 @@ class UnderdampedLangevin(Direct):
     step_size: float = 0.1
     friction: float = 1.0
     temperature: float = 1.0
+    draws: ClassVar[tuple[Draw, ...]] = (normal,)
+    carries_momentum: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_positive(step_size=self.step_size, friction=self.friction)
