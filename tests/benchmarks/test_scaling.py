@@ -15,11 +15,12 @@ def blocks(*seconds, memory=30.0):
 def test_the_larger_set_is_held_against_the_smaller_round_by_round(slower, more, met):
     rounds = [1.0, 3.0, 2.0]
     found = {("files", 1000): blocks(*rounds)}
-    found["files", 100_000] = blocks(*(slower * s for s in rounds), memory=30.0 + more)
-    ratio, memory = scaling.criteria(found)
+    found["files", 100_000] = blocks(*(slower * s for s in rounds))
+    peaks = {1000: [30.0, 31.0, 29.0], 100_000: [30.0 + more, 41.0, 29.0 + more]}
+    ratio, memory = scaling.criteria(found, peaks)
     assert ratio["low"] == ratio["median"] == ratio["high"] == pytest.approx(slower)
     assert memory["median"] == more and [ratio["met"], memory["met"]] == [met, met]
-    assert scaling.criteria({("files", 1000): blocks(1.0)}) == []
+    assert scaling.criteria({("files", 1000): blocks(1.0)}, {1000: [30.0]}) == []
 
 
 def test_a_plot_is_written_for_each_number(tmp_path):
