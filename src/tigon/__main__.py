@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 
 from tigon.cli import main
 from tigon.memory import keep_freed_memory
@@ -10,6 +11,7 @@ from tigon.memory import keep_freed_memory
 def run() -> None:
     """Run the command line, and end with its status."""
     keep_freed_memory()
+    warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}\n"
     status = main()
     if "WORLD_SIZE" in os.environ:
         from tigon.distributed import leave

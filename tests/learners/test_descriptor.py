@@ -161,6 +161,31 @@ def test_gradient_evaluations_count_every_pass():
     assert learner.gradient_evaluations == sum(passed) == 4 * (30 + 2)
 
 
+@pytest.mark.slow
+def test_compiled_chains_end_where_plain_ones_do_and_follow_the_parameters():
+    images, ends = image_set(3), []
+    for compiled in (False, True):
+        learner = descriptor_learner(images, compiled=compiled, chains=short_run(12, 0.1, 0.01))
+        batch = batch_of(images)
+        for iteration in range(2):
+            samples = learner.run_chains(batch, Streams(0, iteration, range(3)))
+            loss, _ = learner(batch, samples)
+            loss.backward()
+            torch.optim.SGD(learner.parameters(), 1e-2).step()
+            learner.zero_grad()
+        ends.append(samples)
+    assert learner._compiled.compiles
+    assert torch.allclose(*ends, rtol=1e-3, atol=1e-5)
+
+
+def test_compiled_chains_add_nothing_to_what_is_saved():
+    names = [
+        list(descriptor_learner(image_set(2), compiled=compiled).state_dict())
+        for compiled in (False, True)
+    ]
+    assert names[0] == names[1]
+
+
 def test_rise_is_how_far_the_log_density_climbed_in_nats_per_dimension():
     images = image_set(4)
     learner = descriptor_learner(images)

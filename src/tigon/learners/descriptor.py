@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from tigon.chains import ChainStore
+from tigon.compiled import Compiled
 from tigon.data.batches import Batch
 from tigon.data.images import MOST, ImageSet
 from tigon.data.pixels import saturations
@@ -92,6 +93,7 @@ class DescriptorLearner(Learner):
             the original code did; for comparison only
         in_batches: let each chain start, while learning, from the mean colour of its own image
             of the batch; `starts`, those of some images, are then for `sample` and `show` alone
+        compiled: run chains on a `Compiled` log-density while learning
     """
 
     measure = "energy_distance"
@@ -104,12 +106,14 @@ class DescriptorLearner(Learner):
         chains: MCMC | None = None,
         batch_statistics: bool = False,
         in_batches: bool = False,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.model, self.starts, self.image_size = model, starts, image_size
         self.chains = chains or short_run(30, 0.12, 0.001, 0.33)
         self.batch_statistics, self.in_batches = batch_statistics, in_batches
         self.step_factor = 1.0
+        self._compiled = Compiled(model) if compiled else None
         self._seen: dict[str, Tensor] = {}
 
     @property
@@ -125,7 +129,8 @@ class DescriptorLearner(Learner):
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Synthesise one image for each of the batch, (B, C, H, W), by (5)."""
-        draws = self._draw(self._starts_of(batch), rng, self.batch_statistics)
+        starts = self._starts_of(batch)
+        draws = self._draw(starts, rng, self.batch_statistics, log_density=self._compiled)
         self._seen = {"accept": draws.accept_prob, "before": draws.before}
         return draws.x
 
@@ -154,10 +159,17 @@ class DescriptorLearner(Learner):
         """
         return self._draw(self.start(index), rng, batch_statistics, keep)
 
-    def _draw(self, starts: Tensor, rng: Rng, batch_statistics: bool, keep: int = 0) -> Draws:
+    def _draw(
+        self,
+        starts: Tensor,
+        rng: Rng,
+        batch_statistics: bool,
+        keep: int = 0,
+        log_density: LogDensity | None = None,
+    ) -> Draws:
         sizes = starts.new_full((len(starts),), self.step_factor * self.chains.kernel.step_size)
         with frozen(self.model), mode(self.model, batch_statistics), self.products():
-            return self.chains.run(self.model, starts, rng, sizes, keep=keep)
+            return self.chains.run(log_density or self.model, starts, rng, sizes, keep=keep)
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
         """Return (6); the gap is (6) in nats per dimension, and 0 where both agree.

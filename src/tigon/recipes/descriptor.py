@@ -60,7 +60,8 @@ class Descriptor(Recipe):
 
     def _build(self, starts: Tensor, in_batches: bool = False) -> DescriptorLearner:
         model, chains = self.model(), self.chains.build()
-        return DescriptorLearner(model, starts, self.image_size, chains, False, in_batches)
+        size, compiled = self.image_size, self.chains.compile
+        return DescriptorLearner(model, starts, size, chains, False, in_batches, compiled)
 
     def _network(self, bytes_range: bool) -> ConvDescriptor:
         return ConvDescriptor(
@@ -97,4 +98,5 @@ class DescriptorSeed(Descriptor):
 
     def _build(self, starts: Tensor, in_batches: bool = False) -> DescriptorLearner:
         model, chains = self.model(), self.chains.build()
-        return DescriptorLearner(model, starts, self.image_size, chains, True, in_batches)
+        size, compiled = self.image_size, self.chains.compile
+        return DescriptorLearner(model, starts, size, chains, True, in_batches, compiled)
