@@ -122,8 +122,6 @@ class ImageChains:
         temperature: T >= 0: the noise is s sqrt(T); 1 is the density itself
         denoise: whether the last step adds no noise
         start: each training image's mean colour, or the mean of all training images
-        compile: run the chains by compiled functions while learning, which takes half a minute
-            to begin with; it changes images by rounding
     """
 
     steps: int = 30
@@ -132,7 +130,6 @@ class ImageChains:
     temperature: float = 0.001
     denoise: bool = True
     start: Start = "mean-colour"
-    compile: bool = False
 
     def __post_init__(self) -> None:
         require(self.steps >= 1, f"chains.steps is at least 1, not {self.steps}")

@@ -130,8 +130,8 @@ def test_gradient_evaluations_of_a_stream_are_passes_over_a_batch(tmp_path):
     recipe = descriptor_recipe(stream=True, gradient_evaluations=20, batch_size=4)
     training = train(Experiment("descriptor", recipe, "hf:tints"), tmp_path / "run")
     each = training.learner.evaluations_per_example
-    assert each == 6 and training.iteration == 3
-    assert [r["gradient_evaluations"] for r in Run(tmp_path / "run").records()] == [6, 12, 18]
+    assert each == 5 and training.iteration == 4
+    assert [r["gradient_evaluations"] for r in Run(tmp_path / "run").records()] == [5, 10, 15, 20]
 
 
 def test_nothing_of_a_stream_is_kept_on_the_disk(tmp_path, monkeypatch):

@@ -29,12 +29,15 @@ class Descriptor(Recipe):
         scale: standard deviation of the reference density, on the scale of [-1, 1]
         network: two convolutions and a fully connected layer
         chains: synthesis of images
+        compile: run the chains by compiled functions while learning, which takes half a minute
+            to begin with; it changes images by rounding
     """
 
     scale: float = 0.7
     iterations: int = 300
     network: DescriptorNetwork = DescriptorNetwork()
     chains: ImageChains = ImageChains()
+    compile: bool = False
     optimizer: Optimizer = Optimizer(5e-2, (0.5, 0.95), warm_up=20)
 
     def __post_init__(self) -> None:
@@ -60,7 +63,7 @@ class Descriptor(Recipe):
 
     def _build(self, starts: Tensor, in_batches: bool = False) -> DescriptorLearner:
         model, chains = self.model(), self.chains.build()
-        size, compiled = self.image_size, self.chains.compile
+        size, compiled = self.image_size, self.compile
         return DescriptorLearner(model, starts, size, chains, False, in_batches, compiled)
 
     def _network(self, bytes_range: bool) -> ConvDescriptor:
@@ -98,5 +101,5 @@ class DescriptorSeed(Descriptor):
 
     def _build(self, starts: Tensor, in_batches: bool = False) -> DescriptorLearner:
         model, chains = self.model(), self.chains.build()
-        size, compiled = self.image_size, self.chains.compile
+        size, compiled = self.image_size, self.compile
         return DescriptorLearner(model, starts, size, chains, True, in_batches, compiled)
