@@ -48,11 +48,11 @@ def learned(images, sigma, chains, iterations, batch_size):
     return [torch.stack(part).mean(0) for part in zip(*kept, strict=True)]
 
 
-def assert_is_ppca(found, images, pca, tolerance):
-    """Covariance within a part of its largest variance, the mean, and the mean log-likelihood.
+def assert_is_ppca(found, images, pca, tolerance, of_mean):
+    """Covariance within a part of its largest variance, and the mean log-likelihood.
 
-    The mean of b over iterations keeps some noise of batches: .003 to .014 of the largest
-    deviation in eight long runs by MALA, where one over root n is .032.
+    Arguments:
+        of_mean: how far the mean may be off, as a part of the largest deviation
     """
     mean, covariance = found
     expected = torch.from_numpy(pca.get_covariance())
@@ -60,7 +60,7 @@ def assert_is_ppca(found, images, pca, tolerance):
     off = (covariance - expected).abs().max() / largest
     assert off < tolerance, f"covariance off by {off}"
     pixels = images.flatten(1).numpy()
-    assert np.abs(mean.numpy() - pca.mean_).max() < 2 * tolerance * largest**0.5
+    assert np.abs(mean.numpy() - pca.mean_).max() < of_mean * largest**0.5
     score = st.multivariate_normal(mean, covariance).logpdf(pixels).mean()
     assert abs(score - pca.score(pixels)) < tolerance / 5
 
@@ -72,15 +72,16 @@ CHAINS = {"HMC": MCMC(HMC(0.3, 4), 1), "MALA": MCMC(MALA(0.5), 4)}
 def test_a_linear_generator_becomes_probabilistic_pca(chains):
     images, pca = observed(400)
     found = learned(images, pca.noise_variance_**0.5, chains, 600, 400)
-    assert_is_ppca(found, images, pca, 0.015)
+    assert_is_ppca(found, images, pca, 0.015, 0.015)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chains", CHAINS.values(), ids=CHAINS)
 def test_long_learning_by_small_batches_becomes_probabilistic_pca(chains):
+    """Batches leave b some noise: .003 to .014 in eight runs by MALA; one over root n is .032."""
     images, pca = observed(1000)
     found = learned(images, pca.noise_variance_**0.5, chains, 10000, 100)
-    assert_is_ppca(found, images, pca, 0.01)
+    assert_is_ppca(found, images, pca, 0.01, 0.02)
 
 
 def test_the_learners_loss_is_minus_the_mean_log_likelihood_of_its_images():
