@@ -19,10 +19,11 @@ from lite0 import covered, features, kid
 from measuring import arguments, publish
 from plain import DATA
 from results import machine, table
-from tigon import MALA, ImageSet, Preconditioned, Streams, Training, make_rng
+from tigon import ImageSet, Preconditioned, Streams, Training, make_rng
 from tigon.data.batches import Batch
 from tigon.densities import value_and_grad
 from tigon.learners.generator import Annealing, GeneratorLearner
+from tigon.mcmc.kernel import innermost
 from tigon.recipes import Generator
 from tigon.training.iteration import Record
 
@@ -72,17 +73,18 @@ def encoder(latent_dim: int, seed: int) -> nn.Module:
 
 def precondition(training: Training) -> None:
     """Give each latent the scale of its gradients, in the mean over images, now and then."""
-    learner, images = training.learner, training.images.read()
-    assert isinstance(learner, GeneratorLearner)
     if training.iteration % EVERY:
         return
+    learner, images = training.learner, training.images.read()
+    assert isinstance(learner, GeneratorLearner)
     batch = Batch(images, torch.arange(len(images)))
     with learner.chain_density(batch) as log_density:
         _, gradient = value_and_grad(log_density, learner.store.points)
     learner.gradient_evaluations += len(images)
     scale = (gradient**2).mean(0).rsqrt()
     scale /= scale.log().mean().exp()
-    learner.chains = replace(learner.chains, kernel=Preconditioned(MALA(0.1), scale))
+    kernel = innermost(learner.chains.kernel)
+    learner.chains = replace(learner.chains, kernel=Preconditioned(kernel, scale))
 
 
 @dataclass(frozen=True)

@@ -223,3 +223,10 @@ def normal_line() -> Line:
 def two_wells() -> Line:
     """Two wells of different depth and width; at T = 1 chains cross between them."""
     return Line(lambda x: -(x**4) / 4 + x**2 + x / 3 + 0.3 * torch.sin(3 * x), 6.0)
+
+
+def refuses_to_compile(x):
+    """The correlated Gaussian, of which torch.compile makes nothing."""
+    if torch.compiler.is_compiling():
+        raise NotImplementedError("no kernel for this")
+    return correlated_gaussian()(x)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from targets import correlated_gaussian
+from targets import correlated_gaussian, refuses_to_compile
 from tigon.compiled import Compiled
 from tigon.densities import value_and_grad
 from tigon.mcmc.chain import MCMC
@@ -50,12 +50,7 @@ def test_a_preconditioned_kernel_asks_the_compiled_density():
 
 
 def test_what_cannot_be_compiled_is_evaluated_and_said_once(recwarn):
-    def refuse(x):
-        if torch.compiler.is_compiling():
-            raise NotImplementedError("no kernel for this")
-        return correlated_gaussian()(x)
-
-    density, x = Compiled(refuse), torch.ones(4, 3, dtype=torch.float64)
+    density, x = Compiled(refuses_to_compile), torch.ones(4, 3, dtype=torch.float64)
     for _ in range(2):
         value, gradient = value_and_grad(density, x)
         expected = value_and_grad(correlated_gaussian(), x)

@@ -1,7 +1,7 @@
 """A log-density whose value and gradient, and blocks of steps with it, are compiled functions.
 
 On small networks and batches most of a step is the overhead of single operations, which a compiled
-function has less of. Large networks gain little on a CPU, which their matrix products already
+function has less of. Large networks gain less on a CPU, which their matrix products already
 fill. Compiling takes seconds, for each density, kind of chain and shape of points.
 """
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from targets import correlated_gaussian
+from targets import correlated_gaussian, refuses_to_compile
 from tigon.compiled import Compiled
 from tigon.mcmc.adaptation import DualAveraging, StepSizeDecay
 from tigon.mcmc.blocks import EVALUATIONS, block_of
@@ -48,12 +48,7 @@ def test_blocks_of_steps_are_the_steps(chains):
 
 
 def test_a_density_that_cannot_be_compiled_takes_the_same_steps_one_operation_at_a_time(recwarn):
-    def refuse(x):
-        if torch.compiler.is_compiling():
-            raise NotImplementedError("no kernel for this")
-        return correlated_gaussian()(x)
-
-    density, chains = Compiled(refuse), CHAINS["MALA"]
+    density, chains = Compiled(refuses_to_compile), CHAINS["MALA"]
     ours = chains.run(density, points(), make_rng(1), keep=1)
     plain = chains.run(correlated_gaussian(), points(), make_rng(1), keep=1)
     assert not density.compiles

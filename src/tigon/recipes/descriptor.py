@@ -1,6 +1,7 @@
 """Recipes that learn a descriptor by real sampling."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -33,6 +34,8 @@ class Descriptor(Recipe):
             to begin with; it changes images by rounding
     """
 
+    batch_statistics: ClassVar[bool] = False  # whether the images of a batch share them in chains
+
     scale: float = 0.7
     iterations: int = 300
     network: DescriptorNetwork = DescriptorNetwork()
@@ -62,9 +65,15 @@ class Descriptor(Recipe):
         return learner
 
     def _build(self, starts: Tensor, in_batches: bool = False) -> DescriptorLearner:
-        model, chains = self.model(), self.chains.build()
-        size, compiled = self.image_size, self.compile
-        return DescriptorLearner(model, starts, size, chains, False, in_batches, compiled)
+        return DescriptorLearner(
+            self.model(),
+            starts,
+            self.image_size,
+            self.chains.build(),
+            self.batch_statistics,
+            in_batches,
+            self.compile,
+        )
 
     def _network(self, bytes_range: bool) -> ConvDescriptor:
         return ConvDescriptor(
@@ -88,6 +97,8 @@ class DescriptorSeed(Descriptor):
         chains: synthesis of images
     """
 
+    batch_statistics: ClassVar[bool] = True
+
     scale: float = 50 / BYTES
     iterations: int = 1000
     network: DescriptorNetwork = DescriptorNetwork(norm="batch")
@@ -98,8 +109,3 @@ class DescriptorSeed(Descriptor):
     def model(self) -> EnergyModel:
         """Return the descriptor of pixels from 0 to 255, around black."""
         return EnergyModel(self._network(bytes_range=True), self.scale, loc=-1.0)
-
-    def _build(self, starts: Tensor, in_batches: bool = False) -> DescriptorLearner:
-        model, chains = self.model(), self.chains.build()
-        size, compiled = self.image_size, self.compile
-        return DescriptorLearner(model, starts, size, chains, True, in_batches, compiled)
