@@ -47,10 +47,9 @@ def walk(store: ChainStore, rng: torch.Generator) -> None:
     assert math.gcd(STRIDE, rows) == 1
     for first in range(0, rows, BATCH):
         index = torch.arange(first, min(first + BATCH, rows)) * STRIDE % rows
-        found = store.read(index)
-        store.write(index, found.points + 1, found.step_size, found.tuning + 1)
+        store.write(index, store.read(index) + 100)
     index = torch.randint(rows, (BATCH,), generator=rng)
-    assert bool((store.read(index).tuning == 1).all())
+    assert bool(((store.read(index) - 100).abs() < 10).all())
 
 
 def main() -> None:

@@ -175,6 +175,28 @@ class Bimodal:
         return torch.stack([torch.special.ndtri(below), across], 1)
 
 
+@dataclass(frozen=True)
+class NarrowAndWide:
+    """Half N(0, narrow^2), half N(0, 1), on the line: chains want other steps in each half."""
+
+    narrow: float = 0.1
+
+    @property
+    def variance(self) -> float:
+        """Of the mixture."""
+        return (1 + self.narrow**2) / 2
+
+    def __call__(self, x: Tensor) -> Tensor:
+        inner = -0.5 * (x[:, 0] / self.narrow) ** 2 - np.log(self.narrow)
+        return torch.logaddexp(inner, -0.5 * x[:, 0] ** 2)
+
+    def sample(self, count: int, rng: torch.Generator) -> Tensor:
+        """Draw exactly."""
+        z = standard(count, 1, rng)
+        inner = torch.rand(count, 1, generator=rng, dtype=z.dtype) < 0.5
+        return torch.where(inner, self.narrow * z, z)
+
+
 class Line:
     """A density on the line, known by its cumulative sum over a fine grid.
 

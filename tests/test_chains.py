@@ -1,4 +1,4 @@
-"""Rows of a store, in memory and in files; restarts; damaged files; memory that does not grow."""
+"""Rows of a store, in memory and in a file; damaged files; memory that does not grow."""
 
 import os
 import subprocess
@@ -16,16 +16,16 @@ from tigon.chain_files import CHUNK
 from tigon.chains import ChainStore
 from tigon.densities import Gaussian
 from tigon.errors import TigonError
-from tigon.streams import Streams, make_rng
+from tigon.streams import make_rng
 
 KINDS = pytest.mark.parametrize("kind", ["memory", "files"])
 
 
-def store_of(kind, folder, points, step_size=0.1):
+def store_of(kind, folder, points):
     """Return a store that holds these points (N, *)."""
     if kind == "memory":
-        return ChainStore(points, step_size)
-    store = ChainStore.mapped(folder / "store", len(points), points.shape[1:], step_size)
+        return ChainStore(points)
+    store = ChainStore.mapped(folder / "store", len(points), points.shape[1:])
     store.replace(lambda part: points[: len(part)])
     return store
 
@@ -39,35 +39,24 @@ def test_rows_written_are_the_rows_read(kind, data):
     index = torch.tensor(data.draw(st.permutations(range(count))))
     index = index[: data.draw(st.integers(1, count))]
     rng = make_rng(data.draw(st.integers(0, 99)))
-    written = [torch.rand(len(index), *s, generator=rng) for s in (shape, (), (3,))]
+    written = torch.rand(len(index), *shape, generator=rng)
     with tempfile.TemporaryDirectory() as name:
         store = store_of(kind, Path(name), torch.zeros(count, *shape))
-        store.write(index, *written)
+        store.write(index, written)
         stores = [store] if kind == "memory" else [store, ChainStore.mapped(Path(name) / "store")]
         for each in stores:
-            assert all(map(torch.equal, each.read(index), written))
+            assert torch.equal(each.read(index), written)
             order = torch.randperm(len(index), generator=rng)
-            again = each.read(index[order])
-            assert all(torch.equal(a, b[order]) for a, b in zip(again, written, strict=True))
+            assert torch.equal(each.read(index[order]), written[order])
             untouched = torch.ones(count, dtype=torch.bool)
             untouched[index] = False
-            assert (each.points[untouched] == 0).all() and (each.tuning[untouched] == 0).all()
-            assert (each.step_size[untouched] == 0.1).all()
-
-
-@KINDS
-def test_what_the_adaptation_remembers_stays_unless_it_is_written(kind, tmp_path):
-    store = store_of(kind, tmp_path, torch.zeros(3, 2))
-    index, tuning = torch.tensor([2, 0]), torch.rand(2, 3)
-    store.write(index, torch.ones(2, 2), torch.ones(2), tuning)
-    store.write(index, torch.zeros(2, 2), torch.ones(2))
-    assert torch.equal(store.read(index).tuning, tuning)
+            assert (each.points[untouched] == 0).all()
 
 
 @KINDS
 def test_a_row_read_is_a_copy(kind, tmp_path):
     store = store_of(kind, tmp_path, torch.zeros(2, 3))
-    points = store.read(torch.tensor([0])).points
+    points = store.read(torch.tensor([0]))
     points += 1
     assert (store.points == 0).all()
 
@@ -76,97 +65,45 @@ def test_a_row_read_is_a_copy(kind, tmp_path):
 def test_rows_of_another_shape_or_written_twice_are_refused(kind, tmp_path):
     store = store_of(kind, tmp_path, torch.zeros(3, 2))
     with pytest.raises(ValueError, match="2 rows of"):
-        store.write(torch.tensor([0, 1]), torch.ones(2, 1), torch.ones(2))
-    with pytest.raises(ValueError, match="2 rows of"):
-        store.write(torch.tensor([0, 1]), torch.ones(2, 2), torch.ones(1))
+        store.write(torch.tensor([0, 1]), torch.ones(2, 1))
     with pytest.raises(ValueError, match="twice"):
-        store.write(torch.tensor([1, 1]), torch.ones(2, 2), torch.ones(2))
-    with pytest.raises(ValueError, match="points"):
-        store.load({"points": torch.ones(2, 2), "step_size": torch.ones(3)})
+        store.write(torch.tensor([1, 1]), torch.ones(2, 2))
+    with pytest.raises(ValueError, match=r"chain rows \(2, 2\), not \(3, 2\)"):
+        store.load(torch.ones(2, 2))
     assert (store.points == 0).all()
 
 
 @pytest.mark.parametrize("source", ["memory", "files"])
 @KINDS
-def test_what_is_saved_can_be_loaded_by_either_kind(kind, source, tmp_path):
-    store = store_of(source, tmp_path / "source", torch.rand(5, 2, generator=make_rng(0)), 0.3)
-    store.write(torch.tensor([4]), torch.ones(1, 2), torch.ones(1), torch.ones(1, 3))
+def test_the_points_of_one_store_can_be_loaded_by_either_kind(kind, source, tmp_path):
+    store = store_of(source, tmp_path / "source", torch.rand(5, 2, generator=make_rng(0)))
+    store.write(torch.tensor([4]), torch.ones(1, 2))
     other = store_of(kind, tmp_path / "other", torch.zeros(5, 2))
-    other.load({name: rows.clone() for name, rows in store.tensors().items()})
-    for name, rows in store.tensors().items():
-        assert torch.equal(other.tensors()[name], rows)
-    other.load({"points": torch.zeros(5, 2), "step_size": torch.ones(5)})
-    assert (other.tuning == 0).all()
-
-
-@KINDS
-@pytest.mark.parametrize("probability", [0.0, 0.05, 1.0])
-def test_rows_restart_as_often_as_asked_from_the_density_given(kind, probability, tmp_path):
-    """Rows that restart are new draws and forget their tuning; all others stay as they were."""
-    count = 4000
-    points = torch.full((count, 2), 99.0)
-    store = store_of(kind, tmp_path, points)
-    everything = torch.arange(count)
-    store.write(everything, points, torch.rand(count, generator=make_rng(1)), torch.ones(count, 3))
-    index = torch.randperm(count, generator=make_rng(0))[: count // 2]
-    before = store.read(everything)
-    anew = store.restart(index, probability, Gaussian(5.0, 2.0).sample, make_rng(2))
-    after, restarted = store.read(everything), torch.zeros(count, dtype=torch.bool)
-    restarted[index[anew]] = True
-    share, error = anew.double().mean(), (probability * (1 - probability) / len(index)) ** 0.5
-    assert abs(share - probability) <= 4 * error
-    for rows, old in zip(after, before, strict=True):
-        assert torch.equal(rows[~restarted], old[~restarted])
-    assert torch.equal(after.step_size, before.step_size)
-    assert (after.tuning[restarted] == 0).all()
-    if restarted.any():
-        drawn = (after.points[restarted] - 5) / 2
-        assert abs(drawn.mean()) < 4 / drawn.numel() ** 0.5
-        assert abs(drawn.var() - 1) < 4 * (2 / drawn.numel()) ** 0.5
-
-
-def test_whether_a_row_restarts_and_where_does_not_depend_on_the_other_rows():
-    def restarted(index):
-        store = ChainStore(torch.zeros(9, 2), 0.1)
-        at = torch.tensor(index)
-        store.restart(at, 0.5, Gaussian().sample, Streams(0, 3, at))
-        return store.points
-
-    together, alone = restarted([8, 1, 5, 2]), torch.zeros(9, 2)
-    for row in (1, 2, 5, 8):
-        alone[row] = restarted([row])[row]
-    assert torch.equal(together, alone) and 0 < (alone != 0).any(1).sum() < 4
-
-
-def test_a_restart_by_no_probability_is_refused():
-    store = ChainStore(torch.zeros(2, 1), 0.1)
-    with pytest.raises(ValueError, match=r"in \[0, 1\], not 1.5"):
-        store.restart(torch.tensor([0]), 1.5, Gaussian().sample, make_rng(0))
+    other.load(store.points.clone())
+    assert torch.equal(other.points, store.points)
 
 
 @KINDS
 def test_all_rows_are_replaced_some_at_a_time(kind, tmp_path):
     count, parts = 2 * CHUNK + 7, []
     points = torch.rand(count, 2, generator=make_rng(0))
-    store = ChainStore(points, 0.1)
+    store = ChainStore(points)
     if kind == "files":
         left = iter(points.split(CHUNK))
-        store = ChainStore.mapped(tmp_path, count, (2,), 0.1, lambda like: next(left))
-    store.replace(lambda x: parts.append(len(x)) or 2 * x + 1, lambda s: 3 * s)
+        store = ChainStore.mapped(tmp_path, count, (2,), lambda like: next(left))
+    store.replace(lambda x: parts.append(len(x)) or 2 * x + 1)
     assert torch.equal(store.points, 2 * points + 1)
-    assert torch.allclose(store.step_size, torch.tensor(0.3))
     assert parts == [CHUNK, CHUNK, 7]
 
 
 def test_files_are_those_of_numpy_and_are_made_once(tmp_path):
     rng = make_rng(0)
-    first = ChainStore.mapped(tmp_path, 5, (2, 3), 0.2, lambda like: Gaussian().sample(like, rng))
+    first = ChainStore.mapped(tmp_path, 5, (2, 3), lambda like: Gaussian().sample(like, rng))
     drawn = np.load(tmp_path / "points.npy")
     assert drawn.shape == (5, 2, 3) and drawn.dtype == np.float32
     assert np.array_equal(drawn, torch.randn(5, 2, 3, generator=make_rng(0)).numpy())
-    assert (np.load(tmp_path / "step_size.npy") == np.float32(0.2)).all()
-    second = ChainStore.mapped(tmp_path, 5, (2, 3), 0.9, torch.zeros_like)
-    assert torch.equal(second.points, first.points) and (second.step_size == 0.2).all()
+    second = ChainStore.mapped(tmp_path, 5, (2, 3), torch.zeros_like)
+    assert torch.equal(second.points, first.points)
 
 
 def test_a_store_whose_making_was_broken_off_is_made_anew(tmp_path):
@@ -174,11 +111,11 @@ def test_a_store_whose_making_was_broken_off_is_made_anew(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ChainStore.mapped(tmp_path, 5, (2,), 0.1, stop)
+        ChainStore.mapped(tmp_path, 5, (2,), stop)
     assert (tmp_path / "points.npy").exists()
     with pytest.raises(TigonError, match="there is none"):
         ChainStore.mapped(tmp_path)
-    store = ChainStore.mapped(tmp_path, 5, (2,), 0.1, torch.ones_like)
+    store = ChainStore.mapped(tmp_path, 5, (2,), torch.ones_like)
     assert (store.points == 1).all() and len(ChainStore.mapped(tmp_path)) == 5
 
 
@@ -188,26 +125,21 @@ def shorter(folder):
 
 
 def longer(folder):
-    with (folder / "tuning.npy").open("ab") as file:
+    with (folder / "points.npy").open("ab") as file:
         file.write(b"more")
 
 
 DAMAGE = {
     "a file cut short": shorter,
     "a file with more than rows": longer,
-    "an empty file": lambda folder: (folder / "step_size.npy").write_bytes(b""),
+    "an empty file": lambda folder: (folder / "points.npy").write_bytes(b""),
     "no numpy file": lambda folder: (folder / "points.npy").write_bytes(b"\0" * 4096),
     "float64": lambda folder: np.save(folder / "points.npy", np.zeros((6, 2))),
     "columns first": lambda folder: np.save(
         folder / "points.npy", np.zeros((6, 2), "<f4", order="F")
     ),
-    "another count of step sizes": lambda folder: np.save(
-        folder / "step_size.npy", np.zeros(7, "<f4")
-    ),
-    "another count of tuning": lambda folder: np.save(
-        folder / "tuning.npy", np.zeros((5, 3), "<f4")
-    ),
-    "a missing file": lambda folder: (folder / "tuning.npy").unlink(),
+    "another count": lambda folder: np.save(folder / "points.npy", np.zeros((7, 2), "<f4")),
+    "a missing file": lambda folder: (folder / "points.npy").unlink(),
     "a damaged description": lambda folder: (folder / "store.json").write_text('{"rows": 6'),
     "a description of nothing": lambda folder: (folder / "store.json").write_text("[]"),
     "a negative count": lambda folder: (folder / "store.json").write_text(
@@ -249,7 +181,6 @@ def test_rows_in_files_keep_their_type(tmp_path):
     store.move(lambda x: x.to("cpu"))
     with pytest.raises(ValueError, match="float32"):
         store.move(lambda x: x.double())
-    assert ChainStore(torch.zeros(3, 2), 0.1).tensors()["tuning"].shape == (3, 3)
 
 
 @pytest.mark.slow
@@ -271,7 +202,7 @@ def test_rows_that_files_do_not_have_are_neither_read_nor_written(tmp_path):
         with pytest.raises(IndexError, match="of 3"):
             store.read(wrong)
         with pytest.raises(IndexError, match="of 3"):
-            store.write(wrong, torch.zeros(2, 2), torch.ones(2))
+            store.write(wrong, torch.zeros(2, 2))
     assert (tmp_path / "store" / "points.npy").read_bytes() == before
 
 
@@ -279,6 +210,6 @@ def test_a_store_that_has_become_shorter_gives_no_rows(tmp_path):
     store = store_of("files", tmp_path, torch.ones(3, 2))
     path = tmp_path / "store" / "points.npy"
     os.truncate(path, path.stat().st_size - 8)
-    assert torch.equal(store.read(torch.arange(2)).points, torch.ones(2, 2))
+    assert torch.equal(store.read(torch.arange(2)), torch.ones(2, 2))
     with pytest.raises(OSError, match="shorter"):
         store.read(torch.arange(3))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tigon.learners.descriptor import Start, short_run
-from tigon.mcmc.adaptation import Adaptation, DualAveraging, StepSizeAdaptation
+from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.kernel import Kernel
@@ -48,15 +48,15 @@ class LatentChains:
         steps: chain steps per parameter update, >= 1
         step_size: step size s of every chain at first, in the prior's standard deviations
         temperature: T > 0; 1 is the posterior
-        kernel: mala and hmc accept or reject, with step sizes of their own for each chain;
-            langevin takes every step, of the size given
+        kernel: mala and hmc accept or reject, with one step size that adapts to the mean
+            acceptance of all chains; langevin takes every step, of the size given
         leapfrog_steps: of one step of hmc, >= 1: as many gradient evaluations
-        adaptation: of mala's and hmc's step sizes: track with a constant gain, for posteriors that
-            move as the model learns, or settle by dual averaging
+        jitter: of mala and hmc: a chain's step size is drawn at each step between (1 - jitter)
+            and (1 + jitter) times the common one, in [0, 1)
         target_accept: the acceptance that step sizes are adapted to, in (0, 1); 0.574 suits mala,
             0.65 hmc
-        gain: change of log s per unit of acceptance with `track`, >= 0
-        store: keep latents in memory, or in files for millions of images (in one process)
+        gain: first change of log s per unit of acceptance, >= 0; it falls with the iterations
+        store: keep latents in memory, or in a file for millions of images (in one process)
     """
 
     steps: int = 1
@@ -64,9 +64,9 @@ class LatentChains:
     temperature: float = 1.0
     kernel: Literal["mala", "hmc", "langevin"] = "mala"
     leapfrog_steps: int = 4
-    adaptation: Literal["track", "settle"] = "track"
+    jitter: float = 0.9
     target_accept: float = 0.574
-    gain: float = 0.2
+    gain: float = 0.5
     store: Literal["memory", "files"] = "memory"
 
     def __post_init__(self) -> None:
@@ -75,23 +75,20 @@ class LatentChains:
         require(self.temperature > 0, f"chains.temperature is above 0, not {self.temperature}")
         require(0 < self.target_accept < 1, "chains.target_accept is between 0 and 1")
         require(self.gain >= 0, f"chains.gain is at least 0, not {self.gain}")
+        require(0 <= self.jitter < 1, f"chains.jitter is in [0, 1), not {self.jitter}")
         require(self.leapfrog_steps >= 1, "chains.leapfrog_steps is at least 1")
 
     def build(self) -> MCMC:
         """Return the chains that these numbers describe."""
+        size, temperature = self.step_size, self.temperature
         kernels: dict[str, Kernel] = {
-            "mala": MALA(self.step_size, self.temperature),
-            "hmc": HMC(self.step_size, self.leapfrog_steps, temperature=self.temperature),
-            "langevin": Langevin(self.step_size, self.temperature),
+            "mala": MALA(size, temperature, self.jitter),
+            "hmc": HMC(size, self.leapfrog_steps, self.jitter, temperature),
+            "langevin": Langevin(size, temperature),
         }
-        return MCMC(kernels[self.kernel], self.steps, self._adaptation())
-
-    def _adaptation(self) -> Adaptation | None:
-        if self.kernel == "langevin":
-            return None
-        if self.adaptation == "settle":
-            return DualAveraging(self.target_accept)
-        return StepSizeAdaptation(self.target_accept, self.gain)
+        adaptation = StepSizeAdaptation(self.target_accept, self.gain)
+        adapts = self.kernel != "langevin"
+        return MCMC(kernels[self.kernel], self.steps, adaptation if adapts else None)
 
 
 @dataclass(frozen=True)

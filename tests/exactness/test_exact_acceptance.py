@@ -94,7 +94,7 @@ def test_acceptance_falls_from_one_to_none_as_steps_grow(line, kernel):
     assert found[-1] < 0.01
 
 
-@pytest.mark.parametrize("rule", [DualAveraging, lambda target: StepSizeAdaptation(target, 0.05)])
+@pytest.mark.parametrize("rule", [DualAveraging, StepSizeAdaptation])
 @pytest.mark.parametrize(("kernel", "wanted"), [(MALA(0.01), 0.574), (HMC(0.01, 4), 0.8)])
 def test_adapted_step_sizes_lead_to_the_wanted_acceptance(kernel, wanted, rule):
     line, count = two_wells(), 300

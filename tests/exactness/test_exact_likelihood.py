@@ -8,6 +8,7 @@ from linear_models import images_of, linear_model, marginal
 from sklearn.decomposition import PCA
 
 from tigon.data.batches import Batch, BatchOrder
+from tigon.learners.expansion import absorb, moments
 from tigon.learners.generator import GeneratorLearner
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
@@ -96,23 +97,43 @@ def test_the_learners_loss_is_minus_the_mean_log_likelihood_of_its_images():
     assert np.allclose(model.log_likelihood(images, z).detach(), terms.sum(1), rtol=1e-12)
 
 
-def test_expansion_puts_the_latents_own_gaussian_in_the_place_of_the_prior():
-    """Latents of N(m, C) and the weights W, b decode to N(b + W m, W C W^T): so must N(0, I)."""
+@pytest.mark.parametrize("weight", [1.0, 0.3])
+def test_expansion_puts_the_latents_expected_gaussian_in_the_place_of_the_prior(weight):
+    """Latents of N(m, C) and weights W, b decode to N(b + W m, W C W^T): so must N(0, I), with m
+    and C the average of the latents' first and second moments and of (0, I)."""
     model = linear_model(make_rng(3))
-    learner = GeneratorLearner(model, 300, expand=True, rng=make_rng(4))
     mix = torch.tensor([[2.0, 0.3], [-1.0, 0.5]], dtype=torch.float64)
-    learner.store.replace(lambda z: z @ mix + torch.tensor([3.0, -1.0]).double())
-    z = learner.store.points.clone()
+    z = torch.randn(300, 2, generator=make_rng(4), dtype=torch.float64) @ mix
+    z = z + torch.tensor([3.0, -1.0]).double()
     images = model(z).detach()
-    weight, bias = (p.detach().clone() for p in model.network.first.parameters())
-    mean, covariance = z.mean(0), torch.cov(z.T, correction=0)
+    weights, bias = (p.detach().clone() for p in model.network.first.parameters())
+    mean, identity = weight * z.mean(0), torch.eye(2).double()
+    second = weight * z.T @ z / 300 + (1 - weight) * identity
+    covariance = second - torch.outer(mean, mean)
 
-    learner.measure_latents()
-    learner.after_update(torch.optim.Adam(learner.parameters()))
+    affine = moments(lambda: [z]).affine(weight)
+    absorb(affine, model.network.first, None)
 
     found_mean, found = marginal(model)
     noise = model.sigma**2 * torch.eye(6).double()
-    assert torch.allclose(found_mean, bias + weight @ mean, atol=1e-10)
-    assert torch.allclose(found, weight @ covariance @ weight.T + noise, atol=1e-10)
-    assert torch.allclose(model(learner.store.points), images, atol=1e-10)
-    assert torch.allclose(torch.cov(learner.store.points.T, correction=0), torch.eye(2).double())
+    assert torch.allclose(found_mean, bias + weights @ mean, atol=1e-10)
+    assert torch.allclose(found, weights @ covariance @ weights.T + noise, atol=1e-10)
+    assert torch.allclose(model(affine.apply(z)), images, atol=1e-10)
+
+
+def test_few_images_keep_their_freedom_at_the_maximum_of_the_likelihood():
+    """Ten images of a linear generator, two latents, parameters that stay as they are: the moments
+    of ten exact posterior draws vary, and hardly less where each is followed by an expansion."""
+    spreads = {}
+    for expand in (False, True):
+        model = linear_model(make_rng(3), sigma=1.0)
+        z = torch.randn(10, 2, generator=make_rng(4), dtype=torch.float64)
+        learner = GeneratorLearner(model, 10, CHAINS["HMC"], expand=expand, rng=make_rng(7))
+        images, rng, kept = images_of(model, z, make_rng(5)), make_rng(8), []
+        optimizer = torch.optim.SGD(learner.parameters(), 0.0)
+        for _ in range(1500):
+            learner.run_chains(Batch(images, torch.arange(10)), rng)
+            kept.append(learner.moments.mean)
+            learner.after_update(optimizer)
+        spreads[expand] = torch.stack(kept[500:]).std(0)
+    assert (spreads[True] > 0.5 * spreads[False]).all(), spreads

@@ -8,7 +8,6 @@ from targets import assert_standard_normal, correlated_gaussian
 from tigon.chains import ChainStore
 from tigon.data.batches import Batch, BatchOrder
 from tigon.learners.generator import GeneratorLearner
-from tigon.mcmc.adaptation import DualAveraging
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA
@@ -66,32 +65,24 @@ def test_a_learners_chains_stay_with_their_images_through_shuffled_batches(chain
 
 def test_a_store_gives_and_takes_rows_in_the_order_that_was_asked():
     points = torch.arange(14, dtype=torch.float64).view(7, 2)
-    store = ChainStore(points, torch.arange(7) + 1.0, points.new_zeros(7, 3))
+    store = ChainStore(points)
     index = torch.tensor([5, 0, 3])
-    assert torch.equal(store.read(index).points, points[index])
-    assert torch.equal(store.read(index).step_size, index + 1.0)
-    store.write(index, -points[index], -(index + 1.0).double(), torch.ones(3, 3).double())
+    assert torch.equal(store.read(index), points[index])
+    store.write(index, -points[index])
     sign = torch.tensor([-1, 1, 1, -1, 1, -1, 1])
     assert torch.equal(store.points, sign[:, None] * points)
-    assert torch.equal(store.step_size, sign * (torch.arange(7) + 1.0))
 
 
 @pytest.mark.parametrize("kernel", [MALA(0.1), HMC(0.1, 3)], ids=["MALA", "HMC"])
 def test_a_run_in_pieces_through_the_store_is_the_unbroken_run(kernel):
-    """Points, step sizes and dual averaging's memory pass through the store; no bit differs."""
+    """No bit differs."""
     target = correlated_gaussian()
     x = target.sample(9, make_rng(0))
-    store = ChainStore(x, kernel.step_size)
+    store = ChainStore(x)
     index, rng = torch.tensor([7, 2, 5, 0]), make_rng(1)
     for _ in range(5):
-        rows = store.read(index)
-        piece = MCMC(kernel, 8, DualAveraging())
-        draws = piece.run(target, rows.points, rng, rows.step_size, rows.tuning)
-        store.write(index, draws.x, draws.step_size, draws.tuning)
-    whole = MCMC(kernel, 40, DualAveraging()).run(target, x[index], make_rng(1))
+        store.write(index, MCMC(kernel, 8).run(target, store.read(index), rng).x)
+    whole = MCMC(kernel, 40).run(target, x[index], make_rng(1))
     assert torch.equal(store.points[index], whole.x)
-    assert torch.equal(store.step_size[index], whole.step_size)
-    assert torch.equal(store.tuning[index], whole.tuning)
-    assert len(whole.step_size.unique()) == 4
     untouched = torch.tensor([1, 3, 4, 6, 8])
     assert torch.equal(store.points[untouched], x[untouched])

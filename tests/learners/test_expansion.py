@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from small import generator_learner, image_set
-from tigon.learners.expansion import absorb, moments
+from tigon.learners.expansion import absorb, moments, require_first
 
 
 def correlated_latents(count, dim, rng):
@@ -13,28 +13,85 @@ def correlated_latents(count, dim, rng):
     return 3 + torch.randn(count, dim, generator=rng, dtype=torch.float64) @ mix
 
 
-def test_latents_get_the_priors_mean_and_covariance(rng):
+def whole(z):
+    """Return the map that gives latents (N, d) the prior's moments all at once."""
+    return moments(lambda: [z]).affine(1.0)
+
+
+def test_with_weight_1_latents_get_the_priors_mean_and_covariance(rng):
     z = correlated_latents(40, 3, rng)
-    new = moments(lambda: [z]).affine.apply(z)
+    new = whole(z).apply(z)
     assert new.mean(0).abs().max() < 1e-12
     assert torch.allclose(new.T @ new / 40, torch.eye(3, dtype=torch.float64))
 
 
-def test_few_latents_are_scaled_axis_by_axis(rng):
-    z = correlated_latents(4, 3, rng)
-    affine = moments(lambda: [z]).affine
+@pytest.mark.parametrize("weight", [0.1, 0.7])
+def test_the_map_is_to_a_running_average_of_first_and_second_moments(weight, rng):
+    """In the coordinates of the last map the average was (0, I)."""
+    z = correlated_latents(40, 3, rng)
+    affine = moments(lambda: [z]).affine(weight)
+    first = weight * z.mean(0)
+    second = weight * z.T @ z / 40 + (1 - weight) * torch.eye(3, dtype=torch.float64)
+    assert torch.allclose(affine.mean, first)
+    assert torch.allclose(affine.root @ affine.root.T, second - torch.outer(first, first))
+
+
+def test_the_weight_is_small_where_n_is_not_much_larger_than_d(rng):
+    def weight(count, dim, moved=1.0):
+        return moments(lambda: [torch.randn(count, dim, generator=rng)]).weight(moved)
+
+    assert weight(10, 2) == pytest.approx(0.25)
+    assert weight(50, 64) < 0.08 and weight(2000, 2) > 0.98
+    one, ten = weight(100, 5, 0.1), weight(100, 5)
+    assert 1 - (1 - one) ** 10 == pytest.approx(ten)  # ten tenths are the whole
+    assert weight(10, 2, 0.0) == 0
+
+
+def test_one_latent_and_axes_without_variation_are_mapped_to_finite_places():
+    for z in (torch.tensor([[2.0, -1.0]]), torch.tensor([[1.0, 0.0], [1.0, 2.0], [1.0, 4.0]])):
+        found = moments(lambda: [z])  # noqa: B023
+        assert found.affine(found.weight(1.0)).apply(z).isfinite().all()
+
+
+def test_a_layer_without_a_bias_keeps_the_mean_and_takes_the_second_moment(rng):
+    layer = nn.Linear(3, 7, bias=False).double()
+    z = correlated_latents(40, 3, rng)
+    before = layer(z)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.0)
+    layer(z).pow(2).sum().backward()
+    optimizer.step()
+    affine = moments(lambda: [z]).affine(1.0, centred=False)
+    absorb(affine, layer, optimizer)
     new = affine.apply(z)
-    assert torch.equal(affine.root, affine.root.diagonal().diag())
-    assert torch.allclose(new.var(0, correction=0), torch.ones(3, dtype=torch.float64))
+    assert torch.allclose(layer(new), before)
+    assert torch.allclose(new.T @ new / 40, torch.eye(3, dtype=torch.float64))
 
 
-def test_one_latent_and_an_axis_without_variation_keep_their_scale():
-    one = torch.tensor([[2.0, -1.0]])
-    assert torch.equal(moments(lambda: [one]).affine.root, torch.eye(2))
-    assert torch.equal(moments(lambda: [one]).affine.apply(one), torch.zeros(1, 2))
-    still = torch.tensor([[1.0, 0.0], [1.0, 2.0], [1.0, 4.0]])
-    assert moments(lambda: [still]).affine.root[0, 0] == 1
-    assert torch.isfinite(moments(lambda: [still]).affine.apply(still)).all()
+class Skipping(nn.Module):
+    """A network whose latents go past its first layer too."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(2, 4), nn.Linear(6, 3)
+
+    def forward(self, z):
+        return self.last(torch.cat([self.first(z), z], 1))
+
+
+def test_a_network_that_sees_latents_elsewhere_too_is_refused_and_stays_as_it_was():
+    network = Skipping()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(ValueError, match="by its `.first` alone"):
+        require_first(network, 2)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_network_that_sees_latents_by_its_first_layer_alone_is_taken(bias):
+    network = nn.Sequential()
+    network.first = nn.Linear(2, 4, bias=bias)
+    network.last = nn.Linear(4, 3)
+    assert require_first(network, 2) is network.first
 
 
 @pytest.mark.parametrize("count", [4, 40])
@@ -42,14 +99,14 @@ def test_the_layers_output_does_not_change(count, rng):
     layer = nn.Linear(3, 7).double()
     z = correlated_latents(count, 3, rng)
     before = layer(z)
-    affine = moments(lambda: [z]).affine
+    affine = whole(z)
     absorb(affine, layer, None)
     assert torch.allclose(layer(affine.apply(z)), before, atol=1e-10)
 
 
 def test_images_and_likelihood_do_not_change_and_the_prior_term_grows(rng):
     images = image_set(9).read()
-    learner = generator_learner(9)
+    learner = generator_learner(9, expand=True)
     model = learner.double().model
     images = images.double()
     fresh = correlated_latents(9, 2, rng)
@@ -80,7 +137,7 @@ def test_adams_first_moment_becomes_that_of_the_new_coordinates(rng):
     for group in optimizer.param_groups:
         group["lr"] = 0.0
     optimizer.step()
-    affine = moments(lambda: [z]).affine
+    affine = whole(z)
     absorb(affine, layer, optimizer)
     weight, bias = gradients(affine.apply(z))
     assert torch.allclose(optimizer.state[layer.weight]["exp_avg"], weight, rtol=1e-8)
@@ -95,7 +152,7 @@ def test_adams_second_moment_scales_as_the_square_of_the_gradient():
     layer(z).pow(2).sum().backward()
     optimizer.step()
     before = optimizer.state[layer.weight]["exp_avg_sq"].clone()
-    absorb(moments(lambda: [z]).affine, layer, optimizer)
+    absorb(whole(z), layer, optimizer)
     expected = before / torch.tensor([4.0, 25.0]).double()
     assert torch.allclose(optimizer.state[layer.weight]["exp_avg_sq"], expected)
 
@@ -108,7 +165,7 @@ def test_moments_of_a_latent_whose_scale_vanishes_do_not_overflow(rng):
         layer(torch.randn(8, 2, generator=rng)).pow(2).sum().backward()
         optimizer.step()
         narrow = torch.randn(8, 2, generator=rng) * torch.tensor([1.0, 0.1])
-        absorb(moments(lambda: [narrow]).affine, layer, optimizer)  # noqa: B023
+        absorb(whole(narrow), layer, optimizer)  # noqa: B023
     for state in optimizer.state.values():
         assert state["exp_avg"].isfinite().all() and state["exp_avg_sq"].isfinite().all()
     assert all(parameter.isfinite().all() for parameter in layer.parameters())
@@ -116,14 +173,14 @@ def test_moments_of_a_latent_whose_scale_vanishes_do_not_overflow(rng):
 
 def test_step_sizes_follow_the_volume(rng):
     z = 4 * torch.randn(1000, 2, generator=rng)
-    affine = moments(lambda: [z]).affine
-    assert torch.allclose(affine.shrink(torch.ones(3)), torch.tensor(0.25), rtol=0.1)
+    assert whole(z).scale == pytest.approx(0.25, rel=0.1)
 
 
-def test_step_sizes_of_the_learner_are_kept_in_the_new_coordinates(rng):
-    learner = generator_learner(9)
+def test_the_step_size_of_the_learner_is_kept_in_the_new_coordinates(rng):
+    learner = generator_learner(9, expand=True)
     learner.store.replace(lambda points: 3 * points + 1)
-    sizes = learner.store.step_size.clone()
+    size = learner.step_size
     learner.measure_latents()
+    scale = learner.moments.affine(learner.moments.weight(1.0)).scale
     learner.after_update(torch.optim.Adam(learner.parameters()))
-    assert torch.allclose(learner.store.step_size, sizes / 3, rtol=1e-4)
+    assert learner.step_size == pytest.approx(size * scale) and scale < 0.9

@@ -7,8 +7,9 @@ from small import count_passes, generator_learner, image_set, parameters
 from tigon.chains import ChainStore
 from tigon.data.batches import Batch
 from tigon.learners.generator import Annealing
+from tigon.mcmc.adaptation import DualAveraging
 from tigon.mcmc.chain import MCMC
-from tigon.mcmc.langevin import Langevin
+from tigon.mcmc.langevin import MALA, Langevin
 from tigon.settings import LatentChains
 from tigon.streams import Streams
 
@@ -143,9 +144,9 @@ def test_expansion_without_a_first_layer_is_refused():
         type(learner)(learner.model, 3, expand=True)
 
 
-def test_learning_brings_reconstructions_close_and_keeps_the_priors_moments():
+def test_learning_brings_reconstructions_close_and_latents_near_the_priors_moments():
     images = image_set(6)
-    learner = generator_learner(6)
+    learner = generator_learner(6, expand=True)
     optimizer = torch.optim.Adam(learner.parameters(), 1e-2)
     batch, losses = batch_of(images), []
     for iteration in range(150):
@@ -157,15 +158,14 @@ def test_learning_brings_reconstructions_close_and_keeps_the_priors_moments():
         learner.after_update(optimizer)
         losses.append(metrics["seed_loss"].item())
     assert losses[-1] < 0.5 * losses[0]
-    assert learner.store.points.mean(0).abs().max() < 1e-3
-    assert (learner.store.points.std(0, correction=0) - 1).abs().max() < 1e-3
+    assert learner.store.points.mean(0).abs().max() < 0.5
+    assert (learner.store.points.std(0, correction=0) - 1).abs().max() < 0.5
 
 
-@pytest.mark.parametrize("how", [{"kernel": "hmc"}, {"adaptation": "settle"}])
-def test_latents_are_inferred_by_other_kernels_and_adaptations_too(how):
-    """Acceptance comes to its target, and tuning is stored with its chain."""
+@pytest.mark.parametrize("kernel", ["mala", "hmc"])
+def test_the_acceptance_of_all_chains_comes_to_its_target(kernel):
     images, target = image_set(6), 0.65
-    chains = LatentChains(steps=5, target_accept=target, **how)
+    chains = LatentChains(steps=5, target_accept=target, kernel=kernel)
     learner = generator_learner(6, chains=chains.build())
     passed = count_passes(learner.model.network)
     batch, accepts = batch_of(images), []
@@ -175,15 +175,29 @@ def test_latents_are_inferred_by_other_kernels_and_adaptations_too(how):
         accepts.append(metrics["accept"].item())
     assert sum(accepts[40:]) / 40 == pytest.approx(target, abs=0.07)
     assert learner.gradient_evaluations == sum(passed)
-    steps = learner.store.tuning[:, 0]
-    assert (steps == (400 if "adaptation" in how else 0)).all()
+    assert learner.adapted == 80
+
+
+def test_an_adaptation_that_chains_do_not_share_is_refused():
+    chains = MCMC(MALA(0.1), 1, DualAveraging())
+    with pytest.raises(ValueError, match="StepSizeAdaptation, or not at all"):
+        generator_learner(6, chains=chains)
+
+
+def test_a_network_is_not_expanded_unasked():
+    learner = generator_learner(3)
+    before = learner.model.network.first.weight.clone()
+    learner.store.replace(lambda points: 3 * points + 1)
+    learner.measure_latents()
+    learner.after_update(torch.optim.Adam(learner.parameters()))
+    assert torch.equal(learner.model.network.first.weight, before)
 
 
 def test_a_learners_chains_can_be_kept_in_files(tmp_path):
     images = image_set(5)
     kept = generator_learner(5, expand=True)
     points = kept.store.points.clone()
-    mapped = ChainStore.mapped(tmp_path / "chains", 5, (2,), 0.1)
+    mapped = ChainStore.mapped(tmp_path / "chains", 5, (2,))
     mapped.replace(lambda _: points)
     filed = generator_learner(5, expand=True)
     filed.store = mapped

@@ -13,38 +13,59 @@ from tigon.streams import make_rng
 
 
 @pytest.mark.parametrize("first", [1e-3, 1.0])
-def test_each_chain_finds_the_step_size_of_its_own_density(first):
-    """Chains on N(0, 1) and on N(0, 0.01): a tenth of the scale wants a tenth of the step."""
-    scale = torch.tensor([1.0, 0.1]).repeat(200)[:, None]
+@pytest.mark.parametrize("jitter", [0.0, 0.9])
+def test_chains_that_share_their_acceptances_find_the_step_size_of_their_density(first, jitter):
+    """Pools of 200 chains, on N(0, 1) and on N(0, 0.01): a tenth of the scale, and of the step."""
+    scale = torch.tensor([1.0, 0.1]).repeat_interleave(200)[:, None]
 
     def log_density(x):
         return -((x / scale) ** 2).sum(1) / 2
 
-    x = torch.zeros(400, 5)
-    found = MCMC(MALA(first), 300, StepSizeAdaptation()).run(log_density, x, make_rng(0))
-    wide, narrow = found.step_size[::2].mean(), found.step_size[1::2].mean()
-    assert abs(narrow / wide - 0.1) < 0.01
-    frozen = MCMC(MALA(), 200).run(log_density, found.x, make_rng(1), found.step_size)
-    assert abs(frozen.accept_prob.mean() - 0.574) < 0.05
+    kernel, x = MALA(first, jitter=jitter), torch.zeros(400, 5)
+    found = MCMC(kernel, 300, StepSizeAdaptation(pool=200)).run(log_density, x, make_rng(0))
+    assert len(found.step_size.unique()) == 2
+    assert abs(found.step_size[-1] / found.step_size[0] - 0.1) < 0.01
+    frozen = MCMC(kernel, 200).run(log_density, found.x, make_rng(1), found.step_size)
+    assert abs(frozen.accept_prob.mean() - 0.574) < 0.02
 
 
-def test_the_change_of_the_logarithm_is_gain_times_the_surplus():
-    kernel = MALA(0.5)
-    state = kernel.init(lambda x: -(x**2).sum(1), torch.zeros(2, 1))
-    _, info = kernel.step(lambda x: -(x**2).sum(1), state, make_rng(0))
-    info = info._replace(accept_prob=torch.tensor([1.0, 0.0]))
-    adapted = StepSizeAdaptation(target=0.6, gain=0.5).update(state, info)
-    change = (adapted.step_size / 0.5).log()
-    assert torch.allclose(change, torch.tensor([0.5 * 0.4, -0.5 * 0.6]))
+def adapted(accepted, adaptation, counts=None):
+    """Return step sizes and tuning after one step of chains at 0.5 accepted (B,) so often."""
+    state = at(torch.full_like(accepted, 0.5))
+    if counts is not None:
+        state = state._replace(tuning=torch.stack([counts, counts, counts], 1))
+    return adaptation.update(state, Info(accepted))
+
+
+def test_the_logarithm_changes_by_gain_times_the_mean_surplus_of_the_pool():
+    accepted = torch.tensor([1.0, 0.4, 0.2, 0.0])
+    new = adapted(accepted, StepSizeAdaptation(0.6, 0.5, pool=2))
+    change = (new.step_size / 0.5).log()
+    assert torch.allclose(change, 0.5 * torch.tensor([0.1, 0.1, -0.5, -0.5]))
+    everyone = adapted(accepted, StepSizeAdaptation(0.6, 0.5))
+    assert torch.allclose((everyone.step_size / 0.5).log(), torch.tensor(-0.5 * 0.2))
+
+
+def test_the_gain_falls_with_the_steps_that_a_chain_has_made():
+    adaptation = StepSizeAdaptation(0.5, 0.4, delay=10, decay=0.75)
+    new = adapted(torch.ones(2), adaptation, torch.tensor([0.0, 150.0]))
+    change = (new.step_size / 0.5).log()
+    assert torch.allclose(change, 0.5 * 0.4 * torch.tensor([1.0, 1 / 8]))
+    assert torch.equal(new.tuning[:, 0], torch.tensor([1.0, 151.0]))
+    assert adaptation.adapted(0.5, 1.0, 150) == pytest.approx(new.step_size[1].item())
 
 
 def test_step_sizes_stay_within_their_limits():
-    kernel = MALA(0.5)
-    state = kernel.init(lambda x: -(x**2).sum(1), torch.zeros(2, 1))
-    _, info = kernel.step(lambda x: -(x**2).sum(1), state, make_rng(0))
-    info = info._replace(accept_prob=torch.tensor([1.0, 0.0]))
-    adapted = StepSizeAdaptation(gain=100, smallest=0.1, largest=0.9).update(state, info)
-    assert torch.allclose(adapted.step_size, torch.tensor([0.9, 0.1]))
+    adaptation = StepSizeAdaptation(gain=100, pool=1, smallest=0.1, largest=0.9)
+    new = adapted(torch.tensor([1.0, 0.0]), adaptation)
+    assert torch.allclose(new.step_size, torch.tensor([0.9, 0.1]))
+    assert adaptation.adapted(0.5, 1.0, 0) == 0.9 and adaptation.adapted(0.5, 0.0, 0) == 0.1
+
+
+@pytest.mark.parametrize("wrong", [{"target": 1.0}, {"decay": 0.5}, {"delay": 0.0}])
+def test_an_adaptation_that_would_never_settle_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        StepSizeAdaptation(**wrong)
 
 
 def test_decaying_steps_go_geometrically_from_the_first_to_the_last():

@@ -172,7 +172,7 @@ def test_a_dead_network_is_noticed_and_given_up():
 def test_lost_chains_start_anew_and_the_others_stay():
     training = generator_recipe(iterations=4, guard=Guard(every=2)).training(image_set())
     store = training.learner.store
-    store.write(torch.tensor([3]), torch.tensor([[300.0, 0.0]]), torch.tensor([0.1]))
+    store.write(torch.tensor([3]), torch.tensor([[300.0, 0.0]]))
     training.learner.expand = False
     events = [record for record in fit(training) if "event" in record]
     assert [event["event"] for event in events] == ["restart"]

@@ -33,7 +33,8 @@ def begun(chains, iterations=8, every=2):
 
 
 def rows(training):
-    return {name: column.clone() for name, column in training.learner.store.tensors().items()}
+    learner = training.learner
+    return {"points": learner.store.points.clone(), "size": torch.tensor(learner.step_size)}
 
 
 def same(a, b):

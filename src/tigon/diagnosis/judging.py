@@ -112,7 +112,7 @@ def _probe(learner: Learner, batch: Batch, length: int, seed: int) -> tuple[Prob
     if isinstance(learner, GeneratorLearner):
         latents = learner.latents()
         found = judge.of_moments(moments_test(latents), len(latents))
-        found += judge.of_step_sizes(learner.store.step_size)
+        found += judge.of_step_size(learner.step_size)
         probe = probe_latents(learner, batch, rng)
         return Probes(latents=probe), found + judge.of_latents(probe, learner)
     assert isinstance(learner, DescriptorLearner)
@@ -125,7 +125,7 @@ def _coupling(learner: Learner, batch: Batch, probes: Probes) -> list[Finding]:
     if len(batch.index) < 2:
         return []
     if isinstance(learner, GeneratorLearner):
-        return judge.of_coupling(coupling(learner, batch, learner.store.read(batch.index).points))
+        return judge.of_coupling(coupling(learner, batch, learner.store.read(batch.index)))
     assert probes.images is not None
     return judge.of_coupling(coupling(learner, batch, probes.images.before))
 

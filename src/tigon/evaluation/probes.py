@@ -17,7 +17,6 @@ from tigon.evaluation.diagnostics import (
 )
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
-from tigon.mcmc.adaptation import settled
 from tigon.mcmc.chain import MCMC, Draws
 from tigon.streams import Rng, normal
 
@@ -55,22 +54,22 @@ def probe_latents(
     """Run `chains` on the posterior of each image of a batch, and compare them.
 
     They start two step sizes away from the inferred latents, so that chains that agree have found
-    the same place. A quarter as many steps, with step sizes that adapt, come first and are left
-    out; then each chain has the step size it was saved with.
+    the same place. A quarter as many steps come first and are left out. The step size is the
+    learner's, and stays.
 
     Arguments:
         batch: images that the learner has chains for
         rng: one generator, or a stream for each image
         steps: of each chain, >= 8
     """
-    rows = learner.store.read(batch.index)
-    sizes = settled(rows.step_size, rows.tuning)
-    first = MCMC(learner.chains.kernel, max(1, steps // 4), learner.chains.adaptation)
+    inferred = learner.store.read(batch.index)
+    sizes = learner.step_sizes(inferred)
+    first = MCMC(learner.chains.kernel, max(1, steps // 4))
     run = MCMC(learner.chains.kernel, steps)
     runs = []
     with learner.chain_density(batch) as log_density:
         for _ in range(chains):
-            begin = rows.points + 2 * sizes[:, None] * normal(rng, rows.points)
+            begin = inferred + 2 * sizes[:, None] * normal(rng, inferred)
             begin = first.run(log_density, begin, rng, sizes).x
             draws = run.run(log_density, begin, rng, sizes, keep=1)
             runs.append(_Observed(*_kept(draws), *_heat(log_density, draws, steps // 30)))
@@ -85,7 +84,7 @@ def probe_latents(
         mean(one.accept for one in runs),
         mean(one.gradient for one in runs),
         mean(one.temperature for one in runs),
-        _error(learner.decode(rows.points), batch.images),
+        _error(learner.decode(inferred), batch.images),
         _error(decoded, batch.images),
         values,
         decoded,

@@ -35,7 +35,7 @@ class Reconstructions(NamedTuple):
 @torch.no_grad()
 def reconstructions(learner: GeneratorLearner, batch: Batch) -> Reconstructions:
     """Hold reconstructions of a batch, from latents as they are, against its images."""
-    shown = learner.decode(learner.store.read(batch.index).points)
+    shown = learner.decode(learner.store.read(batch.index))
     errors = (shown - batch.images).double().square().flatten(1).mean(1)
     variance = batch.images.double().var(0, unbiased=False).mean().item()
     return Reconstructions(len(errors), variance, errors / (variance or 1.0))

@@ -51,7 +51,7 @@ def watch_inference(
     rng = Streams(seed, 0, range(how.starts), "reconstruct", image.device)
     repeated = image.repeat_interleave(how.starts, 0)
     latents, step_size = learner.model.latents(how.starts, rng, image), None
-    chains = MCMC(MALA(0.1), 1, StepSizeAdaptation(gain=0.5))
+    chains = MCMC(MALA(0.1), 1, StepSizeAdaptation(pool=how.starts))
     steps, step = len(how.levels()) * how.steps, 0
     for temperature in how.levels():
         log_density = learner.model.posterior(repeated, 1 / temperature)

@@ -70,8 +70,8 @@ STEP_SIZE = Measure(
     "step-size",
     "Step size",
     "step size",
-    "Mean step size of the chains, in standard deviations of the prior. It follows the width of "
-    "the posteriors, which narrow as the model learns: neither high nor low is better.",
+    "Step size that all chains share, in standard deviations of the prior. It follows the width "
+    "of the posteriors, which narrow as the model learns: neither high nor low is better.",
     lambda record: record["step_size"],
     "log",
 )
@@ -155,17 +155,13 @@ class GeneratorFamily(Family[Generator, GeneratorLearner]):
             yield measure.picture({"": shown.records})
 
     def histograms(self, learner: GeneratorLearner) -> dict[str, Tensor]:
-        """Return inferred latents, all coordinates and the first few, and chains' step sizes."""
+        """Return inferred latents, all coordinates and the first few."""
         points = learner.latents()
         each = {
             f"latents/z{k + 1}": points[:, k]
             for k in range(min(points.shape[1], HISTOGRAM_COORDINATES))
         }
-        return {
-            "latents/all": points,
-            **each,
-            "step sizes": learner.store.step_size[learner.some_rows()],
-        }
+        return {"latents/all": points, **each}
 
 
 def _grid(learner: GeneratorLearner, plane: Plane) -> Picture:

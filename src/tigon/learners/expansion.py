@@ -1,16 +1,28 @@
 r"""Parameter expansion: give the inferred latents the prior's moments without changing f(z).
 
-The likelihood fixes latents only up to an affine map that the first layer can absorb. With the
-mean m and covariance C = S S^T of all inferred latents,
+The likelihood fixes latents only up to an affine map that the first layer can absorb. PX-EM lets
+the prior be N(m, C), learns both, and maps latents back to N(0, I): with C = S S^T,
 
 .. math:: z \leftarrow S^{-1}(z - m), \qquad A \leftarrow A S, \qquad b \leftarrow b + A m
 
-leaves A z + b, so every image, as it was, while the prior term grows, and latents drawn from the
-prior are where the learned ones are.
+Its m and C are expected moments under the posteriors, whose own covariance counts. Chains give
+one draw z_i for each image, with mean m' and covariance C' over all n of them; as in stochastic
+approximation EM, the expectation is a running average of their first and second moments with
+weight gamma. The average is (0, I) once latents were mapped, so that it needs no memory:
+
+.. math:: m = \gamma\,m', \qquad C = (1 - \gamma) I + \gamma\,C' + \gamma (1 - \gamma)\,m' m'^T
+
+*Unchanged* by the map: f(z_i) of every latent, so the likelihood of every image at its latent.
+*Changed*: the posterior of z given an image, since the prior stays N(0, I) in the new
+coordinates. Latents that were draws of the posterior are draws of another density after a map
+that is not the identity; at the maximum of the likelihood the expected map is the identity. One
+map for all latents couples their chains, and the less, the smaller gamma / n.
 
 References:
     Liu, Rubin and Wu, "Parameter expansion to accelerate EM: the PX-EM algorithm",
     Biometrika 1998.
+    Delyon, Lavielle and Moulines, "Convergence of a stochastic approximation version of the EM
+    algorithm", Annals of Statistics 1999.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,9 +31,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tigon.densities import mode
 from tigon.distributed import all_sum
 
 LARGEST = 1e15  # of Adam's mean gradient; its square is within float32
+NOISE = 10.0  # so much of (d + 1) / n, the relative variance of C', is averaged away
 
 
 class Affine(NamedTuple):
@@ -34,9 +48,10 @@ class Affine(NamedTuple):
         """Map latents (N, d) to the new coordinates."""
         return torch.linalg.solve_triangular(self.root, (z - self.mean).T, upper=False).T
 
-    def shrink(self, step_size: Tensor) -> Tensor:
-        """Map step sizes (N,): a length in the old coordinates is det(S)^(-1/d) of it in new."""
-        return step_size / self.root.diagonal().log().mean().exp()
+    @property
+    def scale(self) -> float:
+        """A length in the new coordinates over that in the old, det(S)^(-1/d)."""
+        return (-self.root.diagonal().log().mean()).exp().item()
 
 
 class Moments(NamedTuple):
@@ -46,21 +61,29 @@ class Moments(NamedTuple):
     mean: Tensor
     covariance: Tensor
 
-    @property
-    def affine(self) -> Affine:
-        """The map that gives the latents mean 0 and covariance I.
+    def weight(self, moved: float) -> float:
+        """Return gamma, by how little n and d let the moments of one draw each be trusted.
 
-        The root is Cholesky's where n > 2 d, and diagonal where fewer latents say too little
-        about the correlations. An axis on which latents do not vary keeps its scale.
+        Arguments:
+            moved: part of the latents that have moved since the last map, in [0, 1]; where all
+                have, gamma is n / (n + 10 (d + 1))
         """
-        variance = self.covariance.diagonal()
-        still = variance < 1e-8
-        if self.number > 2 * len(self.mean) and not still.any():
-            root, failed = torch.linalg.cholesky_ex(self.covariance)
-            if not failed:
-                return Affine(self.mean, root)
-        scale = torch.where(still, torch.ones_like(variance), variance).sqrt()
-        return Affine(self.mean, scale.diag())
+        number = self.number.item()
+        part = NOISE * (len(self.mean) + 1) / (number + NOISE * (len(self.mean) + 1))
+        return 1 - part**moved
+
+    def affine(self, weight: float, centred: bool = True) -> Affine:
+        """Return the map to the expected moments, with this weight gamma of the present ones.
+
+        Arguments:
+            weight: in [0, 1)
+            centred: False leaves the mean where it is, for a layer without a bias
+        """
+        mean = weight * self.mean if centred else torch.zeros_like(self.mean)
+        second = self.covariance + torch.outer(self.mean, self.mean)
+        expected = weight * second - torch.outer(mean, mean)
+        expected.diagonal().add_(1 - weight)
+        return Affine(mean, torch.linalg.cholesky(expected))
 
 
 def moments(parts: Callable[[], Iterable[Tensor]], everywhere: bool = True) -> Moments:
@@ -86,6 +109,34 @@ def moments(parts: Callable[[], Iterable[Tensor]], everywhere: bool = True) -> M
 
 
 @torch.no_grad()
+def require_first(network: nn.Module, latent_dim: int) -> nn.Linear:
+    """Return the network's `.first`, if it is linear and all that latents go through.
+
+    Raises:
+        ValueError: if it is not, so that no map of latents could be absorbed
+    """
+    first = getattr(network, "first", None)
+    if not isinstance(first, nn.Linear):
+        raise ValueError("parameter expansion needs a network whose `.first` is nn.Linear")
+    kept = {name: value.clone() for name, value in first.state_dict().items()}
+    z = torch.linspace(-2, 2, 3 * latent_dim).view(3, latent_dim).to(first.weight)
+    root = torch.eye(latent_dim).to(z) * 2
+    mean = z.new_full((latent_dim,), 0.0 if first.bias is None else 0.5)
+    affine = Affine(mean, root)
+    with mode(network, training=False):
+        before = network(z)
+        absorb(affine, first, None)
+        after = network(affine.apply(z))
+    first.load_state_dict(kept)
+    if not torch.allclose(before, after, rtol=1e-3, atol=1e-3 * before.abs().max().item()):
+        raise ValueError(
+            "parameter expansion needs a network that sees latents by its `.first` alone: this "
+            "one changes f(z) when latents and `.first` are mapped (expand=False leaves it out)"
+        )
+    return first
+
+
+@torch.no_grad()
 def absorb(affine: Affine, layer: nn.Linear, optimizer: torch.optim.Optimizer | None) -> None:
     """Let the first layer undo the map, so that layer(apply(z)) is what layer(z) was.
 
@@ -94,16 +145,21 @@ def absorb(affine: Affine, layer: nn.Linear, optimizer: torch.optim.Optimizer | 
     few images, the scale of a latent that images do not depend on drifts towards 0 for as long
     as the run lasts, and its moments the other way: they end at `LARGEST`, before they overflow.
     """
-    mean, root = (part.to(layer.weight.device) for part in affine)
+    mean, root = (part.to(layer.weight) for part in affine)
     inverse = torch.linalg.inv(root)
-    shift = inverse @ mean
-    layer.bias.add_(layer.weight @ mean)
+    states = optimizer.state if optimizer else {}
+    of_weight = states.get(layer.weight, {})
+    of_bias = {} if layer.bias is None else states.get(layer.bias, {})
+    if layer.bias is not None:
+        layer.bias.add_(layer.weight @ mean)
     layer.weight.copy_(layer.weight @ root)
-    of_weight = optimizer.state.get(layer.weight, {}) if optimizer else {}
-    of_bias = optimizer.state.get(layer.bias, {}) if optimizer else {}
     if "exp_avg" in of_weight:
         first, second = of_weight["exp_avg"], of_weight["exp_avg_sq"]
-        first.copy_(first @ inverse.T - torch.outer(of_bias["exp_avg"], shift))
+        first.copy_(first @ inverse.T)
+        second.copy_(second @ (inverse**2).T)
+        if "exp_avg" in of_bias:
+            shift = inverse @ mean
+            first.sub_(torch.outer(of_bias["exp_avg"], shift))
+            second.add_(torch.outer(of_bias["exp_avg_sq"], shift**2))
         first.clamp_(-LARGEST, LARGEST)
-        second.copy_(second @ (inverse**2).T + torch.outer(of_bias["exp_avg_sq"], shift**2))
         second.clamp_(max=LARGEST**2)

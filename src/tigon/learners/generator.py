@@ -13,7 +13,7 @@ References:
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,7 +26,7 @@ from tigon.densities import GeneratorModel, LogDensity, frozen, mode, sum_event
 from tigon.distributed import Ownership, world
 from tigon.errors import TigonError
 from tigon.learners.base import Learner, Metrics, mean_over, spread
-from tigon.learners.expansion import Moments, absorb, moments
+from tigon.learners.expansion import Moments, absorb, moments, require_first
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
@@ -61,11 +61,12 @@ class GeneratorLearner(Learner):
     """Learns a generator with one persistent latent chain per image.
 
     Arguments:
-        model: the generator; with `expand`, its network has its first linear layer as `.first`
+        model: the generator; with `expand`, latents enter its network by a linear `.first` alone
         count: number of images of the data set, one chain each; or their chains as they are
-        chains: kernel, steps and adaptation by which latents move at each iteration
-        expand: whether to give all latents the prior's moments after each update
-            (`learners.expansion`); None: where the network has a `.first`
+        chains: kernel and steps by which latents move at each iteration, and how one step size
+            for all of them is adapted after it, if it is
+        expand: whether to bring the latents' moments to the prior's after each update
+            (`learners.expansion`)
         annealing: of sigma over the run; none if not given
         average_likelihood: weigh the likelihood by 1/n and let chains share batch statistics, as
             the original code did; for comparison only
@@ -85,7 +86,7 @@ class GeneratorLearner(Learner):
         model: GeneratorModel,
         count: int | ChainStore,
         chains: MCMC | None = None,
-        expand: bool | None = None,
+        expand: bool = False,
         annealing: Annealing | None = None,
         average_likelihood: bool = False,
         rng: Rng | None = None,
@@ -95,11 +96,13 @@ class GeneratorLearner(Learner):
         super().__init__()
         self.ownership = ownership or Ownership()
         self.model, self.annealing, self.sigma = model, annealing, model.sigma
-        self.chains = chains or MCMC(MALA(0.1), 1, StepSizeAdaptation())
-        first = getattr(model.network, "first", None)
-        if expand and not isinstance(first, nn.Linear):
-            raise ValueError("parameter expansion needs a network whose `.first` is nn.Linear")
-        self.expand = isinstance(first, nn.Linear) if expand is None else expand
+        self.chains = chains or MCMC(MALA(0.1, jitter=0.9), 1, StepSizeAdaptation())
+        if not isinstance(self.chains.adaptation, StepSizeAdaptation | None):
+            raise ValueError("latent chains adapt by StepSizeAdaptation, or not at all")
+        self.step_size, self.adapted = self.chains.kernel.step_size, 0
+        self.expand = expand
+        if expand:
+            require_first(model.network, model.latent_dim)
         self.average_likelihood = average_likelihood
         self._seen: dict[str, Tensor] = {}
         if isinstance(count, ChainStore):
@@ -109,7 +112,7 @@ class GeneratorLearner(Learner):
         else:
             self.store = self._first_chains(count, rng or make_rng("latents", 0), folder)
         self.count = self._moved = count
-        self._due = False
+        self._due, self._weight = False, 0.0
         self.moments = moments(self.store.parts)
 
     def _first_chains(self, count: int, rng: Rng, folder: Path | None) -> ChainStore:
@@ -119,23 +122,21 @@ class GeneratorLearner(Learner):
                 "chains.store files: is for one process; with several, each keeps its own part of "
                 "the chains in memory (--chains.store memory)"
             )
-        like, step_size = next(self.model.parameters()).detach(), self.chains.kernel.step_size
+        like = next(self.model.parameters()).detach()
         drawn = (
             self.model.latents(part.stop - part.start, rows(rng, part), like)
             for part in chunks(count)
         )
         if folder is None:
-            store = ChainStore(torch.cat(list(drawn)), step_size)
+            store = ChainStore(torch.cat(list(drawn)))
         else:
             shape = (count, self.model.latent_dim)
             store = ChainStore.scratch(
-                folder, lambda new: create(new, shape, step_size, lambda _: next(drawn).cpu())
+                folder, lambda new: create(new, shape, lambda _: next(drawn).cpu())
             )
-        if self.expand:
-            store.replace(moments(store.parts, everywhere=False).affine.apply)
         if world().size == 1:
             return store
-        return ChainStore(self.ownership.mine(store.points), step_size)
+        return ChainStore(self.ownership.mine(store.points))
 
     @property
     def like(self) -> Tensor:
@@ -163,19 +164,39 @@ class GeneratorLearner(Learner):
         """Move the latents of the batch by (2); returns them, (B, d)."""
         place = self.ownership.slots(batch.index)
         here = self.store.read(place)
+        chains = replace(self.chains, adaptation=None)
         with self.chain_density(batch) as log_density:
-            draws = self.chains.run(log_density, here.points, rng, here.step_size, here.tuning)
-        self.store.write(place, draws.x, draws.step_size, draws.tuning)
-        self._seen = {"accept": draws.accept_prob, "step_size": draws.step_size}
+            draws = chains.run(log_density, here, rng, self.step_sizes(here))
+        self.store.write(place, draws.x)
+        accepted = mean_over(draws.accept_prob, batch)
+        self._seen = {"accept": accepted, "step_size": accepted.new_tensor(self.step_size)}
+        self._adapt(accepted)
         self._moved += batch.size
         self._due = False
         if self._moved >= MOVED * self.count:
             self.measure_latents()
         return draws.x
 
+    def step_sizes(self, latents: Tensor) -> Tensor:
+        """Return the step size of each chain at these latents (B, d), (B,): one for all."""
+        return latents.new_full(latents.shape[:1], self.step_size)
+
+    def _adapt(self, accepted: Tensor) -> None:
+        """Adapt the step size to the mean acceptance of a whole batch, in all processes alike."""
+        if isinstance(self.chains.adaptation, StepSizeAdaptation):
+            self.step_size = self.chains.adaptation.adapted(
+                self.step_size, accepted.item(), self.adapted
+            )
+            self.adapted += 1
+
     def measure_latents(self) -> None:
-        """Measure the moments of all latents; the update that follows gives them the prior's."""
-        self._moved, self._due, self.moments = 0, True, moments(self.store.parts)
+        """Measure the moments of all latents; the update that follows brings them to the prior's.
+
+        The less of them have moved, the less weight their moments have.
+        """
+        self.moments = moments(self.store.parts)
+        self._weight = self.moments.weight(min(1.0, self._moved / self.count))
+        self._moved, self._due = 0, True
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
         """Return (3) over the batch, as a mean so that the rate does not depend on its size.
@@ -191,19 +212,22 @@ class GeneratorLearner(Learner):
         return loss, {
             "sigma": loss.new_tensor(self.model.sigma),
             "seed_loss": mean_over(error, batch) / (2 * SEED_SIGMA**2),
-            **{name: mean_over(values, batch) for name, values in self._seen.items()},
+            **self._seen,
             "spread": spread(decoded, batch.images, batch),
             "latent_mean": self.moments.mean,
             "latent_std": self.moments.covariance.diagonal().sqrt(),
         }
 
     def after_update(self, optimizer: torch.optim.Optimizer) -> None:
-        """Expand the parameters: latents get the prior's moments, f(z) stays."""
+        """Expand the parameters: latents come nearer to the prior's moments, f(z) stays."""
         if not (self.expand and self._due):
             return
-        affine = self.moments.affine
-        absorb(affine, self.model.network.first, optimizer)  # type: ignore[arg-type]
-        self.store.replace(affine.apply, affine.shrink)
+        first: nn.Linear = self.model.network.first  # type: ignore[assignment]
+        affine = self.moments.affine(self._weight, first.bias is not None)
+        absorb(affine, first, optimizer)
+        self.store.replace(affine.apply)
+        if self.chains.adaptation is not None:  # else it is what the user wants of N(0, I)
+            self.step_size *= affine.scale
 
     @torch.no_grad()
     def show(self, count: int) -> Tensor:
@@ -227,24 +251,25 @@ class GeneratorLearner(Learner):
 
     def latents(self) -> Tensor:
         """Return the inferred latents of `some_rows`, (N, d)."""
-        return self.store.read(self.some_rows()).points
+        return self.store.read(self.some_rows())
 
     def chain_tensors(self) -> dict[str, Tensor]:
         """Return chain rows in memory, of all processes, and what is known of all chains."""
-        columns = {} if self.store.in_files else self.store.tensors()
-        seen = {"moved": torch.tensor(self._moved), **self.moments._asdict()}
-        return {name: self.ownership.all_rows(c) for name, c in columns.items()} | seen
+        rows = {} if self.files else {"points": self.ownership.all_rows(self.store.points)}
+        size = torch.tensor(self.step_size, dtype=torch.float64)
+        counts = {"moved": torch.tensor(self._moved), "adapted": torch.tensor(self.adapted)}
+        return {**rows, "step_size": size, **counts, **self.moments._asdict()}
 
     def load_chains(self, tensors: dict[str, Tensor], files: ChainStore | None = None) -> None:
         """Take chain rows: of all, those that this process owns."""
         if files is not None and world().size == 1:
             self.store.restore(files)
         else:
-            columns = tensors if files is None else files.tensors()
-            names = [name for name in self.store.tensors() if name in columns]
-            self.store.load({name: self.ownership.mine(columns[name]) for name in names})
-        if "moved" in tensors:
-            self._moved = int(tensors["moved"])
+            points = tensors["points"] if files is None else files.points
+            self.store.load(self.ownership.mine(points))
+        if "step_size" in tensors:
+            self.step_size = tensors["step_size"].item()
+            self._moved, self.adapted = int(tensors["moved"]), int(tensors["adapted"])
             like = self.store.points
             self.moments = Moments(*(tensors[name].to(like) for name in Moments._fields))
 
@@ -254,13 +279,13 @@ class GeneratorLearner(Learner):
         return self.store if self.store.in_files else None
 
     def map_chains(self, function: Callable[[Tensor], Tensor]) -> None:
-        """Replace points, step sizes and tuning by `function` of them."""
+        """Replace points and their moments by `function` of them."""
         self.store.move(function)
         self.moments = Moments(*map(function, self.moments))
 
     def scale_steps(self, factor: float) -> None:
-        """Multiply every chain's step size, now; where it adapts, it goes on from there."""
-        self.store.replace(step_size=lambda sizes: factor * sizes)
+        """Multiply the chains' step size, now; where it adapts, it goes on from there."""
+        self.step_size *= factor
 
     def bad_chains(self) -> Tensor:
         """Return the rows whose latents are not finite, or further out than the prior reaches.
@@ -275,10 +300,7 @@ class GeneratorLearner(Learner):
         return self.ownership.all_rows(lost).nonzero()[:, 0]
 
     def restart_chains(self, index: Tensor, rng: Rng) -> None:
-        """Start the chains of these rows anew: a draw of the prior, and the first step size."""
+        """Start the chains of these rows anew, at draws of the prior."""
         fresh = self.model.latents(len(index), rng, self.store.points)
         here = torch.isin(index, self.ownership.owned(index))
-        place = self.ownership.slots(index[here])
-        old = self.store.read(place)
-        sizes = torch.full_like(old.step_size, self.chains.kernel.step_size)
-        self.store.write(place, fresh[here], sizes, torch.zeros_like(old.tuning))
+        self.store.write(self.ownership.slots(index[here]), fresh[here])

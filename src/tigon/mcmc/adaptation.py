@@ -1,13 +1,15 @@
-r"""Step sizes that change from step to step, one for each chain, carried and stored with it.
+r"""Step sizes that change from step to step.
 
-Two rules lead to a wanted acceptance a*. While a model learns, the posterior of each example
-moves and narrows, so step sizes must follow it: `StepSizeAdaptation` has a constant gain and
-tracks,
+A step size that follows where its own chain has just been is not a Markov kernel that keeps the
+target: from exact draws of a mixture of a narrow and a wide normal, a constant gain for each
+chain by itself takes a quarter off the variance. So `StepSizeAdaptation` follows the mean
+acceptance of many chains, on which each has little influence, and its gain falls with the number
+k of steps,
 
-.. math:: \log s \leftarrow \log s + \gamma\,(a - a^*)
+.. math:: \log s \leftarrow \log s + \gamma\,(1 + k / \tau)^{-\kappa}\,(\bar a - a^*)
 
-`DualAveraging` settles: its average converges, which is what draws that estimate something want.
-Either is frozen before such draws, since adapting for ever breaks stationarity.
+while `DualAveraging` finds a step size for each chain by itself, to be frozen before draws that
+estimate something.
 
 References:
     Andrieu and Thoms, "A tutorial on adaptive MCMC", Statistics and Computing 2008, algorithm 4.
@@ -18,13 +20,14 @@ References:
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from tigon.chain_files import TUNING
 from tigon.mcmc.kernel import Info, State, require_positive
+
+TUNING = 3  # numbers that an adaptation remembers of a chain
 
 
 class Adaptation(Protocol):
@@ -51,24 +54,59 @@ class StepSizeDecay:
 
 @dataclass(frozen=True)
 class StepSizeAdaptation:
-    """Move each chain's step size until its proposals are accepted at the target rate.
+    """Move step sizes until proposals are accepted at the target rate, on average over chains.
+
+    Chains that share their acceptances keep the ratios of their step sizes. The influence of one
+    among B chains on its own steps is gain / B, and falls; with B = 1 draws are biased until the
+    gain has become small. A chain's `tuning` is (k, 0, 0).
 
     Arguments:
         target: a*, the acceptance wanted, in (0, 1)
-        gain: gamma >= 0, the change of log s per unit of acceptance; 0 keeps step sizes
+        gain: gamma >= 0, the first change of log s per unit of acceptance; 0 keeps step sizes
+        delay: tau > 0, steps after which the gain begins to fall
+        decay: kappa in (0.5, 1], how fast it falls: slowly enough to follow posteriors that
+            narrow while a model learns
+        pool: so many rows that follow one another share their acceptances; 0: all
         smallest, largest: limits of s, in units of x
     """
 
     target: float = 0.574
-    gain: float = 0.2
+    gain: float = 0.5
+    delay: float = 20.0
+    decay: float = 0.75
+    pool: int = 0
     smallest: float = 1e-5
     largest: float = 10.0
 
+    def __post_init__(self) -> None:
+        require_positive(delay=self.delay, smallest=self.smallest)
+        if not 0 < self.target < 1:
+            raise ValueError(f"target is in (0, 1), not {self.target}")
+        if not 0.5 < self.decay <= 1:
+            raise ValueError(f"decay is in (0.5, 1], not {self.decay}")
+
     def update(self, state: State, info: Info) -> State:
-        """Return the state with new step sizes."""
-        factor = (self.gain * (info.accept_prob - self.target)).exp()
-        sizes = (state.step_size * factor).clamp(self.smallest, self.largest)
-        return state._replace(step_size=sizes)
+        """Return the state with new step sizes and tuning."""
+        accepted = info.accept_prob.view(-1, self.pool or len(info.accept_prob))
+        mean = accepted.mean(1, keepdim=True).expand_as(accepted).reshape(-1)
+        tuning = tuning_of(state)
+        gain = self._gain(tuning[:, 0])
+        sizes = state.step_size * (gain * (mean - self.target)).exp()
+        tuning = torch.cat([tuning[:, :1] + 1, tuning[:, 1:]], 1)
+        return state._replace(step_size=sizes.clamp(self.smallest, self.largest), tuning=tuning)
+
+    def adapted(self, step_size: float, accepted: float, count: int) -> float:
+        """Return the step size that follows `step_size`, which was accepted so often on average.
+
+        Arguments:
+            accepted: mean acceptance, in [0, 1]
+            count: how often it was adapted before, k
+        """
+        size = step_size * math.exp(self._gain(count) * (accepted - self.target))
+        return min(max(size, self.smallest), self.largest)
+
+    def _gain(self, count: Any) -> Any:  # noqa: ANN401
+        return self.gain * (1 + count / self.delay) ** -self.decay
 
 
 @dataclass(frozen=True)

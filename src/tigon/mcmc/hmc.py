@@ -25,8 +25,10 @@ from tigon.mcmc.kernel import (
     Info,
     State,
     evaluate,
+    jittered,
     metropolis,
     per_row,
+    require_jitter,
     require_positive,
 )
 from tigon.streams import Draw, Rng, normal, uniform
@@ -55,8 +57,7 @@ class HMC(Direct):
         require_positive(step_size=self.step_size, temperature=self.temperature)
         if self.leapfrog_steps < 1:
             raise ValueError(f"leapfrog_steps are at least 1, not {self.leapfrog_steps}")
-        if not 0 <= self.jitter < 1:
-            raise ValueError(f"jitter is in [0, 1), not {self.jitter}")
+        require_jitter(self.jitter)
 
     @property
     def gradient_evaluations(self) -> int:
@@ -71,9 +72,7 @@ class HMC(Direct):
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
         """Follow one trajectory, and accept or stay: L gradient evaluations."""
         before = self.temperature**0.5 * normal(rng, state.x)
-        size = state.step_size
-        if self.jitter:
-            size = size * (1 + self.jitter * (2 * uniform(rng, state.x) - 1))
+        size = jittered(state, self.jitter, rng)
         new, after = leapfrog(log_density, state, before, size, self.leapfrog_steps)
         kinetic = (sum_event(before**2) - sum_event(after**2)) / 2
         log_ratio = (new.log_density - state.log_density + kinetic) / self.temperature

@@ -166,6 +166,23 @@ def chosen(which: Tensor, yes: State, no: State) -> State:
     return no._replace(x=rows[0], log_density=rows[1], gradient=rows[2])
 
 
+def jittered(state: State, jitter: float, rng: Rng) -> Tensor:
+    """Return step sizes (B,) drawn between (1 - jitter) and (1 + jitter) times the state's."""
+    if not jitter:
+        return state.step_size
+    return state.step_size * (1 + jitter * (2 * uniform(rng, state.x) - 1))
+
+
+def require_jitter(jitter: float) -> None:
+    """Refuse a jitter that could make step sizes 0 or less.
+
+    Raises:
+        ValueError: with the number
+    """
+    if not 0 <= jitter < 1:
+        raise ValueError(f"jitter is in [0, 1), not {jitter}")
+
+
 def require_positive(**numbers: float) -> None:
     """Refuse numbers that are not above 0.
 

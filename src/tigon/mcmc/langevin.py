@@ -27,8 +27,10 @@ from tigon.mcmc.kernel import (
     Info,
     State,
     evaluate,
+    jittered,
     metropolis,
     per_row,
+    require_jitter,
     require_positive,
     unevaluated,
 )
@@ -80,22 +82,32 @@ class MALA(Direct):
     Arguments:
         step_size: s > 0 that chains start with, in units of x
         temperature: T > 0
+        jitter: each chain's step size is drawn at each step between (1 - jitter) s and
+            (1 + jitter) s, in [0, 1), whatever its state: chains that share s but not the width
+            of their densities then all move
     """
 
     step_size: float = 0.1
     temperature: float = 1.0
+    jitter: float = 0.0
     target_accept: ClassVar[float] = 0.574
-    draws: ClassVar[tuple[Draw, ...]] = (normal, uniform)
 
     def __post_init__(self) -> None:
         require_positive(step_size=self.step_size, temperature=self.temperature)
+        require_jitter(self.jitter)
+
+    @property
+    def draws(self) -> tuple[Draw, ...]:
+        """What a step draws, in order."""
+        return (uniform, normal, uniform) if self.jitter else (normal, uniform)
 
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
         """Propose by (2), accept by Metropolis and Hastings: one gradient evaluation."""
-        drawn = noise(state, self.temperature, rng)
-        x = drifted(state).addcmul_(per_row(state.step_size, state.x), drawn)
-        new = evaluate(log_density, x, state)
-        log_ratio = new.log_density - state.log_density + return_ratio(state, new, drawn)
+        here = state._replace(step_size=jittered(state, self.jitter, rng))
+        drawn = noise(here, self.temperature, rng)
+        x = drifted(here).addcmul_(per_row(here.step_size, here.x), drawn)
+        new = evaluate(log_density, x, here)
+        log_ratio = new.log_density - here.log_density + return_ratio(here, new, drawn)
         return metropolis(state, new, log_ratio / self.temperature, rng)
 
 

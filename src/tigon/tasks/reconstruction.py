@@ -52,7 +52,7 @@ class ColdStart:
 
     def chains(self) -> MCMC:
         """Return the chains that run at each level."""
-        return MCMC(MALA(0.1), self.steps, StepSizeAdaptation(gain=0.5))
+        return MCMC(MALA(0.1), self.steps, StepSizeAdaptation(pool=self.starts))
 
     def levels(self) -> list[float]:
         """Return the temperatures, falling to 1."""

@@ -17,7 +17,7 @@ from tigon.errors import TigonError
 from tigon.files import open_regular
 
 FILES = ("model.safetensors", "chains.safetensors", "training.pt")
-ROWS = re.compile(r"(chains|good-\d)/(points\.npy|step_size\.npy|tuning\.npy|store\.json)")
+ROWS = re.compile(r"(chains|good-\d)/(points\.npy|store\.json)")
 BROKEN = (OSError, ValueError, KeyError, TypeError, RecursionError)
 
 

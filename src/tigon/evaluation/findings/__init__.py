@@ -10,7 +10,7 @@ from tigon.evaluation.findings.chains import (
     of_images,
     of_latents,
     of_moments,
-    of_step_sizes,
+    of_step_size,
 )
 from tigon.evaluation.findings.course import (
     ACCEPT,
@@ -49,6 +49,6 @@ __all__ = [
     "of_metrics",
     "of_moments",
     "of_reconstructions",
-    "of_step_sizes",
+    "of_step_size",
     "too_short",
 ]

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from torch import Tensor
-
 from tigon.errors import CAUSES
 from tigon.evaluation.diagnostics import MomentsTest
 from tigon.evaluation.findings.base import Finding, Level, percent
@@ -43,17 +41,15 @@ def of_moments(test: MomentsTest, count: int) -> list[Finding]:
     return [Finding("latents far from the prior", Level.BAD, said, remedy, float(far))]
 
 
-def of_step_sizes(sizes: Tensor) -> list[Finding]:
-    """Judge the step sizes of all latent chains."""
-    smallest, largest = sizes.min().item(), sizes.max().item()
+def of_step_size(size: float) -> list[Finding]:
+    """Judge the step size that all latent chains share."""
     said = (
-        f"step sizes from {smallest:.3g} to {largest:.3g}, median {sizes.median().item():.3g}, in "
-        f"standard deviations of the prior (healthy: all above {SMALLEST:g})"
+        f"step size {size:.3g}, in standard deviations of the prior (healthy: above {SMALLEST:g})"
     )
-    if smallest > SMALLEST:
-        return [Finding("step sizes", Level.GOOD, said, value=smallest)]
-    remedy = "some chains hardly move: their posterior is too narrow; raise --sigma"
-    return [Finding("step sizes", Level.BAD, said, remedy, smallest)]
+    if size > SMALLEST:
+        return [Finding("step size", Level.GOOD, said, value=size)]
+    remedy = "chains hardly move: posteriors are too narrow; raise --sigma"
+    return [Finding("step size", Level.BAD, said, remedy, size)]
 
 
 def of_coupling(size: float) -> list[Finding]:

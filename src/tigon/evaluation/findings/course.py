@@ -173,6 +173,6 @@ def _acceptance(accept: float, recipe: Any) -> list[Finding]:  # noqa: ANN401
     if low < accept < high:
         return [Finding("acceptance", Level.GOOD, said, value=accept)]
     remedy = f"{'lower' if accept <= low else 'raise'} --chains.step-size"
-    if recipe.chains.adaptation == "track":
+    if recipe.chains.kernel != "langevin":
         remedy += ", or raise --chains.gain so that steps adapt sooner"
     return [Finding("acceptance", Level.BAD, said, remedy, accept)]
