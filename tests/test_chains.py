@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tigon.chain_files import CHUNK
+from tigon.chain_files import CHUNK, TUNING
 from tigon.chains import ChainStore
 from tigon.densities import Gaussian
 from tigon.errors import TigonError
@@ -39,7 +39,7 @@ def test_rows_written_are_the_rows_read(kind, data):
     index = torch.tensor(data.draw(st.permutations(range(count))))
     index = index[: data.draw(st.integers(1, count))]
     rng = make_rng(data.draw(st.integers(0, 99)))
-    written = [torch.rand(len(index), *s, generator=rng) for s in (shape, (), (3,))]
+    written = [torch.rand(len(index), *s, generator=rng) for s in (shape, (), (TUNING,))]
     with tempfile.TemporaryDirectory() as name:
         store = store_of(kind, Path(name), torch.zeros(count, *shape))
         store.write(index, *written)
@@ -58,7 +58,7 @@ def test_rows_written_are_the_rows_read(kind, data):
 @KINDS
 def test_what_the_adaptation_remembers_stays_unless_it_is_written(kind, tmp_path):
     store = store_of(kind, tmp_path, torch.zeros(3, 2))
-    index, tuning = torch.tensor([2, 0]), torch.rand(2, 3)
+    index, tuning = torch.tensor([2, 0]), torch.rand(2, TUNING)
     store.write(index, torch.ones(2, 2), torch.ones(2), tuning)
     store.write(index, torch.zeros(2, 2), torch.ones(2))
     assert torch.equal(store.read(index).tuning, tuning)
@@ -90,7 +90,7 @@ def test_rows_of_another_shape_or_written_twice_are_refused(kind, tmp_path):
 @KINDS
 def test_what_is_saved_can_be_loaded_by_either_kind(kind, source, tmp_path):
     store = store_of(source, tmp_path / "source", torch.rand(5, 2, generator=make_rng(0)), 0.3)
-    store.write(torch.tensor([4]), torch.ones(1, 2), torch.ones(1), torch.ones(1, 3))
+    store.write(torch.tensor([4]), torch.ones(1, 2), torch.ones(1), torch.ones(1, TUNING))
     other = store_of(kind, tmp_path / "other", torch.zeros(5, 2))
     other.load({name: rows.clone() for name, rows in store.tensors().items()})
     for name, rows in store.tensors().items():
@@ -107,7 +107,9 @@ def test_rows_restart_as_often_as_asked_from_the_density_given(kind, probability
     points = torch.full((count, 2), 99.0)
     store = store_of(kind, tmp_path, points)
     everything = torch.arange(count)
-    store.write(everything, points, torch.rand(count, generator=make_rng(1)), torch.ones(count, 3))
+    store.write(
+        everything, points, torch.rand(count, generator=make_rng(1)), torch.ones(count, TUNING)
+    )
     index = torch.randperm(count, generator=make_rng(0))[: count // 2]
     before = store.read(everything)
     anew = store.restart(index, probability, Gaussian(5.0, 2.0).sample, make_rng(2))
@@ -205,7 +207,7 @@ DAMAGE = {
         folder / "step_size.npy", np.zeros(7, "<f4")
     ),
     "another count of tuning": lambda folder: np.save(
-        folder / "tuning.npy", np.zeros((5, 3), "<f4")
+        folder / "tuning.npy", np.zeros((5, TUNING), "<f4")
     ),
     "a missing file": lambda folder: (folder / "tuning.npy").unlink(),
     "a damaged description": lambda folder: (folder / "store.json").write_text('{"rows": 6'),
@@ -249,7 +251,7 @@ def test_rows_in_files_keep_their_type(tmp_path):
     store.move(lambda x: x.to("cpu"))
     with pytest.raises(ValueError, match="float32"):
         store.move(lambda x: x.double())
-    assert ChainStore(torch.zeros(3, 2), 0.1).tensors()["tuning"].shape == (3, 3)
+    assert ChainStore(torch.zeros(3, 2), 0.1).tensors()["tuning"].shape == (3, TUNING)
 
 
 @pytest.mark.slow

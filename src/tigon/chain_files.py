@@ -17,12 +17,12 @@ from torch import Tensor
 from tigon.errors import TigonError
 from tigon.files import FileRows, replace_file
 
-TUNING = 3
+TUNING = 4  # numbers that an adaptation remembers of each chain, no more than these
 CHUNK = 4096  # rows that follow one another, treated at once
 
 
 class Rows(NamedTuple):
-    """Rows of a store: points (B, *), step sizes (B,), and what adaptation remembers (B, 3)."""
+    """Rows of a store: points (B, *), step sizes (B,), what adaptation remembers (B, TUNING)."""
 
     points: Tensor
     step_size: Tensor

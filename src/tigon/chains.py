@@ -20,8 +20,8 @@ class ChainStore:
     Arguments:
         points: where the chains are now, (N, *)
         step_size: each chain's own step size s > 0, (N,) or one number for all
-        tuning: what an adaptation remembers of each chain, (N, 3); zeros, nothing yet, if not
-            given
+        tuning: what an adaptation remembers of each chain, (N, TUNING); zeros, nothing yet, if
+            not given
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class ChainStore:
 
     @property
     def tuning(self) -> Tensor:
-        """What adaptation remembers of every chain, (N, 3): the store's own rows."""
+        """What adaptation remembers of every chain, (N, TUNING): the store's own rows."""
         return self._columns.tuning
 
     def read(self, index: Tensor) -> Rows:
@@ -146,7 +146,7 @@ class ChainStore:
     def write(
         self, index: Tensor, points: Tensor, step_size: Tensor, tuning: Tensor | None = None
     ) -> None:
-        """Put points (B, *), step sizes (B,) and tuning (B, 3) into the rows `index` (B,).
+        """Put points (B, *), step sizes (B,) and tuning (B, TUNING) into the rows `index` (B,).
 
         Raises:
             ValueError: if shapes differ, or a row would be written twice

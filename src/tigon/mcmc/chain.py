@@ -52,7 +52,7 @@ class Draws(NamedTuple):
 
     @property
     def tuning(self) -> Tensor | None:
-        """What the adaptation remembers of each chain, (B, 3)."""
+        """What the adaptation remembers of each chain, (B, TUNING)."""
         return self.state.tuning
 
 

@@ -24,7 +24,7 @@ class State(NamedTuple):
         x: points, (B, *)
         log_density, gradient: there, (B,) and (B, *), of the density itself at any temperature
         step_size: each chain's own s, (B,)
-        tuning: what an adaptation remembers of each chain, (B, 3); None stands for nothing yet
+        tuning: what an adaptation remembers of each chain, (B, TUNING); None is nothing yet
         momentum: of kernels that carry one, (B, *)
         others: states of the hotter replicas of `ReplicaExchange`
     """
