@@ -144,17 +144,28 @@ def per_row(values: Tensor, like: Tensor) -> Tensor:
 def metropolis(old: State, new: State, log_ratio: Tensor, rng: Rng) -> tuple[State, Info]:
     r"""Accept each row of `new` with probability min(1, exp(log_ratio)), else keep `old`.
 
-    A proposal whose log-density or gradient is not finite is rejected; its accept_prob is 0.
+    See `acceptance`.
 
     Arguments:
         log_ratio: log of pi(x') q(x | x') / (pi(x) q(x' | x)), (B,)
     References:
         Metropolis et al. (1953); Hastings (1970).
     """
-    finite = (log_ratio + sum_event(new.gradient)).abs() < math.inf
-    probability = torch.where(finite, log_ratio.clamp(max=0).exp(), 0.0)
+    probability = acceptance(old, new, log_ratio)
     accepted = uniform(rng, old.x) < probability
     return chosen(accepted, new, old), Info(probability)
+
+
+def acceptance(old: State, new: State, log_ratio: Tensor) -> Tensor:
+    """Return the probability with which each row of `new` is accepted, (B,).
+
+    It is 0 where the new log-density or gradient, or the ratio, is not finite; from a point of
+    density 0 it is 1 otherwise, although the ratio is infinite: chains that start there get in.
+    """
+    outside = old.log_density == -math.inf
+    log_ratio = torch.where(outside, new.log_density.abs(), log_ratio)  # any number above 0
+    finite = (log_ratio + sum_event(new.gradient)).abs() < math.inf
+    return torch.where(finite, log_ratio.clamp(max=0).exp(), 0.0)
 
 
 def chosen(which: Tensor, yes: State, no: State) -> State:
