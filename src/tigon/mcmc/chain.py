@@ -108,11 +108,13 @@ class MCMC:
 
         Arguments:
             x: points, or the state of an earlier run on this very log-density
-            step_size: each chain's own, (B,); the kernel's where it is None
-            tuning: what the adaptation remembers of each chain, (B, 3)
+            step_size: each chain's own and its replicas', (B,); the state's where it is None, or
+                the kernel's
+            tuning: what the adaptation remembers of each chain, (B, TUNING); the state's, or
+                nothing
             keep: return every `keep`-th state; 0 none
         """
-        state = x if isinstance(x, State) else self._begin(log_density, x, step_size, tuning)
+        state = self._begin(log_density, x, step_size, tuning)
         course, number = _Course(state, keep), 0
         block = self._block(log_density, keep > 0)
         alike = self.steps - int(self.final is not None or not self.evaluate_end)
@@ -128,9 +130,16 @@ class MCMC:
         return course.draws(state, self.steps)
 
     def _begin(
-        self, log_density: LogDensity, x: Tensor, step_size: Tensor | None, tuning: Tensor | None
+        self,
+        log_density: LogDensity,
+        x: Tensor | State,
+        step_size: Tensor | None,
+        tuning: Tensor | None,
     ) -> State:
-        state = self.kernel.init(log_density, x, step_size)
+        if not isinstance(x, State):
+            state = self.kernel.init(log_density, x, step_size)
+        else:
+            state = x if step_size is None else resized(x, step_size)
         return state if tuning is None else state._replace(tuning=tuning)
 
     def _block(self, log_density: LogDensity, keep: bool) -> Block | None:
@@ -199,6 +208,12 @@ def adapted(adaptation: Adaptation, state: State, info: Info) -> State:
     return adaptation.update(state, info)._replace(
         others=tuple(adapted(adaptation, other, of_other) for other, of_other in others)
     )
+
+
+def resized(state: State, step_size: Tensor) -> State:
+    """Return the state with these step sizes (B,), its replicas too."""
+    others = tuple(resized(other, step_size) for other in state.others)
+    return state._replace(step_size=step_size, others=others)
 
 
 class WarmedUp(NamedTuple):
