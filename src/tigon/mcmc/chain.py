@@ -63,7 +63,8 @@ class MCMC:
     Arguments:
         kernel: what moves the points
         steps: how often, >= 1
-        adaptation: what changes the step sizes after each step, if anything
+        adaptation: what changes the step sizes after each step, if anything; one to an
+            acceptance, that is with a `target`, only of kernels that reject
         final: the kernel of the last step, where it is another
         temperature: what the kernel's temperature is multiplied with, from the first step
             (progress 0) to the last (progress 1); 1 throughout if not given
@@ -73,7 +74,8 @@ class MCMC:
             all the same.
 
     Raises:
-        ValueError: if there are no steps, or the last one needs what is not to be evaluated
+        ValueError: if there are no steps, the last one needs what is not to be evaluated, or
+            step sizes would be adapted to the acceptance of a kernel that takes every proposal
     """
 
     kernel: Kernel
@@ -89,6 +91,9 @@ class MCMC:
         last = self.final or self.kernel
         if not self.evaluate_end and not hasattr(last, "end"):
             raise ValueError(f"{type(last).__name__} evaluates the density where its chains end")
+        if hasattr(self.adaptation, "target"):
+            for kernel in (self.kernel, last):
+                target_of(kernel)
 
     @property
     def gradient_evaluations(self) -> int:
@@ -248,6 +253,9 @@ def warm_up(
         steps: of each of the warm-up's runs, >= 1; there are two with `precondition`
         adaptation: `DualAveraging` to the acceptance that suits the kernel, if not given
         precondition: estimate scales from the second half of a first run
+
+    Raises:
+        ValueError: if the kernel takes every proposal, so that no acceptance tells its step size
     """
     adaptation = adaptation or DualAveraging(target_of(kernel))
     chains = MCMC(kernel, steps, adaptation)

@@ -54,7 +54,11 @@ class Info(NamedTuple):
 
 
 class Kernel(Protocol):
-    """Anything with these can be run by `MCMC`."""
+    """Anything with these can be run by `MCMC`.
+
+    A kernel may say at which acceptance it mixes best, by an attribute `target_accept`; one that
+    takes every proposal says None, and its step size is adapted to no acceptance.
+    """
 
     @property
     def step_size(self) -> float:
@@ -93,8 +97,23 @@ def innermost(kernel: Any) -> Any:  # noqa: ANN401
 
 
 def target_of(kernel: Any) -> float:  # noqa: ANN401
-    """Return the acceptance at which the kernel mixes best; MALA's where it does not say."""
-    return getattr(innermost(kernel), "target_accept", 0.574)
+    """Return the acceptance at which the kernel mixes best, its `target_accept`.
+
+    That of the kernel inside where one around it does not say, and MALA's where none says.
+
+    Raises:
+        ValueError: if it is None, of a kernel that takes every proposal
+    """
+    inner = getattr(kernel, "kernel", None)
+    if inner is not None and not hasattr(kernel, "target_accept"):
+        return target_of(inner)
+    target = getattr(kernel, "target_accept", 0.574)
+    if target is None:
+        raise ValueError(
+            f"{type(kernel).__name__} takes every proposal: no acceptance tells its step size; "
+            "give one, or take a kernel that rejects, such as MALA"
+        )
+    return target
 
 
 def tempered(kernel: Any, factor: float) -> Any:  # noqa: ANN401
