@@ -54,6 +54,8 @@ DRAW = "return draw(shape, generator=rng, dtype=like.dtype, device=like.device)"
 ONE_DRAW = (
     "return draw(shape[1:], generator=rng, dtype=like.dtype, device=like.device).expand(shape)"
 )
+INWARDS, RISE = "new.log_density.abs(), log_ratio)", "hot.log_density - cold.log_density"
+CENTRE, RECOVERED = "centre - log_size], 1)", "steps.sqrt() / self.gamma * shortfall], 1)"
 SHIFT = "    layer.bias.add_(layer.weight @ mean)\n"
 TURN = "    layer.weight.copy_(layer.weight @ root)\n"
 SQUARES = "sum_event((images - self.network(z)) ** 2)"
@@ -92,15 +94,11 @@ MUTATIONS = [
     Mutation("accept half as often", KERNEL, "< probability", "< probability / 2"),
     Mutation("stale gradient", KERNEL, ", gradient=rows[2])", ")"),
     Mutation("stale log-density", KERNEL, "log_density=rows[1], ", ""),
+    Mutation("no way in from density 0", KERNEL, INWARDS, "log_ratio, log_ratio)"),
     Mutation(
         "temperature of the schedule alone", KERNEL, "temperature_of(kernel) * factor", "factor"
     ),
-    Mutation(
-        "swap ratio's sign",
-        TEMPERED,
-        "hot.log_density - cold.log_density",
-        "cold.log_density - hot.log_density",
-    ),
+    Mutation("swap ratio's sign", TEMPERED, RISE, " - ".join(reversed(RISE.split(" - ")))),
     Mutation(
         "swap by T, not 1/T", TEMPERED, SWAP, "self.temperatures[k + 1] - self.temperatures[k]"
     ),
@@ -111,6 +109,7 @@ MUTATIONS = [
         "gradient preconditioned upside down", SCALED, "gradient / scale", "gradient * scale"
     ),
     Mutation("dual averaging's sign", ADAPTED, "= centre - steps", "= centre + steps"),
+    Mutation("dual averaging's centre clamped", ADAPTED, CENTRE, RECOVERED),
     Mutation(
         "adaptation's sign",
         ADAPTED,

@@ -132,6 +132,7 @@ def descriptor_row(run: Run, batch_statistics: bool = False) -> dict[str, Any]:
     records, learner, images = run.records(), run.learner(), run.images()
     assert isinstance(learner, DescriptorLearner)
     gaps = [record["gap"] for record in records]
+    usual = statistics.median(map(abs, gaps[-50:]))
     index = torch.arange(len(images))
     rng = Streams(run.experiment.recipe.seed, 0, index, "benchmark")
     drawn = learner.synthesise(index, rng, batch_statistics)
@@ -140,7 +141,8 @@ def descriptor_row(run: Run, batch_statistics: bool = False) -> dict[str, Any]:
         **head(run, records, batch_statistics),
         "gap from": f"{min(gaps):.2f}",
         "gap to": f"{max(gaps):.2f}",
-        "abs. gap, median of last 50": f"{statistics.median(map(abs, gaps[-50:])):.3f}",
+        "abs. gap, median of last 50": f"{usual:.3f}",
+        "the same over T": f"{usual / run.experiment.recipe.chains.temperature:.0f}",
         "outside": f"{100 * saturation(drawn).item():.2f} %",
         "KID-lite0": f"{kid(features(drawn), features(training)):.2f}",
         "covered (pixels)": f"{covered(drawn.clamp(-1, 1), training)} of {len(images)}",

@@ -198,7 +198,7 @@ def sick_rate_descriptor(studio: Studio) -> Path:
         "descriptor-fast": "learning rate x 10, no guard",
         "descriptor-guarded": "learning rate x 10, guarded",
     }
-    figure = compared(studio, "gap", names, "gap, nats per dimension", linear=10.0)
+    figure = compared(studio, "gap", names, "gap, nats per dimension of f", linear=10.0)
     return save("sick-rate-descriptor", figure)
 
 

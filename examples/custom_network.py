@@ -41,4 +41,4 @@ learner = tigon.DescriptorLearner(energy, start_images(images, "mean-colour"), i
 adam = tigon.Optimizer(learning_rate=1e-2, betas=(0.5, 0.95), warm_up=20)
 training = tigon.Training(learner, images, tigon.Length(40), adam, guard=tigon.Guard())
 records = tigon.fit(training)
-print(f"descriptor: gap {records[-1]['gap']:+.3f} nats per dimension")
+print(f"descriptor: gap {records[-1]['gap']:+.3f} nats per dimension of f")

@@ -19,7 +19,7 @@ training = recipe.training(images)
 
 def report(training: tigon.Training, record: dict) -> None:
     if "event" not in record and record["iteration"] % 20 == 0:
-        print(f"iteration {record['iteration']}: gap {record['gap']:+.3f} nats per dimension")
+        print(f"iteration {record['iteration']}: gap {record['gap']:+.3f} nats per dimension of f")
 
 
 tigon.fit(training, [report])
@@ -34,3 +34,4 @@ rows = [
 stages(rows).savefig("descriptor.png")
 chains = recipe.chains
 print(f"a sampler of {chains.steps} steps at temperature {chains.temperature:g}, not a density")
+print(f"its chains aim at p^(1/T); in units of it, gaps are {1 / chains.temperature:g} times that")

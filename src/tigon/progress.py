@@ -34,9 +34,9 @@ LEGENDS = {
     "seed_loss": f"seed loss is the mean squared error of the reconstructions over 2 x "
     f"{SEED_SIGMA}^2, on the scale of [-1, 1]: it falls; acceptance, of the chains' proposals, is "
     "best near 0.57",
-    "gap": "gap is mean f(synthesised) - mean f(observed), in nats per dimension: it swings about "
-    "0; saturation is the part of synthesised values that lies well outside [-1, 1]: it stays "
-    "small",
+    "gap": "gap is mean f(synthesised) - mean f(observed), in nats per dimension of f (over the "
+    "temperature, of the density at which chains aim): it swings about 0; saturation is the part "
+    "of synthesised values that lies well outside [-1, 1]: it stays small",
 }
 STOPPING = b"stopping after this iteration; once more stops at once, without saving it\n"
 

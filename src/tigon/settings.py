@@ -116,8 +116,9 @@ class ImageChains:
         step_size: size s of the first step, in units of [-1, 1]: the drift is s^2/2 times the
             gradient
         shrink: s of the last step over that of the first, in (0, 1]; it falls geometrically
-        temperature: T >= 0: the noise is s sqrt(T); 1 is the density itself
-        denoise: whether the last step adds no noise
+        temperature: T >= 0: the noise is s sqrt(T), and chains aim at p^(1/T); 1 is the density p
+            itself, and at 0 they climb and aim at none
+        noiseless_last_step: leave the noise out of the last step; nothing else removes noise
         start: each training image's mean colour, or the mean of all training images
     """
 
@@ -125,7 +126,7 @@ class ImageChains:
     step_size: float = 0.12
     shrink: float = 0.33
     temperature: float = 0.001
-    denoise: bool = True
+    noiseless_last_step: bool = True
     start: Start = "mean-colour"
 
     def __post_init__(self) -> None:
@@ -136,4 +137,10 @@ class ImageChains:
 
     def build(self) -> MCMC:
         """Return the chains that these numbers describe."""
-        return short_run(self.steps, self.step_size, self.temperature, self.shrink, self.denoise)
+        return short_run(
+            self.steps,
+            self.step_size,
+            self.temperature,
+            self.shrink,
+            self.noiseless_last_step,
+        )

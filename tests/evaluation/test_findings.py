@@ -1,12 +1,13 @@
 """What measurements mean: each band from both sides."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from small import generator_recipe
+from small import descriptor_recipe, generator_recipe
 from tigon.errors import CAUSES
 from tigon.evaluation.diagnostics import MomentsTest
 from tigon.evaluation.findings import (
@@ -17,7 +18,7 @@ from tigon.evaluation.findings import (
     of_length,
     of_metrics,
     of_moments,
-    of_step_sizes,
+    of_step_size,
 )
 from tigon.evaluation.findings.base import percent
 from tigon.settings import LatentChains
@@ -37,10 +38,26 @@ def levels(findings):
     ],
 )
 def test_gaps_within_the_band_are_good_and_beyond_it_are_not(gaps, level):
-    (finding,) = of_gap(gaps)
+    (finding,) = of_gap(gaps, 1.0)
     assert finding.level is level
     assert bool(finding.remedy) == (level is not Level.GOOD)
     assert "nats per dimension" in finding.what
+
+
+@pytest.mark.parametrize(
+    ("temperature", "said"),
+    [
+        (0.001, "0.5, at most 1.5 nats per dimension of f, that is 500 and 1500 of p^(1/T), "),
+        (1.0, "0.5, at most 1.5 nats per dimension of f, that is 0.5 and 1.5 of p^(1/T), "),
+        (0.0, "0.5, at most 1.5 nats per dimension of f, and of no density that is sampled, "),
+    ],
+)
+def test_a_gap_is_told_in_units_of_the_density_at_which_chains_aim_too(temperature, said):
+    recipe = descriptor_recipe(chains=replace(descriptor_recipe().chains, temperature=temperature))
+    records = [record(gap=gap, saturation=0.0, spread=1.0) for gap in [1.5, -0.5] + [0.5] * 60]
+    (found,) = [f for f in of_metrics(records, recipe) if f.name == "gap"]
+    assert said in found.what and f"T = {temperature:g}" in found.what
+    assert found.value == 0.5
 
 
 @pytest.mark.parametrize(("divergence", "level"), [(0.05, Level.GOOD), (0.5, Level.BAD)])
@@ -51,11 +68,11 @@ def test_latents_are_judged_by_how_far_they_are_and_the_test_is_told(divergence,
     assert "12 with 5 degrees of freedom, p = 0.03" in finding.what
 
 
-def test_coupling_and_step_sizes_are_judged():
+def test_coupling_and_the_step_size_are_judged():
     assert levels(of_coupling(0.0)) == [Level.GOOD]
     assert levels(of_coupling(0.3)) == [Level.BAD]
-    assert levels(of_step_sizes(torch.tensor([0.1, 0.01]))) == [Level.GOOD]
-    assert levels(of_step_sizes(torch.tensor([0.1, 1e-5]))) == [Level.BAD]
+    assert levels(of_step_size(0.01)) == [Level.GOOD]
+    assert levels(of_step_size(1e-5)) == [Level.BAD]
 
 
 def record(**values):

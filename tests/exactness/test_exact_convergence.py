@@ -16,6 +16,7 @@ from targets import (
 from tigon.mcmc.chain import MCMC, warm_up
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA
+from tigon.mcmc.preconditioning import Preconditioned
 from tigon.mcmc.tempered import ReplicaExchange
 from tigon.streams import make_rng
 
@@ -32,6 +33,28 @@ def test_a_gaussian_is_found_from_afar(kernel, precondition):
     found = warm_up(kernel, target, x, make_rng(0), 200, precondition=precondition)
     draws = MCMC(found.kernel, 60).run(target, found.x, make_rng(1), found.step_size)
     assert_standard_normal(target.whiten(draws.x))
+
+
+def half_normal(x):
+    """N(0, 1) above 0, and no density below, (B, 1) to (B,)."""
+    return torch.where(x[:, 0] > 0, -(x[:, 0] ** 2) / 2, -torch.inf)
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        MALA(0.9),
+        HMC(0.5, 3),
+        Preconditioned(MALA(0.6), torch.tensor([1.5]).double()),
+        ReplicaExchange(MALA(0.9), (1.0, 2.0)),
+    ],
+    ids=["MALA", "HMC", "preconditioned", "replicas"],
+)
+def test_chains_that_start_where_the_density_is_zero_get_in_and_sample_it(kernel):
+    x = torch.full((20000, 1), -0.3, dtype=torch.float64)
+    draws = MCMC(kernel, 80).run(half_normal, x, make_rng(1))
+    assert bool((draws.x > 0).all())
+    assert_standard_normal(torch.special.ndtri(2 * torch.special.ndtr(draws.x) - 1))
 
 
 def crossings(target, s):

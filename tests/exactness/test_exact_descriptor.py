@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from targets import CorrelatedGaussian, assert_standard_normal
 from tigon.data.batches import Batch
 from tigon.densities import EnergyModel
-from tigon.learners.descriptor import DescriptorLearner
+from tigon.learners.descriptor import DescriptorLearner, short_run
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA
@@ -43,15 +44,15 @@ def observed(count):
     return (noise @ mix.T + shift).unflatten(1, (1, 2, 2))
 
 
-def learned(images, chains, iterations):
+def learned(images, chains, iterations, rate=0.05):
     """Mean and precision of the model, averaged over the last half of the iterations."""
     model = EnergyModel(Quadratic(), SCALE, LOC)
     starts = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
     learner = DescriptorLearner(model, starts, 2, chains)
-    optimizer = torch.optim.Adam(learner.parameters(), 0.05)
+    optimizer = torch.optim.Adam(learner.parameters(), rate)
     batch, rng, kept = Batch(images, torch.arange(len(images))), make_rng(2), []
     for iteration in range(iterations):
-        optimizer.param_groups[0]["lr"] = 0.05 * 0.04 ** (2 * min(0.5, iteration / iterations))
+        optimizer.param_groups[0]["lr"] = rate * 0.04 ** (2 * min(0.5, iteration / iterations))
         loss, _ = learner(batch, learner.run_chains(batch, rng))
         optimizer.zero_grad()
         loss.backward()
@@ -87,3 +88,54 @@ def test_a_quadratic_descriptor_becomes_the_gaussian_of_its_images(chains):
 def test_a_quadratic_descriptor_learned_for_long_is_closer(chains):
     images = observed(1000)
     assert_is_the_images_gaussian(learned(images, chains, 2000), images, 0.015)
+
+
+def quadratic_descriptor():
+    """A correlated Gaussian descriptor, its mean, and its precision."""
+    model = EnergyModel(Quadratic(), SCALE, LOC)
+    root = torch.tensor([[0.6, 0.3, 0, 0], [0.1, 0.9, -0.3, 0], [0, 0, 0.5, 0.2], [0, 0, 0, 1]])
+    with torch.no_grad():
+        model.network.root.copy_(root)
+        model.network.slope.copy_(torch.tensor([0.5, -0.3, 0.0, 0.4]))
+        precision = model.network.matrix() + torch.eye(4).double() / SCALE**2
+        mean = torch.linalg.solve(precision, model.network.slope + LOC / SCALE**2)
+    return model, mean, precision
+
+
+@pytest.mark.parametrize("noiseless", [False, True], ids=["noise to the end", "noiseless last"])
+@pytest.mark.parametrize("temperature", [0.25, 1.0])
+def test_chains_at_a_temperature_sample_the_tempered_density(temperature, noiseless):
+    """N(mean, T P^-1), P the precision of p, with the known bias of Langevin steps of size s.
+
+    The noiseless last step shrinks what came before by I - s^2/2 P, and does nothing else.
+    """
+    model, mean, precision = quadratic_descriptor()
+    s = 0.5
+    chains = short_run(150, s, temperature, noiseless_last_step=noiseless)
+    starts = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
+    images = DescriptorLearner(model, starts, 2, chains).sample(20000, make_rng(3), chunk=20000)
+    covariance = temperature * torch.linalg.inv(precision - s**2 / 4 * precision @ precision)
+    if noiseless:
+        last = torch.eye(4).double() - s**2 / 2 * precision
+        covariance = last @ covariance @ last
+    assert_standard_normal(CorrelatedGaussian(mean, covariance).whiten(images.flatten(1)))
+
+
+def test_with_no_network_chains_at_a_temperature_sample_a_narrower_reference():
+    """Its standard deviation is scale sqrt(T), not scale: 0.022 with 0.7 and the default 0.001."""
+    model, s, temperature = EnergyModel(Quadratic(), 0.7), 0.15, 0.001
+    starts = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
+    chains = short_run(400, s, temperature, noiseless_last_step=False)
+    images = DescriptorLearner(model, starts, 2, chains).sample(4000, make_rng(3), chunk=4000)
+    width = 0.7 * temperature**0.5 / (1 - s**2 / 4 / 0.7**2) ** 0.5
+    assert abs(width - 0.022) < 0.0005
+    assert_standard_normal(images.flatten(1) / width)
+
+
+@pytest.mark.slow
+def test_learning_with_chains_at_a_temperature_is_maximum_likelihood_of_the_tempered_density():
+    """Where chains do reach it: p^(1/T), not p, becomes the Gaussian of the images."""
+    images, temperature = observed(300), 0.25
+    chains = MCMC(HMC(0.35 / temperature**0.5, 4, 0.4, temperature), 5)
+    mean, precision = learned(images, chains, 400, 0.05 * temperature)
+    assert_is_the_images_gaussian((mean, precision / temperature), images, 0.03)

@@ -118,14 +118,14 @@ def test_samples_are_one_chain_per_start_image_in_order_and_around():
 
 def test_samples_are_not_clamped():
     images = image_set(2)
-    learner = descriptor_learner(images, chains=short_run(3, 5.0, 1.0, denoise=False))
+    learner = descriptor_learner(images, chains=short_run(3, 5.0, 1.0, noiseless_last_step=False))
     drawn = learner.sample(2, Streams(0, 0, range(2)))
     assert drawn.abs().max() > 1.5
 
 
-def test_denoised_chains_end_without_noise():
+def test_chains_with_a_noiseless_last_step_end_without_noise():
     images = image_set(2)
-    learner = descriptor_learner(images, chains=short_run(1, 0.05, 1.0, denoise=True))
+    learner = descriptor_learner(images, chains=short_run(1, 0.05, 1.0, noiseless_last_step=True))
     one = learner.sample(2, Streams(0, 0, range(2)))
     other = learner.sample(2, Streams(1, 0, range(2)))
     assert torch.equal(one, other)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from targets import correlated_gaussian
-from tigon.mcmc.adaptation import DualAveraging, StepSizeDecay
+from tigon.mcmc.adaptation import TUNING, DualAveraging, StepSizeAdaptation, StepSizeDecay
 from tigon.mcmc.chain import MCMC, warm_up
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.kernel import Info, evaluate, start
@@ -166,6 +166,48 @@ def test_a_warm_up_takes_another_rule_of_adaptation():
     warm = warm_up(MALA(0.5), quadratic, x, make_rng(1), 300, DualAveraging(target=0.9))
     draws = MCMC(MALA(), 200).run(quadratic, warm.x, make_rng(2), warm.step_size)
     assert abs(draws.accept_prob.mean() - 0.9) < 0.03
+
+
+@pytest.mark.parametrize("rule", [DualAveraging(), StepSizeAdaptation()])
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        Langevin(0.3),
+        UnderdampedLangevin(0.3),
+        ReplicaExchange(Preconditioned(Langevin(0.3), SCALE), (1.0, 2.0)),
+    ],
+    ids=["Langevin", "Underdamped", "both"],
+)
+def test_step_sizes_are_adapted_to_no_acceptance_where_every_proposal_is_taken(kernel, rule):
+    """They would grow until points are not finite."""
+    for make in (
+        lambda: MCMC(kernel, 5, rule),
+        lambda: MCMC(MALA(0.3), 5, rule, final=kernel),
+        lambda: warm_up(kernel, quadratic, torch.zeros(2, 3), make_rng(0)),
+        lambda: warm_up(kernel, quadratic, torch.zeros(2, 3), make_rng(0), adaptation=rule),
+    ):
+        with pytest.raises(ValueError, match="Langevin takes every proposal: no acceptance"):
+            make()
+    assert MCMC(kernel, 5, StepSizeDecay(0.9)).adaptation and MCMC(kernel, 5).kernel is kernel
+    assert MCMC(Thermometer(), 5, rule).adaptation is rule  # which may reject
+
+
+@KERNELS
+def test_step_sizes_and_tuning_beside_a_state_are_used_and_replace_the_states(kernel):
+    """As the same points would go on with them; the state keeps what it has without."""
+    target, x = correlated_gaussian(), torch.zeros(4, 3, dtype=torch.float64)
+    state = MCMC(kernel, 4).run(target, x, make_rng(0)).state
+    sizes, tuning = torch.rand(4).double() / 9 + 0.1, torch.rand(4, TUNING).double()
+    draws = MCMC(kernel, 3).run(target, state, make_rng(1), sizes, tuning)
+    by_hand = state._replace(
+        step_size=sizes, others=tuple(o._replace(step_size=sizes) for o in state.others)
+    )
+    same = MCMC(kernel, 3).run(target, by_hand, make_rng(1))
+    assert torch.equal(draws.x, same.x) and torch.equal(draws.tuning, tuning)
+    for one in (draws.state, *draws.state.others):
+        assert torch.equal(one.step_size, sizes)
+    kept = MCMC(kernel, 3).run(target, draws.state, make_rng(1))
+    assert torch.equal(kept.step_size, sizes) and torch.equal(kept.tuning, tuning)
 
 
 def test_an_end_that_is_not_evaluated_is_the_same_point_by_one_gradient_less():

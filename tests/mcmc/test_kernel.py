@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tigon.mcmc.hmc import HMC
-from tigon.mcmc.kernel import State, chosen, metropolis, tempered
+from tigon.mcmc.kernel import State, chosen, metropolis, target_of, tempered
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.mcmc.preconditioning import Preconditioned
 from tigon.mcmc.tempered import ReplicaExchange
@@ -50,6 +50,46 @@ def test_a_proposal_that_is_not_finite_is_rejected_and_says_so():
         state, info = metropolis(old, new, torch.zeros(3), make_rng(0))
         assert info.accept_prob.tolist() == [0, 0, 0]
         assert torch.equal(state.gradient, old.gradient)
+
+
+def test_from_a_point_of_density_zero_every_finite_proposal_is_accepted_and_no_other():
+    nan, inf = float("nan"), float("inf")
+    values = torch.tensor([-2.0, 3.0, -inf, inf, nan, 0.0])
+    old, new = states(6)
+    old = old._replace(log_density=torch.full((6,), -inf))
+    gradient = torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, nan])[:, None].expand(6, 2)
+    new = new._replace(log_density=values, gradient=gradient)
+    state, info = metropolis(old, new, values - old.log_density, make_rng(0))
+    assert info.accept_prob.tolist() == [1, 1, 0, 0, 0, 0]
+    assert state.log_density.tolist() == [-2, 3, -inf, -inf, -inf, -inf]
+    lost, _ = metropolis(old._replace(log_density=values * nan), new, values * nan, make_rng(0))
+    assert lost.log_density.isnan().all()
+
+
+@pytest.mark.parametrize("kernel", [Langevin(0.3), UnderdampedLangevin(0.3)])
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda kernel: kernel,
+        lambda kernel: Preconditioned(kernel, torch.ones(2)),
+        lambda kernel: ReplicaExchange(Preconditioned(kernel, torch.ones(2)), (1.0, 2.0)),
+    ],
+)
+def test_a_kernel_that_takes_every_proposal_has_no_acceptance_to_aim_at(kernel, around):
+    with pytest.raises(ValueError, match=f"^{type(kernel).__name__} takes every proposal: "):
+        target_of(around(kernel))
+
+
+def test_the_acceptance_to_aim_at_is_the_kernels_own_or_that_of_the_one_inside():
+    class Around(Preconditioned):
+        target_accept = 0.4
+
+    class Silent:
+        pass
+
+    assert target_of(Preconditioned(HMC(), torch.ones(2))) == HMC.target_accept
+    assert target_of(Around(Langevin(), torch.ones(2))) == 0.4
+    assert target_of(Silent()) == MALA.target_accept
 
 
 @pytest.mark.parametrize("kernel", [Langevin, MALA, HMC, UnderdampedLangevin])

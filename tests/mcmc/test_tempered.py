@@ -160,3 +160,18 @@ def test_a_users_own_kernel_and_a_lambda_do_in_chains_alone():
 def test_temperatures_that_do_not_rise_from_1_are_refused(temperatures):
     with pytest.raises(ValueError, match="rise from 1"):
         ReplicaExchange(MALA(), temperatures)
+
+
+def test_a_replica_at_density_zero_takes_what_is_finite_and_no_other_replica_takes_what_is_not():
+    nan, inf = float("nan"), float("inf")
+    cold = torch.tensor([-inf, -inf, -inf, -inf, -1.0, -1.0, -1.0, -1.0, nan])
+    hot = torch.tensor([-3.0, -inf, nan, inf, inf, nan, -inf, -1.0, -1.0])
+    gradient = torch.tensor([0.0] * 7 + [nan, 0.0])[:, None]
+    state, other = (
+        State(torch.full((9, 1), number), value, gradient * number, torch.ones(9))
+        for number, value in ((0.0, cold), (1.0, hot))
+    )
+    kernel = ReplicaExchange(At(), (1.0, 2.0))
+    moved, info = kernel.step(two_modes, state._replace(others=(other,)), make_rng(0))
+    assert info.swap_prob[:, 0].tolist() == [1, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert moved.x[:, 0].tolist() == [1, 0, 0, 0, 0, 0, 0, 0, 0]

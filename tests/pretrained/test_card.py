@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 import shutil
 from functools import cache
@@ -45,6 +46,12 @@ def test_a_card_says_what_the_model_is_and_is_not(name):
         chains = load_model(run_of(name)).recipe.chains
         assert answer.strip().startswith("No. It is a sampler")
         assert f"chains of 3 Langevin steps at temperature {chains.temperature:g}" in answer
+        aim = "aim at p^(1/T), here p^1000, whose reference density has the standard deviation "
+        assert (f"{aim}0.0221, not 0.7" in answer) == (chains.temperature == 0.001)
+        (gap,) = (row for row in text.splitlines() if row.startswith("| gap |"))
+        of_f, of_q = (float(v) for v in re.findall(r"(\S+) nats .* that is (\S+) of", gap)[0])
+        assert math.isclose(of_q, of_f / chains.temperature, rel_tol=0.01)
+    assert ("maximum-likelihood" in said["tags"]) == name.startswith("generator")
     assert ("for comparison only" in text) == name.endswith("-seed")
     for row in ("`pictures.npz`", "| images | 5,", "| description | noise |", "not diagnosed"):
         assert row in text

@@ -5,7 +5,7 @@ from statistics import median
 
 from tigon import figures
 from tigon.data.pixels import to_uint8
-from tigon.evaluation.findings import GAP_RECENT
+from tigon.evaluation.findings import GAP_RECENT, sampled
 from tigon.evaluation.findings import SATURATION as MOST_SATURATED
 from tigon.families.base import ORIGINAL, RECENT, Family, Measure, Picture, Shown, Stages
 from tigon.figures import Pixels
@@ -19,10 +19,12 @@ BAND = {"agreement": 0.0, "band": GAP_RECENT, "_": -GAP_RECENT}
 GAP = Measure(
     "figure-6-gap",
     "Gap",
-    "gap, nats per dimension",
+    "gap, nats per dimension of f",
     "Mean f(synthesised) - mean f(observed) in nats per dimension, the original code's loss over "
-    "the number of dimensions. A healthy gap swings about 0 and stays within the dashed band. One "
-    "gradient evaluation is one forward and backward pass of the network over the whole set.",
+    "the number of dimensions. Divided by the temperature T, it is in nats per dimension of "
+    "p^(1/T), the density at which the chains aim. A healthy gap swings about 0 and stays within "
+    "the dashed band. One gradient evaluation is one forward and backward pass of the network "
+    "over the whole set.",
     lambda record: record["gap"],
     "signed",
     BAND,
@@ -65,19 +67,21 @@ class DescriptorFamily(Family[Descriptor, DescriptorLearner]):
         chains = recipe.chains
         return (
             f"A descriptor, learned with chains of {chains.steps} Langevin steps at temperature "
-            f"{chains.temperature:g} that start from mean images. Chains this short do not reach "
-            "the model's density: this is a sampler, not a density, and its log-density says "
-            f"nothing of how probable an image is.{seed}"
+            f"{chains.temperature:g} that start from mean images. {_aim(recipe)}: this is a "
+            "sampler, not a density, learned by contrast with its images, and its log-density "
+            f"says nothing of how probable an image is.{seed}"
         )
 
     def results(self, shown: Shown[Descriptor, DescriptorLearner]) -> dict[str, str]:
         """Return temperature, gap and saturation."""
         gaps = [abs(record["gap"]) for record in shown.records]
-        recent = gaps[-RECENT:]
+        recent, temperature = gaps[-RECENT:], shown.recipe.chains.temperature
+        in_sampled = sampled([median(recent)], temperature)
         return {
-            "temperature": f"{shown.recipe.chains.temperature:g}",
-            "|gap|": f"{median(recent):.3f} nats per dimension (0 is best, healthy: below "
-            f"{GAP_RECENT:g}; median of the last {len(recent)} logged, at most {max(gaps):.3f})",
+            "temperature": f"{temperature:g}",
+            "|gap|": f"{median(recent):.3f} nats per dimension of f, {in_sampled} "
+            f"(0 is best, healthy: below {GAP_RECENT:g} of f; median of the last {len(recent)} "
+            f"logged, at most {max(gaps):.3f})",
             "saturation": f"{100 * shown.records[-1]['saturation']:.2f} % outside [-1, 1] by more "
             f"than 0.1 (0 is best, healthy: below {100 * MOST_SATURATED:g} %)",
         }
@@ -102,3 +106,17 @@ class DescriptorFamily(Family[Descriptor, DescriptorLearner]):
         told = [record for record in shown.records if "energy_distance" in record]
         if told:  # older runs, and batches of one image, have none
             yield DISTANCE.picture({"": told})
+
+
+def _aim(recipe: Descriptor) -> str:
+    """Say which density the chains aim at, and that they do not reach it."""
+    temperature, scale = recipe.chains.temperature, recipe.scale
+    if not temperature:
+        return "At T = 0 they climb without noise, and aim at no density"
+    if temperature == 1:
+        return "Chains this short do not reach the model's density p"
+    return (
+        f"At temperature T they aim at p^(1/T), here p^{1 / temperature:.4g}, whose reference "
+        f"density is {scale * temperature**0.5:.3g} wide, not {scale:.3g} as p's; this short, "
+        "they do not reach it"
+    )

@@ -5,8 +5,11 @@ dynamics (5) on the current density, and takes one gradient step on (6),
 
 .. math:: \frac1n \sum_i f_\theta(\tilde Y_i) - \frac1n \sum_i f_\theta(Y_i)
 
-Chains this short do not reach the model's density: what is learned is a sampler, from these
-starts with this many steps at this temperature, and not a density.
+Chains at temperature T aim at :math:`q = p^{1/T} / Z'`, not at p: with T = 0.001 that is p^1000,
+whose reference density is N(0, T scale^2 I), 0.022 wide where p's is 0.7. T times the gradient of
+log q's likelihood is that of (6) with draws of q, so that learning is maximum likelihood of q only
+as far as chains reach q. Chains this short do not: the update is contrastive, and what is learned
+is a sampler, from these starts with this many steps at this temperature, and not a density.
 
 References:
     Xie, Lu, Zhu and Wu, "A theory of generative ConvNet", ICML 2016.
@@ -64,19 +67,20 @@ def short_run(
     step_size: float,
     temperature: float,
     shrink: float = 1.0,
-    denoise: bool = True,
+    noiseless_last_step: bool = True,
 ) -> MCMC:
-    """Return `steps` of Langevin dynamics, the last without noise if `denoise`.
+    """Return `steps` of Langevin dynamics.
 
     Arguments:
         step_size: s of the first step in units of [-1, 1]; drift s^2/2 times the gradient, noise
             s sqrt(T)
-        temperature: T >= 0; the chains move towards p^(1/T)
+        temperature: T >= 0; the chains aim at p^(1/T), and at no density where T = 0
         shrink: s of the last step over that of the first, in (0, 1]; it falls geometrically
+        noiseless_last_step: leave the noise out of the last step; nothing else removes noise
     """
     kernel = Langevin(step_size, temperature)
     decay = StepSizeDecay(shrink ** (1 / max(1, steps - 1))) if shrink != 1 else None
-    final = replace(kernel, temperature=0.0) if denoise else None
+    final = replace(kernel, temperature=0.0) if noiseless_last_step else None
     return MCMC(kernel, steps, decay, final, evaluate_end=False)
 
 
@@ -172,8 +176,9 @@ class DescriptorLearner(Learner):
             return self.chains.run(log_density or self.model, starts, rng, sizes, keep=keep)
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
-        """Return (6); the gap is (6) in nats per dimension, and 0 where both agree.
+        """Return (6); the gap is (6) in nats per dimension of f, and 0 where both agree.
 
+        Over the chains' temperature it is in nats per dimension of the density that they aim at.
         Rise is how far the chains climbed, in nats per dimension; see `spread`, and
         `energy_distance`, which one image of several has none of.
         """

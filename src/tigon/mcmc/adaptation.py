@@ -27,11 +27,14 @@ from torch import Tensor
 
 from tigon.mcmc.kernel import Info, State, require_positive
 
-TUNING = 3  # numbers that an adaptation remembers of a chain
+TUNING = 4  # numbers that an adaptation remembers of each chain, no more than these
 
 
 class Adaptation(Protocol):
-    """Anything that gives chains new step sizes after each step."""
+    """Anything that gives chains new step sizes after each step.
+
+    One that leads to an acceptance has it as `target`; kernels that take every proposal refuse it.
+    """
 
     def update(self, state: State, info: Info) -> State:
         """Return the state with new step sizes."""
@@ -58,7 +61,7 @@ class StepSizeAdaptation:
 
     Chains that share their acceptances keep the ratios of their step sizes. The influence of one
     among B chains on its own steps is gain / B, and falls; with B = 1 draws are biased until the
-    gain has become small. A chain's `tuning` is (k, 0, 0).
+    gain has become small. A chain's `tuning` begins with k.
 
     Arguments:
         target: a*, the acceptance wanted, in (0, 1)
@@ -120,9 +123,10 @@ class DualAveraging:
         \log s \leftarrow \mu - \tfrac{\sqrt m}{\gamma} \bar H, \\
         \log \bar s &\leftarrow m^{-\kappa} \log s + (1 - m^{-\kappa}) \log \bar s
 
-    A chain's `tuning` is (m, mean shortfall, log of the average over s). It holds no length, so it
-    stays right when coordinates and step sizes are rescaled. HMC's acceptance at the frozen
-    average comes out some per cent above the target, since it is not linear in log s.
+    A chain's `tuning` is (m, mean shortfall, log of the average over s, mu - log s). It holds no
+    length, so it stays right when coordinates and step sizes are rescaled. Limits bound the s that
+    is used and averaged, not mu. HMC's acceptance at the frozen average comes out some per cent
+    above the target, since it is not linear in log s.
 
     Arguments:
         target: a*, the acceptance wanted, in (0, 1)
@@ -151,11 +155,9 @@ class DualAveraging:
     def update(self, state: State, info: Info) -> State:
         """Return the state with new step sizes and tuning."""
         log_size = state.step_size.log()
-        steps, shortfall, offset = tuning_of(state).unbind(1)
-        centre = torch.where(
-            steps > 0, log_size + steps.sqrt() / self.gamma * shortfall, log_size + math.log(10)
-        )
-        average = log_size + offset
+        steps, shortfall, average, centre = tuning_of(state).unbind(1)
+        centre = log_size + torch.where(steps > 0, centre, math.log(10))
+        average = log_size + average
         steps = steps + 1
         weight = 1 / (steps + self.delay)
         shortfall = (1 - weight) * shortfall + weight * (self.target - info.accept_prob)
@@ -163,12 +165,12 @@ class DualAveraging:
         log_size = log_size.clamp(math.log(self.smallest), math.log(self.largest))
         weight = steps**-self.decay
         average = weight * log_size + (1 - weight) * average
-        tuning = torch.stack([steps, shortfall, average - log_size], 1)
+        tuning = torch.stack([steps, shortfall, average - log_size, centre - log_size], 1)
         return state._replace(step_size=log_size.exp(), tuning=tuning)
 
 
 def tuning_of(state: State) -> Tensor:
-    """Return what is remembered of each chain, (B, 3); zeros where nothing is yet."""
+    """Return what is remembered of each chain, (B, TUNING); zeros where nothing is yet."""
     if state.tuning is not None:
         return state.tuning
     return state.step_size.new_zeros(len(state.step_size), TUNING)

@@ -52,7 +52,7 @@ class Draws(NamedTuple):
 
     @property
     def tuning(self) -> Tensor | None:
-        """What the adaptation remembers of each chain, (B, 3)."""
+        """What the adaptation remembers of each chain, (B, TUNING)."""
         return self.state.tuning
 
 
@@ -63,7 +63,8 @@ class MCMC:
     Arguments:
         kernel: what moves the points
         steps: how often, >= 1
-        adaptation: what changes the step sizes after each step, if anything
+        adaptation: what changes the step sizes after each step, if anything; one to an
+            acceptance, that is with a `target`, only of kernels that reject
         final: the kernel of the last step, where it is another
         temperature: what the kernel's temperature is multiplied with, from the first step
             (progress 0) to the last (progress 1); 1 throughout if not given
@@ -73,7 +74,8 @@ class MCMC:
             all the same.
 
     Raises:
-        ValueError: if there are no steps, or the last one needs what is not to be evaluated
+        ValueError: if there are no steps, the last one needs what is not to be evaluated, or
+            step sizes would be adapted to the acceptance of a kernel that takes every proposal
     """
 
     kernel: Kernel
@@ -89,6 +91,9 @@ class MCMC:
         last = self.final or self.kernel
         if not self.evaluate_end and not hasattr(last, "end"):
             raise ValueError(f"{type(last).__name__} evaluates the density where its chains end")
+        if hasattr(self.adaptation, "target"):
+            for kernel in (self.kernel, last):
+                target_of(kernel)
 
     @property
     def gradient_evaluations(self) -> int:
@@ -108,11 +113,13 @@ class MCMC:
 
         Arguments:
             x: points, or the state of an earlier run on this very log-density
-            step_size: each chain's own, (B,); the kernel's where it is None
-            tuning: what the adaptation remembers of each chain, (B, 3)
+            step_size: each chain's own and its replicas', (B,); the state's where it is None, or
+                the kernel's
+            tuning: what the adaptation remembers of each chain, (B, TUNING); the state's, or
+                nothing
             keep: return every `keep`-th state; 0 none
         """
-        state = x if isinstance(x, State) else self._begin(log_density, x, step_size, tuning)
+        state = self._begin(log_density, x, step_size, tuning)
         course, number = _Course(state, keep), 0
         block = self._block(log_density, keep > 0)
         alike = self.steps - int(self.final is not None or not self.evaluate_end)
@@ -128,9 +135,16 @@ class MCMC:
         return course.draws(state, self.steps)
 
     def _begin(
-        self, log_density: LogDensity, x: Tensor, step_size: Tensor | None, tuning: Tensor | None
+        self,
+        log_density: LogDensity,
+        x: Tensor | State,
+        step_size: Tensor | None,
+        tuning: Tensor | None,
     ) -> State:
-        state = self.kernel.init(log_density, x, step_size)
+        if not isinstance(x, State):
+            state = self.kernel.init(log_density, x, step_size)
+        else:
+            state = x if step_size is None else resized(x, step_size)
         return state if tuning is None else state._replace(tuning=tuning)
 
     def _block(self, log_density: LogDensity, keep: bool) -> Block | None:
@@ -201,6 +215,12 @@ def adapted(adaptation: Adaptation, state: State, info: Info) -> State:
     )
 
 
+def resized(state: State, step_size: Tensor) -> State:
+    """Return the state with these step sizes (B,), its replicas too."""
+    others = tuple(resized(other, step_size) for other in state.others)
+    return state._replace(step_size=step_size, others=others)
+
+
 class WarmedUp(NamedTuple):
     """Chains that have found the density, and how to go on: run(log_density, x, rng, step_size).
 
@@ -233,6 +253,9 @@ def warm_up(
         steps: of each of the warm-up's runs, >= 1; there are two with `precondition`
         adaptation: `DualAveraging` to the acceptance that suits the kernel, if not given
         precondition: estimate scales from the second half of a first run
+
+    Raises:
+        ValueError: if the kernel takes every proposal, so that no acceptance tells its step size
     """
     adaptation = adaptation or DualAveraging(target_of(kernel))
     chains = MCMC(kernel, steps, adaptation)

@@ -24,7 +24,7 @@ class State(NamedTuple):
         x: points, (B, *)
         log_density, gradient: there, (B,) and (B, *), of the density itself at any temperature
         step_size: each chain's own s, (B,)
-        tuning: what an adaptation remembers of each chain, (B, 3); None stands for nothing yet
+        tuning: what an adaptation remembers of each chain, (B, TUNING); None is nothing yet
         momentum: of kernels that carry one, (B, *)
         others: states of the hotter replicas of `ReplicaExchange`
     """
@@ -54,7 +54,11 @@ class Info(NamedTuple):
 
 
 class Kernel(Protocol):
-    """Anything with these can be run by `MCMC`."""
+    """Anything with these can be run by `MCMC`.
+
+    A kernel may say at which acceptance it mixes best, by an attribute `target_accept`; one that
+    takes every proposal says None, and its step size is adapted to no acceptance.
+    """
 
     @property
     def step_size(self) -> float:
@@ -93,8 +97,23 @@ def innermost(kernel: Any) -> Any:  # noqa: ANN401
 
 
 def target_of(kernel: Any) -> float:  # noqa: ANN401
-    """Return the acceptance at which the kernel mixes best; MALA's where it does not say."""
-    return getattr(innermost(kernel), "target_accept", 0.574)
+    """Return the acceptance at which the kernel mixes best, its `target_accept`.
+
+    That of the kernel inside where one around it does not say, and MALA's where none says.
+
+    Raises:
+        ValueError: if it is None, of a kernel that takes every proposal
+    """
+    inner = getattr(kernel, "kernel", None)
+    if inner is not None and not hasattr(kernel, "target_accept"):
+        return target_of(inner)
+    target = getattr(kernel, "target_accept", 0.574)
+    if target is None:
+        raise ValueError(
+            f"{type(kernel).__name__} takes every proposal: no acceptance tells its step size; "
+            "give one, or take a kernel that rejects, such as MALA"
+        )
+    return target
 
 
 def tempered(kernel: Any, factor: float) -> Any:  # noqa: ANN401
@@ -144,17 +163,28 @@ def per_row(values: Tensor, like: Tensor) -> Tensor:
 def metropolis(old: State, new: State, log_ratio: Tensor, rng: Rng) -> tuple[State, Info]:
     r"""Accept each row of `new` with probability min(1, exp(log_ratio)), else keep `old`.
 
-    A proposal whose log-density or gradient is not finite is rejected; its accept_prob is 0.
+    See `acceptance`.
 
     Arguments:
         log_ratio: log of pi(x') q(x | x') / (pi(x) q(x' | x)), (B,)
     References:
         Metropolis et al. (1953); Hastings (1970).
     """
-    finite = (log_ratio + sum_event(new.gradient)).abs() < math.inf
-    probability = torch.where(finite, log_ratio.clamp(max=0).exp(), 0.0)
+    probability = acceptance(old, new, log_ratio)
     accepted = uniform(rng, old.x) < probability
     return chosen(accepted, new, old), Info(probability)
+
+
+def acceptance(old: State, new: State, log_ratio: Tensor) -> Tensor:
+    """Return the probability with which each row of `new` is accepted, (B,).
+
+    It is 0 where the new log-density or gradient, or the ratio, is not finite; from a point of
+    density 0 it is 1 otherwise, although the ratio is infinite: chains that start there get in.
+    """
+    outside = old.log_density == -math.inf
+    log_ratio = torch.where(outside, new.log_density.abs(), log_ratio)  # any number above 0
+    finite = (log_ratio + sum_event(new.gradient)).abs() < math.inf
+    return torch.where(finite, log_ratio.clamp(max=0).exp(), 0.0)
 
 
 def chosen(which: Tensor, yes: State, no: State) -> State:

@@ -50,6 +50,7 @@ class Langevin(Direct):
 
     step_size: float = 0.1
     temperature: float = 1.0
+    target_accept: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         require_positive(step_size=self.step_size)
@@ -133,6 +134,7 @@ class UnderdampedLangevin(Direct):
     step_size: float = 0.1
     friction: float = 1.0
     temperature: float = 1.0
+    target_accept: ClassVar[None] = None
     draws: ClassVar[tuple[Draw, ...]] = (normal,)
     carries_momentum: ClassVar[bool] = True
 

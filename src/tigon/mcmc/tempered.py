@@ -6,7 +6,8 @@ Replica k follows p^(1/T_k). After each step neighbours exchange their points wi
           (\log p(x_{k+1}) - \log p(x_k))\right]\right)
 
 from the hottest pair to the coldest, so that a point can come all the way down in one step. The
-log-densities are cached in the states: an exchange costs no evaluation.
+log-densities are cached in the states: an exchange costs no evaluation. No colder replica takes a
+point whose log-density or gradient is not finite.
 
 References:
     Swendsen and Wang, "Replica Monte Carlo simulation of spin glasses", Physical Review Letters
@@ -20,7 +21,15 @@ import torch
 from torch import Tensor
 
 from tigon.densities import LogDensity
-from tigon.mcmc.kernel import Info, Kernel, State, chosen, temperature_of, tempered
+from tigon.mcmc.kernel import (
+    Info,
+    Kernel,
+    State,
+    acceptance,
+    chosen,
+    temperature_of,
+    tempered,
+)
 from tigon.streams import Rng, uniform
 
 
@@ -78,7 +87,7 @@ class ReplicaExchange:
             cold, hot = replicas[k], replicas[k + 1]
             difference = 1 / self.temperatures[k] - 1 / self.temperatures[k + 1]
             log_ratio = difference / own * (hot.log_density - cold.log_density)
-            probability = log_ratio.clamp(max=0).exp().nan_to_num(0.0)
+            probability = acceptance(cold, hot, log_ratio)
             swapped = uniform(rng, cold.x) < probability
             replicas[k], replicas[k + 1] = chosen(swapped, hot, cold), chosen(swapped, cold, hot)
             swaps.insert(0, probability)

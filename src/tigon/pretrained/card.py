@@ -19,6 +19,7 @@ from PIL import Image
 from tigon import __version__
 from tigon.data.pixels import to_uint8
 from tigon.errors import TigonError
+from tigon.evaluation.findings import sampled
 from tigon.figures import tile
 from tigon.files import printable
 from tigon.learners.generator import SEED_SIGMA
@@ -90,7 +91,7 @@ def facts_of(run: Run, terms: Terms) -> Facts:
         terms,
         data if re.match("[a-z]+:", data) else Path(data).name,
         str(count),
-        measures(run.records()),
+        measures(run.records(), run.experiment.recipe),
         verdict,
         findings,
         _flat(config),
@@ -131,8 +132,8 @@ def make_card(model: LearnedModel, facts: Facts) -> Card:
     return Card(text, stream.getvalue())
 
 
-def measures(records: list[dict[str, Any]]) -> dict[str, str]:
-    """Return the figures that sum a run's metrics up, by name."""
+def measures(records: list[dict[str, Any]], recipe: Any) -> dict[str, str]:  # noqa: ANN401
+    """Return the figures that sum the metrics of a recipe's run up, by name."""
     if not records:
         return {}
     last, recent = records[-1], records[-RECENT:]
@@ -146,7 +147,8 @@ def measures(records: list[dict[str, Any]]) -> dict[str, str]:
         gap = median(abs(record["gap"]) for record in recent)
         outside = mean(record["saturation"] for record in recent)
         return found | {
-            "gap": f"{gap:.3g} nats per dimension (median size over the {said})",
+            "gap": f"{gap:.3g} nats per dimension of f, "
+            f"{sampled([gap], recipe.chains.temperature)} (median size over the {said})",
             "saturation": f"{100 * outside:.2g} % of values outside [-1, 1] by more than 0.1",
         }
     error = 2 * SEED_SIGMA**2 * mean(record["seed_loss"] for record in recent)

@@ -26,8 +26,11 @@ BYTES = 127.5
 class Descriptor(Recipe):
     """Learn a descriptor by real sampling: short Langevin chains from mean images.
 
+    Chains aim at p^(1/T), with the default at p^1000: see `learners.descriptor`.
+
     Arguments:
-        scale: standard deviation of the reference density, on the scale of [-1, 1]
+        scale: standard deviation of p's reference density, on the scale of [-1, 1]; sqrt(T) times
+            that in the density that chains aim at
         network: two convolutions and a fully connected layer
         chains: synthesis of images
         compile: run the chains by compiled functions while learning, which takes half a minute
@@ -102,7 +105,7 @@ class DescriptorSeed(Descriptor):
     scale: float = 50 / BYTES
     iterations: int = 1000
     network: DescriptorNetwork = DescriptorNetwork(norm="batch")
-    chains: ImageChains = ImageChains(30, 0.3 / BYTES, 1.0, 1.0, denoise=False)
+    chains: ImageChains = ImageChains(30, 0.3 / BYTES, 1.0, 1.0, noiseless_last_step=False)
     optimizer: Optimizer = Optimizer(0.1, (0.5, 0.999), "constant")
     guard: Guard = Guard(enabled=False)
 

@@ -20,6 +20,7 @@ from tigon.evaluation.findings.course import (
     of_gap,
     of_length,
     of_metrics,
+    sampled,
 )
 from tigon.evaluation.findings.quality import (
     Shows,
@@ -50,5 +51,6 @@ __all__ = [
     "of_moments",
     "of_reconstructions",
     "of_step_size",
+    "sampled",
     "too_short",
 ]

@@ -90,7 +90,7 @@ def _of_metrics(records: list[Record], recipe: Any) -> list[Finding]:  # noqa: A
     recent = records[-RECENT:]
     found = _growth([record["gradient_norm"] for record in records])
     if "gap" in records[0]:
-        found += of_gap([record["gap"] for record in records])
+        found += of_gap([record["gap"] for record in records], recipe.chains.temperature)
         found += _saturation(mean(record["saturation"] for record in recent))
         found += _spread("synthesised images", CAUSES["collapse"][1], recent)
         return found
@@ -101,12 +101,12 @@ def _of_metrics(records: list[Record], recipe: Any) -> list[Finding]:  # noqa: A
     return found
 
 
-def of_gap(gaps: list[float]) -> list[Finding]:
-    """Judge the gap, in nats per dimension, of all iterations."""
+def of_gap(gaps: list[float], temperature: float) -> list[Finding]:
+    """Judge the gap, in nats per dimension of f, of all iterations of chains at a temperature."""
     usual, largest = median(map(abs, gaps[-RECENT:])), max(map(abs, gaps))
     said = (
         f"median |gap| of the last {len(gaps[-RECENT:])} iterations {usual:.3g}, "
-        f"at most {largest:.3g} nats per dimension"
+        f"at most {largest:.3g} nats per dimension of f, {sampled([usual, largest], temperature)}"
     )
     band = f"(0 is best; healthy: below {GAP_RECENT:g}, never above {GAP_EVER:g})"
     if usual < GAP_RECENT and largest < GAP_EVER:
@@ -118,6 +118,14 @@ def of_gap(gaps: list[float]) -> list[Finding]:
         "(--chains.steps): the chains do not keep up"
     )
     return [Finding("gap", level, f"beyond its band: {said} {band}", remedy, usual)]
+
+
+def sampled(gaps: list[float], temperature: float) -> str:
+    """Say gaps, in nats per dimension of f, in those of p^(1/T), at which chains at T aim."""
+    if not temperature:
+        return "and of no density that is sampled, since T = 0"
+    values = " and ".join(f"{float(f'{gap / temperature:.3g}'):g}" for gap in gaps)
+    return f"that is {values} of p^(1/T), at which chains aim, with T = {temperature:g}"
 
 
 def _growth(norms: list[float]) -> list[Finding]:

@@ -11,7 +11,7 @@ const CURVES = {
     ["latent_std", { title: "Standard deviation of latents", mark: 1 }],
   ],
   descriptor: [
-    ["gap", { title: "Gap, nats per dimension", mark: 0 }],
+    ["gap", { title: "Gap, nats per dimension of f", mark: 0 }],
     ["saturation", { title: "Saturation, part of values" }],
     ["spread", { title: "Spread over that of the images", mark: 1 }],
     ["rise", { title: "Rise, nats per dimension" }],
