@@ -19,7 +19,9 @@ from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
 from tigon.mcmc.adaptation import settled
 from tigon.mcmc.chain import MCMC, Draws
-from tigon.streams import Rng, normal
+from tigon.streams import Rng, normal, rows
+
+CHUNK = 64  # images whose chains run at once
 
 
 class LatentProbe(NamedTuple):
@@ -33,7 +35,8 @@ class LatentProbe(NamedTuple):
         gradient: root mean square of the log-density's gradient, for each coordinate
         temperature: see `implied_temperature`
         error_before, error_after: mean squared error of the reconstructions, on [-1, 1]
-        log_densities: (K, chains, images), for a figure
+        points: (K, chains, images, d)
+        log_densities: (K, chains, images)
         images: of the reconstructions after, (images, C, H, W)
     """
 
@@ -45,6 +48,7 @@ class LatentProbe(NamedTuple):
     temperature: float
     error_before: float
     error_after: float
+    points: Tensor
     log_densities: Tensor
     images: Tensor
 
@@ -54,23 +58,24 @@ def probe_latents(
 ) -> LatentProbe:
     """Run `chains` on the posterior of each image of a batch, and compare them.
 
-    They start two step sizes away from the inferred latents, so that chains that agree have found
-    the same place. A quarter as many steps, with step sizes that adapt, come first and are left
-    out; then each chain has the step size it was saved with.
+    They start two step sizes away from the inferred latents: chains that agree cover the place
+    that they are at; of other places `probe_modes` knows. A quarter as many steps, with step
+    sizes that adapt, come first and are left out; then each chain has the step size it was saved
+    with.
 
     Arguments:
         batch: images that the learner has chains for
         rng: one generator, or a stream for each image
         steps: of each chain, >= 8
     """
-    rows = learner.store.read(batch.index)
-    sizes = settled(rows.step_size, rows.tuning)
+    inferred = learner.store.read(batch.index)
+    sizes = settled(inferred.step_size, inferred.tuning)
     first = MCMC(learner.chains.kernel, max(1, steps // 4), learner.chains.adaptation)
     run = MCMC(learner.chains.kernel, steps)
     runs = []
     with learner.chain_density(batch) as log_density:
         for _ in range(chains):
-            begin = rows.points + 2 * sizes[:, None] * normal(rng, rows.points)
+            begin = inferred.points + 2 * sizes[:, None] * normal(rng, inferred.points)
             begin = first.run(log_density, begin, rng, sizes).x
             draws = run.run(log_density, begin, rng, sizes, keep=1)
             runs.append(_Observed(*_kept(draws), *_heat(log_density, draws, steps // 30)))
@@ -85,8 +90,9 @@ def probe_latents(
         mean(one.accept for one in runs),
         mean(one.gradient for one in runs),
         mean(one.temperature for one in runs),
-        _error(learner.decode(rows.points), batch.images),
+        _error(learner.decode(inferred.points), batch.images),
         _error(decoded, batch.images),
+        points,
         values,
         decoded,
     )
@@ -112,6 +118,50 @@ def _heat(log_density: LogDensity, draws: Draws, every: int) -> tuple[float, flo
     gradients = torch.stack([value_and_grad(log_density, x)[1] for x in some])
     temperature = implied_temperature(some, gradients, draws.trajectory.mean(0))
     return gradients.square().mean().sqrt().item(), temperature
+
+
+class FreeRun(NamedTuple):
+    """Chains of training images that went on with frozen parameters, without expansion.
+
+    Attributes:
+        latents: where they ended, (n, d)
+        steps: of each
+        travel: root mean square distance from where they began over that of two draws of the
+            prior, sqrt(2 d): near 0 where latents are still where learning put them, 1 where
+            they have forgotten it
+    """
+
+    latents: Tensor
+    steps: int
+    travel: float
+
+
+def free_steps(count: int) -> int:
+    """Return how many steps `count` chains go: 100, fewer for many, within 10 000 evaluations."""
+    return min(100, max(20, 10_000 // count))
+
+
+def run_free(learner: GeneratorLearner, batch: Batch, rng: Rng) -> FreeRun:
+    """Let the chains of a batch go on for `free_steps`, and measure how far they travel.
+
+    Step sizes are those that the chains were saved with, and stay.
+
+    Arguments:
+        batch: images that the learner has chains for, any number
+        rng: one generator, or a stream for each image
+    """
+    run = MCMC(learner.chains.kernel, free_steps(len(batch.index)))
+    begin, ends = learner.store.read(batch.index), []
+    sizes = settled(begin.step_size, begin.tuning)
+    for first in range(0, len(batch.index), CHUNK):
+        part = slice(first, first + CHUNK)
+        some = Batch(batch.images[part], batch.index[part], batch.size, batch.among)
+        with learner.chain_density(some) as log_density:
+            ends.append(run.run(log_density, begin.points[part], rows(rng, part), sizes[part]).x)
+    latents = torch.cat(ends)
+    squares = (latents - begin.points).double().square().sum(1).mean()
+    travel = (squares / (2 * latents.shape[1])).sqrt().item()
+    return FreeRun(latents, run.steps, travel)
 
 
 class ImageProbe(NamedTuple):

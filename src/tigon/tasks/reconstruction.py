@@ -62,6 +62,37 @@ class ColdStart:
         ]
 
 
+class Found(NamedTuple):
+    """Chains at the end of a cold start, those of an image next to one another.
+
+    Attributes:
+        latents: (B * starts, d)
+        log_densities: of their posterior, (B * starts,)
+    """
+
+    latents: Tensor
+    log_densities: Tensor
+
+
+def cold_chains(model: GeneratorModel, images: Tensor, rng: Rng, how: ColdStart) -> Found:
+    """Bring chains from draws of the prior to the posterior of images (B, C, H, W).
+
+    Arguments:
+        rng: one generator, or streams of B * starts rows
+        how: the number of chains, temperatures and steps
+    """
+    repeated = images.repeat_interleave(how.starts, 0)
+    latents = model.latents(len(repeated), rng, images)
+    chains = how.chains()
+    step_size = None
+    with frozen(model), mode(model, training=False):
+        for temperature in how.levels():
+            log_density = model.posterior(repeated, 1 / temperature)
+            draws = chains.run(log_density, latents, rng, step_size)
+            latents, step_size, last = draws.x, draws.step_size, draws.log_density
+    return Found(latents, last)
+
+
 def infer_latents(
     model: GeneratorModel, images: Tensor, rng: Rng, how: ColdStart | None = None
 ) -> Reconstruction:
@@ -72,15 +103,7 @@ def infer_latents(
         how: the number of chains, temperatures and steps
     """
     how = how or ColdStart()
-    repeated = images.repeat_interleave(how.starts, 0)
-    latents = model.latents(len(repeated), rng, images)
-    chains = how.chains()
-    step_size = None
-    with frozen(model), mode(model, training=False):
-        for temperature in how.levels():
-            log_density = model.posterior(repeated, 1 / temperature)
-            draws = chains.run(log_density, latents, rng, step_size)
-            latents, step_size, last = draws.x, draws.step_size, draws.log_density
+    latents, last = cold_chains(model, images, rng, how)
     best = last.view(len(images), how.starts).argmax(1)
     rows = torch.arange(len(images), device=best.device) * how.starts + best
     with torch.no_grad(), mode(model, training=False):
