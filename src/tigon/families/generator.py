@@ -18,7 +18,6 @@ from tigon.families.base import (
     Shown,
     Stages,
     mean,
-    vector,
 )
 from tigon.figures import Pixels
 from tigon.learners.generator import SEED_SIGMA, GeneratorLearner
