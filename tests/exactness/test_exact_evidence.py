@@ -80,6 +80,9 @@ def test_where_and_how_wide_latents_are_is_not_what_the_two_sample_test_looks_at
     moved = z @ torch.tensor([[3.0, 2.0], [0.0, 1.0]], dtype=z.dtype) + 1
     found, other = latents_test(z, prior(6)), latents_test(moved, prior(6))
     assert found.p_value > 0.01 and found.distance == pytest.approx(other.distance, rel=1e-5)
+    draw = prior(6)
+    wide = latents_test(z, lambda count: 3 * draw(count) - 2)
+    assert wide.distance == pytest.approx(found.distance, rel=1e-5), "nor where the prior is"
 
 
 def exact_learner(seed, count=60):
