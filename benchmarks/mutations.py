@@ -34,6 +34,11 @@ class Mutation(NamedTuple):
 LANGEVIN, HMC, KERNEL = "mcmc/langevin.py", "mcmc/hmc.py", "mcmc/kernel.py"
 TEMPERED, SCALED, ADAPTED = "mcmc/tempered.py", "mcmc/preconditioning.py", "mcmc/adaptation.py"
 DENSITIES, STREAMS, STORE = "densities.py", "streams.py", "chains.py"
+TWO_SAMPLES, PROBES, MODES = (
+    "evaluation/two_samples.py",
+    "evaluation/probes.py",
+    "evaluation/modes.py",
+)
 GENERATOR, EXPANSION, BASE = "learners/generator.py", "learners/expansion.py", "learners/base.py"
 
 DRIFT = "state.x, size * size, state.gradient, value=0.5"
@@ -63,6 +68,8 @@ LOSS = "sum_event(squares).sum() / batch.size"
 CONTRAST = "f_synthesised.sum() / batch.size - f_observed.sum() / batch.size"
 READ = 'where `index` is (CPU or GPU)."""\n'
 WRITE = 'written twice")\n'
+BETWEEN = "    return 2 * between - within - torch.cdist(y, y).mean()"
+REFERRED = "    reference = alike(draw(max(REFERENCE, count)).detach().cpu().double())"
 FLIP = "        index = index.flip(0)\n"
 
 MUTATIONS = [
@@ -137,6 +144,21 @@ MUTATIONS = [
     ),
     Mutation("loss over sigma", GENERATOR, "(2 * self.model.sigma**2)", "(2 * self.model.sigma)"),
     Mutation("loss averaged over pixels", GENERATOR, LOSS, "squares.mean()"),
+    Mutation("energy distance's sign within", TWO_SAMPLES, BETWEEN, BETWEEN.replace("- w", "+ w")),
+    Mutation(
+        "energy distance, pairs between once", TWO_SAMPLES, BETWEEN, BETWEEN.replace("2 *", "")
+    ),
+    Mutation("only latents whitened", TWO_SAMPLES, REFERRED, REFERRED.replace("alike", "")),
+    Mutation("draws not whitened", TWO_SAMPLES, "lambda sets: alike(drawn(sets))", "drawn"),
+    Mutation("p-value reversed", TWO_SAMPLES, "(drawn >= observed)", "(drawn <= observed)"),
+    Mutation("p-value without the points", TWO_SAMPLES, "(1 + larger) /", "larger /"),
+    Mutation("likelihood ratio without the mean", TWO_SAMPLES, " + mean.square().sum(-1))", ")"),
+    Mutation("travel over sqrt(d)", PROBES, "(2 * latents.shape[1])", "latents.shape[1]"),
+    Mutation(
+        "free chains stay", PROBES, "    latents = torch.cat(ends)", "    latents = begin.points"
+    ),
+    Mutation("modes' gain reversed", MODES, "torch.nan_to_num(gain,", "torch.nan_to_num(-gain,"),
+    Mutation("modes' places not compared", MODES, "(self.apart > CLEARLY)", "(self.apart < 0)"),
     Mutation("expansion without the shift of b", EXPANSION, SHIFT, ""),
     Mutation("expansion without the turn of A", EXPANSION, TURN, ""),
     Mutation("contrast's sign", BASE, CONTRAST, " - ".join(reversed(CONTRAST.split(" - ")))),

@@ -26,8 +26,11 @@ from lite0 import covered, features, kid
 from measuring import arguments, publish
 from plain import DATA, STEPS, learn
 from results import table
+from tigon.data.batches import Batch
 from tigon.data.images import load_images
 from tigon.data.pixels import saturation
+from tigon.evaluation.probes import run_free
+from tigon.evaluation.two_samples import latents_test
 from tigon.experiment import train
 from tigon.files import replace_file
 from tigon.learners.descriptor import DescriptorLearner
@@ -35,7 +38,7 @@ from tigon.learners.generator import GeneratorLearner
 from tigon.progress import progress
 from tigon.recipes import Descriptor, DescriptorSeed, Generator, GeneratorSeed, Recipe
 from tigon.runs import Experiment, Run
-from tigon.streams import Streams
+from tigon.streams import Streams, make_rng
 from tigon.training.iteration import Record, Training
 
 THRESHOLDS = (0.2, 0.1, 0.05)
@@ -104,6 +107,24 @@ def first(records: Sequence[Record], threshold: float) -> str:
     return f"{record['gradient_evaluations']:.0f} / {record['seconds']:.0f} s"
 
 
+def evidence(run: Run) -> dict[str, str]:
+    """Return what is not forced of a generator's latents: see `tigon diagnose`."""
+    learner, images = run.learner(), run.images()
+    assert isinstance(learner, GeneratorLearner)
+    index = torch.arange(len(images))
+    batch, seed = Batch(images.read(index), index), run.experiment.recipe.seed
+    free = run_free(learner, batch, Streams(seed, 0, index, "benchmark, free"))
+    rng = make_rng("benchmark, prior", seed)
+    if not free.latents.isfinite().all():
+        return {"travelled": "not finite", "free latent std": "not finite", "latents' p": ""}
+    test = latents_test(free.latents, lambda n: learner.model.latents(n, rng, learner.like))
+    return {
+        "travelled": f"{free.travel:.3f}",
+        "free latent std": " ".join(f"{v:.2f}" for v in free.latents.std(0, correction=0)),
+        "latents' p": f"{test.p_value:.2g}",
+    }
+
+
 def generator_row(run: Run, batch_statistics: bool = False) -> dict[str, Any]:
     """Measure one generator run."""
     records, learner, images = run.records(), run.learner(), run.images()
@@ -119,8 +140,7 @@ def generator_row(run: Run, batch_statistics: bool = False) -> dict[str, Any]:
         **{f"to {t}": first(records, t) for t in THRESHOLDS},
         "seed loss": f"{statistics.mean(r['seed_loss'] for r in last):.4f}",
         "accept": f"{statistics.mean(r['accept'] for r in last):.2f}",
-        "latent mean": " ".join(f"{v:.2f}" for v in records[-1]["latent_mean"]),
-        "latent std": " ".join(f"{v:.2f}" for v in records[-1]["latent_std"]),
+        **evidence(run),
         "prior KID-lite0": f"{kid(features(few), of_training):.2f}",
         "covered (pixels)": f"{covered(many, training)} of {len(images)}",
         "covered (features)": f"{covered(features(many), of_training)} of {len(images)}",

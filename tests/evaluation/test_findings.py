@@ -2,25 +2,31 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from small import descriptor_recipe, generator_recipe
 from tigon.errors import CAUSES
-from tigon.evaluation.diagnostics import MomentsTest
 from tigon.evaluation.findings import (
     Level,
     of_coupling,
+    of_distribution,
     of_events,
+    of_free_run,
     of_gap,
     of_length,
     of_metrics,
+    of_modes,
     of_moments,
+    of_prior_images,
     of_step_size,
 )
 from tigon.evaluation.findings.base import percent
+from tigon.evaluation.modes import ModesProbe
+from tigon.evaluation.probes import FreeRun
+from tigon.evaluation.two_samples import MomentsTest, TwoSampleTest
 from tigon.settings import LatentChains
 
 
@@ -60,12 +66,72 @@ def test_a_gap_is_told_in_units_of_the_density_at_which_chains_aim_too(temperatu
     assert found.value == 0.5
 
 
-@pytest.mark.parametrize(("divergence", "level"), [(0.05, Level.GOOD), (0.5, Level.BAD)])
-def test_latents_are_judged_by_how_far_they_are_and_the_test_is_told(divergence, level):
-    test = MomentsTest(12.0, 5, 0.03, divergence, np.array([0.1, 0.2]), np.array([1.0, 1.4]))
-    (finding,) = of_moments(test, 11)
+def free_run(travel, count=60):
+    return FreeRun(torch.zeros(count, 2), 100, travel)
+
+
+@pytest.mark.parametrize(
+    ("divergence", "p_value", "forced", "travel", "level"),
+    [
+        (0.05, 1e-4, False, 0.01, Level.GOOD),
+        (0.5, 1e-4, False, 0.01, Level.BAD),
+        (0.5, 0.5, False, 0.01, Level.GOOD),
+        (0.0, 1.0, True, 0.01, Level.NOTE),
+        (0.0, 1.0, True, 0.5, Level.GOOD),
+        (0.05, 1e-4, True, 0.5, Level.BAD),
+        (0.05, 1e-4, True, 0.01, Level.BAD),
+    ],
+)
+def test_moments_are_good_only_where_expansion_does_not_give_them(
+    divergence, p_value, forced, travel, level
+):
+    mean, deviation = torch.tensor([0.1, 0.2]), torch.tensor([1.0, 1.4])
+    test = MomentsTest(12.0, p_value, 5.1, divergence, mean, deviation)
+    (finding,) = of_moments(test, free_run(travel), forced)
     assert finding.level is level
-    assert "12 with 5 degrees of freedom, p = 0.03" in finding.what
+    assert "12, that of draws 5.1 on average" in finding.what
+    assert f"travelled {travel:.2g} of the distance" in finding.what
+    assert ("no evidence" in finding.what) is (level is Level.NOTE)
+
+
+def test_chains_that_run_away_freely_are_bad_and_others_are_not_judged_by_that():
+    run = free_run(1.0)
+    assert of_free_run(run, True) == []
+    (lost,) = of_free_run(run._replace(latents=run.latents + float("nan")), True)
+    assert lost.level is Level.BAD and "run away" in lost.what
+
+
+@pytest.mark.parametrize(
+    ("p_value", "level"), [(5e-4, Level.BAD), (5e-3, Level.NOTE), (0.2, Level.GOOD)]
+)
+def test_two_samples_are_judged_by_p_and_few_points_are_said_to_be_few(p_value, level):
+    many = TwoSampleTest(0.1, p_value, 0.05, 1000, 200, 500)
+    for judge in (of_distribution, of_prior_images):
+        (finding,) = judge(many)
+        assert finding.level is level and bool(finding.remedy) == (level is not Level.GOOD)
+        assert "200 from 500 draws" in finding.what and "are few" not in finding.what
+        assert "10 are few" in judge(many._replace(points=10))[0].what
+
+
+@pytest.mark.parametrize(
+    ("gains", "apart", "name", "level"),
+    [
+        ([[0.0], [-50.0]], 1.0, "other modes", Level.GOOD),
+        ([[0.0], [-50.0]], 9.0, "several modes", Level.NOTE),
+        ([[-60.0], [-50.0]], 9.0, "cold inference", Level.NOTE),
+        ([[20.0], [0.0]], 9.0, "latents in a worse mode", Level.BAD),
+        ([[-torch.inf], [-torch.inf]], 9.0, "cold inference", Level.NOTE),
+    ],
+)
+def test_what_chains_from_the_prior_found_is_named(gains, apart, name, level):
+    gain = torch.tensor(gains)
+    probe = ModesProbe(gain, torch.ones_like(gain), torch.full_like(gain, apart))
+    (finding,) = of_modes(probe)
+    assert (finding.name, finding.level) == (name, level)
+    if level is Level.BAD:
+        assert "higher by 20 nats" in finding.what
+    if name == "cold inference" and gain.isfinite().all():
+        assert "lower by 50 nats" in finding.what, "the best of its chains"
 
 
 def test_coupling_and_the_step_size_are_judged():
@@ -136,9 +202,9 @@ def test_a_remedy_for_acceptance_points_the_right_way():
     (high,) = [f for f in of_metrics([record(accept=0.99)] * 60, generator_recipe()) if f.remedy]
     assert low.remedy.startswith("lower --chains.step-size")
     assert high.remedy.startswith("raise --chains.step-size") and "--chains.gain" in high.remedy
-    settling = generator_recipe(chains=LatentChains(adaptation="settle"))
-    (low,) = [f for f in of_metrics([record(accept=0.05)] * 60, settling) if f.remedy]
-    assert "--chains.gain" not in low.remedy
+    unadjusted = generator_recipe(chains=LatentChains(kernel="langevin"))
+    found = of_metrics([record(accept=0.05)] * 60, unadjusted)
+    assert not any("--chains.gain" in finding.remedy for finding in found)
 
 
 def test_an_overflow_after_chains_had_left_is_not_put_down_to_the_network_alone():

@@ -8,18 +8,23 @@ from tigon.diagnosis.basis import files_of, made_from
 from tigon.diagnosis.told import Diagnosis, Probes
 from tigon.errors import TigonError
 from tigon.evaluation import findings as judge
-from tigon.evaluation.diagnostics import coupling, moments_test
+from tigon.evaluation.diagnostics import coupling, image_features
 from tigon.evaluation.findings import RECENT, Finding, Level, Shows
-from tigon.evaluation.probes import probe_images, probe_latents
+from tigon.evaluation.modes import probe_modes
+from tigon.evaluation.probes import LatentProbe, probe_images, probe_latents, run_free
 from tigon.evaluation.quality import MOST, mean_image_distance, reconstructions
+from tigon.evaluation.two_samples import features_test, latents_test, moments_test
 from tigon.learners.base import Learner
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
 from tigon.runs import Run
-from tigon.streams import Streams
+from tigon.streams import Streams, make_rng
+from tigon.tasks.reconstruction import ColdStart, cold_chains
 from tigon.training.iteration import Record
 
 LATENTS, IMAGES = 4, 10
+FREE, DECODED, POOL = 500, 128, 768  # chains that go on; images that are compared, of a pool
+COLD = ColdStart(starts=3, steps=5)
 LENGTH, SEED = 10, 0
 OVERFLOW = "the network overflows: train again with a lower learning rate, or another network"
 
@@ -88,6 +93,10 @@ def _add_chains(
         return None
     diagnosis.shown = batch.images
     diagnosis.probes, found = _probe(learner, batch, *how)
+    if isinstance(learner, GeneratorLearner):
+        index = even_rows(len(images), FREE).to(device)
+        many = Batch(images.read(index).to(device), index)
+        found += prior_findings(learner, many, how[1])
     shows = _shows(learner, images, records)
     found += [shows.finding] if shows else []
     diagnosis.findings += _coupling(learner, batch, diagnosis.probes)
@@ -110,14 +119,58 @@ def _most(learner: Learner) -> int:
 def _probe(learner: Learner, batch: Batch, length: int, seed: int) -> tuple[Probes, list[Finding]]:
     rng = Streams(seed, 0, batch.index, "diagnose", batch.images.device)
     if isinstance(learner, GeneratorLearner):
-        latents = learner.latents()
-        found = judge.of_moments(moments_test(latents), len(latents))
-        found += judge.of_step_size(learner.step_size)
         probe = probe_latents(learner, batch, rng)
-        return Probes(latents=probe), found + judge.of_latents(probe, learner)
+        found = judge.of_step_size(learner.step_size) + judge.of_latents(probe, learner)
+        if probe.images.isfinite().all():
+            found += mode_findings(learner, batch, probe, seed)
+        return Probes(latents=probe), found
     assert isinstance(learner, DescriptorLearner)
     long = probe_images(learner, batch, rng, length)
     return Probes(images=long), judge.of_images(long, learner)
+
+
+def mode_findings(
+    learner: GeneratorLearner, batch: Batch, own: LatentProbe, seed: int
+) -> list[Finding]:
+    """Bring chains from the prior to these images, and judge what they find.
+
+    Arguments:
+        batch: the images of `own`
+        own: chains around their inferred latents
+        seed: of the noise
+    """
+    chains = range(len(batch.index) * COLD.starts)
+    rng = Streams(seed, 0, chains, "diagnose from the prior", batch.images.device)
+    begin = cold_chains(learner.model, batch.images, rng, COLD).x
+    return judge.of_modes(probe_modes(learner, batch, own, begin, rng))
+
+
+def prior_findings(learner: GeneratorLearner, batch: Batch, seed: int) -> list[Finding]:
+    """Judge whether latents, and what they decode to, are distributed as the prior is.
+
+    Arguments:
+        batch: images that the learner has chains for
+        seed: of the noise
+    """
+    device = learner.like.device
+    run = run_free(learner, batch, Streams(seed, 0, batch.index, "diagnose freely", device))
+    if lost := judge.of_free_run(run, learner.expand):
+        return lost
+    rng = make_rng("diagnose the prior", seed, device=device)
+
+    def draw(count: int) -> torch.Tensor:
+        return learner.model.latents(count, rng, learner.like)
+
+    def shown(latents: torch.Tensor) -> torch.Tensor:
+        return image_features(learner.decode(latents))
+
+    some = run.latents[even_rows(len(run.latents), DECODED).to(device)]
+    alike = features_test(shown(some), shown(draw(POOL)), make_rng("diagnose images", seed))
+    return [
+        *judge.of_moments(moments_test(run.latents), run, learner.expand),
+        *judge.of_distribution(latents_test(run.latents, draw)),
+        *judge.of_prior_images(alike),
+    ]
 
 
 def _coupling(learner: Learner, batch: Batch, probes: Probes) -> list[Finding]:

@@ -3,8 +3,6 @@
 Draws are (K, C, *): K states each of C parallel chains.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -45,57 +43,6 @@ def split_rhat(draws: Tensor) -> NDArray[np.float64]:
     from arviz_stats.base import array_stats
 
     return np.asarray(array_stats.rhat(_arranged(draws), chain_axis=0, draw_axis=1))
-
-
-class MomentsTest(NamedTuple):
-    """Whether latents could be draws of N(0, I), by their mean and variances.
-
-    Attributes:
-        statistic: the likelihood ratio, chi-squared with `degrees` of freedom for draws of it
-        degrees: of freedom
-        p_value: the probability of as large a statistic for as many draws of N(0, I)
-        divergence: KL(N(m, C) || N(0, I)) in nats for each coordinate: the size of the deviation
-        mean, deviation: of each coordinate, (d,)
-    """
-
-    statistic: float
-    degrees: int
-    p_value: float
-    divergence: float
-    mean: NDArray[np.float64]
-    deviation: NDArray[np.float64]
-
-
-def moments_test(latents: Tensor) -> MomentsTest:
-    r"""Test the moments of latents (N, d) against the prior's.
-
-    .. math:: N \left( \operatorname{tr} C - \log\det C - d + |m|^2 \right)
-
-    with all of the covariance C where N > 2 d, and with its diagonal where fewer latents say too
-    little about correlations. Exact as N grows; for a few images read the divergence.
-    """
-    from scipy.stats import chi2
-
-    z = latents.detach().cpu().double()
-    count, dim = z.shape
-    mean = z.mean(0)
-    covariance = (z - mean).T @ (z - mean) / count
-    variance = covariance.diagonal().clamp(min=1e-12)
-    if count > 2 * dim:
-        degrees = dim + dim * (dim + 1) // 2
-        log_determinant = torch.logdet(covariance + 1e-12 * torch.eye(dim, dtype=z.dtype))
-    else:
-        degrees, log_determinant = 2 * dim, variance.log().sum()
-    twice = max(0.0, (variance.sum() - log_determinant - dim + (mean**2).sum()).item())
-    statistic = count * twice
-    return MomentsTest(
-        statistic,
-        degrees,
-        float(chi2.sf(statistic, degrees)),
-        twice / (2 * dim),
-        mean.numpy(),
-        variance.sqrt().numpy(),
-    )
 
 
 def implied_temperature(draws: Tensor, gradients: Tensor, centre: Tensor | None = None) -> float:

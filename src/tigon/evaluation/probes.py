@@ -18,7 +18,9 @@ from tigon.evaluation.diagnostics import (
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
 from tigon.mcmc.chain import MCMC, Draws
-from tigon.streams import Rng, normal
+from tigon.streams import Rng, normal, rows
+
+CHUNK = 64  # images whose chains run at once
 
 
 class LatentProbe(NamedTuple):
@@ -32,7 +34,8 @@ class LatentProbe(NamedTuple):
         gradient: root mean square of the log-density's gradient, for each coordinate
         temperature: see `implied_temperature`
         error_before, error_after: mean squared error of the reconstructions, on [-1, 1]
-        log_densities: (K, chains, images), for a figure
+        points: (K, chains, images, d)
+        log_densities: (K, chains, images)
         images: of the reconstructions after, (images, C, H, W)
     """
 
@@ -44,6 +47,7 @@ class LatentProbe(NamedTuple):
     temperature: float
     error_before: float
     error_after: float
+    points: Tensor
     log_densities: Tensor
     images: Tensor
 
@@ -53,9 +57,9 @@ def probe_latents(
 ) -> LatentProbe:
     """Run `chains` on the posterior of each image of a batch, and compare them.
 
-    They start two step sizes away from the inferred latents, so that chains that agree have found
-    the same place. A quarter as many steps come first and are left out. The step size is the
-    learner's, and stays.
+    They start two step sizes away from the inferred latents: chains that agree cover the place
+    that they are at; of other places `probe_modes` knows. A quarter as many steps come first and
+    are left out. The step size is the learner's, and stays.
 
     Arguments:
         batch: images that the learner has chains for
@@ -86,6 +90,7 @@ def probe_latents(
         mean(one.temperature for one in runs),
         _error(learner.decode(inferred), batch.images),
         _error(decoded, batch.images),
+        points,
         values,
         decoded,
     )
@@ -111,6 +116,50 @@ def _heat(log_density: LogDensity, draws: Draws, every: int) -> tuple[float, flo
     gradients = torch.stack([value_and_grad(log_density, x)[1] for x in some])
     temperature = implied_temperature(some, gradients, draws.trajectory.mean(0))
     return gradients.square().mean().sqrt().item(), temperature
+
+
+class FreeRun(NamedTuple):
+    """Chains of training images that went on with frozen parameters, without expansion.
+
+    Attributes:
+        latents: where they ended, (n, d)
+        steps: of each
+        travel: root mean square distance from where they began over that of two draws of the
+            prior, sqrt(2 d): near 0 where latents are still where learning put them, 1 where
+            they have forgotten it
+    """
+
+    latents: Tensor
+    steps: int
+    travel: float
+
+
+def free_steps(count: int) -> int:
+    """Return how many steps `count` chains go: 100, fewer for many, within 10 000 evaluations."""
+    return min(100, max(20, 10_000 // count))
+
+
+def run_free(learner: GeneratorLearner, batch: Batch, rng: Rng) -> FreeRun:
+    """Let the chains of a batch go on for `free_steps`, and measure how far they travel.
+
+    The step size is the learner's, and stays.
+
+    Arguments:
+        batch: images that the learner has chains for, any number
+        rng: one generator, or a stream for each image
+    """
+    run = MCMC(learner.chains.kernel, free_steps(len(batch.index)))
+    begin, ends = learner.store.read(batch.index), []
+    sizes = learner.step_sizes(begin)
+    for first in range(0, len(batch.index), CHUNK):
+        part = slice(first, first + CHUNK)
+        some = Batch(batch.images[part], batch.index[part], batch.size, batch.among)
+        with learner.chain_density(some) as log_density:
+            ends.append(run.run(log_density, begin[part], rows(rng, part), sizes[part]).x)
+    latents = torch.cat(ends)
+    squares = (latents - begin).double().square().sum(1).mean()
+    travel = (squares / (2 * latents.shape[1])).sqrt().item()
+    return FreeRun(latents, run.steps, travel)
 
 
 class ImageProbe(NamedTuple):

@@ -3,16 +3,11 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from tigon.learners.generator import GeneratorLearner
-from tigon.mcmc.adaptation import StepSizeAdaptation
-from tigon.mcmc.chain import MCMC
-from tigon.mcmc.kernel import State
-from tigon.mcmc.langevin import MALA
 from tigon.streams import Streams
-from tigon.tasks.reconstruction import ColdStart
+from tigon.tasks.reconstruction import ColdStart, Descent, descend
 
 
 class Glance(NamedTuple):
@@ -49,34 +44,14 @@ def watch_inference(
         image: (1, C, H, W) in [-1, 1], on the model's device
     """
     rng = Streams(seed, 0, range(how.starts), "reconstruct", image.device)
-    repeated = image.repeat_interleave(how.starts, 0)
-    latents, step_size = learner.model.latents(how.starts, rng, image), None
-    chains = MCMC(MALA(0.1), 1, StepSizeAdaptation(pool=how.starts))
-    steps, step = len(how.levels()) * how.steps, 0
-    for temperature in how.levels():
-        log_density = learner.model.posterior(repeated, 1 / temperature)
-        state: Tensor | State = latents
-        if not step:
-            with torch.no_grad():
-                first = log_density(latents)
-            yield _glance(learner, image, (0, steps, temperature), latents, first, None)
-        for _ in range(how.steps):
-            draws = chains.run(log_density, state, rng, step_size)
-            state, step_size, step = draws.state, draws.step_size, step + 1
-            latents, accept = draws.x, draws.accept_prob.mean().item()
-            where = (step, steps, temperature)
-            yield _glance(learner, image, where, latents, draws.log_density, accept)
+    for seen in descend(learner.model, image, rng, how):
+        yield _glance(learner, image, how, seen)
 
 
-def _glance(
-    learner: GeneratorLearner,
-    image: Tensor,
-    where: tuple[int, int, float],
-    latents: Tensor,
-    log_density: Tensor,
-    accept: float | None,
-) -> Glance:
-    best = int(log_density.argmax())
+def _glance(learner: GeneratorLearner, image: Tensor, how: ColdStart, seen: Descent) -> Glance:
+    latents, best = seen.state.x, int(seen.state.log_density.argmax())
     decoded = learner.decode(latents[best : best + 1])
     error = ((decoded - image) ** 2).mean().item()
-    return Glance(*where, latents, best, decoded, error, accept)
+    accept = None if seen.accept_prob is None else seen.accept_prob.mean().item()
+    steps = how.temperatures * how.steps
+    return Glance(seen.step, steps, seen.temperature, latents, best, decoded, error, accept)

@@ -174,10 +174,3 @@ class Family(ABC, Generic[R, L]):
 def mean(records: list[Record], name: str) -> float:
     """Return the mean of a number of some records."""
     return sum(record[name] for record in records) / len(records)
-
-
-def vector(values: list[float]) -> str:
-    """Return a few numbers as they are, and many by their range."""
-    if len(values) <= 4:
-        return ", ".join(f"{value:.3f}" for value in values)
-    return f"{min(values):.3f} to {max(values):.3f} over {len(values)} coordinates"

@@ -18,7 +18,6 @@ from tigon.families.base import (
     Shown,
     Stages,
     mean,
-    vector,
 )
 from tigon.figures import Pixels
 from tigon.learners.generator import SEED_SIGMA, GeneratorLearner
@@ -79,8 +78,9 @@ DEVIATION = Measure(
     "latent-deviation",
     "Standard deviation of the inferred latents",
     "standard deviation",
-    "The root of the latents' mean variance over coordinates. The prior's is 1 (dashed), "
-    "and so are healthy latents'.",
+    "The root of the mean variance over coordinates of the batch's latents, which have moved "
+    "since parameter expansion gave latents the prior's 1 (dashed), and before it does so again: "
+    "far from 1 is a sign of bad chains, near 1 no evidence of good ones.",
     _root_mean_variance,
     marks={"prior": 1.0},
 )
@@ -88,8 +88,8 @@ MEAN = Measure(
     "latent-mean",
     "Mean of the inferred latents",
     "largest mean",
-    "The mean of the latents in the coordinate where it is furthest from 0, the prior's: near 0 "
-    "is healthy.",
+    "The mean of the batch's latents in the coordinate where it is furthest from 0, the prior's, "
+    "before parameter expansion: far from 0 is a sign of bad chains, near 0 no evidence.",
     _largest_mean,
 )
 
@@ -122,16 +122,14 @@ class GeneratorFamily(Family[Generator, GeneratorLearner]):
         )
 
     def results(self, shown: Shown[Generator, GeneratorLearner]) -> dict[str, str]:
-        """Return temperature, loss, acceptance, and the moments of the latents."""
-        last, recent = shown.records[-1], shown.records[-RECENT:]
+        """Return temperature, loss and acceptance."""
+        recent = shown.records[-RECENT:]
         return {
             "temperature": f"{shown.recipe.chains.temperature:g}",
             "seed loss": f"{mean(shown.records[-20:], 'seed_loss'):.4f} "
             f"(lower is better; mean of the last {len(shown.records[-20:])} logged)",
             "acceptance": f"{mean(recent, 'accept'):.2f} (healthy: {BAND}; mean of the last "
             f"{len(recent)} logged)",
-            "latent mean": f"{vector(last['latent_mean'])} (the prior's: 0)",
-            "latent standard deviation": f"{vector(last['latent_std'])} (the prior's: 1)",
         }
 
     def samples(self, shown: Shown[Generator, GeneratorLearner], count: int) -> Pixels:

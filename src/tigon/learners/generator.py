@@ -23,7 +23,7 @@ from tigon.chain_files import chunks, create
 from tigon.chains import ChainStore
 from tigon.data.batches import Batch
 from tigon.densities import GeneratorModel, LogDensity, frozen, mode, sum_event
-from tigon.distributed import Ownership, world
+from tigon.distributed import Ownership, all_sum, world
 from tigon.errors import TigonError
 from tigon.learners.base import Learner, Metrics, mean_over, spread
 from tigon.learners.expansion import Moments, absorb, moments, require_first
@@ -201,7 +201,8 @@ class GeneratorLearner(Learner):
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
         """Return (3) over the batch, as a mean so that the rate does not depend on its size.
 
-        The metrics `latent_mean` and `latent_std` are of all latents, when last measured.
+        The metrics `latent_mean` and `latent_std` are of this batch's latents, which have just
+        moved, before parameter expansion gives them the prior's.
         """
         self.gradient_evaluations += self.evaluations_per_example * batch.size
         with self.products():
@@ -209,13 +210,14 @@ class GeneratorLearner(Learner):
         squares = (batch.images - decoded) ** 2
         loss = sum_event(squares).sum() / batch.size / (2 * self.model.sigma**2)
         error = squares.detach().flatten(1).mean(1)
+        middle = all_sum(samples.sum(0)) / batch.size
         return loss, {
             "sigma": loss.new_tensor(self.model.sigma),
             "seed_loss": mean_over(error, batch) / (2 * SEED_SIGMA**2),
             **self._seen,
             "spread": spread(decoded, batch.images, batch),
-            "latent_mean": self.moments.mean,
-            "latent_std": self.moments.covariance.diagonal().sqrt(),
+            "latent_mean": middle,
+            "latent_std": (all_sum(((samples - middle) ** 2).sum(0)) / batch.size).sqrt(),
         }
 
     def after_update(self, optimizer: torch.optim.Optimizer) -> None:

@@ -153,12 +153,9 @@ def measures(records: list[dict[str, Any]], recipe: Any) -> dict[str, str]:  # n
         }
     error = 2 * SEED_SIGMA**2 * mean(record["seed_loss"] for record in recent)
     accept = mean(record["accept"] for record in recent)
-    deviations = [float(value) for value in last["latent_std"]]
     return found | {
         "reconstruction error": f"{error:.4f}, mean square on [-1, 1] (mean over the {said})",
         "acceptance of the latents' chains": f"{accept:.2f} (mean over the {said})",
-        "standard deviation of inferred latents": f"{min(deviations):.2f} to "
-        f"{max(deviations):.2f} over {len(deviations)} coordinates; the prior's is 1",
     }
 
 

@@ -5,7 +5,9 @@ for each image, the temperature of the likelihood falls to 1 (the prior stays as
 chain that ends highest is kept.
 """
 
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor
 from tigon.densities import GeneratorModel, frozen, mode
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
+from tigon.mcmc.kernel import State
 from tigon.mcmc.langevin import MALA
 from tigon.streams import Rng
 
@@ -48,11 +51,12 @@ class ColdStart:
     @property
     def gradient_evaluations(self) -> int:
         """Gradient evaluations for each image, over all of its chains."""
-        return self.starts * self.temperatures * self.chains().gradient_evaluations
+        return self.starts * self.temperatures * (self.steps + 1)
 
+    @property
     def chains(self) -> MCMC:
-        """Return the chains that run at each level."""
-        return MCMC(MALA(0.1), self.steps, StepSizeAdaptation(pool=self.starts))
+        """One step of all chains, those of an image with one step size, which adapts."""
+        return MCMC(MALA(0.1), 1, StepSizeAdaptation(pool=self.starts))
 
     def levels(self) -> list[float]:
         """Return the temperatures, falling to 1."""
@@ -60,6 +64,58 @@ class ColdStart:
         return [self.hottest ** (1 - level / falls) for level in range(self.temperatures - 1)] + [
             1.0
         ]
+
+
+class Descent(NamedTuple):
+    """Chains on their way from the prior, those of an image next to one another.
+
+    Attributes:
+        step: how many they have taken in all
+        temperature: of the likelihood
+        state: latents (B * starts, d) and their log-densities
+        accept_prob: of the last step, (B * starts,); None before the first
+    """
+
+    step: int
+    temperature: float
+    state: State
+    accept_prob: Tensor | None
+
+
+def descend(model: GeneratorModel, images: Tensor, rng: Rng, how: ColdStart) -> Iterator[Descent]:
+    """Yield chains from draws of the prior to the posterior of images (B, C, H, W), step by step.
+
+    Step sizes adapt to the mean acceptance of an image's chains, and stay for the second half of
+    the last level.
+
+    Arguments:
+        rng: one generator, or streams of B * starts rows
+        how: the number of chains, temperatures and steps
+    """
+    repeated = images.repeat_interleave(how.starts, 0)
+    x, size = model.latents(len(repeated), rng, images), None
+    frozen_from = how.steps * how.temperatures - how.steps // 2
+    for level, temperature in enumerate(how.levels()):
+        log_density = model.posterior(repeated, 1 / temperature)
+        with frozen(model), mode(model, training=False):
+            state = how.chains.kernel.init(log_density, x, size)
+        if not level:
+            yield Descent(0, temperature, state, None)
+        for step in range(how.steps * level, how.steps * (level + 1)):
+            chains = how.chains
+            if step >= frozen_from:
+                chains = replace(chains, adaptation=None)
+            with frozen(model), mode(model, training=False):
+                draws = chains.run(log_density, state, rng)
+            state = draws.state
+            yield Descent(step + 1, temperature, state, draws.accept_prob)
+        x, size = state.x, state.step_size
+
+
+def cold_chains(model: GeneratorModel, images: Tensor, rng: Rng, how: ColdStart) -> State:
+    """Return chains at the end of a cold start; see `descend`."""
+    (last,) = deque(descend(model, images, rng, how), maxlen=1)
+    return last.state
 
 
 def infer_latents(
@@ -70,18 +126,12 @@ def infer_latents(
     Arguments:
         rng: one generator, or streams of B * starts rows
         how: the number of chains, temperatures and steps
+    Returns:
+        the chain of each image that ended highest: no draw of the posterior
     """
     how = how or ColdStart()
-    repeated = images.repeat_interleave(how.starts, 0)
-    latents = model.latents(len(repeated), rng, images)
-    chains = how.chains()
-    step_size = None
-    with frozen(model), mode(model, training=False):
-        for temperature in how.levels():
-            log_density = model.posterior(repeated, 1 / temperature)
-            draws = chains.run(log_density, latents, rng, step_size)
-            latents, step_size, last = draws.x, draws.step_size, draws.log_density
-    best = last.view(len(images), how.starts).argmax(1)
+    found = cold_chains(model, images, rng, how)
+    latents, best = found.x, found.log_density.view(len(images), how.starts).argmax(1)
     rows = torch.arange(len(images), device=best.device) * how.starts + best
     with torch.no_grad(), mode(model, training=False):
         decoded = model(latents[rows])

@@ -9,7 +9,6 @@ from tigon.evaluation.findings.chains import (
     of_coupling,
     of_images,
     of_latents,
-    of_moments,
     of_step_size,
 )
 from tigon.evaluation.findings.course import (
@@ -21,6 +20,13 @@ from tigon.evaluation.findings.course import (
     of_length,
     of_metrics,
     sampled,
+)
+from tigon.evaluation.findings.latents import (
+    of_distribution,
+    of_free_run,
+    of_modes,
+    of_moments,
+    of_prior_images,
 )
 from tigon.evaluation.findings.quality import (
     Shows,
@@ -42,13 +48,17 @@ __all__ = [
     "of_agreement",
     "of_coupling",
     "of_course",
+    "of_distribution",
     "of_events",
+    "of_free_run",
     "of_gap",
     "of_images",
     "of_latents",
     "of_length",
     "of_metrics",
+    "of_modes",
     "of_moments",
+    "of_prior_images",
     "of_reconstructions",
     "of_step_size",
     "sampled",

@@ -1,9 +1,6 @@
 """What a learned model's chains do: findings of probes."""
 
-from typing import Any
-
 from tigon.errors import CAUSES
-from tigon.evaluation.diagnostics import MomentsTest
 from tigon.evaluation.findings.base import Finding, Level, percent
 from tigon.evaluation.findings.course import SATURATION
 from tigon.evaluation.probes import ImageProbe, LatentProbe
@@ -11,7 +8,6 @@ from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
 from tigon.mcmc.langevin import Langevin
 
-DIVERGENCE = 0.1
 COUPLING = 1e-3
 RHAT = 1.1
 TEMPERATURE = (0.5, 2.0)
@@ -21,24 +17,6 @@ SLOW = (
     "do not read the latents' spread as uncertainty: chains of this length do not cover the "
     "posterior; with fewer latents (--latent-dim) they do sooner"
 )
-
-
-def of_moments(test: MomentsTest, count: int) -> list[Finding]:
-    """Judge whether inferred latents follow the prior."""
-    far = max(abs(test.mean).max(), abs(test.deviation - 1).max())
-    said = (
-        f"{count} inferred latents: mean {_range(test.mean)}, standard deviation "
-        f"{_range(test.deviation)}; {test.divergence:.3g} nats per coordinate from the prior "
-        f"(0 is best; healthy: below {DIVERGENCE:g}; likelihood ratio {test.statistic:.3g} with "
-        f"{test.degrees} degrees of freedom, p = {test.p_value:.2g})"
-    )
-    if test.divergence < DIVERGENCE:
-        return [Finding("latent moments", Level.GOOD, said, value=test.divergence)]
-    remedy = (
-        "images drawn from the prior will be bad though reconstructions are good: use parameter "
-        "expansion (--expand), and no averaged likelihood"
-    )
-    return [Finding("latents far from the prior", Level.BAD, said, remedy, float(far))]
 
 
 def of_step_size(size: float) -> list[Finding]:
@@ -82,7 +60,8 @@ def of_latents(probe: LatentProbe, learner: GeneratorLearner) -> list[Finding]:
 
 def _mixing(probe: LatentProbe, own: float) -> Finding:
     said = (
-        f"parallel chains of {probe.states} states in all: split R-hat at most {probe.rhat:.3g} "
+        "chains that start beside the inferred latents, of "
+        f"{probe.states} states for each image: split R-hat at most {probe.rhat:.3g} "
         f"(1 is best; healthy: below {RHAT:g}), effective sample size at least {probe.ess:.0f} "
         "(more is better), the worst of latent coordinates and log-density; acceptance "
         f"{probe.accept:.2f}; the gradient of the log-density is {probe.gradient:.3g} a "
@@ -168,9 +147,3 @@ def _mixed(rhat: float, said: str, remedy: str) -> Finding:
 def _lost() -> Finding:
     what = "chains that go on for longer than in training run away: their points are not finite"
     return Finding("long run", Level.BAD, what, CAUSES["chains"][1])
-
-
-def _range(values: Any) -> str:  # noqa: ANN401
-    if len(values) <= 4:
-        return ", ".join(f"{round(value, 2) + 0.0:.2f}" for value in values)
-    return f"{min(values):.2f} to {max(values):.2f}"
