@@ -52,7 +52,10 @@ def of_step_sizes(sizes: Tensor) -> list[Finding]:
     )
     if smallest > SMALLEST:
         return [Finding("step sizes", Level.GOOD, said, value=smallest)]
-    remedy = "some chains hardly move: their posterior is too narrow; raise --sigma"
+    remedy = (
+        "some chains hardly move: their posterior is too narrow; raise --sigma, or --sigma-floor "
+        "where it is learned"
+    )
     return [Finding("step sizes", Level.BAD, said, remedy, smallest)]
 
 
@@ -80,7 +83,7 @@ def of_latents(probe: LatentProbe, learner: GeneratorLearner) -> list[Finding]:
     return [
         _mixing(probe, own),
         _temperature(probe.temperature, learner),
-        _stay(probe, learner.sigma),
+        _stay(probe, learner.model.sigma.item()),
     ]
 
 
