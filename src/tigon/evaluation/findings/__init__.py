@@ -27,6 +27,7 @@ from tigon.evaluation.findings.quality import (
     of_agreement,
     of_course,
     of_reconstructions,
+    of_sigma,
 )
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "of_metrics",
     "of_moments",
     "of_reconstructions",
+    "of_sigma",
     "of_step_sizes",
     "too_short",
 ]
