@@ -40,6 +40,7 @@ TWO_SAMPLES, PROBES, MODES = (
     "evaluation/modes.py",
 )
 GENERATOR, EXPANSION, BASE = "learners/generator.py", "learners/expansion.py", "learners/base.py"
+SIGMA = "learners/noise.py"
 
 DRIFT = "state.x, size * size, state.gradient, value=0.5"
 NOISE = "x.addcmul_(per_row(state.step_size, x), noise(state, self.temperature, rng))"
@@ -70,6 +71,8 @@ READ = 'where `index` is (CPU or GPU)."""\n'
 WRITE = 'written twice")\n'
 BETWEEN = "    return 2 * between - within - torch.cdist(y, y).mean()"
 REFERRED = "    reference = alike(draw(max(REFERENCE, count)).detach().cpu().double())"
+AVERAGE = "(1 - weight) * sigma**2 + weight * error"
+ERRORS = "mean_over(squares.detach().flatten(1).mean(1), batch)"
 FLIP = "        index = index.flip(0)\n"
 
 MUTATIONS = [
@@ -134,7 +137,7 @@ MUTATIONS = [
         SQUARES,
         SQUARES.replace("sum_event(", "(").replace("** 2)", "** 2).flatten(1).mean(1)"),
     ),
-    Mutation("likelihood over sigma", DENSITIES, "(2 * self.sigma**2)", "(2 * self.sigma)"),
+    Mutation("likelihood over sigma", DENSITIES, "(2 * noise**2)", "(2 * noise)"),
     Mutation("no prior", DENSITIES, " - sum_event(z**2) / 2", ""),
     Mutation("prior twice", DENSITIES, "sum_event(z**2) / 2", "sum_event(z**2)"),
     Mutation("no reference density", DENSITIES, " + self.reference.log_prob(x)", ""),
@@ -142,7 +145,7 @@ MUTATIONS = [
     Mutation(
         "likelihood averaged over the batch", GENERATOR, " if self.average_likelihood else 1.0", ""
     ),
-    Mutation("loss over sigma", GENERATOR, "(2 * self.model.sigma**2)", "(2 * self.model.sigma)"),
+    Mutation("loss over sigma", GENERATOR, "/ (2 * sigma**2)", "/ (2 * sigma)"),
     Mutation("loss averaged over pixels", GENERATOR, LOSS, "squares.mean()"),
     Mutation("energy distance's sign within", TWO_SAMPLES, BETWEEN, BETWEEN.replace("- w", "+ w")),
     Mutation(
@@ -159,6 +162,24 @@ MUTATIONS = [
     ),
     Mutation("modes' gain reversed", MODES, "torch.nan_to_num(gain,", "torch.nan_to_num(-gain,"),
     Mutation("modes' places not compared", MODES, "(self.apart > CLEARLY)", "(self.apart < 0)"),
+    Mutation(
+        "residual summed over pixels", GENERATOR, ERRORS, ERRORS.replace("mean(1)", "sum(1)")
+    ),
+    Mutation(
+        "chains not annealed",
+        GENERATOR,
+        "self.chain_density(batch, self.chain_sigma)",
+        "self.chain_density(batch)",
+    ),
+    Mutation("posterior without its sigma", DENSITIES, "(images, z, sigma)", "(images, z)"),
+    Mutation("noise sigma^2", DENSITIES, "self.sigma * normal", "self.sigma**2 * normal"),
+    Mutation("sigma from the residual itself", SIGMA, AVERAGE, f"{AVERAGE}.sqrt()"),
+    Mutation("sigma averaged, not its square", SIGMA, AVERAGE, AVERAGE.replace("**2", "")),
+    Mutation("variance for sigma", SIGMA, "average.sqrt()", "average"),
+    Mutation(
+        "each batch for all images", SIGMA, "weight = max(part, 1 / LONGEST)", "weight = 1.0"
+    ),
+    Mutation("no floor of sigma", SIGMA, ".clamp(min=self.floor)", ""),
     Mutation("expansion without the shift of b", EXPANSION, SHIFT, ""),
     Mutation("expansion without the turn of A", EXPANSION, TURN, ""),
     Mutation("contrast's sign", BASE, CONTRAST, " - ".join(reversed(CONTRAST.split(" - ")))),

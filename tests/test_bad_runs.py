@@ -106,7 +106,7 @@ CONFIGS = {
         config("latent_dim = 2", "latent_dim = 0"),
         "latent_dim is at least 1, not 0",
     ),
-    "not a number": (config("sigma = 0.3", "sigma = nan"), "config.toml: sigma is float, not nan"),
+    "not a number": (config("sigma = 0.3", "sigma = nan"), "sigma is float or learn, not nan"),
     "table for a number": (
         config("latent_dim = 2", "latent_dim = {}"),
         "latent_dim is int, not {}",

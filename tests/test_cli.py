@@ -102,6 +102,18 @@ def test_sample_writes_npz_png_and_folder(tigon, generator):
     assert len(os.listdir("s")) == 5
 
 
+def test_a_sample_with_noise_is_the_same_sample_and_its_noise(tigon, generator, descriptor):
+    for name, words in (("plain", []), ("noisy", ["--noise"])):
+        assert tigon("sample", generator, "--count", "64", "--out", f"{name}.npz", *words)[0] == 0
+    plain, noisy = (np.load(f"{name}.npz")["images"].astype(float) for name in ("plain", "noisy"))
+    inside = (plain > 100) & (plain < 155)  # where noise of 0.3 * 127.5 is hardly clipped
+    assert (noisy - plain)[inside].std() == pytest.approx(0.3 * 127.5, rel=0.05)
+    status, _, err = tigon("sample", descriptor, "--out", "s.npz", "--noise")
+    assert status == 2 and err == (
+        "tigon: --noise: is a generator's, around f(z); a descriptor has none\n"
+    )
+
+
 def test_a_sample_is_repeated_by_its_seed(tigon, generator, descriptor):
     for run in (generator, descriptor):
         for name, seed in (("a.npz", 1), ("b.npz", 1), ("c.npz", 2)):

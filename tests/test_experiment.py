@@ -218,7 +218,7 @@ def test_config_edited_wrongly_is_named(tmp_path, pictures):
     path = tmp_path / "run" / "config.toml"
     text = path.read_text()
     for change, message in [
-        (text.replace("sigma = 0.3", "sigma = 'x'"), "config.toml: sigma is float, not 'x'"),
+        (text.replace("sigma = 0.3", "sigma = 'x'"), "sigma is float or learn, not 'x'"),
         (text.replace('recipe = "generator"', 'recipe = "gan"'), "recipe 'gan'"),
         (text.replace("seed = 0", "sede = 0"), "config.toml: unknown name sede"),
         ("this is no TOML", "config.toml: cannot be read"),

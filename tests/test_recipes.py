@@ -5,7 +5,7 @@ import pytest
 from small import image_set
 from tigon.densities import EnergyModel, Gaussian
 from tigon.errors import TigonError
-from tigon.learners.generator import Annealing
+from tigon.learners.noise import Annealing, LearnedNoise
 from tigon.mcmc.langevin import MALA, Langevin
 from tigon.recipes import DescriptorSeed, Generator, GeneratorSeed, recipe_type
 from tigon.settings import ImageChains, LatentChains
@@ -15,7 +15,7 @@ def test_the_generator_recipe_infers_by_mala_with_one_step_and_no_norm():
     learner = Generator(image_size=8).learner(image_set())
     assert isinstance(learner.chains.kernel, MALA) and learner.chains.steps == 1
     assert learner.expand and not learner.average_likelihood
-    assert not list(learner.buffers())
+    assert not list(learner.model.network.buffers())
 
 
 def test_the_original_generator_is_as_it_was():
@@ -56,6 +56,7 @@ def test_the_originals_say_that_they_are_for_comparison_only():
     [
         {"latent_dim": 0},
         {"sigma": 0.0},
+        {"sigma": "learn", "sigma_floor": 0.0},
         {"batch_size": 0},
         {"seed": -1},
         {"iterations": 0},
@@ -65,6 +66,15 @@ def test_the_originals_say_that_they_are_for_comparison_only():
 def test_numbers_that_make_no_sense_are_refused(options):
     with pytest.raises(ValueError, match="at least|above"):
         Generator(**options)
+
+
+def test_a_sigma_to_learn_begins_above_its_floor_and_needs_the_likelihood_itself():
+    for floor, first in [(0.01, 0.3), (0.5, 0.5)]:
+        learner = Generator(image_size=8, sigma="learn", sigma_floor=floor).learner(image_set())
+        assert learner.noise == LearnedNoise(floor) and learner.model.sigma == first
+    assert Generator(image_size=8).learner(image_set()).noise is None
+    with pytest.raises(ValueError, match="sigma cannot be learned where"):
+        GeneratorSeed(sigma="learn")
 
 
 def test_an_unknown_recipe_is_refused_with_those_there_are():

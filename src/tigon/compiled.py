@@ -24,11 +24,11 @@ NUMBERS = count()  # of functions that were compiled
 class Compiled:
     """A log-density, (B, *) to (B,), evaluated by `torch.compile`; chains take it as any other.
 
-    What it reads besides its argument belongs to what is compiled: parameters may change in
-    place; another number (such as a model's `sigma`) or tensor in its place leads to another
-    compilation, of which torch.compile makes eight. Where it cannot be compiled (no C++ compiler,
-    an operation that is not known, too many compilations), it is evaluated as it is, with one
-    RuntimeWarning that says so.
+    What it reads besides its argument belongs to what is compiled: parameters, and buffers such
+    as a model's `sigma`, may change in place; another number or tensor in its place leads to
+    another compilation, of which torch.compile makes eight. Where it cannot be compiled (no C++
+    compiler, an operation that is not known, too many compilations), it is evaluated as it is,
+    with one RuntimeWarning that says so.
 
     Arguments:
         log_density: a function of tensors without random numbers

@@ -62,14 +62,22 @@ def _convert(hint: Any, value: Any, name: str) -> Any:  # noqa: ANN401
         if not isinstance(value, list) or len(value) != len(options):
             raise ValueError(f"{name} is a list of {len(options)}, not {_shown(value)}")
         return tuple(_convert(o, v, name) for o, v in zip(options, value, strict=True))
-    kinds = tuple(k for k in options if k is not type(None)) if options else (hint,)
+    if value in _words(options) and type(value) is str:
+        return value
+    kinds = tuple(k for k in options if isinstance(k, type) and k is not type(None)) or (hint,)
     if type(value) is int and abs(value) >= 2**63:
         raise ValueError(f"{name} is too large: {_shown(value)}")
     if float in kinds and type(value) is int:
         return float(value)
     if type(value) not in kinds or (type(value) is float and math.isnan(value)):
-        raise ValueError(f"{name} is {kinds[0].__name__}, not {_shown(value)}")
+        may = " or ".join([kinds[0].__name__, *_words(options)])
+        raise ValueError(f"{name} is {may}, not {_shown(value)}")
     return value
+
+
+def _words(options: tuple[Any, ...]) -> list[str]:
+    """Return the words that a field may be instead of a number."""
+    return [word for o in options if get_origin(o) is Literal for word in get_args(o)]
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401

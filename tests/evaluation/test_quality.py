@@ -6,7 +6,14 @@ import torch
 
 from small import generator_learner, image_set
 from tigon.data.batches import Batch
-from tigon.evaluation.findings import Level, falls, of_agreement, of_course, of_reconstructions
+from tigon.evaluation.findings import (
+    Level,
+    falls,
+    of_agreement,
+    of_course,
+    of_reconstructions,
+    of_sigma,
+)
 from tigon.evaluation.quality import (
     Reconstructions,
     mean_image_distance,
@@ -28,12 +35,14 @@ def test_what_a_generator_decodes_is_explained_in_full_and_its_mean_explains_not
     around = torch.cat([centre + 0.1, centre - 0.1])
     found = reconstructions(learner, whole(around))
     assert found.variance == pytest.approx(0.01, rel=1e-4)
+    assert found.residual == pytest.approx(0.1, rel=1e-4)
     assert found.explained == pytest.approx(0, abs=1e-4)
 
 
 def test_one_image_has_no_variance_to_explain():
     found = reconstructions(generator_learner(1), whole(image_set(1).read()))
     assert found.variance == 0 and of_reconstructions(found) is None
+    assert found.residual > 0
 
 
 def test_the_distance_of_the_mean_image_of_two_points_is_known():
@@ -53,6 +62,23 @@ def test_reconstructions_are_judged_by_the_variance_that_they_explain(error, lev
     assert bool(shows.finding.remedy) == (level is not Level.GOOD)
     part = {0.002: "99.8 %", 0.7: "30 %", 0.95: "5 %", 6.0: "none"}[error]
     assert shows.words == f"reconstructions explain {part} of the images' variance"
+
+
+@pytest.mark.parametrize(
+    ("residual", "level"),
+    [
+        (0.0, Level.NOTE),
+        (0.14, Level.NOTE),
+        (0.16, Level.GOOD),
+        (0.59, Level.GOOD),
+        (0.7, Level.NOTE),
+    ],
+)
+def test_sigma_is_judged_by_the_residual_beside_it(residual, level):
+    finding = of_sigma(0.3, residual, learned=False)
+    assert finding.level is level and f" {residual:.3g} " in finding.what and "0.3" in finding.what
+    assert ("--sigma learn" in finding.remedy) == (level is Level.NOTE)
+    assert "--sigma learn" not in of_sigma(0.3, residual, learned=True).remedy
 
 
 def test_nearly_all_is_not_rounded_to_all():

@@ -31,7 +31,7 @@ class OnTarget(GeneratorLearner):
         self.density_of = density_of
 
     @contextmanager
-    def chain_density(self, batch):
+    def chain_density(self, batch, sigma=None):
         yield self.density_of(batch.index)
 
     def visit(self, times, of, first=200, every=40):

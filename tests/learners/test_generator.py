@@ -6,7 +6,7 @@ import torch
 from small import count_passes, generator_learner, image_set, parameters
 from tigon.chains import ChainStore
 from tigon.data.batches import Batch
-from tigon.learners.generator import Annealing
+from tigon.learners.noise import Annealing, LearnedNoise
 from tigon.mcmc.adaptation import DualAveraging
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA, Langevin
@@ -112,7 +112,7 @@ def test_gradient_evaluations_count_every_pass():
 
 def test_the_seed_loss_is_the_mean_over_images_and_pixels_whatever_sigma_is():
     learner = generator_learner(3)
-    learner.model.sigma = 0.05
+    learner.model.sigma.fill_(0.05)
     batch = batch_of(image_set(3))
     z = learner.run_chains(batch, Streams(0, 0, range(3)))
     _, metrics = learner(batch, z)
@@ -125,8 +125,35 @@ def test_sigma_falls_geometrically_to_the_models_own():
     seen = []
     for progress in (0.0, 0.25, 0.5, 1.0):
         learner.begin(progress)
-        seen.append(learner.model.sigma)
+        seen.append(learner.chain_sigma)
+        assert learner.model.sigma == 0.3
     assert seen == pytest.approx([1.2, 0.6, 0.3, 0.3])
+
+
+def test_annealed_chains_come_to_a_sigma_that_is_learned():
+    learner = generator_learner(3, annealing=Annealing(1.2, 0.5), noise=LearnedNoise())
+    batch, optimizer = batch_of(image_set(3)), torch.optim.Adam(learner.parameters())
+    learner.begin(0.0)
+    _, metrics = learner(batch, learner.run_chains(batch, Streams(0, 0, range(3))))
+    learner.after_update(optimizer)
+    own = learner.model.sigma.item()
+    assert metrics["sigma"] == 1.2 and own == pytest.approx(metrics["residual"].item())
+    learner.begin(0.25)
+    assert learner.chain_sigma == pytest.approx((1.2 * own) ** 0.5)
+
+
+def test_a_learned_sigma_is_loaded_with_the_weights_and_a_given_one_stays():
+    learned = generator_learner(3, noise=LearnedNoise())
+    learned.model.sigma.fill_(0.05)
+    for noise, sigma in [(LearnedNoise(), 0.05), (None, 0.3)]:
+        learner = generator_learner(3, noise=noise)
+        learner.load_state_dict(learned.state_dict())
+        assert learner.model.sigma.item() == pytest.approx(sigma)
+
+
+def test_sigma_is_not_learned_where_the_likelihood_is_averaged():
+    with pytest.raises(ValueError, match="sigma cannot be learned"):
+        generator_learner(3, noise=LearnedNoise(), average_likelihood=True)
 
 
 def test_samples_do_not_depend_on_how_many_are_drawn():

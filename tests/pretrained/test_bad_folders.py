@@ -144,6 +144,7 @@ BAD = {
     "wrong type of number": (setting("2", "latent_dim"), "model.latent_dim is int, not '2'"),
     "truth for a number": (setting(True, "latent_dim"), "model.latent_dim is int, not True"),
     "out of range": (setting(0, "latent_dim"), "latent_dim is at least 1"),
+    "still to be learned": (setting("learn", "sigma"), "model.sigma is a number"),
     "negative": (setting(-0.3, "sigma"), "sigma is above 0"),
     "no number": (setting(float("nan"), "sigma"), "model.sigma is not within"),
     "infinite": (setting(float("inf"), "sigma"), "model.sigma is not within"),

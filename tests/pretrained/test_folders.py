@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from learned import model_folder, run_of
+from small import generator_recipe, image_set
 from tigon.errors import TigonError
 from tigon.pretrained.folders import (
     FILES,
@@ -101,6 +102,20 @@ def test_a_step_size_that_the_guard_lowered_is_the_model_s(tmp_path):
     assert config["model"]["chains"]["step_size"] == 0.06
     rng = Streams(3, 0, range(4), "sample")
     assert torch.equal(load_model(tmp_path / "model").sample(4, rng), wanted)
+
+
+def test_a_learned_sigma_is_the_models_in_its_folder_and_on_its_card(tmp_path):
+    recipe = generator_recipe(sigma="learn")
+    images = image_set()
+    learner = recipe.learner(images)
+    learner.model.sigma.fill_(0.0512345)
+    model = LearnedGenerator(recipe, learner.model, torch.eye(2))
+    write_model_folder(tmp_path / "model", model)
+    again = load_model(tmp_path / "model")
+    assert torch.equal(again.model.sigma, learner.model.sigma)
+    assert again.recipe.sigma == 0.0512345 and "sigma = 0.0512345" in again.card.text
+    noisy = [one.sample(3, make_rng(1), noise=True) for one in (again, learner)]
+    assert torch.equal(*noisy)
 
 
 def test_inferred_latents_decode_to_the_image(tmp_path):

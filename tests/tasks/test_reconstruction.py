@@ -38,7 +38,7 @@ def test_an_image_of_the_model_is_found_again():
     learner = generator_learner(3)
     with torch.no_grad():
         images = learner.model(learner.store.points)
-    learner.model.sigma = 0.05
+    learner.model.sigma.fill_(0.05)
     rng = Streams(0, 0, range(3 * 16))
     found = infer_latents(learner.model, images, rng)
     assert found.errors.max() < 0.01

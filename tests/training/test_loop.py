@@ -39,6 +39,17 @@ def test_no_iteration_draws_from_the_global_generator():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("sigma", [0.2, "learn"])
+def test_a_run_that_ends_early_leaves_the_model_its_own_sigma(sigma):
+    """While it is annealed, chains have another."""
+    training = generator_recipe(sigma=sigma, iterations=20).training(image_set())
+    (record,) = fit(training, stop=lambda: training.iteration == 1)
+    own = training.learner.model.sigma.item()
+    assert record["sigma"] == 2.0 and own == pytest.approx(
+        record["residual"] if sigma == "learn" else 0.2
+    )
+
+
 def test_a_run_ends_after_its_iterations():
     training, records = run(generator_recipe(iterations=4))
     assert [record["iteration"] for record in records] == [1, 2, 3, 4]

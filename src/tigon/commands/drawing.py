@@ -22,7 +22,7 @@ from tigon.errors import TigonError
 from tigon.experiment import choose_device
 from tigon.outputs import check_out, write_images
 from tigon.pretrained.folders import load_model
-from tigon.pretrained.models import LearnedGenerator
+from tigon.pretrained.models import LearnedGenerator, LearnedModel
 from tigon.streams import Streams
 from tigon.tasks.interpolation import line
 from tigon.tasks.reconstruction import ColdStart
@@ -38,6 +38,7 @@ class Sample:
         model_folder: the run folder, or a model folder
         out: a .npz, a .png (a grid) or a folder of PNGs
         count: number of images
+        noise: add the noise that a generator has around f(z), of standard deviation sigma
         seed: of the draws, >= 0
         checkpoint: of the run that is used: last, best, or an iteration
         device: auto, cpu, cuda or cuda:N
@@ -47,6 +48,7 @@ class Sample:
     model_folder: ModelFolder
     out: Path
     count: int = 64
+    noise: bool = False
     seed: int = 0
     checkpoint: Which = "last"
     device: str = "auto"
@@ -60,13 +62,20 @@ class Sample:
         place = choose_device(self.device)
         model = load_model(self.model_folder, self.checkpoint).to(place)
         rng = Streams(self.seed, 0, range(self.count), "sample", place)
-        images = model.sample(self.count, rng)
+        images = self._draw(model, rng)
         write_images(self.out, to_uint8(images))
         outside = saturation(images).item()
         note = f"; {100 * outside:.2f} % of values lay outside [-1, 1] by more than 0.1"
         text = f"{self.count} images: {self.out}{note if outside else ''}"
         values = {"out": str(self.out), "count": self.count, "saturation": outside}
         return Result(text, values)
+
+    def _draw(self, model: LearnedModel, rng: Streams) -> Tensor:
+        if not self.noise:
+            return model.sample(self.count, rng)
+        if not isinstance(model, LearnedGenerator):
+            raise TigonError(f"--noise: is a generator's, around f(z); a {model.kind} has none")
+        return model.sample(self.count, rng, noise=True)
 
 
 @dataclass(frozen=True)

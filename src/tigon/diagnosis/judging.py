@@ -97,8 +97,8 @@ def _add_chains(
         index = even_rows(len(images), FREE).to(device)
         many = Batch(images.read(index).to(device), index)
         found += prior_findings(learner, many, how[1])
-    shows = _shows(learner, images, records)
-    found += [shows.finding] if shows else []
+    shows, more = _shows(learner, images, records)
+    found += [*more, *([shows.finding] if shows else [])]
     diagnosis.findings += _coupling(learner, batch, diagnosis.probes)
     diagnosis.findings += found if len(records) >= RECENT else judge.too_short(found)
     return shows
@@ -183,14 +183,18 @@ def _coupling(learner: Learner, batch: Batch, probes: Probes) -> list[Finding]:
     return judge.of_coupling(coupling(learner, batch, probes.images.before))
 
 
-def _shows(learner: Learner, images: ImageSet, records: list[Record]) -> Shows | None:
-    """Judge what the model shows of some hundred training images."""
+def _shows(
+    learner: Learner, images: ImageSet, records: list[Record]
+) -> tuple[Shows | None, list[Finding]]:
+    """Judge what the model shows of some hundred training images, and its noise around it."""
     device = next(learner.parameters()).device
     index = even_rows(len(images), MOST).to(device)
     batch = Batch(images.read(index).to(device), index, among=len(images))
     if isinstance(learner, GeneratorLearner):
-        return judge.of_reconstructions(reconstructions(learner, batch))
-    return judge.of_agreement(records, mean_image_distance(batch))
+        found, sigma = reconstructions(learner, batch), learner.model.sigma.item()
+        noise = judge.of_sigma(sigma, found.residual, learner.noise is not None)
+        return judge.of_reconstructions(found), [noise]
+    return judge.of_agreement(records, mean_image_distance(batch)), []
 
 
 def _add_course(

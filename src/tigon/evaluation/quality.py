@@ -27,6 +27,11 @@ class Reconstructions(NamedTuple):
     errors: Tensor
 
     @property
+    def residual(self) -> float:
+        """Root of the mean squared error over images and pixels, on the scale of [-1, 1]."""
+        return (self.errors.mean().item() * (self.variance or 1.0)) ** 0.5
+
+    @property
     def explained(self) -> float:
         """The part of the images' variance that reconstructions explain: 1 is all of it."""
         return 1 - self.errors.mean().item()

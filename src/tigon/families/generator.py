@@ -113,8 +113,9 @@ class GeneratorFamily(Family[Generator, GeneratorLearner]):
             f"{ORIGINAL} averages the likelihood over the batch, and its chains share batch "
             "statistics."
         )
+        noise = "sigma, which is learned" if recipe.sigma == "learn" else f"{recipe.sigma:g}"
         return (
-            f"A generator: images are f(z) plus noise of standard deviation {recipe.sigma:g}, "
+            f"A generator: images are f(z) plus noise of standard deviation {noise}, "
             f"with {recipe.latent_dim} latents z ~ N(0, I). Latents of the training images are "
             f"inferred by {KERNELS[recipe.chains.kernel]} "
             f"at temperature {recipe.chains.temperature:g}."
@@ -122,12 +123,16 @@ class GeneratorFamily(Family[Generator, GeneratorLearner]):
         )
 
     def results(self, shown: Shown[Generator, GeneratorLearner]) -> dict[str, str]:
-        """Return temperature, loss and acceptance."""
+        """Return temperature, loss, sigma and acceptance."""
         recent = shown.records[-RECENT:]
+        learned = ", learned" if shown.learner.noise else ""
         return {
             "temperature": f"{shown.recipe.chains.temperature:g}",
             "seed loss": f"{mean(shown.records[-20:], 'seed_loss'):.4f} "
             f"(lower is better; mean of the last {len(shown.records[-20:])} logged)",
+            "sigma": f"{shown.learner.model.sigma.item():.3g}{learned}, beside a residual of "
+            f"{mean(recent, 'residual'):.3g} (root of the reconstructions' mean squared error on "
+            f"[-1, 1]; mean of the last {len(recent)} logged)",
             "acceptance": f"{mean(recent, 'accept'):.2f} (healthy: {BAND}; mean of the last "
             f"{len(recent)} logged)",
         }

@@ -5,16 +5,17 @@ takes one gradient step on
 
 .. math:: \sum_i \frac{1}{2\sigma^2} \lVert Y_i - f(Z_i; W) \rVert^2 \qquad \text{(3)}
 
-with each Z_i where its own chain is now.
+with each Z_i where its own chain is now. sigma is given, or learned (`learners.noise`).
 
 References:
     Han, Lu, Zhu and Wu, "Alternating back-propagation for generator network", AAAI 2017.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,34 +28,14 @@ from tigon.distributed import Ownership, all_sum, world
 from tigon.errors import TigonError
 from tigon.learners.base import Learner, Metrics, mean_over, spread
 from tigon.learners.expansion import Moments, absorb, moments, require_first
+from tigon.learners.noise import Annealing, LearnedNoise
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
-from tigon.mcmc.schedules import Geometric
 from tigon.streams import Rng, make_rng, rows
 
 SEED_SIGMA = 0.3
 MOVED = 0.1  # of all latents, after which their moments are measured again
-
-
-@dataclass(frozen=True)
-class Annealing:
-    """Start with more observation noise than the model has: latents settle before they freeze.
-
-    sigma falls geometrically from `start` to the model's own over the first part of the run,
-    and is the model's own for the rest.
-
-    Arguments:
-        start: sigma at the beginning, on the scale of [-1, 1], > 0
-        until: when the model's own sigma is reached, as a part of the run in [0, 1]
-    """
-
-    start: float = 2.0
-    until: float = 0.3
-
-    def sigma(self, own: float, progress: float) -> float:
-        """Return sigma at `progress` in [0, 1] through the run, towards the model's `own`."""
-        return Geometric(self.start, own, self.until)(progress)
 
 
 class GeneratorLearner(Learner):
@@ -67,13 +48,14 @@ class GeneratorLearner(Learner):
             for all of them is adapted after it, if it is
         expand: whether to bring the latents' moments to the prior's after each update
             (`learners.expansion`)
-        annealing: of sigma over the run; none if not given
+        annealing: of sigma over the run, of chains and loss alone; none if not given
         average_likelihood: weigh the likelihood by 1/n and let chains share batch statistics, as
             the original code did; for comparison only
         rng: of the first latents, draws of the prior; seeded with 0 if not given
         folder: keep the chains in files on this folder's disk, not in memory; one process only
         ownership: which process keeps the chain of which image; row i, process i mod size, if not
             given
+        noise: how the model's sigma is learned; it stays as it is if not given
 
     The moments of all latents are measured, and expanded, each time a tenth of them has moved:
     at every update where a batch is that much.
@@ -92,10 +74,15 @@ class GeneratorLearner(Learner):
         rng: Rng | None = None,
         folder: Path | None = None,
         ownership: Ownership | None = None,
+        noise: LearnedNoise | None = None,
     ) -> None:
+        if noise and average_likelihood:
+            raise ValueError("sigma cannot be learned where the likelihood is averaged")
         super().__init__()
         self.ownership = ownership or Ownership()
-        self.model, self.annealing, self.sigma = model, annealing, model.sigma
+        self.model, self.annealing, self.noise = model, annealing, noise
+        self._progress = 1.0
+        self._error: tuple[Tensor, float] | None = None  # of the batch, and its part of all
         self.chains = chains or MCMC(MALA(0.1, jitter=0.9), 1, StepSizeAdaptation())
         if not isinstance(self.chains.adaptation, StepSizeAdaptation | None):
             raise ValueError("latent chains adapt by StepSizeAdaptation, or not at all")
@@ -149,23 +136,31 @@ class GeneratorLearner(Learner):
         return self.chains.gradient_evaluations + 1
 
     def begin(self, progress: float) -> None:
-        """Set the sigma that the annealing has at `progress` in [0, 1]."""
-        if self.annealing is not None:
-            self.model.sigma = self.annealing.sigma(self.sigma, progress)
+        """Let chains and loss have the sigma that the annealing has at `progress` in [0, 1]."""
+        self._progress = progress
+
+    @property
+    def chain_sigma(self) -> float:
+        """The sigma of chains and loss in this iteration: the model's own, once not annealed."""
+        own = self.model.sigma.item()
+        return self.annealing.sigma(own, self._progress) if self.annealing else own
 
     @contextmanager
-    def chain_density(self, batch: Batch) -> Iterator[LogDensity]:
-        """Give the posterior of the latents of this batch, with the parameters frozen."""
+    def chain_density(self, batch: Batch, sigma: float | None = None) -> Iterator[LogDensity]:
+        """Give the posterior of the latents of this batch, with the parameters frozen.
+
+        It is the model's own posterior, unless another `sigma` is given.
+        """
         weight = 1 / batch.size if self.average_likelihood else 1.0
         with frozen(self.model), mode(self.model, self.average_likelihood):
-            yield self.model.posterior(batch.images, weight)
+            yield self.model.posterior(batch.images, weight, sigma)
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Move the latents of the batch by (2); returns them, (B, d)."""
         place = self.ownership.slots(batch.index)
         here = self.store.read(place)
         chains = replace(self.chains, adaptation=None)
-        with self.chain_density(batch) as log_density:
+        with self.chain_density(batch, self.chain_sigma) as log_density:
             draws = chains.run(log_density, here, rng, self.step_sizes(here))
         self.store.write(place, draws.x)
         accepted = mean_over(draws.accept_prob, batch)
@@ -207,13 +202,15 @@ class GeneratorLearner(Learner):
         self.gradient_evaluations += self.evaluations_per_example * batch.size
         with self.products():
             decoded = self.model(samples).to(samples.dtype)
-        squares = (batch.images - decoded) ** 2
-        loss = sum_event(squares).sum() / batch.size / (2 * self.model.sigma**2)
-        error = squares.detach().flatten(1).mean(1)
+        squares, sigma = (batch.images - decoded) ** 2, self.chain_sigma
+        loss = sum_event(squares).sum() / batch.size / (2 * sigma**2)
+        error = mean_over(squares.detach().flatten(1).mean(1), batch)
+        self._error = error, batch.size / self.count
         middle = all_sum(samples.sum(0)) / batch.size
         return loss, {
-            "sigma": loss.new_tensor(self.model.sigma),
-            "seed_loss": mean_over(error, batch) / (2 * SEED_SIGMA**2),
+            "sigma": loss.new_tensor(sigma),
+            "residual": error.sqrt(),
+            "seed_loss": error / (2 * SEED_SIGMA**2),
             **self._seen,
             "spread": spread(decoded, batch.images, batch),
             "latent_mean": middle,
@@ -221,7 +218,9 @@ class GeneratorLearner(Learner):
         }
 
     def after_update(self, optimizer: torch.optim.Optimizer) -> None:
-        """Expand the parameters: latents come nearer to the prior's moments, f(z) stays."""
+        """Learn sigma, then expand: latents come nearer to the prior's moments, f(z) stays."""
+        if self.noise and self._error:
+            self.noise.update(self.model.sigma, *self._error)
         if not (self.expand and self._due):
             return
         first: nn.Linear = self.model.network.first  # type: ignore[assignment]
@@ -237,10 +236,9 @@ class GeneratorLearner(Learner):
         shown = self.ownership.all_rows(self.store.points)[:count]
         return self.decode(shown.to(self.like.device))
 
-    @torch.no_grad()
-    def sample(self, count: int, rng: Rng) -> Tensor:
-        """Draw images of the model, f(z) with z ~ N(0, I): (count, C, H, W), without noise."""
-        return self.decode(self.model.latents(count, rng, self.like))
+    def sample(self, count: int, rng: Rng, noise: bool = False) -> Tensor:
+        """Draw images of the model, see `GeneratorModel.sample`: (count, C, H, W)."""
+        return self.model.sample(count, rng, noise)
 
     def decode(self, latents: Tensor, chunk: int = 64) -> Tensor:
         """Return f(z) of latents (B, d), (B, C, H, W), `chunk` at a time."""
@@ -254,6 +252,11 @@ class GeneratorLearner(Learner):
     def latents(self) -> Tensor:
         """Return the inferred latents of `some_rows`, (N, d)."""
         return self.store.read(self.some_rows())
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *how: Any, **options: Any) -> Any:  # noqa: ANN401
+        """Take weights, and sigma where it is learned; one that was given stays as it is."""
+        given = {} if self.noise else {"model.sigma": self.model.sigma}
+        return super().load_state_dict({**state_dict, **given}, *how, **options)
 
     def chain_tensors(self) -> dict[str, Tensor]:
         """Return chain rows in memory, of all processes, and what is known of all chains."""

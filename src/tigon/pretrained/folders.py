@@ -113,7 +113,8 @@ def read_model_folder(folder: Path) -> LearnedModel:
     recipe = _read_config(folder)
     path = _found(folder, WEIGHTS)
     if isinstance(recipe, Generator):
-        model, others = load_weights(path, recipe.model, {"plane": _is_plane(recipe)})
+        more, numbers = {"plane": _is_plane(recipe)}, {"sigma": float(recipe.sigma)}
+        model, others = load_weights(path, recipe.model, more, numbers)
         return LearnedGenerator(recipe, model, others["plane"], _read_card(folder))  # type: ignore[arg-type]
     assert isinstance(recipe, Descriptor)
     model, others = load_weights(path, recipe.model, {"starts": _are_starts(recipe)})
@@ -166,6 +167,8 @@ def _recipe_of(config: Any) -> Recipe:  # noqa: ANN401
     foreign = sorted(numbers.keys() - set(own))
     if foreign:
         raise ValueError(f"unknown name model.{foreign[0][:80]}; it may be {', '.join(own)}")
+    if numbers.get("sigma") == "learn":
+        raise ValueError("model.sigma is a number, once it is learned")
     recipe = from_plain(kind, numbers, "model.")
     _refuse_gaps(to_plain(recipe), numbers, own)
     return recipe

@@ -68,7 +68,7 @@ class LearnedGenerator(LearnedModel):
     """A learned generator: latents z ~ N(0, I), images f(z).
 
     Arguments:
-        recipe: its numbers
+        recipe: its numbers; its sigma becomes the model's, which may have been learned
         model: the generator
         directions: of the latent plane to look at, (2, d), or what finds them when needed
         card: its model card
@@ -84,7 +84,8 @@ class LearnedGenerator(LearnedModel):
         card: Card | None = None,
     ) -> None:
         super().__init__()
-        self.recipe: Generator = recipe
+        own = float(str(model.sigma.float().cpu().numpy()))  # 0.3, not 0.300000012
+        self.recipe: Generator = replace(recipe, sigma=own)
         self.model, self._directions, self.card = model, directions, card
         self.eval()
 
@@ -95,10 +96,12 @@ class LearnedGenerator(LearnedModel):
             self._directions = self._directions()
         return plane_along(self._directions.to(self.device))
 
-    def sample(self, count: int, rng: Rng) -> Tensor:
-        """Draw images f(z) with z ~ N(0, I), (count, C, H, W), without the model's noise."""
-        like = next(self.parameters()).detach()
-        return self.decode(self.model.latents(count, rng, like))
+    def sample(self, count: int, rng: Rng, noise: bool = False) -> Tensor:
+        """Draw images f(z) with z ~ N(0, I), (count, C, H, W); with `noise`, f(z) + sigma eps.
+
+        Only the latter are draws of the model's density; see `GeneratorModel.sample`.
+        """
+        return self.model.sample(count, rng, noise)
 
     def decode(self, z: Tensor) -> Tensor:
         """Return f(z) of latents (B, d), (B, C, H, W), without noise."""
@@ -118,8 +121,10 @@ class LearnedGenerator(LearnedModel):
         return self.recipe, self.model, self.plane.directions, self.card
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the weights, and the directions of the latent plane."""
-        return self.model.state_dict() | {"plane": self.plane.directions}
+        """Return the weights, and the directions of the latent plane; sigma is in the recipe."""
+        weights = self.model.state_dict()
+        del weights["sigma"]
+        return weights | {"plane": self.plane.directions}
 
 
 class LearnedDescriptor(LearnedModel):

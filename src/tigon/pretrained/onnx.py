@@ -91,6 +91,6 @@ def _describe(proto: Any, model: LearnedGenerator) -> None:  # noqa: ANN401
         "Decoder f(z) of a generator: z (B, d), draws of N(0, I), to images (B, C, H, W) in "
         "[-1, 1], without the model's noise."
     )
-    said = {"recipe": model.recipe_name, "sigma": json.dumps(model.model.sigma)}
+    said = {"recipe": model.recipe_name, "sigma": json.dumps(model.recipe.sigma)}
     for name, value in said.items():
         proto.metadata_props.add(key=name, value=value)

@@ -1,6 +1,6 @@
 """model.safetensors, from anywhere: checked against the model before memory is taken for it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,10 @@ Fits = Callable[[Sequence[int]], bool]
 
 
 def load_weights(
-    path: Path, build: Callable[[], nn.Module], more: dict[str, Fits]
+    path: Path,
+    build: Callable[[], nn.Module],
+    more: dict[str, Fits],
+    numbers: Mapping[str, float] | None = None,
 ) -> tuple[nn.Module, dict[str, Tensor]]:
     """Return the model with the weights of a file, and the file's other tensors.
 
@@ -25,13 +28,15 @@ def load_weights(
     Arguments:
         build: makes the model
         more: the other tensors, float32: whether a shape is one that each may have
+        numbers: tensors () of the model that are not in the file
     Raises:
         TigonError: if the file is no safetensors file, or holds another model; it says what
     """
-    model = _without_memory(path, build)
+    model, given = _without_memory(path, build), numbers or {}
     try:
         with safe_open(path, framework="pt") as file:
-            _compare(path, file, model.state_dict(), more)
+            wanted = {n: own for n, own in model.state_dict().items() if n not in given}
+            _compare(path, file, wanted, more)
             found = {name: file.get_tensor(name).clone() for name in file.keys()}
     except (OSError, SafetensorError) as error:
         reason = " ".join(str(error).split())
@@ -40,6 +45,7 @@ def load_weights(
         if not tensor.isfinite().all():
             raise TigonError(f"{path}: {name} holds values that are not finite")
     others = {name: found.pop(name) for name in more}
+    found |= {name: torch.tensor(value) for name, value in given.items()}
     model.to_empty(device="cpu").load_state_dict(found)
     return model.eval(), others
 

@@ -1,7 +1,7 @@
 """Recipes that learn a generator by real inference."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -9,7 +9,8 @@ from tigon.chains import ChainStore
 from tigon.data.images import ImageSet, cache_folder
 from tigon.densities import GeneratorModel
 from tigon.distributed import Ownership
-from tigon.learners.generator import Annealing, GeneratorLearner
+from tigon.learners.generator import GeneratorLearner
+from tigon.learners.noise import FIRST, Annealing, LearnedNoise
 from tigon.networks.dcgan import DCGANGenerator
 from tigon.recipes.base import Recipe
 from tigon.settings import (
@@ -28,7 +29,9 @@ class Generator(Recipe):
     Arguments:
         latent_dim: d, the number of latents; with 2 the latent plane can be seen, with 100 images
             are sharper
-        sigma: standard deviation of the noise around f(z), on the scale of [-1, 1]
+        sigma: standard deviation of the noise around f(z), on the scale of [-1, 1]; `learn`
+            follows the chains' residuals, by maximum likelihood
+        sigma_floor: that a learned sigma does not fall below; 0.01 is 1.3 of 255 grey levels
         annealing: of sigma, from a larger one at the beginning
         expand: give all inferred latents the prior's moments after each update
         average_likelihood: weigh the likelihood by 1/n as the original did; for comparison only
@@ -39,7 +42,8 @@ class Generator(Recipe):
     persistent: ClassVar[bool] = True
 
     latent_dim: int = 2
-    sigma: float = 0.3
+    sigma: float | Literal["learn"] = 0.3
+    sigma_floor: float = 0.01
     iterations: int = 400
     annealing: Annealing = Annealing()
     expand: bool = True
@@ -51,8 +55,19 @@ class Generator(Recipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.latent_dim >= 1, f"latent_dim is at least 1, not {self.latent_dim}")
-        require(self.sigma > 0, f"sigma is above 0, not {self.sigma}")
+        require(self._first_sigma > 0, f"sigma is above 0, not {self.sigma}")
+        require(self.sigma_floor > 0, f"sigma_floor is above 0, not {self.sigma_floor}")
+        require(
+            not (self.average_likelihood and self.sigma == "learn"),
+            "sigma cannot be learned where the likelihood is averaged: give a number, or use "
+            "generator instead of generator-seed",
+        )
         require(self.annealing.start > 0, "annealing.start is above 0")
+
+    @property
+    def _first_sigma(self) -> float:
+        """The sigma that learning begins with."""
+        return max(FIRST, self.sigma_floor) if self.sigma == "learn" else self.sigma
 
     def model(self) -> GeneratorModel:
         """Return the generator, with the weights that learning begins with."""
@@ -65,7 +80,7 @@ class Generator(Recipe):
             self.network.norm,
             make_rng("weights", self.seed),
         )
-        return GeneratorModel(network, self.latent_dim, self.sigma)
+        return GeneratorModel(network, self.latent_dim, self._first_sigma)
 
     def learner(self, images: ImageSet) -> GeneratorLearner:
         """Return a new generator learner."""
@@ -92,6 +107,7 @@ class Generator(Recipe):
             make_rng("latents", self.seed),
             cache_folder() if self.chains.store == "files" else None,
             ownership,
+            LearnedNoise(self.sigma_floor) if self.sigma == "learn" else None,
         )
 
 
@@ -102,7 +118,9 @@ class GeneratorSeed(Generator):
 
     Arguments:
         latent_dim: d, the number of latents
-        sigma: standard deviation of the noise around f(z), on the scale of [-1, 1]
+        sigma: standard deviation of the noise around f(z), on the scale of [-1, 1]; `learn` goes
+            with --no-average-likelihood alone
+        sigma_floor: that a learned sigma does not fall below
         annealing: of sigma; none, since it is sigma at once
         expand: give all inferred latents the prior's moments after each update
         average_likelihood: weigh the likelihood by 1/n, and share batch statistics

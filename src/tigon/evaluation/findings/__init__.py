@@ -34,6 +34,7 @@ from tigon.evaluation.findings.quality import (
     of_agreement,
     of_course,
     of_reconstructions,
+    of_sigma,
 )
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "of_moments",
     "of_prior_images",
     "of_reconstructions",
+    "of_sigma",
     "of_step_size",
     "sampled",
     "too_short",

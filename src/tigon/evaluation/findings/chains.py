@@ -26,7 +26,10 @@ def of_step_size(size: float) -> list[Finding]:
     )
     if size > SMALLEST:
         return [Finding("step size", Level.GOOD, said, value=size)]
-    remedy = "chains hardly move: posteriors are too narrow; raise --sigma"
+    remedy = (
+        "chains hardly move: posteriors are too narrow; raise --sigma, or --sigma-floor where it "
+        "is learned"
+    )
     return [Finding("step size", Level.BAD, said, remedy, size)]
 
 
@@ -54,7 +57,7 @@ def of_latents(probe: LatentProbe, learner: GeneratorLearner) -> list[Finding]:
     return [
         _mixing(probe, own),
         _temperature(probe.temperature, learner),
-        _stay(probe, learner.sigma),
+        _stay(probe, learner.model.sigma.item()),
     ]
 
 

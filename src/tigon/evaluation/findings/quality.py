@@ -11,6 +11,7 @@ from tigon.evaluation.quality import Reconstructions
 
 EXPLAINED = (0.1, 0.5)
 CLOSER = (0.0, 0.5)
+NOISE = 2.0  # factor between sigma and residual
 SATISFIED = 0.99
 BLOCKS, BLOCK = 6, 8
 PAIRS, FALL = 13, 0.05
@@ -50,6 +51,26 @@ def of_reconstructions(found: Reconstructions) -> Shows | None:
         remedy = "lower the learning rate (--optimizer.learning-rate), or train for longer"
     words = f"reconstructions explain {_whole(part)} of the images' variance"
     return Shows(_banded("reconstructions", part, EXPLAINED, said, remedy), words, part)
+
+
+def of_sigma(sigma: float, residual: float, learned: bool) -> Finding:
+    """Judge whether the model's noise is that of its images around f(z).
+
+    Arguments:
+        sigma: the model's own, at which the likelihood is largest where it is the residual
+        residual: root of the mean squared error of f(z) where the chains are, both on [-1, 1]
+        learned: whether sigma follows the residuals
+    """
+    said = (
+        f"images lie {residual:.3g} from f(z) at the chains' draws (root mean square on [-1, 1]) "
+        f"and the model's sigma is {sigma:.3g} (healthy: within a factor of {NOISE:g})"
+    )
+    if sigma / NOISE <= residual <= sigma * NOISE:
+        return Finding("sigma", Level.GOOD, said, value=residual / sigma)
+    remedy = "let the noise be learned (--sigma learn)"
+    if learned:
+        remedy = "train for longer, or lower --sigma-floor where sigma has reached it"
+    return Finding("sigma", Level.NOTE, said, remedy, residual / sigma)
 
 
 def of_agreement(records: list[Record], mean_image: float) -> Shows | None:
