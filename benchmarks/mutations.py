@@ -33,7 +33,7 @@ class Mutation(NamedTuple):
 
 LANGEVIN, HMC, KERNEL = "mcmc/langevin.py", "mcmc/hmc.py", "mcmc/kernel.py"
 TEMPERED, SCALED, ADAPTED = "mcmc/tempered.py", "mcmc/preconditioning.py", "mcmc/adaptation.py"
-DENSITIES, STREAMS, STORE = "densities.py", "streams.py", "chains.py"
+DENSITIES, STORE, STREAMS, PHILOX = "densities.py", "chains.py", "streams.py", "philox.py"
 GENERATOR, EXPANSION, BASE = "learners/generator.py", "learners/expansion.py", "learners/base.py"
 
 DRIFT = "state.x, size * size, state.gradient, value=0.5"
@@ -49,11 +49,11 @@ JITTER = "size * (1 + self.jitter * (2 * uniform(rng, state.x) - 1))"
 BY_STATE = "state.x.flatten(1)[:, 0].sigmoid()"
 SWAP = "1 / self.temperatures[k] - 1 / self.temperatures[k + 1]"
 EXCHANGE = "chosen(swapped, hot, cold), chosen(swapped, cold, hot)"
-STREAM = "make_rng(purpose, seed, iteration, int(i), device=device)"
-DRAW = "return draw(shape, generator=rng, dtype=like.dtype, device=like.device)"
-ONE_DRAW = (
-    "return draw(shape[1:], generator=rng, dtype=like.dtype, device=like.device).expand(shape)"
-)
+ONE_RNG = "torch.randn(like.shape, generator=rng, dtype=like.dtype, device=rng.device)"
+ONE_DRAW = ONE_RNG.replace("like.shape", "like.shape[1:]") + ".expand(like.shape)"
+NAMED = "repr((purpose, seed, iteration))"
+COUNTER = "block[None], drawn & WORD, index & WORD, index >> 32 & WORD"
+TWISTED = 'self.name + b"%d" % i for i in'
 SHIFT = "    layer.bias.add_(layer.weight @ mean)\n"
 TURN = "    layer.weight.copy_(layer.weight @ root)\n"
 SQUARES = "sum_event((images - self.network(z)) ** 2)"
@@ -120,8 +120,34 @@ MUTATIONS = [
     Mutation("rows swapped on write", STORE, WRITE, WRITE + FLIP),
     Mutation("rows swapped on read", STORE, READ, READ + FLIP),
     Mutation("tuning not kept", STORE, WRITE, WRITE + "        tuning = None\n"),
-    Mutation("chains coupled: one stream", STREAMS, STREAM, STREAM.replace(" int(i),", "")),
-    Mutation("chains coupled: one draw", STREAMS, DRAW, ONE_DRAW),
+    Mutation("chains coupled: one draw", STREAMS, ONE_RNG, ONE_DRAW),
+    Mutation("noise by no seed", STREAMS, NAMED, "repr((purpose, iteration))"),
+    Mutation("noise by no iteration", STREAMS, NAMED, "repr((purpose, seed))"),
+    Mutation("noise by no purpose", STREAMS, NAMED, "repr((seed, iteration))"),
+    Mutation("noise by no example", PHILOX, COUNTER, COUNTER.replace("index", "0 * index")),
+    Mutation(
+        "noise by 32 bits of the example",
+        PHILOX,
+        COUNTER,
+        COUNTER.replace("index >> 32", "0 * index"),
+    ),
+    Mutation("noise by no draw", PHILOX, COUNTER, COUNTER.replace("drawn", "0 * drawn")),
+    Mutation("draws not counted", STREAMS, "        self.drawn += 1\n", ""),
+    Mutation(
+        "parts' draws not counted",
+        STREAMS,
+        "each[part] for each in",
+        "each[part].copy() for each in",
+    ),
+    Mutation("one twister", STREAMS, TWISTED, "self.name for i in"),
+    Mutation("twisters begin anew", STREAMS, " if rng is None]", "]"),
+    Mutation("nine rounds", PHILOX, "ROUNDS = 10", "ROUNDS = 9"),
+    Mutation("Philox's keys as they are", PHILOX, "k0 + 0x9E3779B9", "k0"),
+    Mutation("half the circle", PHILOX, "(math.pi * 2**-31)", "(math.pi * 2**-32)"),
+    Mutation("radius with no root", PHILOX, "xp.sqrt(-2 *", "(-2 *"),
+    Mutation("radius of one number", PHILOX, "xp.sqrt(-2 *", "xp.sqrt(-1 *"),
+    Mutation("cosines twice", PHILOX, "radius * xp.sin(angle)", "radius * xp.cos(angle)"),
+    Mutation("uniform by 31 bits", PHILOX, "words[0] << 21", "(words[0] >> 1) << 21"),
     Mutation(
         "likelihood over pixels averaged",
         DENSITIES,

@@ -108,7 +108,7 @@ def _most(learner: Learner) -> int:
 
 
 def _probe(learner: Learner, batch: Batch, length: int, seed: int) -> tuple[Probes, list[Finding]]:
-    rng = Streams(seed, 0, batch.index, "diagnose", batch.images.device)
+    rng = Streams(seed, 0, batch.index, "diagnose")
     if isinstance(learner, GeneratorLearner):
         latents = learner.latents()
         found = judge.of_moments(moments_test(latents), len(latents))

@@ -48,7 +48,7 @@ def watch_inference(
     Arguments:
         image: (1, C, H, W) in [-1, 1], on the model's device
     """
-    rng = Streams(seed, 0, range(how.starts), "reconstruct", image.device)
+    rng = Streams(seed, 0, range(how.starts), "reconstruct")
     repeated = image.repeat_interleave(how.starts, 0)
     latents, step_size = learner.model.latents(how.starts, rng, image), None
     chains = MCMC(MALA(0.1), 1, StepSizeAdaptation(gain=0.5))
