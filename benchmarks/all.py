@@ -25,11 +25,12 @@ NAMES = (
     "effects",
     "seed",
     "store",
+    "noise",
     "size",
     "large",
     "distributed",
 )
-WITH_CRITERIA = ("floor", "peers", "scaling", "seed")
+WITH_CRITERIA = ("floor", "peers", "scaling", "seed", "noise")
 
 
 def run(names: list[str], path: Path) -> list[str]:

@@ -1,6 +1,9 @@
 import pytest
 import torch
 
+import tigon
+from tigon.densities import GeneratorModel
+from tigon.networks.dcgan import DCGANGenerator
 from tigon.streams import Streams, make_rng, normal, rows, seed_of, uniform
 
 
@@ -59,9 +62,58 @@ def test_part_of_the_streams_draws_what_the_whole_does():
     assert torch.equal(torch.cat(parts), whole)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("shape", [(), (1,), (2,), (3,), (5, 7), (257,), (3, 16, 17)])
+def test_a_rows_draws_are_the_same_bits_whichever_rows_share_the_batch(shape, dtype):
+    like = torch.zeros(67, *shape, dtype=dtype)
+    all_rows, some_rows = Streams(7, 2, range(67)), Streams(7, 2, torch.tensor([66, 1, 13]))
+    for draw in (normal, uniform, normal):
+        together, alone = draw(all_rows, like), draw(some_rows, like[:3])
+        assert torch.equal(together[[66, 1, 13]], alone)
+        assert together.dtype == dtype and together.is_contiguous()
+
+
+def test_float32_and_float64_have_the_same_noise():
+    single, double = (torch.zeros(50, 9, dtype=dtype) for dtype in (torch.float32, torch.float64))
+    one, other = Streams(0, 0, range(50)), Streams(0, 0, range(50))
+    assert torch.allclose(normal(one, single).double(), normal(other, double), atol=1e-5)
+    assert (uniform(one, single).double() - uniform(other, double)).abs().max() < 2**-24
+
+
+@pytest.mark.parametrize("draw", [normal, uniform])
+@pytest.mark.parametrize("numbers", [2, 300])
+def test_no_rows_draw_nothing(draw, numbers):
+    drawn = draw(Streams(0, 0, ()), torch.zeros(0, numbers))
+    assert drawn.shape == ((0, numbers) if draw is normal else (0,))
+
+
+@pytest.mark.parametrize("draw", [normal, uniform])
+@pytest.mark.parametrize("numbers", [2, 300])
+def test_noise_is_where_the_points_are_wherever_the_rng_is(draw, numbers):
+    """The device `meta`, which every PyTorch has, stands for a GPU; it holds no numbers."""
+    here, there = torch.zeros(3, numbers), torch.zeros(3, numbers, device="meta")
+    for rng in (make_rng(0), Streams(0, 0, range(3))):
+        drawn = draw(rng, there)
+        assert drawn.device.type == "meta" and drawn.shape == draw(rng, here).shape
+
+
+def test_a_cpus_generator_gives_another_device_the_noise_of_the_cpu():
+    one, other = make_rng(0), make_rng(0)
+    normal(one, torch.zeros(3, 2, device="meta"))
+    normal(other, torch.zeros(3, 2))
+    assert torch.equal(one.get_state(), other.get_state())
+
+
+def test_a_model_elsewhere_takes_the_generator_of_the_readme():
+    model = GeneratorModel(DCGANGenerator(2, 8, width=4), 2).to("meta")
+    images = model.decode(model.latents(16, tigon.make_rng(0), torch.zeros(1, device="meta")))
+    assert images.shape == (16, 3, 8, 8) and images.device.type == "meta"
+
+
 def test_no_draw_touches_the_global_generator():
     before = torch.get_rng_state()
     normal(Streams(0, 0, range(3)), torch.zeros(3, 2))
+    normal(Streams(0, 0, range(3)), torch.zeros(3, 300))
     uniform(make_rng(1), torch.zeros(3, 2))
     assert torch.equal(torch.get_rng_state(), before)
 

@@ -98,11 +98,17 @@ def test_posteriors_of_any_width_are_found_from_the_prior_and_kept(count):
         assert_is_one(values, 0.009)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("pool", [10, 16, 64])
-def test_few_chains_that_share_their_acceptance_keep_their_target(pool):
+@pytest.mark.parametrize(
+    ("pool", "count"),
+    [
+        (16, 12800),
+        pytest.param(10, 48000, marks=pytest.mark.slow),
+        pytest.param(64, 48000, marks=pytest.mark.slow),
+    ],
+)
+def test_few_chains_that_share_their_acceptance_keep_their_target(pool, count):
     """Batches of 10 or 64 images, and the 16 chains of an image that a cold start infers."""
-    points = NARROW_AND_WIDE.sample(48000, make_rng(1))
+    points = NARROW_AND_WIDE.sample(count, make_rng(1))
     chains = MCMC(MALA(0.1, jitter=0.9), 640, StepSizeAdaptation(pool=pool))
     seen = chains.run(NARROW_AND_WIDE, points, make_rng(2), keep=40).trajectory[5:]
-    assert_is_one((seen[..., 0] ** 2).mean(0) / NARROW_AND_WIDE.variance, 0.005)
+    assert_is_one((seen[..., 0] ** 2).mean(0) / NARROW_AND_WIDE.variance, 0.01)

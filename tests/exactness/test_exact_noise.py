@@ -1,122 +1,140 @@
-"""sigma, learned with a linear generator, is probabilistic PCA's; annealed, it is the chains'."""
+"""Noise is Philox's words, or twisters', made standard normal; no two draws are related."""
 
 import math
 
+import numpy as np
 import pytest
 import torch
-from linear_models import images_of, linear_model, marginal, posterior
+from scipy.stats import kstest
 
-from tigon.data.batches import Batch, BatchOrder
-from tigon.learners.generator import GeneratorLearner
-from tigon.learners.noise import Annealing, LearnedNoise
-from tigon.mcmc.chain import MCMC
-from tigon.mcmc.hmc import HMC
-from tigon.mcmc.langevin import MALA
-from tigon.streams import make_rng
+from tigon.philox import philox
+from tigon.streams import Streams, normal, rows, seed_of, twisters, uniform
 
 pytestmark = pytest.mark.exactness
-CHAINS = {"HMC": MCMC(HMC(0.3, 4), 1), "MALA": MCMC(MALA(0.5), 4)}
-BLOCKS = 10
+
+KNOWN = [  # of Random123's kat_vectors: counter, key, words
+    ("00000000 00000000 00000000 00000000", "00000000 00000000",
+     "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+    ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff",
+     "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+    ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0",
+     "d16cfe09 94fdcceb 5001e420 24126ea1"),
+]  # fmt: skip
+SHAPES = [(100_000, 4), (4000, 100), (400, 1000)]  # the last is drawn by twisters
+RELATED = {  # streams that differ in one part of what noise is a function of
+    "seed": lambda rows: Streams(1, 5, range(rows)),
+    "iteration": lambda rows: Streams(0, 6, range(rows)),
+    "example": lambda rows: Streams(0, 5, range(1, rows + 1)),
+    "example's high word": lambda rows: Streams(0, 5, range(2**32, 2**32 + rows)),
+    "purpose": lambda rows: Streams(0, 5, range(rows), "sample"),
+}
 
 
-def observed(count):
-    """Images of a linear generator with sigma 0.6, in two latents."""
-    model = linear_model(make_rng(3))
-    z = torch.randn(count, 2, generator=make_rng(4), dtype=torch.float64)
-    return images_of(model, z, make_rng(5))
+def hexadecimal(text):
+    return tuple(int(word, 16) for word in text.split())
 
 
-def noise_variance(images):
-    """Of maximum likelihood: the mean of the eigenvalues that two latents leave out."""
-    covariance = torch.cov(images.flatten(1).T, correction=0)
-    return torch.linalg.eigvalsh(covariance)[:-2].mean().item()
+def assert_independent(one, other):
+    """Check correlations of numbers, of squares and of both: standard errors are 1 / sqrt(N)."""
+    one, other = one.double().flatten(), other.double().flatten()
+    for f in (lambda x: x, lambda x: (x**2 - 1) / math.sqrt(2)):
+        for g in (lambda x: x, lambda x: (x**2 - 1) / math.sqrt(2)):
+            assert abs((f(one) * g(other)).mean()) < 5 / len(one) ** 0.5
 
 
-def learned(images, chains, iterations, batch_size, noise):
-    """Learn weights and sigma as the recipes do; returns sigma^2 over the last half, (K,)."""
-    model = linear_model(make_rng(9), 0.3)
-    learner = GeneratorLearner(
-        model, len(images), chains, True, Annealing(), rng=make_rng(7), noise=noise
-    )
-    optimizer = torch.optim.Adam(learner.parameters(), 0.05)
-    order, rng, squares = BatchOrder(len(images), batch_size, 0), make_rng(8), []
-    for iteration in range(iterations):
-        optimizer.param_groups[0]["lr"] = 0.05 * 0.02 ** (2 * min(0.5, iteration / iterations))
-        learner.begin(iteration / iterations)
-        index = order.index(iteration)
-        batch = Batch(images[index], index)
-        loss, _ = learner(batch, learner.run_chains(batch, rng))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        learner.after_update(optimizer)
-        squares.append(model.sigma.clone() ** 2)
-    return torch.stack(squares[iterations // 2 :])
+@pytest.mark.parametrize("of", [int, torch.tensor, lambda word: np.array([word])])
+@pytest.mark.parametrize("counter, key, known", KNOWN)
+def test_philox_gives_the_words_that_its_authors_publish(of, counter, key, known):
+    low, high = hexadecimal(key)
+    words = philox(tuple(of(word) for word in hexadecimal(counter)), high << 32 | low)
+    assert tuple(torch.as_tensor(word).item() for word in words) == hexadecimal(known)
 
 
-def assert_is_ppca(squares, images, most):
-    """The mean within four standard errors, of means of blocks, which are below `most` of it."""
-    expected, means = noise_variance(images), squares.view(BLOCKS, -1).mean(1)
-    error = means.std().item() / math.sqrt(BLOCKS)
-    assert error < most * expected
-    assert abs(means.mean().item() - expected) < 4 * error
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_noise_has_the_moments_tails_and_distribution_of_the_normal(shape, dtype):
+    noise = normal(Streams(0, 3, range(shape[0])), torch.zeros(shape, dtype=dtype)).double()
+    noise = noise.flatten()
+    for power, mean, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
+        error = (variance / len(noise)) ** 0.5
+        assert abs((noise**power).mean() - mean) < 4 * error, power
+    for beyond in (3, 4):
+        expected = len(noise) * math.erfc(beyond / 2**0.5)
+        assert abs((noise.abs() > beyond).sum() - expected) < 4 * expected**0.5, beyond
+    assert kstest(noise.numpy(), "norm").pvalue > 1e-3
 
 
-def test_sigma_learned_with_the_weights_is_that_of_probabilistic_pca():
-    images = observed(400)
-    assert_is_ppca(learned(images, CHAINS["HMC"], 600, 400, LearnedNoise()), images, 0.005)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("part", RELATED)
+def test_streams_that_differ_in_one_part_are_independent(part, shape):
+    like = torch.zeros(shape)
+    one = normal(Streams(0, 5, range(shape[0])), like)
+    assert_independent(one, normal(RELATED[part](shape[0]), like))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("chains", CHAINS.values(), ids=CHAINS)
-def test_sigma_learned_by_small_batches_is_that_of_probabilistic_pca(chains):
-    images = observed(1000)
-    assert_is_ppca(learned(images, chains, 4000, 100, LearnedNoise()), images, 0.005)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_rows_draws_and_numbers_are_independent(shape):
+    streams, like = Streams(0, 5, range(shape[0])), torch.zeros(shape)
+    one, other = normal(streams, like), normal(streams, like)
+    assert_independent(one, other)
+    assert_independent(one[:, :-1], one[:, 1:])
+    quarter = shape[1] // 4  # so far apart are the two that Box and Muller make of two words
+    assert_independent(one[:, :quarter], one[:, quarter : 2 * quarter])
+    assert_independent(one[:, :quarter], one[:, 2 * quarter : 3 * quarter])
 
 
-def test_a_learned_sigma_stops_at_its_floor():
-    images = observed(400)
-    floor = 1.2 * noise_variance(images) ** 0.5
-    squares = learned(images, CHAINS["HMC"], 300, 400, LearnedNoise(floor))
-    assert torch.allclose(squares, torch.tensor(floor**2).double())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_uniform_numbers_are_uniform_and_independent_of_all_other_draws(dtype):
+    streams, like = Streams(0, 3, range(200_000)), torch.zeros(200_000, 1, dtype=dtype)
+    before, numbers, after = (draw(streams, like) for draw in (normal, uniform, normal))
+    assert numbers.dtype == dtype and numbers.min() >= 0 and numbers.max() < 1
+    assert kstest(numbers.numpy(), "uniform").pvalue > 1e-3
+    scaled = (numbers - 0.5) * 12**0.5
+    for other in (before, after, uniform(streams, like)[:, None] * 12**0.5 - 3**0.5):
+        assert abs((scaled * other[:, 0]).mean()) < 5 / 200_000**0.5
+    assert abs((scaled[1:] * scaled[:-1]).mean()) < 5 / 200_000**0.5
 
 
-@pytest.mark.parametrize(("part", "weight"), [(1.0, 1.0), (0.25, 0.25), (1e-4, 0.01)])
-def test_an_update_averages_over_the_data_or_a_hundred_iterations(part, weight):
-    sigma = torch.tensor(0.5).double()
-    LearnedNoise().update(sigma, torch.tensor(0.04).double(), part)
-    assert sigma.item() ** 2 == pytest.approx((1 - weight) * 0.25 + weight * 0.04)
+@pytest.mark.parametrize("numbers", [2, 300])
+def test_rows_whose_seeds_share_32_bits_share_no_noise(numbers):
+    """As one `torch.Generator` a row did: among 200000 rows there are about five such pairs."""
+    found, pairs = {}, []
+    for index in range(200_000):
+        seed = seed_of("chains", 0, 0, index) % 2**32
+        if seed in found:
+            pairs.append((found[seed], index))
+        found[seed] = index
+    assert pairs
+    for pair in pairs:
+        one, other = normal(Streams(0, 0, pair), torch.zeros(2, numbers))
+        assert not (one == other).any()
 
 
-def test_annealed_chains_draw_from_the_posterior_with_their_own_sigma():
-    """Halfway from 2.4 to the model's 0.6 is 1.2, of chains and loss; the model keeps 0.6."""
-    count, halfway = 4000, linear_model(make_rng(3), 1.2)
-    model = linear_model(make_rng(3), 0.6)
-    images = images_of(model, torch.ones(1, 2).double(), make_rng(5)).expand(count, -1, -1, -1)
-    chains = MCMC(HMC(0.4, 4), 25)
-    learner = GeneratorLearner(model, count, chains, False, Annealing(2.4, 0.5), rng=make_rng(7))
-    batch = Batch(images, torch.arange(count))
-    learner.begin(0.25)
-    z = learner.run_chains(batch, make_rng(8))
-    mean, covariance = posterior(halfway, images)
-    whitened = torch.linalg.solve_triangular(
-        torch.linalg.cholesky(covariance), (z - mean).T, upper=False
-    )
-    assert whitened.mean(1).abs().max() < 4 / count**0.5
-    assert (whitened.var(1) - 1).abs().max() < 4 * (2 / count) ** 0.5
-    loss, metrics = learner(batch, z)
-    error = ((images - model(z)) ** 2).mean().item()
-    assert loss.item() == pytest.approx(6 * error / (2 * 1.2**2))
-    assert metrics["residual"].item() == pytest.approx(error**0.5)
-    assert (metrics["sigma"].item(), model.sigma.item()) == pytest.approx((1.2, 0.6))
+def test_a_million_rows_have_different_words():
+    numbers = uniform(Streams(0, 0, range(10**6)), torch.zeros(10**6, 1, dtype=torch.float64))
+    assert len(numbers.unique()) == 10**6  # of 53 bits, two are the same once in 18000 times
 
 
-def test_images_with_noise_are_draws_of_the_marginal_density():
-    count, model = 40000, linear_model(make_rng(3))
-    images = model.sample(count, make_rng(1), noise=True).flatten(1)
-    mean, covariance = marginal(model)
-    whitened = torch.linalg.solve_triangular(
-        torch.linalg.cholesky(covariance), (images - mean).T.detach(), upper=False
-    )
-    assert whitened.mean(1).abs().max() < 4 / count**0.5
-    assert (torch.cov(whitened) - torch.eye(6)).abs().max() < 4 * (2 / count) ** 0.5
+def test_a_twisters_state_is_where_pytorch_has_it(monkeypatch):
+    """A state of words that `manual_seed` would make gives what `manual_seed` does."""
+    word = 1234
+    words = [word]
+    for i in range(1, 624):
+        word = (1812433253 * (word ^ word >> 30) + i) % 2**32
+        words.append(word)
+    digest = b"".join(word.to_bytes(4, "little") for word in words)
+    monkeypatch.setattr("tigon.streams.whole", lambda name: digest)
+    (rng,) = twisters([b"any"])
+    theirs = torch.Generator().manual_seed(1234)
+    assert torch.equal(torch.randn(2000, generator=rng), torch.randn(2000, generator=theirs))
+
+
+@pytest.mark.parametrize("numbers", [2, 300])
+def test_what_parts_draw_counts_for_the_whole(numbers):
+    like = torch.zeros(4, numbers)
+    one, other = Streams(0, 0, range(4)), Streams(0, 0, range(4))
+    first, second = normal(one, like), normal(one, like)
+    part = normal(rows(other, slice(1, 3)), like[1:3])
+    whole = normal(other, like)
+    assert torch.equal(part, first[1:3])
+    assert torch.equal(whole[1:3], second[1:3]) and torch.equal(whole[::3], first[::3])

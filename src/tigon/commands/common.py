@@ -79,6 +79,6 @@ def infer(
     for first in steps_shown(range(0, len(images), chunk), "inferring latents"):
         part = images[first : first + chunk].to(device)
         index = range(first * starts, (first + len(part)) * starts)
-        rng = Streams(seed, 0, index, "reconstruct", device)
+        rng = Streams(seed, 0, index, "reconstruct")
         parts.append(model.infer(part, rng, ColdStart(starts)))
     return Reconstruction(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))

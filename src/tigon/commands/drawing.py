@@ -61,7 +61,7 @@ class Sample:
         check_out(self.out)
         place = choose_device(self.device)
         model = load_model(self.model_folder, self.checkpoint).to(place)
-        rng = Streams(self.seed, 0, range(self.count), "sample", place)
+        rng = Streams(self.seed, 0, range(self.count), "sample")
         images = self._draw(model, rng)
         write_images(self.out, to_uint8(images))
         outside = saturation(images).item()

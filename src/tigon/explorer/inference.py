@@ -43,7 +43,7 @@ def watch_inference(
     Arguments:
         image: (1, C, H, W) in [-1, 1], on the model's device
     """
-    rng = Streams(seed, 0, range(how.starts), "reconstruct", image.device)
+    rng = Streams(seed, 0, range(how.starts), "reconstruct")
     for seen in descend(learner.model, image, rng, how):
         yield _glance(learner, image, how, seen)
 

@@ -36,7 +36,7 @@ class Synthesis:
         self.learner, self.settings = model.learner, asked.settings
         self.done = 0
         self.accept: float | None = None
-        self.rng = Streams(asked.seed, 0, [asked.image], "explore", model.device)
+        self.rng = Streams(asked.seed, 0, [asked.image], "explore")
         start = self._start(model, asked)
         sizes = start.new_full((1,), asked.settings.step_size)
         self.state = self._kernel().init(self.learner.model, start, sizes)

@@ -211,7 +211,7 @@ class DescriptorLearner(Learner):
     def show(self, count: int) -> Tensor:
         """Return what chains from the first `count` start images show, with noise of their own."""
         index = torch.arange(count, device=self.starts.device)
-        return self.synthesise(index, Streams(0, 0, index, "show", self.starts.device))
+        return self.synthesise(index, Streams(0, 0, index, "show"))
 
     def sample(self, count: int, rng: Rng, chunk: int = 64) -> Tensor:
         """Run one chain per start image, in order, and around again beyond the last.

@@ -105,6 +105,9 @@ class _Given(Streams):
     def __init__(self, noise: Sequence[Tensor]) -> None:
         self.noise, self.used = noise, 0
 
-    def fill(self, draw: Callable[..., Tensor], shape: Sequence[int], like: Tensor) -> Tensor:
+    def normal(self, like: Tensor) -> Tensor:
+        """Return what comes next."""
         self.used += 1
         return self.noise[self.used - 1]
+
+    uniform = normal

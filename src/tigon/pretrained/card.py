@@ -106,7 +106,7 @@ def make_card(model: LearnedModel, facts: Facts) -> Card:
         TigonError: if the model's images are not finite
     """
     count = _shown(model)
-    images = to_uint8(model.sample(count, Streams(0, 0, range(count), "sample", model.device)))
+    images = to_uint8(model.sample(count, Streams(0, 0, range(count), "sample")))
     stream = io.BytesIO()
     Image.fromarray(tile(images, min(COLUMNS, count))).save(stream, format="png")
     environment = Environment(

@@ -107,7 +107,7 @@ class Watch:
         return events
 
     def _restart(self, training: Training, lost: torch.Tensor) -> Record:
-        rng = Streams(training.seed, training.iteration, lost, "restart", training.device)
+        rng = Streams(training.seed, training.iteration, lost, "restart")
         training.learner.restart_chains(lost, rng)
         rows = lost.tolist()
         return {

@@ -98,7 +98,7 @@ class Training:
         """
         began = time.perf_counter()
         batch = self.order.read(self.images, self.iteration, self.like)
-        rng = Streams(self.seed, self.iteration, batch.index, device=self.device)
+        rng = Streams(self.seed, self.iteration, batch.index)
         rate = self.rate_factor * self.settings.rate(self.iteration, self.progress)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -138,7 +138,7 @@ class Training:
     ) -> None:
         if torch.isfinite(loss) and torch.isfinite(metrics["gradient_norm"]):
             return
-        rng = Streams(self.seed, self.iteration, batch.index, device=self.device)
+        rng = Streams(self.seed, self.iteration, batch.index)
         bad = batch.index[~batch.images.isfinite().flatten(1).all(1)].tolist()
         names = sum(all_objects([self.images.name(row) for row in bad]), [])
         broken = any_of(not bool(samples.isfinite().all()))
