@@ -48,7 +48,7 @@ def test_a_generator_that_shows_nothing_of_its_images_is_not_healthy(tmp_path):
         image_size=16,
         network=GeneratorNetwork(16),
         iterations=60,
-        optimizer=Optimizer(0.5),
+        optimizer=Optimizer(1.0),
         guard=Guard(enabled=False),
     )
     assert "reconstructions" in diagnose(learned(tmp_path, "generator", recipe)).verdict
