@@ -49,7 +49,7 @@ SQUARES = "sum_event((images - self.network(z)) ** 2)"
 LOSS = "sum_event(squares).sum() / batch.size"
 POOLED = "accepted.mean(1, keepdim=True).expand_as(accepted).reshape(-1)"
 FALLS = " * (1 + count / self.delay) ** -self.decay"
-ABOUT = "second = self.covariance + torch.outer(self.mean, self.mean)"
+ABOUT = " + weight * (1 - weight * centred) * torch.outer(off, off)"
 CONTRAST = "f_synthesised.sum() / batch.size - f_observed.sum() / batch.size"
 READ = 'where `index` is (CPU or GPU)."""\n'
 WRITE = 'written twice")\n'
@@ -198,8 +198,8 @@ MUTATIONS = [
     Mutation("expansion without the shift of b", EXPANSION, SHIFT, ""),
     Mutation("expansion without the turn of A", EXPANSION, TURN, ""),
     Mutation("expansion by present moments", EXPANSION, "return 1 - part**moved", "return 1.0"),
-    Mutation("covariance not averaged", EXPANSION, "weight * second - torch", "second - torch"),
+    Mutation("covariance not averaged", EXPANSION, "weight * now +", "now +"),
     Mutation("the average's identity forgotten", EXPANSION, "add_(1 - weight)", "add_(0)"),
-    Mutation("second moment about the mean", EXPANSION, ABOUT, "second = self.covariance"),
+    Mutation("second moment about the mean", EXPANSION, ABOUT, ""),
     Mutation("contrast's sign", BASE, CONTRAST, " - ".join(reversed(CONTRAST.split(" - ")))),
 ]

@@ -155,8 +155,12 @@ CHECKPOINTS = {
     ),
     "chains missing": (tensors("chains", lambda t: t.pop("points")), "does not fit"),
     "chains of another shape": (
+        tensors("chains", lambda t: t.update(points=torch.ones(3, 5))),
+        r"does not fit its run's config .*chain rows \(3, 5\), not \(3, 2\)",
+    ),
+    "step size of two chains": (
         tensors("chains", lambda t: t.update(step_size=torch.ones(2))),
-        r"chain rows step_size: \(2,\) saved, \(3,\) expected",
+        "does not fit",
     ),
     "name that is no number": (lambda run: (run / "checkpoints" / "\u00b2").mkdir(), ""),
 }

@@ -73,7 +73,7 @@ def test_absurd_chains_are_not_healthy_though_expansion_holds_their_moments(tmp_
     recipe = Generator(
         image_size=16,
         network=GeneratorNetwork(16),
-        iterations=80,
+        iterations=60,
         chains=chains,
         guard=Guard(False),
     )

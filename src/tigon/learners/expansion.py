@@ -80,10 +80,13 @@ class Moments(NamedTuple):
             centred: False leaves the mean where it is, for a layer without a bias
         """
         mean = weight * self.mean if centred else torch.zeros_like(self.mean)
-        second = self.covariance + torch.outer(self.mean, self.mean)
-        expected = weight * second - torch.outer(mean, mean)
+        off, now = self.mean.double(), self.covariance.double()  # squares of them are added
+        expected = weight * now + weight * (1 - weight * centred) * torch.outer(off, off)
         expected.diagonal().add_(1 - weight)
-        return Affine(mean, torch.linalg.cholesky(expected))
+        root, failed = torch.linalg.cholesky_ex(expected)
+        if failed:  # moments overflow: so do latents, which is for the guard to say
+            root = root.fill_(torch.nan)
+        return Affine(mean, root.to(mean))
 
 
 def moments(parts: Callable[[], Iterable[Tensor]], everywhere: bool = True) -> Moments:
