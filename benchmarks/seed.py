@@ -1,6 +1,7 @@
 """The default recipes, the original algorithms and a plain PyTorch loop on the seed's images.
 
     python benchmarks/seed.py [--out runs/seed] [--seeds 0 1 2 3 4] [--write benchmarks/RESULTS.md]
+    python benchmarks/seed.py --no-originals --descriptor-seeds    # tigon's and plain, in minutes
 
 An original generator's run ends when it has come to the seed loss `--until`, or has spent
 `--evaluations`; a run of `plain.py` when it has come to the last threshold, or has spent
@@ -187,6 +188,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/seed"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--descriptor-seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--originals", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--until", type=float, default=0.1, help="seed loss to end an original at")
     parser.add_argument("--evaluations", type=int, default=6900, help="most of an original's run")
     parser.add_argument("--plain-evaluations", type=int, default=2000, help="most of a plain run")
@@ -203,15 +205,16 @@ def main() -> None:
         plain.append(plainly(seed, options.plain_evaluations, file))
         recipe = GeneratorSeed(seed=seed, gradient_evaluations=options.evaluations)
         out = options.out / f"generator-original-{seed}"
-        originals.append(learned("generator-seed", recipe, DATA, out, options.until))
-    runs = {
-        "default": [run.records() for run in generators],
-        "plain PyTorch": plain,
-        "original": [run.records() for run in originals],
-    }
+        if options.originals:
+            originals.append(learned("generator-seed", recipe, DATA, out, options.until))
+    runs = {"default": [run.records() for run in generators], "plain PyTorch": plain}
+    if originals:
+        runs["original"] = [run.records() for run in originals]
     text = page(
         generators, originals, runs, descriptors(options) if options.descriptor_seeds else []
     )
+    if not originals:
+        return publish(options.write, "seed-defaults", text)
     figures = [costs.figure(runs["original"], runs["default"], t, LEAST) for t in COMPARED]
     publish(options.write, "seed", text, figures)
 
@@ -222,6 +225,8 @@ def descriptors(options: argparse.Namespace) -> list[Run]:
     for seed in options.descriptor_seeds:
         out = options.out / f"descriptor-{seed}"
         runs.append(learned("descriptor", Descriptor(seed=seed), data, out))
+    if not options.originals:
+        return runs
     out = options.out / "descriptor-original"
     return [*runs, learned("descriptor-seed", DescriptorSeed(), data, out)]
 
@@ -235,9 +240,10 @@ def page(
     """Return the tables with what they depend on; those of descriptors where there are any."""
     machine = generators[0].environment
     rows = [generator_row(run) for run in [*generators, *originals]]
-    rows.append(generator_row(originals[-1], batch_statistics=True))
+    rows += [generator_row(run, batch_statistics=True) for run in originals[-1:]]
+    whose = "The original algorithms and the" if originals else "The"
     parts = [
-        "## The original algorithms and the default recipes",
+        f"## {whose} default recipes beside plain PyTorch",
         f"Printed by `python benchmarks/seed.py` on {machine['processor']}, {machine['cores']} "
         f"cores ({machine['threads']} thread a run), torch {machine['torch']}, {machine['when']}. "
         "One gradient evaluation is one forward and backward pass of the network over the "
@@ -259,9 +265,10 @@ def page(
 
 
 def descriptor_parts(runs: Sequence[Run]) -> list[str]:
-    """Return the table of descriptors, the original last and twice."""
+    """Return the table of descriptors, an original last and twice."""
     rows = [descriptor_row(run) for run in runs]
-    rows.append(descriptor_row(runs[-1], batch_statistics=True))
+    if isinstance(runs[-1].experiment.recipe, DescriptorSeed):
+        rows.append(descriptor_row(runs[-1], batch_statistics=True))
     return [
         "### Descriptor: egrets",
         table(rows),
