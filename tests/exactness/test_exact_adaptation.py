@@ -63,11 +63,10 @@ def recipes_chains(**options):
 NARROW_AND_WIDE, FUNNEL = NarrowAndWide(), Funnel()
 
 
-@pytest.mark.parametrize("kernel", ["mala", pytest.param("hmc", marks=pytest.mark.slow)])
-def test_chains_that_adapt_while_a_model_learns_keep_a_narrow_and_a_wide_normal(kernel):
+def test_chains_that_adapt_while_a_model_learns_keep_a_narrow_and_a_wide_normal():
     """From exact draws; a constant gain for each chain by itself leaves .76 of the variance."""
     points = NARROW_AND_WIDE.sample(16000, make_rng(1))
-    learner = OnTarget(lambda index: NARROW_AND_WIDE, points, recipes_chains(kernel=kernel))
+    learner = OnTarget(lambda index: NARROW_AND_WIDE, points, recipes_chains())
     squares = learner.visit(640, lambda x: x[:, 0] ** 2 / NARROW_AND_WIDE.variance)
     assert_is_one(squares, 0.008)
 
@@ -75,18 +74,15 @@ def test_chains_that_adapt_while_a_model_learns_keep_a_narrow_and_a_wide_normal(
 @pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["mala", "hmc"])
 def test_chains_that_adapt_while_a_model_learns_keep_a_funnel(kernel):
-    points = FUNNEL.sample(40000, make_rng(1))
+    points = FUNNEL.sample(20000, make_rng(1))
     learner = OnTarget(lambda index: FUNNEL, points, recipes_chains(kernel=kernel))
     squares = learner.visit(640, lambda x: x[:, 0] ** 2 / FUNNEL.scale**2)
-    assert_is_one(squares, 0.007)
+    assert_is_one(squares, 0.008)
 
 
-@pytest.mark.parametrize(
-    "count", [2000, pytest.param(12000, marks=pytest.mark.slow)], ids=["quick", "long"]
-)
-def test_posteriors_of_any_width_are_found_from_the_prior_and_kept(count):
+def test_posteriors_of_any_width_are_found_from_the_prior_and_kept():
     """Widths of .05 to 1, a twentieth of the prior's to all of it, with one step size."""
-    widths = torch.tensor([0.05, 0.14, 0.37, 1.0]).double().repeat(count)[:, None]
+    widths = torch.tensor([0.05, 0.14, 0.37, 1.0]).double().repeat(2000)[:, None]
     prior = torch.randn(len(widths), 2, generator=make_rng(1), dtype=torch.float64)
 
     def density_of(index):
@@ -99,15 +95,10 @@ def test_posteriors_of_any_width_are_found_from_the_prior_and_kept(count):
 
 
 @pytest.mark.parametrize(
-    ("pool", "count"),
-    [
-        (16, 12800),
-        pytest.param(10, 48000, marks=pytest.mark.slow),
-        pytest.param(64, 48000, marks=pytest.mark.slow),
-    ],
+    ("pool", "count"), [(16, 12800), pytest.param(10, 32000, marks=pytest.mark.slow)]
 )
 def test_few_chains_that_share_their_acceptance_keep_their_target(pool, count):
-    """Batches of 10 or 64 images, and the 16 chains of an image that a cold start infers."""
+    """Ten images, and the 16 chains of an image that a cold start infers."""
     points = NARROW_AND_WIDE.sample(count, make_rng(1))
     chains = MCMC(MALA(0.1, jitter=0.9), 640, StepSizeAdaptation(pool=pool))
     seen = chains.run(NARROW_AND_WIDE, points, make_rng(2), keep=40).trajectory[5:]
