@@ -89,26 +89,24 @@ class Moments(NamedTuple):
         return Affine(mean, root.to(mean))
 
 
-def moments(parts: Callable[[], Iterable[Tensor]], everywhere: bool = True) -> Moments:
-    """Return the moments of latents that come some rows (B, d) at a time.
+def moments(parts: Callable[[], Iterable[Tensor]]) -> Moments:
+    """Return the moments of the latents of all processes, which come some rows (B, d) at a time.
 
     Arguments:
-        parts: yields them all; called twice
-        everywhere: whether those of other processes count too
+        parts: yields those of this process; called twice
     """
-    total = all_sum if everywhere else (lambda part: part)
     count, sums = 0, torch.zeros(())
     for z in parts():
         first = count == 0
         count, sums = count + len(z), z.sum(0) if first else sums + z.sum(0)
-    number = total(sums.new_tensor(count))
-    mean = total(sums) / number
+    number = all_sum(sums.new_tensor(count))
+    mean = all_sum(sums) / number
     squares = sums.new_zeros(len(sums), len(sums))
     for z in parts():  # in place: results kept between large temporaries would scatter the heap
         away = z - mean
         squares += away.T @ away
         del z, away
-    return Moments(number, mean, total(squares) / number)
+    return Moments(number, mean, all_sum(squares) / number)
 
 
 @torch.no_grad()
