@@ -20,7 +20,7 @@ from measuring import arguments, launch, publish
 from tigon.data.images import load_images
 from tigon.distributed import leave, process_group, world
 from tigon.recipes import Descriptor, Generator, Recipe
-from tigon.recorder import describe_machine
+from tigon.runs.recorder import describe_machine
 from tigon.settings import DescriptorNetwork, GeneratorNetwork
 from tigon.training.loop import fit
 

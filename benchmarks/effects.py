@@ -21,7 +21,7 @@ from plain import DATA
 from results import machine, table
 from tigon import ImageSet, Preconditioned, Streams, Training, make_rng
 from tigon.data.batches import Batch
-from tigon.densities import value_and_grad
+from tigon.densities.log_density import value_and_grad
 from tigon.learners.generator import Annealing, GeneratorLearner
 from tigon.mcmc.kernel import innermost
 from tigon.recipes import Generator

@@ -20,11 +20,11 @@ from PIL import Image
 
 from tigon.data.images import load_images
 from tigon.errors import TigonError
-from tigon.experiment import train
+from tigon.random.streams import make_rng
 from tigon.recipes import Descriptor, Generator
-from tigon.runs import Experiment, Run
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
-from tigon.streams import make_rng
 from tigon.training.checkpoint import load_training
 from tigon.training.kept import FILES, latest_checkpoint
 

@@ -26,9 +26,9 @@ def measure(data: str, out: Path, store: Store, iterations: int) -> None:
     """Learn up to so many iterations in this process; print what it took."""
     import torch
 
-    from tigon.experiment import train
     from tigon.recipes import Generator
-    from tigon.runs import Experiment
+    from tigon.runs.experiment import train
+    from tigon.runs.run import Experiment
     from tigon.settings import GeneratorNetwork, LatentChains
 
     torch.set_num_threads(1)

@@ -16,7 +16,7 @@ from torch import Tensor
 from measuring import Spread, arguments, judged, publish, spread
 from results import machine, table
 from tigon import Streams, make_rng
-from tigon.philox import kernel_of
+from tigon.random.philox import kernel_of
 
 CASES = (  # rows, numbers of each, draws
     (64, 64 * 64 * 3, 1),

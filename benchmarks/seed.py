@@ -27,19 +27,19 @@ from lite0 import covered, features, kid
 from measuring import arguments, publish
 from plain import DATA, STEPS, learn
 from results import table
+from tigon.cli.progress import progress
 from tigon.data.batches import Batch
 from tigon.data.images import load_images
 from tigon.data.pixels import saturation
-from tigon.evaluation.probes import run_free
-from tigon.evaluation.two_samples import latents_test
-from tigon.experiment import train
+from tigon.diagnostics.probes import run_free
+from tigon.diagnostics.two_samples import latents_test
 from tigon.files import replace_file
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
-from tigon.progress import progress
+from tigon.random.streams import Streams, make_rng
 from tigon.recipes import Descriptor, DescriptorSeed, Generator, GeneratorSeed, Recipe
-from tigon.runs import Experiment, Run
-from tigon.streams import Streams, make_rng
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 from tigon.training.iteration import Record, Training
 
 THRESHOLDS = (0.2, 0.1, 0.05)

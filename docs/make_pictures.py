@@ -24,19 +24,19 @@ from explorer_pictures import explorer
 from made_pictures import HERE, Table, drawn, machine, rewrite, strip
 from moving_picture import frames
 from tigon import figures
-from tigon.album import Picture, album
 from tigon.data.pixels import to_uint8
-from tigon.diagnosis import diagnose, pictures
+from tigon.diagnostics import diagnose, pictures
+from tigon.diagnostics.rules import Level
 from tigon.errors import DivergenceError
-from tigon.evaluation.findings import Level
-from tigon.experiment import train
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import Annealing, GeneratorLearner
+from tigon.random.streams import make_rng
 from tigon.recipes import RECIPES as NAMED
 from tigon.recipes import Descriptor, DescriptorSeed, Generator, GeneratorSeed, Recipe
-from tigon.runs import Experiment, Run
+from tigon.report.album import Picture, album
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 from tigon.settings import ImageChains, LatentChains
-from tigon.streams import make_rng
 from tigon.training.settings import Guard, Optimizer
 
 FACES = "embedded:animal-faces"

@@ -6,9 +6,9 @@ import torch
 from torch.nn.functional import softplus
 
 import tigon
-from tigon.densities import LogDensity, sum_event
+from tigon.densities.log_density import LogDensity, sum_event
 from tigon.mcmc.kernel import Direct, Info, State, evaluate, metropolis, per_row
-from tigon.streams import Rng, normal
+from tigon.random.streams import Rng, normal
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tigon.experiment import train
-from tigon.pretrained.card import Terms, facts_of, make_card
-from tigon.pretrained.folders import load_model, write_model_folder
+from tigon.export.card import Terms, facts_of, make_card
+from tigon.export.folders import load_model, write_model_folder
 from tigon.recipes import RECIPES
-from tigon.runs import Experiment, Run
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 
 
 @cache

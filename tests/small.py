@@ -4,13 +4,14 @@ import numpy as np
 import torch
 
 from tigon.data.images import ImageSet
-from tigon.densities import EnergyModel, GeneratorModel
+from tigon.densities.energy import EnergyModel
+from tigon.densities.generator import GeneratorModel
 from tigon.learners.descriptor import DescriptorLearner, start_images
 from tigon.learners.generator import GeneratorLearner
-from tigon.networks.dcgan import ConvDescriptor, DCGANGenerator
+from tigon.nn.dcgan import ConvDescriptor, DCGANGenerator
+from tigon.random.streams import make_rng
 from tigon.recipes import Descriptor, Generator
 from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
-from tigon.streams import make_rng
 
 SMALL = ["--image-size", "8", "--network.width", "4", "--iterations", "5"]  # of tigon train
 

@@ -10,9 +10,9 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from tigon.data.pixels import to_uint8
+from tigon.export.folders import load_model
 from tigon.figures import tile
-from tigon.pretrained.folders import load_model
-from tigon.streams import Streams
+from tigon.random.streams import Streams
 
 MODELS = Path(__file__).parents[1] / "models"
 FOLDERS = sorted(path.parent for path in MODELS.glob("*/config.json"))

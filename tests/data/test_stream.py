@@ -10,13 +10,13 @@ import torch
 from bad_input import run_watched, says
 from hf_sets import tints
 from small import descriptor_recipe, generator_recipe, parameters
-from tigon.cli import main
+from tigon.cli.main import main
 from tigon.data import stream
 from tigon.data.batches import Batch
 from tigon.data.stream import open_stream
 from tigon.errors import TigonError
-from tigon.experiment import load, train
-from tigon.runs import Experiment, Run
+from tigon.runs.experiment import load, train
+from tigon.runs.run import Experiment, Run
 
 pytestmark = pytest.mark.usefixtures("offline")
 LIKE = torch.zeros(())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tigon.runs import Run
+from tigon.runs.run import Run
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "distributed.py"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node"]

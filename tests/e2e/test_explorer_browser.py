@@ -20,9 +20,9 @@ import torch
 from explored import make_pictures, make_run, make_runs
 from small import generator_recipe
 from tigon.data.pixels import to_uint8
+from tigon.random.streams import Streams
 from tigon.recipes import Generator
-from tigon.runs import Run
-from tigon.streams import Streams
+from tigon.runs.run import Run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [

@@ -7,7 +7,7 @@ import torch
 
 from tigon.mcmc.adaptation import DualAveraging, settled
 from tigon.mcmc.kernel import Info, State
-from tigon.streams import make_rng
+from tigon.random.streams import make_rng
 
 pytestmark = pytest.mark.exactness
 

@@ -8,17 +8,17 @@ from torch import nn
 
 from small import generator_learner
 from tigon.data.batches import Batch
-from tigon.densities import GeneratorModel
-from tigon.diagnosis.judging import mode_findings, prior_findings
-from tigon.evaluation.findings import Level
-from tigon.evaluation.probes import probe_latents, run_free
-from tigon.evaluation.two_samples import energy_distance, latents_test, moments_test
+from tigon.densities.generator import GeneratorModel
+from tigon.diagnostics.judging import mode_findings, prior_findings
+from tigon.diagnostics.probes import probe_latents, run_free
+from tigon.diagnostics.rules import Level
+from tigon.diagnostics.two_samples import energy_distance, latents_test, moments_test
 from tigon.learners.expansion import moments
 from tigon.learners.generator import GeneratorLearner
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA, Langevin
-from tigon.streams import Streams, make_rng
+from tigon.random.streams import Streams, make_rng
 
 pytestmark = pytest.mark.exactness
 

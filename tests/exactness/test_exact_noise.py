@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from tigon.philox import philox
-from tigon.streams import Streams, normal, rows, seed_of, twisters, uniform
+from tigon.random.philox import philox
+from tigon.random.streams import Streams, normal, rows, seed_of, twisters, uniform
 
 pytestmark = pytest.mark.exactness
 
@@ -123,7 +123,7 @@ def test_a_twisters_state_is_where_pytorch_has_it(monkeypatch):
         word = (1812433253 * (word ^ word >> 30) + i) % 2**32
         words.append(word)
     digest = b"".join(word.to_bytes(4, "little") for word in words)
-    monkeypatch.setattr("tigon.streams.whole", lambda name: digest)
+    monkeypatch.setattr("tigon.random.streams.whole", lambda name: digest)
     (rng,) = twisters([b"any"])
     theirs = torch.Generator().manual_seed(1234)
     assert torch.equal(torch.randn(2000, generator=rng), torch.randn(2000, generator=theirs))

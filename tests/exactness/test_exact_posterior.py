@@ -5,13 +5,13 @@ import torch
 from linear_models import images_of, linear_model, whiten
 
 from targets import assert_standard_normal, correlated_gaussian
-from tigon.chains import ChainStore
 from tigon.data.batches import Batch, BatchOrder
 from tigon.learners.generator import GeneratorLearner
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA
-from tigon.streams import Streams, make_rng
+from tigon.mcmc.store import ChainStore
+from tigon.random.streams import Streams, make_rng
 
 pytestmark = pytest.mark.exactness
 

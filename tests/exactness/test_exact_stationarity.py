@@ -12,14 +12,14 @@ from targets import (
     correlated_gaussian,
     two_wells,
 )
-from tigon.densities import value_and_grad
+from tigon.densities.log_density import value_and_grad
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.mcmc.preconditioning import Preconditioned
 from tigon.mcmc.schedules import Linear
 from tigon.mcmc.tempered import ReplicaExchange
-from tigon.streams import Streams, make_rng
+from tigon.random.streams import Streams, make_rng
 
 pytestmark = pytest.mark.exactness
 

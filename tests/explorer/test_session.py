@@ -18,10 +18,10 @@ from tigon.explorer.requests import (
 )
 from tigon.explorer.session import UNSENT
 from tigon.explorer.synthesis import would_accept
+from tigon.inference.reconstruction import ColdStart, infer_latents
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA, Langevin
-from tigon.streams import Streams, make_rng
-from tigon.tasks.reconstruction import ColdStart, infer_latents
+from tigon.random.streams import Streams, make_rng
 
 
 def settings_of(model, **changed):

@@ -11,7 +11,7 @@ from tigon.learners.descriptor import (
     start_images,
     starts_in_batches,
 )
-from tigon.streams import Streams
+from tigon.random.streams import Streams
 
 
 def batch_of(images):

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from small import count_passes, generator_learner, image_set, parameters
-from tigon.chains import ChainStore
 from tigon.data.batches import Batch
 from tigon.learners.noise import Annealing, LearnedNoise
 from tigon.mcmc.adaptation import DualAveraging
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA, Langevin
+from tigon.mcmc.store import ChainStore
+from tigon.random.streams import Streams
 from tigon.settings import LatentChains
-from tigon.streams import Streams
 
 
 def batch_of(images, rows=None):

@@ -7,7 +7,7 @@ from tigon.mcmc.hmc import HMC
 from tigon.mcmc.kernel import Info, State
 from tigon.mcmc.langevin import MALA, Langevin
 from tigon.mcmc.tempered import ReplicaExchange
-from tigon.streams import make_rng
+from tigon.random.streams import make_rng
 
 
 @pytest.mark.parametrize("first", [1e-3, 1.0])

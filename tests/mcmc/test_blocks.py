@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from targets import correlated_gaussian, refuses_to_compile
-from tigon.compiled import Compiled
+from tigon.densities.compiled import Compiled
 from tigon.mcmc.adaptation import DualAveraging, StepSizeDecay
 from tigon.mcmc.blocks import EVALUATIONS, block_of
 from tigon.mcmc.chain import MCMC
@@ -14,7 +14,7 @@ from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.mcmc.preconditioning import Preconditioned
 from tigon.mcmc.schedules import Geometric
-from tigon.streams import Streams, make_rng
+from tigon.random.streams import Streams, make_rng
 
 CHAINS = {
     "MALA": MCMC(MALA(0.5), 21, DualAveraging(0.57)),

@@ -12,7 +12,7 @@ from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.mcmc.preconditioning import Preconditioned
 from tigon.mcmc.schedules import Geometric
 from tigon.mcmc.tempered import ReplicaExchange
-from tigon.streams import make_rng
+from tigon.random.streams import make_rng
 
 SCALE = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
 KERNELS = pytest.mark.parametrize(

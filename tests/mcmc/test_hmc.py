@@ -7,7 +7,7 @@ from targets import correlated_gaussian
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC, leapfrog
 from tigon.mcmc.langevin import MALA
-from tigon.streams import Streams, make_rng
+from tigon.random.streams import Streams, make_rng
 
 
 def quartic(x):

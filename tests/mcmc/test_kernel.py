@@ -6,7 +6,7 @@ from tigon.mcmc.kernel import State, chosen, metropolis, target_of, tempered
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.mcmc.preconditioning import Preconditioned
 from tigon.mcmc.tempered import ReplicaExchange
-from tigon.streams import make_rng
+from tigon.random.streams import make_rng
 
 
 def states(count, new_gradient=1.0):

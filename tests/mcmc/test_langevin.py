@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from targets import correlated_gaussian
-from tigon.densities import EnergyModel, GeneratorModel
+from tigon.densities.energy import EnergyModel
+from tigon.densities.generator import GeneratorModel
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
-from tigon.streams import Streams, make_rng
+from tigon.random.streams import Streams, make_rng
 
 
 def test_one_step_is_equation_2():

@@ -8,7 +8,7 @@ from tigon.mcmc.kernel import tempered
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.mcmc.preconditioning import Preconditioned, estimate_scale, rescaled
 from tigon.mcmc.tempered import ReplicaExchange
-from tigon.streams import Streams, make_rng
+from tigon.random.streams import Streams, make_rng
 
 SCALE = torch.tensor([0.2, 1.0, 5.0], dtype=torch.float64)
 KERNELS = pytest.mark.parametrize(

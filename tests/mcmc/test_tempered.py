@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from targets import correlated_gaussian
-from tigon.densities import value_and_grad
+from tigon.densities.log_density import value_and_grad
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.kernel import Info, State
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.mcmc.preconditioning import Preconditioned
 from tigon.mcmc.tempered import ReplicaExchange
-from tigon.streams import Streams, make_rng, normal, uniform
+from tigon.random.streams import Streams, make_rng, normal, uniform
 
 
 @dataclass(frozen=True)

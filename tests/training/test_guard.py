@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from small import descriptor_recipe, generator_recipe, image_set, parameters
-from tigon.cli import main
+from tigon.cli.main import main
 from tigon.data.images import ImageSet, load_images
-from tigon.diagnosis import diagnose
+from tigon.diagnostics import diagnose
 from tigon.errors import DivergenceError
-from tigon.experiment import train
 from tigon.recipes import Descriptor
-from tigon.runs import Experiment, Run
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 from tigon.settings import DescriptorNetwork, ImageChains
 from tigon.training.guard import Watch
 from tigon.training.loop import fit

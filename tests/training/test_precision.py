@@ -8,9 +8,9 @@ from torch import nn
 
 from small import image_set
 from tigon.data.batches import Batch
+from tigon.random.streams import make_rng
 from tigon.recipes import Descriptor, Generator
 from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
-from tigon.streams import make_rng
 
 RECIPES = {
     "generator": Generator(image_size=8, network=GeneratorNetwork(4), precision="bfloat16"),

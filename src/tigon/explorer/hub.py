@@ -14,7 +14,7 @@ from tigon.explorer.session import Message, Session
 from tigon.explorer.worker import Worker
 from tigon.families import family_of
 from tigon.recipes import Descriptor
-from tigon.runs import Run
+from tigon.runs.run import Run
 
 STILL = 60.0  # seconds without a new record after which a run is not called training
 

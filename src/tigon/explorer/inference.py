@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from tigon.inference.reconstruction import ColdStart, Descent, descend
 from tigon.learners.generator import GeneratorLearner
-from tigon.streams import Streams
-from tigon.tasks.reconstruction import ColdStart, Descent, descend
+from tigon.random.streams import Streams
 
 
 class Glance(NamedTuple):

@@ -14,7 +14,7 @@ from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.kernel import State, per_row
 from tigon.mcmc.langevin import Langevin, drifted, return_ratio
-from tigon.streams import Streams
+from tigon.random.streams import Streams
 
 
 class Synthesis:

@@ -5,13 +5,13 @@ from statistics import median
 
 from tigon import figures
 from tigon.data.pixels import to_uint8
-from tigon.evaluation.findings import GAP_RECENT, sampled
-from tigon.evaluation.findings import SATURATION as MOST_SATURATED
+from tigon.diagnostics.rules import GAP_RECENT, sampled
+from tigon.diagnostics.rules import SATURATION as MOST_SATURATED
 from tigon.families.base import ORIGINAL, RECENT, Family, Measure, Picture, Shown, Stages
 from tigon.figures import Pixels
 from tigon.learners.descriptor import DescriptorLearner
+from tigon.random.streams import Streams
 from tigon.recipes import Descriptor, DescriptorSeed
-from tigon.streams import Streams
 
 COUNT = 64
 BAND = {"agreement": 0.0, "band": GAP_RECENT, "_": -GAP_RECENT}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tigon import figures
 from tigon.data.pixels import to_uint8
-from tigon.evaluation.findings import ACCEPT
+from tigon.diagnostics.rules import ACCEPT
 from tigon.families.base import (
     ORIGINAL,
     RECENT,
@@ -20,10 +20,10 @@ from tigon.families.base import (
     mean,
 )
 from tigon.figures import Pixels
+from tigon.inference.interpolation import Plane, latent_plane
 from tigon.learners.generator import SEED_SIGMA, GeneratorLearner
+from tigon.random.streams import make_rng
 from tigon.recipes import Generator
-from tigon.streams import make_rng
-from tigon.tasks.interpolation import Plane, latent_plane
 from tigon.training.iteration import Record
 
 PRIOR_COUNT = 64

@@ -26,19 +26,20 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tigon.chains import ChainStore
-from tigon.compiled import Compiled
 from tigon.data.batches import Batch
 from tigon.data.images import MOST, ImageSet
 from tigon.data.pixels import saturations
-from tigon.densities import EnergyModel, LogDensity, frozen, mode
+from tigon.densities.compiled import Compiled
+from tigon.densities.energy import EnergyModel
+from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.distributed import all_sum
 from tigon.learners.agreement import energy_distance
 from tigon.learners.base import Learner, Metrics, contrastive_loss, mean_over, spread
 from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC, Draws
 from tigon.mcmc.langevin import Langevin
-from tigon.streams import Rng, Streams, rows
+from tigon.mcmc.store import ChainStore
+from tigon.random.streams import Rng, Streams, rows
 
 FAR, STEEP = 10.0, 1e4
 Start = Literal["mean-colour", "mean-image"]

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tigon.compiled import Compiled
-from tigon.densities import LogDensity
+from tigon.densities.compiled import Compiled
+from tigon.densities.log_density import LogDensity
 from tigon.mcmc.adaptation import Adaptation
 from tigon.mcmc.kernel import Kernel, State
-from tigon.streams import Rng, Streams
+from tigon.random.streams import Rng, Streams
 
 EVALUATIONS = 8  # in one function; more take longer to compile, and gain little
 

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tigon.densities import LogDensity
+from tigon.densities.log_density import LogDensity
 from tigon.mcmc.adaptation import Adaptation, DualAveraging, settled
 from tigon.mcmc.blocks import Block, Passed, block_of
 from tigon.mcmc.kernel import Info, Kernel, State, target_of, tempered
 from tigon.mcmc.preconditioning import Preconditioned, estimate_scale
 from tigon.mcmc.schedules import Schedule
-from tigon.streams import Rng
+from tigon.random.streams import Rng
 
 
 class Draws(NamedTuple):

@@ -19,7 +19,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tigon.densities import LogDensity, sum_event
+from tigon.densities.log_density import LogDensity, sum_event
 from tigon.mcmc.kernel import (
     Direct,
     Info,
@@ -31,7 +31,7 @@ from tigon.mcmc.kernel import (
     require_jitter,
     require_positive,
 )
-from tigon.streams import Draw, Rng, normal, uniform
+from tigon.random.streams import Draw, Rng, normal, uniform
 
 
 @dataclass(frozen=True)

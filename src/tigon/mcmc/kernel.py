@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from tigon.densities import LogDensity, sum_event, value_and_grad
-from tigon.streams import Rng, uniform
+from tigon.densities.log_density import LogDensity, sum_event, value_and_grad
+from tigon.random.streams import Rng, uniform
 
 
 class State(NamedTuple):

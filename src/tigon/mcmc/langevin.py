@@ -21,7 +21,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tigon.densities import LogDensity, sum_event
+from tigon.densities.log_density import LogDensity, sum_event
 from tigon.mcmc.kernel import (
     Direct,
     Info,
@@ -34,7 +34,7 @@ from tigon.mcmc.kernel import (
     require_positive,
     unevaluated,
 )
-from tigon.streams import Draw, Rng, normal, uniform
+from tigon.random.streams import Draw, Rng, normal, uniform
 
 TAKEN = Info(torch.ones((), device="cpu"))  # of kernels that take every proposal
 

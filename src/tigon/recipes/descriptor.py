@@ -5,18 +5,18 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from tigon.chains import ChainStore
 from tigon.data.images import ImageSet
-from tigon.densities import EnergyModel
+from tigon.densities.energy import EnergyModel
 from tigon.learners.descriptor import DescriptorLearner, start_images, starts_in_batches
-from tigon.networks.dcgan import ConvDescriptor
+from tigon.mcmc.store import ChainStore
+from tigon.nn.dcgan import ConvDescriptor
+from tigon.random.streams import make_rng
 from tigon.recipes.base import Recipe
 from tigon.settings import (
     DescriptorNetwork,
     ImageChains,
     require,
 )
-from tigon.streams import make_rng
 from tigon.training.settings import Guard, Optimizer
 
 BYTES = 127.5

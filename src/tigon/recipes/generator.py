@@ -5,20 +5,20 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from tigon.chains import ChainStore
 from tigon.data.images import ImageSet, cache_folder
-from tigon.densities import GeneratorModel
+from tigon.densities.generator import GeneratorModel
 from tigon.distributed import Ownership
 from tigon.learners.generator import GeneratorLearner
 from tigon.learners.noise import FIRST, Annealing, LearnedNoise
-from tigon.networks.dcgan import DCGANGenerator
+from tigon.mcmc.store import ChainStore
+from tigon.nn.dcgan import DCGANGenerator
+from tigon.random.streams import make_rng
 from tigon.recipes.base import Recipe
 from tigon.settings import (
     GeneratorNetwork,
     LatentChains,
     require,
 )
-from tigon.streams import make_rng
 from tigon.training.settings import Guard, Optimizer
 
 

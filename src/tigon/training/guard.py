@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from tigon.errors import CAUSES, DivergenceError, diverged
-from tigon.streams import Streams
+from tigon.random.streams import Streams
 from tigon.training.iteration import Record, Training
 from tigon.training.settings import Guard
 from tigon.training.snapshot import Snapshot, put_back, take

@@ -16,7 +16,7 @@ from tigon.data.images import ImageSet
 from tigon.distributed import all_objects, all_sum, any_of, in_all_processes, world
 from tigon.errors import CAUSES, DivergenceError, diverged
 from tigon.learners.base import Learner, Metrics
-from tigon.streams import Streams
+from tigon.random.streams import Streams
 from tigon.training.settings import Guard, Length, Optimizer
 
 Record = dict[str, Any]
