@@ -83,7 +83,7 @@ def test_every_field_of_a_recipe_has_an_option(tigon, pictures):
     assert len(values["latent_mean"]) == 3 and values["gradient_evaluations"] <= 7
 
 
-@pytest.mark.parametrize("recipe", ["generator-seed", "descriptor-seed"])
+@pytest.mark.parametrize("recipe", ["generator-original", "descriptor-original"])
 def test_the_original_algorithms_run(tigon, pictures, recipe):
     words = ["--data", pictures, "--out", "run", *SMALL, "--chains.steps", "2"]
     assert tigon("train", recipe, *words)[0] == 0

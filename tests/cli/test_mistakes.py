@@ -12,7 +12,7 @@ from PIL import Image
 from small import SMALL
 from tigon.cli.main import main, named, one_line, options
 from tigon.cli.verbs import Train
-from tigon.recipes import Generator
+from tigon.recipes import GeneratorRecipe
 
 MISTAKES = {
     "": "a verb is needed; there are demo, train",
@@ -82,7 +82,7 @@ TYPOS = {
     "trian generator": "no verb 'trian' (did you mean train?)",
     "Export": "no verb 'Export' (did you mean export?)",
     "train generater": "no recipe 'generater' (did you mean generator?)",
-    "train descriptor_seed": "(did you mean descriptor-seed?)",
+    "train descriptor_seed": "(did you mean descriptor-original?)",
     "GENERATOR --itertions 3": "unknown option --itertions (did you mean --iterations?); see",
     "GENERATOR --itertions=3": "unknown option --itertions (did you mean --iterations?); see",
     "GENERATOR --lr 1 --epochs 2": "unknown options --lr (did you mean --optimizer.learning-rate?)"
@@ -108,7 +108,7 @@ def test_a_mistyped_word_is_answered_with_the_one_that_was_meant(tigon, line):
 @pytest.fixture(scope="module")
 def known():
     """The options of `tigon train generator`."""
-    return sorted(options(Train[Generator], ["train"]))
+    return sorted(options(Train[GeneratorRecipe], ["train"]))
 
 
 @given(st.data())

@@ -1,4 +1,4 @@
-"""Streams: images as they come, in an order that is a function of (seed, iteration)."""
+"""RowRng: images as they come, in an order that is a function of (seed, iteration)."""
 
 import json
 from functools import partial
@@ -148,7 +148,7 @@ TINY = ["--image-size", "8", "--network.width", "4", "--iterations", "2"]
     ("words", "said"),
     [
         (["generator"], "a generator keeps a latent for each image, and a stream has no index .*"),
-        (["generator-seed"], "leave out --stream, or learn a descriptor"),
+        (["generator-original"], "leave out --stream, or learn a descriptor"),
         (["descriptor", "--mirror"], "--stream with --mirror: .* leave out one of the two"),
         (["descriptor", "--data", "embedded:animal-faces"], "only hf: data can be read as a str"),
     ],

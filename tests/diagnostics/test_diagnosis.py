@@ -11,7 +11,12 @@ from small import descriptor_recipe, generator_recipe
 from tigon.cli.main import main
 from tigon.diagnostics import diagnose
 from tigon.diagnostics.rules import Level
-from tigon.recipes import Descriptor, DescriptorSeed, Generator, GeneratorSeed
+from tigon.recipes import (
+    DescriptorRecipe,
+    GeneratorRecipe,
+    OriginalDescriptorRecipe,
+    OriginalGeneratorRecipe,
+)
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
 from tigon.settings import DescriptorNetwork, GeneratorNetwork, LatentChains
@@ -28,8 +33,11 @@ def learned(tmp_path, name, recipe):
 @pytest.mark.parametrize(
     ("name", "recipe"),
     [
-        ("generator", Generator(image_size=16, network=GeneratorNetwork(16))),
-        ("descriptor", Descriptor(image_size=16, network=DescriptorNetwork(16), iterations=150)),
+        ("generator", GeneratorRecipe(image_size=16, network=GeneratorNetwork(16))),
+        (
+            "descriptor",
+            DescriptorRecipe(image_size=16, network=DescriptorNetwork(16), iterations=150),
+        ),
     ],
 )
 def test_default_recipes_are_healthy_and_the_verdict_says_what_that_covers(tmp_path, name, recipe):
@@ -44,7 +52,7 @@ def test_default_recipes_are_healthy_and_the_verdict_says_what_that_covers(tmp_p
 
 
 def test_a_generator_that_shows_nothing_of_its_images_is_not_healthy(tmp_path):
-    recipe = Generator(
+    recipe = GeneratorRecipe(
         image_size=16,
         network=GeneratorNetwork(16),
         iterations=60,
@@ -55,22 +63,22 @@ def test_a_generator_that_shows_nothing_of_its_images_is_not_healthy(tmp_path):
 
 
 def test_the_original_generators_latents_and_coupling_are_named(tmp_path):
-    recipe = GeneratorSeed(image_size=16, iterations=60)
+    recipe = OriginalGeneratorRecipe(image_size=16, iterations=60)
     recipe = replace(recipe, network=replace(recipe.network, width=16))
-    verdict = diagnose(learned(tmp_path, "generator-seed", recipe)).verdict
+    verdict = diagnose(learned(tmp_path, "generator-original", recipe)).verdict
     assert "latents far from the prior" in verdict and "coupled chains" in verdict
 
 
 def test_the_original_descriptors_gap_and_coupling_are_named(tmp_path):
-    recipe = DescriptorSeed(image_size=16, iterations=60)
+    recipe = OriginalDescriptorRecipe(image_size=16, iterations=60)
     recipe = replace(recipe, network=replace(recipe.network, width=16))
-    verdict = diagnose(learned(tmp_path, "descriptor-seed", recipe)).verdict
+    verdict = diagnose(learned(tmp_path, "descriptor-original", recipe)).verdict
     assert "gap" in verdict and "coupled chains" in verdict
 
 
 def test_absurd_chains_are_not_healthy_though_expansion_holds_their_moments(tmp_path):
     chains = LatentChains(kernel="langevin", step_size=2.5)
-    recipe = Generator(
+    recipe = GeneratorRecipe(
         image_size=16,
         network=GeneratorNetwork(16),
         iterations=60,

@@ -14,7 +14,7 @@ from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA, Langevin
-from tigon.random.streams import Streams, make_rng
+from tigon.random.streams import RowRng, make_rng
 
 
 class Linear(nn.Module):
@@ -42,7 +42,7 @@ def linear_learner(kernel, adaptation=None):
 
 def test_chains_that_sample_their_posterior_are_found_to():
     learner, batch = linear_learner(MALA(0.4))
-    probe = probe_latents(learner, batch, Streams(0, 0, range(6)), steps=600)
+    probe = probe_latents(learner, batch, RowRng(0, 0, range(6)), steps=600)
     assert probe.rhat < 1.03 and probe.ess > 200
     assert 0.9 < probe.temperature < 1.1
     assert probe.states == 2400 and probe.log_densities.shape == (600, 4, 6)
@@ -52,7 +52,7 @@ def test_chains_that_sample_their_posterior_are_found_to():
 def test_unadjusted_steps_that_are_too_long_are_found_hot():
     learner, batch = linear_learner(Langevin(0.3))
     learner.scale_steps(1.3)
-    probe = probe_latents(learner, batch, Streams(0, 0, range(6)), steps=600)
+    probe = probe_latents(learner, batch, RowRng(0, 0, range(6)), steps=600)
     assert probe.accept == 1 and probe.temperature > 1.2
 
 
@@ -66,7 +66,7 @@ def test_unadjusted_steps_that_are_too_long_are_found_hot():
 )
 def test_what_to_do_about_a_temperature_depends_on_the_kernel(kernel, temperature, level, remedy):
     learner, batch = linear_learner(kernel)
-    probe = probe_latents(learner, batch, Streams(0, 0, range(6)), steps=30)
+    probe = probe_latents(learner, batch, RowRng(0, 0, range(6)), steps=30)
     found = of_latents(probe._replace(temperature=temperature), learner)
     (heat,) = [finding for finding in found if finding.name == "implied temperature"]
     assert heat.level is level and remedy in heat.remedy
@@ -74,12 +74,12 @@ def test_what_to_do_about_a_temperature_depends_on_the_kernel(kernel, temperatur
 
 def test_chains_that_run_away_are_a_finding_and_no_error():
     learner, batch = linear_learner(Langevin(2.0))
-    probe = probe_latents(learner, batch, Streams(0, 0, range(6)), steps=600)
+    probe = probe_latents(learner, batch, RowRng(0, 0, range(6)), steps=600)
     (finding,) = of_latents(probe, learner)
     assert finding.level is Level.BAD and "run away" in finding.what
     chains = MCMC(Langevin(4.0), 30)
     learner, batch = flat_learner(chains)
-    probe = probe_images(learner, batch, Streams(0, 0, range(6)), length=10)
+    probe = probe_images(learner, batch, RowRng(0, 0, range(6)), length=10)
     (finding,) = of_images(probe, learner)
     assert finding.level is Level.BAD and "run away" in finding.what
 
@@ -87,7 +87,7 @@ def test_chains_that_run_away_are_a_finding_and_no_error():
 def test_a_probe_leaves_the_chains_where_they_are():
     learner, batch = linear_learner(MALA(0.4))
     before = [column.clone() for column in learner.chain_tensors().values()]
-    probe_latents(learner, batch, Streams(0, 0, range(6)), steps=20)
+    probe_latents(learner, batch, RowRng(0, 0, range(6)), steps=20)
     after = learner.chain_tensors().values()
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
@@ -105,7 +105,7 @@ def flat_learner(chains):
 
 def test_long_chains_of_a_density_stay_at_its_temperature():
     learner, batch = flat_learner(MCMC(MALA(0.2), 60))
-    probe = probe_images(learner, batch, Streams(0, 0, range(6)), length=20, states=200)
+    probe = probe_images(learner, batch, RowRng(0, 0, range(6)), length=20, states=200)
     assert probe.rhat < 1.15
     assert 0.9 < probe.temperature < 1.1
     assert probe.gradient == pytest.approx(2.0, rel=0.1), "1 / scale for each dimension"
@@ -115,6 +115,6 @@ def test_long_chains_of_a_density_stay_at_its_temperature():
 def test_long_chains_go_on_from_where_short_ones_ended_at_the_last_step_size():
     learner = descriptor_learner(image_set(4))
     batch = Batch(image_set(4).read(), torch.arange(4))
-    probe = probe_images(learner, batch, Streams(0, 0, range(4)), length=2, states=10)
-    assert torch.equal(probe.before, learner.synthesise(batch.index, Streams(0, 0, range(4))))
+    probe = probe_images(learner, batch, RowRng(0, 0, range(4)), length=2, states=10)
+    assert torch.equal(probe.before, learner.synthesise(batch.index, RowRng(0, 0, range(4))))
     assert probe.change > 0 and 0 <= probe.saturation_after <= 1

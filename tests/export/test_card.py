@@ -18,11 +18,11 @@ from learned import model_folder, run_of
 from tigon.cli.main import main
 from tigon.data.pixels import to_uint8
 from tigon.errors import TigonError
-from tigon.export.card import Facts, Terms, facts_of, make_card
+from tigon.export.card import Facts, Licence, facts_of, make_card
 from tigon.export.folders import load_model
 from tigon.export.licences import hub_licence
 from tigon.figures import tile
-from tigon.random.streams import Streams
+from tigon.random.streams import RowRng
 from tigon.recipes import RECIPES
 from tigon.runs.run import Run
 
@@ -30,12 +30,12 @@ from tigon.runs.run import Run
 def card(name, terms=None):
     """The card of a recipe's run."""
     run = run_of(name)
-    return make_card(load_model(run), facts_of(Run(run), terms or Terms()))
+    return make_card(load_model(run), facts_of(Run(run), terms or Licence()))
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_card_says_what_the_model_is_and_is_not(name):
-    text = card(name, Terms("CC0-1.0", "public domain", "noise")).text
+    text = card(name, Licence("CC0-1.0", "public domain", "noise")).text
     said = ModelCard(text).data.to_dict()
     assert said["library_name"] == "tigon" and said["license"] == "cc0-1.0"
     assert said["pipeline_tag"] == "unconditional-image-generation"
@@ -64,10 +64,10 @@ def test_the_verdict_of_diagnose_is_on_the_card(tmp_path):
     path = tmp_path / "run" / "diagnosis.json"
     path.write_text(json.dumps(found))
     model, run = load_model(tmp_path / "run"), Run(tmp_path / "run")
-    assert "**not healthy: gap**" in make_card(model, facts_of(run, Terms())).text
+    assert "**not healthy: gap**" in make_card(model, facts_of(run, Licence())).text
     path.write_text("{")
     with pytest.raises(TigonError, match="diagnosis.json: cannot be read"):
-        facts_of(run, Terms())
+        facts_of(run, Licence())
 
 
 def test_what_nobody_said_is_not_stated():
@@ -87,7 +87,7 @@ def test_a_licence_is_named_in_the_hub_s_way():
 @settings(max_examples=25)
 @given(st.text(), st.text(), st.text())
 def test_no_text_breaks_the_front_matter_or_becomes_markup(license, data_license, description):
-    facts = Facts("a\nb", Terms(license, data_license, description), data=description)
+    facts = Facts("a\nb", Licence(license, data_license, description), data=description)
     text = make_card(load_model_once(), facts).text
     data = ModelCard(text).data.to_dict()
     assert set(data) <= {"library_name", "pipeline_tag", "tags", "license", "license_name"}
@@ -108,7 +108,7 @@ def load_model_once():
 def test_the_card_s_picture_is_what_sample_draws(name):
     model = load_model(run_of(name))
     count = 64 if name.startswith("generator") else 5
-    images = to_uint8(model.sample(count, Streams(0, 0, range(count), "sample")))
+    images = to_uint8(model.sample(count, RowRng(0, 0, range(count), "sample")))
     shown = np.asarray(Image.open(io.BytesIO(card(name).picture)))
     assert np.array_equal(shown, tile(images, min(8, count)))
 

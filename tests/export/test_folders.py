@@ -19,7 +19,7 @@ from tigon.export.folders import (
     write_model_folder,
 )
 from tigon.export.models import LearnedGenerator, model_of
-from tigon.random.streams import Streams, make_rng
+from tigon.random.streams import RowRng, make_rng
 from tigon.recipes import RECIPES
 from tigon.runs.run import Run
 
@@ -28,7 +28,7 @@ import sys, numpy, torch, tigon
 torch.set_num_threads(1)
 for folder in sys.argv[1:]:
     model = tigon.load_model(folder)
-    images = model.sample(7, tigon.Streams(3, 0, range(7), "sample"))
+    images = model.sample(7, tigon.RowRng(3, 0, range(7), "sample"))
     if model.kind == "generator":
         more = model.decode(torch.ones(3, 2))
     else:
@@ -42,7 +42,7 @@ def test_models_in_a_fresh_process_draw_what_their_runs_draw_to_the_bit(tmp_path
     subprocess.run([sys.executable, "-c", DRAW, *folders], check=True, timeout=300)
     for name in RECIPES:
         learner = Run(run_of(name)).learner()
-        images = learner.sample(7, Streams(3, 0, range(7), "sample"))
+        images = learner.sample(7, RowRng(3, 0, range(7), "sample"))
         with torch.no_grad():
             model = learner.model.eval()
             more = model(torch.ones(3, 2) if name.startswith("generator") else images)
@@ -60,8 +60,8 @@ def test_a_folder_written_from_a_folder_is_the_same_to_the_byte(name, tmp_path):
 
 
 def test_the_file_holds_the_weights_and_nothing_else(tmp_path):
-    held = load_file(model_folder("descriptor-seed", tmp_path / "model") / "model.safetensors")
-    learner = Run(run_of("descriptor-seed")).learner()
+    held = load_file(model_folder("descriptor-original", tmp_path / "model") / "model.safetensors")
+    learner = Run(run_of("descriptor-original")).learner()
     assert held.keys() == learner.model.state_dict().keys() | {"starts"}
     assert torch.equal(held["starts"], learner.starts)
 
@@ -91,7 +91,7 @@ def test_a_step_size_that_the_guard_lowered_is_the_model_s(tmp_path):
     run = Run(run_of("descriptor"))
     learner = run.learner()
     learner.scale_steps(0.5)
-    rng = Streams(3, 0, range(4), "sample")
+    rng = RowRng(3, 0, range(4), "sample")
     wanted = learner.sample(4, rng)
     patch = pytest.MonkeyPatch()
     patch.setattr(Run, "learner", lambda self: learner)
@@ -100,7 +100,7 @@ def test_a_step_size_that_the_guard_lowered_is_the_model_s(tmp_path):
     write_model_folder(tmp_path / "model", model)
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert config["model"]["chains"]["step_size"] == 0.06
-    rng = Streams(3, 0, range(4), "sample")
+    rng = RowRng(3, 0, range(4), "sample")
     assert torch.equal(load_model(tmp_path / "model").sample(4, rng), wanted)
 
 
@@ -127,7 +127,7 @@ def test_inferred_latents_decode_to_the_image(tmp_path):
 
 
 def test_the_log_density_leaves_no_gradient_and_no_mode_behind(tmp_path):
-    model = load_model(model_folder("descriptor-seed", tmp_path / "model"))
+    model = load_model(model_folder("descriptor-original", tmp_path / "model"))
     images = torch.randn(4, 3, 8, 8, generator=make_rng(0))
     values = model.log_density(images)
     assert values.shape == (4,) and not values.requires_grad

@@ -20,7 +20,7 @@ from tigon.recipes import RECIPES
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_run_s_model_is_saved_and_loaded_as_it_is(name, tmp_path):
-    model = tigon.PretrainedModel.from_run(run_of(name), tigon.Terms("mit"))
+    model = tigon.PretrainedModel.from_run(run_of(name), tigon.Licence("mit"))
     assert model.save_pretrained(tmp_path / "model") is None
     again = tigon.PretrainedModel.from_pretrained(tmp_path / "model")
     assert type(again) is type(model) and again.card == model.card

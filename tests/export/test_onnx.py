@@ -15,17 +15,17 @@ from tigon.errors import install
 from tigon.export.models import LearnedGenerator
 from tigon.export.onnx import onnx_bytes
 from tigon.random.streams import make_rng
-from tigon.recipes import Generator, GeneratorSeed
+from tigon.recipes import GeneratorRecipe, OriginalGeneratorRecipe
 from tigon.settings import GeneratorNetwork
 
 RECIPES = {
-    "small": Generator(image_size=8, network=GeneratorNetwork(2)),
-    "grey, one latent": Generator(16, channels=1, latent_dim=1, network=GeneratorNetwork(6)),
-    "group norm, 5x5": Generator(32, latent_dim=7, network=GeneratorNetwork(8, 5, "group")),
+    "small": GeneratorRecipe(image_size=8, network=GeneratorNetwork(2)),
+    "grey, one latent": GeneratorRecipe(16, channels=1, latent_dim=1, network=GeneratorNetwork(6)),
+    "group norm, 5x5": GeneratorRecipe(32, latent_dim=7, network=GeneratorNetwork(8, 5, "group")),
     "batch norm, the original": replace(
-        GeneratorSeed(32), network=GeneratorNetwork(8, 5, "batch")
+        OriginalGeneratorRecipe(32), network=GeneratorNetwork(8, 5, "batch")
     ),
-    "64 pixels": Generator(64, latent_dim=100, network=GeneratorNetwork(16)),
+    "64 pixels": GeneratorRecipe(64, latent_dim=100, network=GeneratorNetwork(16)),
 }
 
 

@@ -4,7 +4,7 @@ from torch import nn
 from small import count_passes, generator_learner
 from tigon.densities.generator import GeneratorModel
 from tigon.inference.reconstruction import ColdStart, infer_latents
-from tigon.random.streams import Streams, make_rng
+from tigon.random.streams import RowRng, make_rng
 
 
 def test_temperatures_fall_geometrically_to_one():
@@ -39,7 +39,7 @@ def test_an_image_of_the_model_is_found_again():
     with torch.no_grad():
         images = learner.model(learner.store.points)
     learner.model.sigma.fill_(0.05)
-    rng = Streams(0, 0, range(3 * 16))
+    rng = RowRng(0, 0, range(3 * 16))
     found = infer_latents(learner.model, images, rng)
     assert found.errors.max() < 0.01
     assert torch.allclose(found.errors, ((found.images - images) ** 2).mean((1, 2, 3)))
@@ -51,7 +51,7 @@ def test_gradient_evaluations_are_those_that_are_taken():
         images = learner.model(learner.store.points)
     how = ColdStart(starts=4, temperatures=2, steps=3)
     passed = count_passes(learner.model.network)
-    infer_latents(learner.model, images, Streams(0, 0, range(12)), how)
+    infer_latents(learner.model, images, RowRng(0, 0, range(12)), how)
     decoded = len(images)
     assert sum(passed) == len(images) * how.gradient_evaluations + decoded
 
@@ -61,6 +61,6 @@ def test_what_an_image_becomes_does_not_depend_on_the_others():
     with torch.no_grad():
         images = learner.model(learner.store.points)
     how = ColdStart(starts=4, temperatures=2, steps=3)
-    together = infer_latents(learner.model, images, Streams(0, 0, range(12)), how)
-    alone = infer_latents(learner.model, images[1:2], Streams(0, 0, range(4, 8)), how)
+    together = infer_latents(learner.model, images, RowRng(0, 0, range(12)), how)
+    alone = infer_latents(learner.model, images[1:2], RowRng(0, 0, range(4, 8)), how)
     assert torch.allclose(together.latents[1], alone.latents[0], atol=1e-5)

@@ -52,9 +52,9 @@ def test_tritons_kernel_gives_the_same_words():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_draws_the_noise_of_the_cpu():
-    from tigon.random.streams import Streams, normal, uniform
+    from tigon.random.streams import RowRng, normal, uniform
 
-    here, there = Streams(0, 1, range(70)), Streams(0, 1, range(70))
+    here, there = RowRng(0, 1, range(70)), RowRng(0, 1, range(70))
     for draw in (normal, uniform, normal):
         like = torch.zeros(70, 9)
         assert torch.allclose(draw(here, like), draw(there, like.cuda()).cpu(), atol=1e-5)

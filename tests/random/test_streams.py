@@ -4,13 +4,13 @@ import torch
 import tigon
 from tigon.densities.generator import GeneratorModel
 from tigon.nn.dcgan import DCGANGenerator
-from tigon.random.streams import Streams, make_rng, normal, rows, seed_of, uniform
+from tigon.random.streams import RowRng, make_rng, normal, rows, seed_of, uniform
 
 
 def test_a_rows_noise_depends_on_its_example_alone():
     like = torch.zeros(3, 4)
-    together = normal(Streams(7, 2, [5, 6, 9]), like)
-    alone = normal(Streams(7, 2, [6]), like[:1])
+    together = normal(RowRng(7, 2, [5, 6, 9]), like)
+    alone = normal(RowRng(7, 2, [6]), like[:1])
     assert torch.equal(together[1:2], alone)
 
 
@@ -18,8 +18,8 @@ def test_a_rows_noise_depends_on_its_example_alone():
 def test_seed_iteration_and_example_each_change_the_noise(other):
     seed, iteration, index = other
     like = torch.zeros(1, 4)
-    noise = normal(Streams(seed, iteration, [index]), like)
-    assert not torch.equal(noise, normal(Streams(7, 2, [5]), like))
+    noise = normal(RowRng(seed, iteration, [index]), like)
+    assert not torch.equal(noise, normal(RowRng(7, 2, [5]), like))
 
 
 @pytest.mark.parametrize(
@@ -32,12 +32,12 @@ def test_different_keys_have_different_seeds(one, other):
 
 def test_draws_for_different_purposes_are_independent():
     like = torch.zeros(1, 4)
-    chains = normal(Streams(7, 2, [5]), like)
-    assert not torch.equal(chains, normal(Streams(7, 2, [5], "sample"), like))
+    chains = normal(RowRng(7, 2, [5]), like)
+    assert not torch.equal(chains, normal(RowRng(7, 2, [5], "sample"), like))
 
 
 def test_streams_of_different_rows_are_uncorrelated_and_standard_normal():
-    noise = normal(Streams(0, 0, range(200)), torch.zeros(200, 500)).double()
+    noise = normal(RowRng(0, 0, range(200)), torch.zeros(200, 500)).double()
     assert abs(noise.mean()) < 5 / (200 * 500) ** 0.5
     assert abs(noise.var() - 1) < 5 * (2 / (200 * 500)) ** 0.5
     correlation = torch.corrcoef(noise) - torch.eye(200)
@@ -45,7 +45,7 @@ def test_streams_of_different_rows_are_uncorrelated_and_standard_normal():
 
 
 def test_uniform_draws_one_number_a_row():
-    numbers = uniform(Streams(0, 0, range(2000)), torch.zeros(2000, 3))
+    numbers = uniform(RowRng(0, 0, range(2000)), torch.zeros(2000, 3))
     assert numbers.shape == (2000,)
     assert abs(numbers.mean() - 0.5) < 5 * (1 / 12 / 2000) ** 0.5
     assert numbers.min() >= 0 and numbers.max() < 1
@@ -53,8 +53,8 @@ def test_uniform_draws_one_number_a_row():
 
 def test_part_of_the_streams_draws_what_the_whole_does():
     like = torch.zeros(4, 3)
-    whole = normal(Streams(1, 1, range(4)), like)
-    streams = Streams(1, 1, range(4))
+    whole = normal(RowRng(1, 1, range(4)), like)
+    streams = RowRng(1, 1, range(4))
     parts = [
         normal(rows(streams, slice(0, 2)), like[:2]),
         normal(rows(streams, slice(2, 4)), like[2:]),
@@ -66,7 +66,7 @@ def test_part_of_the_streams_draws_what_the_whole_does():
 @pytest.mark.parametrize("shape", [(), (1,), (2,), (3,), (5, 7), (257,), (3, 16, 17)])
 def test_a_rows_draws_are_the_same_bits_whichever_rows_share_the_batch(shape, dtype):
     like = torch.zeros(67, *shape, dtype=dtype)
-    all_rows, some_rows = Streams(7, 2, range(67)), Streams(7, 2, torch.tensor([66, 1, 13]))
+    all_rows, some_rows = RowRng(7, 2, range(67)), RowRng(7, 2, torch.tensor([66, 1, 13]))
     for draw in (normal, uniform, normal):
         together, alone = draw(all_rows, like), draw(some_rows, like[:3])
         assert torch.equal(together[[66, 1, 13]], alone)
@@ -75,7 +75,7 @@ def test_a_rows_draws_are_the_same_bits_whichever_rows_share_the_batch(shape, dt
 
 def test_float32_and_float64_have_the_same_noise():
     single, double = (torch.zeros(50, 9, dtype=dtype) for dtype in (torch.float32, torch.float64))
-    one, other = Streams(0, 0, range(50)), Streams(0, 0, range(50))
+    one, other = RowRng(0, 0, range(50)), RowRng(0, 0, range(50))
     assert torch.allclose(normal(one, single).double(), normal(other, double), atol=1e-5)
     assert (uniform(one, single).double() - uniform(other, double)).abs().max() < 2**-24
 
@@ -83,7 +83,7 @@ def test_float32_and_float64_have_the_same_noise():
 @pytest.mark.parametrize("draw", [normal, uniform])
 @pytest.mark.parametrize("numbers", [2, 300])
 def test_no_rows_draw_nothing(draw, numbers):
-    drawn = draw(Streams(0, 0, ()), torch.zeros(0, numbers))
+    drawn = draw(RowRng(0, 0, ()), torch.zeros(0, numbers))
     assert drawn.shape == ((0, numbers) if draw is normal else (0,))
 
 
@@ -92,7 +92,7 @@ def test_no_rows_draw_nothing(draw, numbers):
 def test_noise_is_where_the_points_are_wherever_the_rng_is(draw, numbers):
     """The device `meta`, which every PyTorch has, stands for a GPU; it holds no numbers."""
     here, there = torch.zeros(3, numbers), torch.zeros(3, numbers, device="meta")
-    for rng in (make_rng(0), Streams(0, 0, range(3))):
+    for rng in (make_rng(0), RowRng(0, 0, range(3))):
         drawn = draw(rng, there)
         assert drawn.device.type == "meta" and drawn.shape == draw(rng, here).shape
 
@@ -112,12 +112,12 @@ def test_a_model_elsewhere_takes_the_generator_of_the_readme():
 
 def test_no_draw_touches_the_global_generator():
     before = torch.get_rng_state()
-    normal(Streams(0, 0, range(3)), torch.zeros(3, 2))
-    normal(Streams(0, 0, range(3)), torch.zeros(3, 300))
+    normal(RowRng(0, 0, range(3)), torch.zeros(3, 2))
+    normal(RowRng(0, 0, range(3)), torch.zeros(3, 300))
     uniform(make_rng(1), torch.zeros(3, 2))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_as_many_streams_as_rows_are_needed():
     with pytest.raises(ValueError, match="4 rows asked of 3 streams"):
-        normal(Streams(0, 0, range(3)), torch.zeros(4, 2))
+        normal(RowRng(0, 0, range(3)), torch.zeros(4, 2))

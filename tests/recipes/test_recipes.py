@@ -8,19 +8,24 @@ from tigon.densities.gaussian import Gaussian
 from tigon.errors import TigonError
 from tigon.learners.noise import Annealing, LearnedNoise
 from tigon.mcmc.langevin import MALA, Langevin
-from tigon.recipes import DescriptorSeed, Generator, GeneratorSeed, recipe_type
+from tigon.recipes import (
+    GeneratorRecipe,
+    OriginalDescriptorRecipe,
+    OriginalGeneratorRecipe,
+    recipe_type,
+)
 from tigon.settings import ImageChains, LatentChains
 
 
 def test_the_generator_recipe_infers_by_mala_with_one_step_and_no_norm():
-    learner = Generator(image_size=8).learner(image_set())
+    learner = GeneratorRecipe(image_size=8).learner(image_set())
     assert isinstance(learner.chains.kernel, MALA) and learner.chains.steps == 1
     assert learner.expand and not learner.average_likelihood
     assert not list(learner.model.network.buffers())
 
 
 def test_the_original_generator_is_as_it_was():
-    recipe = GeneratorSeed(image_size=8)
+    recipe = OriginalGeneratorRecipe(image_size=8)
     learner = recipe.learner(image_set())
     assert learner.chains.kernel == Langevin(0.3) and learner.chains.steps == 30
     assert learner.average_likelihood and not learner.expand
@@ -33,7 +38,7 @@ def test_the_original_generator_is_as_it_was():
 
 def test_the_original_descriptor_is_as_it_was():
     """Its numbers are on the scale of 0 to 255; ours are the same on [-1, 1]."""
-    recipe = DescriptorSeed(image_size=8)
+    recipe = OriginalDescriptorRecipe(image_size=8)
     learner = recipe.learner(image_set())
     kernel = learner.chains.kernel
     assert kernel.step_size * 127.5 == pytest.approx(0.3) and kernel.temperature == 1.0
@@ -48,7 +53,7 @@ def test_the_original_descriptor_is_as_it_was():
 
 
 def test_the_originals_say_that_they_are_for_comparison_only():
-    for kind in (GeneratorSeed, DescriptorSeed):
+    for kind in (OriginalGeneratorRecipe, OriginalDescriptorRecipe):
         assert "FOR COMPARISON ONLY" in kind.__doc__
 
 
@@ -66,16 +71,18 @@ def test_the_originals_say_that_they_are_for_comparison_only():
 )
 def test_numbers_that_make_no_sense_are_refused(options):
     with pytest.raises(ValueError, match="at least|above"):
-        Generator(**options)
+        GeneratorRecipe(**options)
 
 
 def test_a_sigma_to_learn_begins_above_its_floor_and_needs_the_likelihood_itself():
     for floor, first in [(0.01, 0.3), (0.5, 0.5)]:
-        learner = Generator(image_size=8, sigma="learn", sigma_floor=floor).learner(image_set())
+        learner = GeneratorRecipe(image_size=8, sigma="learn", sigma_floor=floor).learner(
+            image_set()
+        )
         assert learner.noise == LearnedNoise(floor) and learner.model.sigma == first
-    assert Generator(image_size=8).learner(image_set()).noise is None
+    assert GeneratorRecipe(image_size=8).learner(image_set()).noise is None
     with pytest.raises(ValueError, match="sigma cannot be learned where"):
-        GeneratorSeed(sigma="learn")
+        OriginalGeneratorRecipe(sigma="learn")
 
 
 def test_an_unknown_recipe_is_refused_with_those_there_are():
@@ -84,7 +91,7 @@ def test_an_unknown_recipe_is_refused_with_those_there_are():
 
 
 def test_a_recipe_learns_images_in_the_size_they_have():
-    training = Generator(image_size=64).training(image_set(size=16))
+    training = GeneratorRecipe(image_size=64).training(image_set(size=16))
     assert training.learner.show(2).shape == (2, 3, 16, 16)
 
 

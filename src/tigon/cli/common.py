@@ -14,7 +14,7 @@ from tigon.errors import TigonError
 from tigon.export.folders import load_model
 from tigon.export.models import LearnedGenerator
 from tigon.inference.reconstruction import ColdStart, Reconstruction
-from tigon.random.streams import Streams
+from tigon.random.streams import RowRng
 from tigon.recipes import Recipe
 from tigon.runs.experiment import choose_device
 
@@ -79,6 +79,6 @@ def infer(
     for first in steps_shown(range(0, len(images), chunk), "inferring latents"):
         part = images[first : first + chunk].to(device)
         index = range(first * starts, (first + len(part)) * starts)
-        rng = Streams(seed, 0, index, "reconstruct")
+        rng = RowRng(seed, 0, index, "reconstruct")
         parts.append(model.infer(part, rng, ColdStart(starts)))
     return Reconstruction(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))

@@ -24,7 +24,7 @@ from tigon.export.models import LearnedGenerator, LearnedModel
 from tigon.inference.interpolation import line
 from tigon.inference.reconstruction import ColdStart
 from tigon.outputs import check_out, write_images
-from tigon.random.streams import Streams
+from tigon.random.streams import RowRng
 from tigon.runs.experiment import choose_device
 
 MOST = 1_000_000
@@ -61,7 +61,7 @@ class Sample:
         check_out(self.out)
         place = choose_device(self.device)
         model = load_model(self.model_folder, self.checkpoint).to(place)
-        rng = Streams(self.seed, 0, range(self.count), "sample")
+        rng = RowRng(self.seed, 0, range(self.count), "sample")
         images = self._draw(model, rng)
         write_images(self.out, to_uint8(images))
         outside = saturation(images).item()
@@ -70,7 +70,7 @@ class Sample:
         values = {"out": str(self.out), "count": self.count, "saturation": outside}
         return Result(text, values)
 
-    def _draw(self, model: LearnedModel, rng: Streams) -> Tensor:
+    def _draw(self, model: LearnedModel, rng: RowRng) -> Tensor:
         if not self.noise:
             return model.sample(self.count, rng)
         if not isinstance(model, LearnedGenerator):

@@ -6,7 +6,7 @@ from pathlib import Path
 from tigon.cli.common import Json, ModelFolder, Result, Which
 from tigon.cli.progress import busy
 from tigon.errors import TigonError
-from tigon.export.card import UNKNOWN, Terms, facts_of, make_card
+from tigon.export.card import UNKNOWN, Licence, facts_of, make_card
 from tigon.export.folders import is_model_folder, load_model, write_model_folder
 from tigon.export.models import LearnedModel
 from tigon.export.onnx import onnx_bytes, require_onnx
@@ -80,6 +80,6 @@ class Export:
             ) from error
 
     def _write_folder(self, folder: Path, model: LearnedModel) -> None:
-        terms = Terms(self.license, self.data_license, self.data_description)
+        terms = Licence(self.license, self.data_license, self.data_description)
         model.card = make_card(model, facts_of(Run(self.model_folder, self.checkpoint), terms))
         write_model_folder(folder, model)

@@ -13,7 +13,7 @@ from tigon.data.images import ImageSet
 from tigon.data.sources import is_pattern
 from tigon.distributed import TIMEOUT, launched, process_group
 from tigon.errors import TigonError
-from tigon.recipes import RECIPES, Descriptor, Generator, Recipe
+from tigon.recipes import RECIPES, DescriptorRecipe, GeneratorRecipe, Recipe
 from tigon.report import render, section, write_report
 from tigon.runs.experiment import choose_device, load, train
 from tigon.runs.run import Experiment, Run
@@ -21,7 +21,7 @@ from tigon.training.iteration import Training
 from tigon.training.tensorboard import require_tensorboard
 
 EMBEDDED = "embedded:animal-faces"
-DEMO: dict[str, Recipe] = {"generator": Generator(), "descriptor": Descriptor()}
+DEMO: dict[str, Recipe] = {"generator": GeneratorRecipe(), "descriptor": DescriptorRecipe()}
 INTERRUPTED = 130
 SLOW = 2.0
 R = TypeVar("R", bound=Recipe)

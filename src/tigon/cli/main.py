@@ -35,8 +35,8 @@ VERBS = {
 NAMES = {
     "generator": "decodes latents, which chains infer for each image",
     "descriptor": "an energy-based model: chains synthesise its images",
-    "generator-seed": "the original generator algorithm, for comparison only",
-    "descriptor-seed": "the original descriptor algorithm, for comparison only",
+    "generator-original": "the original generator algorithm, for comparison only",
+    "descriptor-original": "the original descriptor algorithm, for comparison only",
 }
 ELSEWHERE = {"lr": "optimizer.learning-rate", "epochs": "iterations"}
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -142,13 +142,13 @@ def _train_type(asked: str) -> Any:  # noqa: ANN401
 
     from tigon.cli.progress import LEGENDS
     from tigon.cli.verbs import Train
-    from tigon.recipes import RECIPES, Descriptor, Generator
+    from tigon.recipes import RECIPES, DescriptorRecipe, GeneratorRecipe
 
     kinds = []
     for name, recipe in RECIPES.items():
         description = " ".join((recipe.__doc__ or "").split("\n\n")[0].split())
-        if name == asked and issubclass(recipe, Generator | Descriptor):
-            shown = "seed_loss" if issubclass(recipe, Generator) else "gap"
+        if name == asked and issubclass(recipe, GeneratorRecipe | DescriptorRecipe):
+            shown = "seed_loss" if issubclass(recipe, GeneratorRecipe) else "gap"
             description += f" While it learns, {LEGENDS[shown]}."
         settings = tyro.conf.subcommand(name, description=description, prefix_name=False)
         kinds.append(Annotated[Train[recipe], settings])  # type: ignore[valid-type]

@@ -48,8 +48,8 @@ class GeneratorModel(nn.Module):
 
         `likelihood_weight` is 1 for the posterior, and 1/T for a likelihood tempered on the way
         to it. The original code averaged the likelihood over its n images, which is a weight of
-        1/n; `generator-seed` repeats that. `sigma` is the noise's standard deviation where it is
-        not the model's own, as while it is annealed.
+        1/n; `generator-original` repeats that. `sigma` is the noise's standard deviation where it
+        is not the model's own, as while it is annealed.
         """
 
         def log_density(z: Tensor) -> Tensor:

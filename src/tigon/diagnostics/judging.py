@@ -18,7 +18,7 @@ from tigon.inference.reconstruction import ColdStart, cold_chains
 from tigon.learners.base import Learner
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
-from tigon.random.streams import Streams, make_rng
+from tigon.random.streams import RowRng, make_rng
 from tigon.runs.run import Run
 from tigon.training.iteration import Record
 
@@ -117,7 +117,7 @@ def _most(learner: Learner) -> int:
 
 
 def _probe(learner: Learner, batch: Batch, length: int, seed: int) -> tuple[Probes, list[Finding]]:
-    rng = Streams(seed, 0, batch.index, "diagnose")
+    rng = RowRng(seed, 0, batch.index, "diagnose")
     if isinstance(learner, GeneratorLearner):
         probe = probe_latents(learner, batch, rng)
         found = judge.of_step_size(learner.step_size) + judge.of_latents(probe, learner)
@@ -140,7 +140,7 @@ def mode_findings(
         seed: of the noise
     """
     chains = range(len(batch.index) * COLD.starts)
-    rng = Streams(seed, 0, chains, "diagnose from the prior")
+    rng = RowRng(seed, 0, chains, "diagnose from the prior")
     begin = cold_chains(learner.model, batch.images, rng, COLD).x
     return judge.of_modes(probe_modes(learner, batch, own, begin, rng))
 
@@ -153,7 +153,7 @@ def prior_findings(learner: GeneratorLearner, batch: Batch, seed: int) -> list[F
         seed: of the noise
     """
     device = learner.like.device
-    run = run_free(learner, batch, Streams(seed, 0, batch.index, "diagnose freely"))
+    run = run_free(learner, batch, RowRng(seed, 0, batch.index, "diagnose freely"))
     if lost := judge.of_free_run(run, learner.expand):
         return lost
     rng = make_rng("diagnose the prior", seed, device=device)

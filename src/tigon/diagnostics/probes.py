@@ -17,7 +17,7 @@ from tigon.diagnostics.statistics import (
 )
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
-from tigon.mcmc.chain import MCMC, Draws
+from tigon.mcmc.chain import MCMC, Trace
 from tigon.random.streams import Rng, normal, rows
 
 CHUNK = 64  # images whose chains run at once
@@ -104,12 +104,12 @@ class _Observed(NamedTuple):
     temperature: float
 
 
-def _kept(draws: Draws) -> tuple[Tensor, Tensor, float]:
+def _kept(draws: Trace) -> tuple[Tensor, Tensor, float]:
     assert draws.trajectory is not None and draws.log_densities is not None
     return draws.trajectory, draws.log_densities, draws.accept_prob.mean().item()
 
 
-def _heat(log_density: LogDensity, draws: Draws, every: int) -> tuple[float, float]:
+def _heat(log_density: LogDensity, draws: Trace, every: int) -> tuple[float, float]:
     """Return the gradient's root mean square and the implied temperature, at some states."""
     assert draws.trajectory is not None
     some = draws.trajectory[:: max(1, every)]
@@ -203,7 +203,7 @@ def probe_images(
         length: how many times the training run's steps, >= 1
         states: kept on the way, >= 8
     """
-    short = learner.draw(batch.index, rng, learner.batch_statistics)
+    short = learner.sample_chain(batch.index, rng, learner.batch_statistics)
     before = short.x
     steps = max(length * learner.chains.steps, states)
     every = max(1, steps // states)

@@ -1,6 +1,6 @@
 """Statistics of chains: how much they say, whether they agree, whether they obey their density.
 
-Draws are (K, C, *): K states each of C parallel chains.
+Trace are (K, C, *): K states each of C parallel chains.
 """
 
 import numpy as np

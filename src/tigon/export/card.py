@@ -26,7 +26,7 @@ from tigon.figures import tile
 from tigon.files import printable
 from tigon.inference.reconstruction import ColdStart
 from tigon.learners.generator import SEED_SIGMA
-from tigon.random.streams import Streams
+from tigon.random.streams import RowRng
 from tigon.runs.run import Run
 
 SHOWN, COLUMNS, RECENT = 64, 8, 50
@@ -34,7 +34,7 @@ UNKNOWN = "not stated"
 
 
 @dataclass(frozen=True)
-class Terms:
+class Licence:
     """What only the one who shares a model can say of it.
 
     Arguments:
@@ -65,7 +65,7 @@ class Facts:
     """
 
     title: str = "A tigon model"
-    terms: Terms = Terms()
+    terms: Licence = Licence()
     data: str = UNKNOWN
     images: str = UNKNOWN
     measures: dict[str, str] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Facts:
     machine: dict[str, str] = field(default_factory=dict)
 
 
-def facts_of(run: Run, terms: Terms) -> Facts:
+def facts_of(run: Run, terms: Licence) -> Facts:
     """Gather what a run's files say, for its model's card.
 
     Raises:
@@ -106,7 +106,7 @@ def make_card(model: LearnedModel, facts: Facts) -> Card:
         TigonError: if the model's images are not finite
     """
     count = _shown(model)
-    images = to_uint8(model.sample(count, Streams(0, 0, range(count), "sample")))
+    images = to_uint8(model.sample(count, RowRng(0, 0, range(count), "sample")))
     stream = io.BytesIO()
     Image.fromarray(tile(images, min(COLUMNS, count))).save(stream, format="png")
     environment = Environment(

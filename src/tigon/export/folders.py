@@ -29,7 +29,7 @@ from tigon.export.models import (
 )
 from tigon.export.weights import Fits, load_weights
 from tigon.outputs import write_folder
-from tigon.recipes import Descriptor, Generator, Recipe, recipe_type
+from tigon.recipes import DescriptorRecipe, GeneratorRecipe, Recipe, recipe_type
 from tigon.runs.config import from_plain, to_plain
 from tigon.runs.run import Run
 
@@ -112,20 +112,20 @@ def read_model_folder(folder: Path) -> LearnedModel:
         )
     recipe = _read_config(folder)
     path = _found(folder, WEIGHTS)
-    if isinstance(recipe, Generator):
+    if isinstance(recipe, GeneratorRecipe):
         more, numbers = {"plane": _is_plane(recipe)}, {"sigma": float(recipe.sigma)}
         model, others = load_weights(path, recipe.model, more, numbers)
         return LearnedGenerator(recipe, model, others["plane"], _read_card(folder))  # type: ignore[arg-type]
-    assert isinstance(recipe, Descriptor)
+    assert isinstance(recipe, DescriptorRecipe)
     model, others = load_weights(path, recipe.model, {"starts": _are_starts(recipe)})
     return LearnedDescriptor(recipe, model, others["starts"], _read_card(folder))  # type: ignore[arg-type]
 
 
-def _is_plane(recipe: Generator) -> Fits:
+def _is_plane(recipe: GeneratorRecipe) -> Fits:
     return lambda shape: tuple(shape) == (2, recipe.latent_dim)
 
 
-def _are_starts(recipe: Descriptor) -> Fits:
+def _are_starts(recipe: DescriptorRecipe) -> Fits:
     if recipe.chains.start == "mean-image":
         size = recipe.image_size
         return lambda shape: tuple(shape) == (1, recipe.channels, size, size)
@@ -162,7 +162,7 @@ def _recipe_of(config: Any) -> Recipe:  # noqa: ANN401
     if not isinstance(name, str) or not isinstance(numbers, dict):
         raise ValueError("recipe (text) and model (its numbers) are both needed")
     kind = recipe_type(name[:80])
-    own = OWN["generator" if issubclass(kind, Generator) else "descriptor"]
+    own = OWN["generator" if issubclass(kind, GeneratorRecipe) else "descriptor"]
     _check_numbers(numbers)
     foreign = sorted(numbers.keys() - set(own))
     if foreign:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tigon.errors import TigonError, install
-from tigon.export.card import Terms, facts_of, make_card
+from tigon.export.card import Licence, facts_of, make_card
 from tigon.export.folders import FILES, read_model_folder, write_model_folder
 from tigon.export.models import (
     LearnedDescriptor,
@@ -35,7 +35,7 @@ class PretrainedModel(ModelHubMixin):
 
     @classmethod
     def from_run(
-        cls, folder: str | os.PathLike[str], terms: Terms | None = None
+        cls, folder: str | os.PathLike[str], terms: Licence | None = None
     ) -> "PretrainedGenerator | PretrainedDescriptor":
         """Return the model of a run's newest checkpoint, with its card.
 
@@ -46,7 +46,7 @@ class PretrainedModel(ModelHubMixin):
         """
         run = Run(Path(folder))
         model = model_of(run)
-        model.card = make_card(model, facts_of(run, terms or Terms()))
+        model.card = make_card(model, facts_of(run, terms or Licence()))
         return cls._shared(model, str(folder))
 
     @classmethod

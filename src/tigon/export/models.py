@@ -22,7 +22,7 @@ from tigon.inference.reconstruction import ColdStart, Reconstruction, infer_late
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
 from tigon.random.streams import Rng
-from tigon.recipes import RECIPES, Descriptor, Generator, Recipe
+from tigon.recipes import RECIPES, DescriptorRecipe, GeneratorRecipe, Recipe
 from tigon.runs.run import Run
 
 CHUNK = 4
@@ -80,14 +80,14 @@ class LearnedGenerator(LearnedModel):
 
     def __init__(
         self,
-        recipe: Generator,
+        recipe: GeneratorRecipe,
         model: GeneratorModel,
         directions: Tensor | Callable[[], Tensor],
         card: Card | None = None,
     ) -> None:
         super().__init__()
         own = float(str(model.sigma.float().cpu().numpy()))  # 0.3, not 0.300000012
-        self.recipe: Generator = replace(recipe, sigma=own)
+        self.recipe: GeneratorRecipe = replace(recipe, sigma=own)
         self.model, self._directions, self.card = model, directions, card
         self.eval()
 
@@ -118,7 +118,7 @@ class LearnedGenerator(LearnedModel):
         """
         return infer_latents(self.model, images, rng, how)
 
-    def parts(self) -> tuple[Generator, GeneratorModel, Tensor, Card | None]:
+    def parts(self) -> tuple[GeneratorRecipe, GeneratorModel, Tensor, Card | None]:
         """Return what the model is made of: the arguments of its class."""
         return self.recipe, self.model, self.plane.directions, self.card
 
@@ -142,10 +142,14 @@ class LearnedDescriptor(LearnedModel):
     kind = "descriptor"
 
     def __init__(
-        self, recipe: Descriptor, model: EnergyModel, starts: Tensor, card: Card | None = None
+        self,
+        recipe: DescriptorRecipe,
+        model: EnergyModel,
+        starts: Tensor,
+        card: Card | None = None,
     ) -> None:
         super().__init__()
-        self.recipe: Descriptor = recipe
+        self.recipe: DescriptorRecipe = recipe
         self.card = card
         self.sampler = DescriptorLearner(model, starts, recipe.image_size, recipe.chains.build())
         self.eval()
@@ -164,7 +168,7 @@ class LearnedDescriptor(LearnedModel):
         with mode(self.sampler, training=False):
             return self.sampler.model(images)
 
-    def parts(self) -> tuple[Descriptor, EnergyModel, Tensor, Card | None]:
+    def parts(self) -> tuple[DescriptorRecipe, EnergyModel, Tensor, Card | None]:
         """Return what the model is made of: the arguments of its class."""
         return self.recipe, self.sampler.model, self.sampler.starts, self.card
 
@@ -180,10 +184,10 @@ def model_of(run: Run) -> LearnedModel:
         TigonError: if there is no checkpoint, or it is damaged
     """
     learner, recipe = run.learner(), run.experiment.recipe
-    if isinstance(learner, GeneratorLearner) and isinstance(recipe, Generator):
+    if isinstance(learner, GeneratorLearner) and isinstance(recipe, GeneratorRecipe):
         latents = learner.latents()
         return LearnedGenerator(recipe, learner.model, lambda: latent_plane(latents).directions)
-    if isinstance(learner, DescriptorLearner) and isinstance(recipe, Descriptor):
+    if isinstance(learner, DescriptorLearner) and isinstance(recipe, DescriptorRecipe):
         size = learner.step_factor * recipe.chains.step_size  # the guard may have lowered it
         recipe = replace(recipe, chains=replace(recipe.chains, step_size=size))
         return LearnedDescriptor(recipe, learner.model, learner.starts)

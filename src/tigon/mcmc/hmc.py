@@ -21,7 +21,7 @@ from torch import Tensor
 
 from tigon.densities.log_density import LogDensity, sum_event
 from tigon.mcmc.kernel import (
-    Direct,
+    GradientKernel,
     Info,
     State,
     evaluate,
@@ -35,7 +35,7 @@ from tigon.random.streams import Draw, Rng, normal, uniform
 
 
 @dataclass(frozen=True)
-class HMC(Direct):
+class HMC(GradientKernel):
     """Hamiltonian Monte Carlo: samples p^(1/T) exactly.
 
     Arguments:
@@ -65,7 +65,7 @@ class HMC(Direct):
         return self.leapfrog_steps
 
     @property
-    def draws(self) -> tuple[Draw, ...]:
+    def noise(self) -> tuple[Draw, ...]:
         """What a step draws, in order."""
         return (normal, uniform, uniform) if self.jitter else (normal, uniform)
 

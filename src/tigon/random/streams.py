@@ -2,7 +2,7 @@ r"""Random streams: noise that is a function of (seed, iteration, example).
 
 A chain that draws its noise from a stream of its own does not depend on which other chains share
 its batch, nor on the number of processes. `Rng` is what every sampler of this package takes: one
-`torch.Generator` for all rows, or `Streams`, one stream a row.
+`torch.Generator` for all rows, or `RowRng`, one stream a row.
 
 Words of Philox, a counter-based generator, become numbers for the whole batch at once: normal ones
 by Box and Muller,
@@ -45,7 +45,7 @@ def make_rng(*key: int | str, device: torch.device | str = "cpu") -> torch.Gener
     return torch.Generator(device=device).manual_seed(seed_of(*key))
 
 
-class Streams:
+class RowRng:
     """One stream a row: row i draws from the stream (purpose, seed, iteration, index[i]).
 
     No two examples, and no two draws of one, share a part of a stream. Noise is drawn on the
@@ -117,7 +117,7 @@ def whole(name: bytes) -> bytes:
     return hashlib.shake_128(name).digest(4 * 624)
 
 
-Rng = torch.Generator | Streams
+Rng = torch.Generator | RowRng
 Draw = Callable[[Rng, Tensor], Tensor]  # `normal` or `uniform`
 
 

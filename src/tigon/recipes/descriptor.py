@@ -23,7 +23,7 @@ BYTES = 127.5
 
 
 @dataclass(frozen=True)
-class Descriptor(Recipe):
+class DescriptorRecipe(Recipe):
     """Learn a descriptor by real sampling: short Langevin chains from mean images.
 
     Chains aim at p^(1/T), with the default at p^1000: see `learners.descriptor`.
@@ -90,7 +90,7 @@ class Descriptor(Recipe):
 
 
 @dataclass(frozen=True)
-class DescriptorSeed(Descriptor):
+class OriginalDescriptorRecipe(DescriptorRecipe):
     """The original descriptor algorithm, FOR COMPARISON ONLY: pixels from 0 to 255, batch
     statistics shared by the chains, and a rate at which its loss swings by millions.
 

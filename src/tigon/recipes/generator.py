@@ -23,7 +23,7 @@ from tigon.training.settings import Guard, Optimizer
 
 
 @dataclass(frozen=True)
-class Generator(Recipe):
+class GeneratorRecipe(Recipe):
     """Learn a generator by real inference: latents move by MALA, weights by gradient.
 
     Arguments:
@@ -60,7 +60,7 @@ class Generator(Recipe):
         require(
             not (self.average_likelihood and self.sigma == "learn"),
             "sigma cannot be learned where the likelihood is averaged: give a number, or use "
-            "generator instead of generator-seed",
+            "generator instead of generator-original",
         )
         require(self.annealing.start > 0, "annealing.start is above 0")
 
@@ -112,7 +112,7 @@ class Generator(Recipe):
 
 
 @dataclass(frozen=True)
-class GeneratorSeed(Generator):
+class OriginalGeneratorRecipe(GeneratorRecipe):
     """The original generator algorithm, FOR COMPARISON ONLY: it averages the likelihood over the
     batch and lets chains share batch statistics, so its latents do not follow their posterior.
 
