@@ -128,8 +128,8 @@ class DualAveraging:
 
     A chain's `adaptation_state` is (m, mean shortfall, log of the average over s, mu - log s). It
     holds no length, so it stays right when coordinates and step sizes are rescaled. Limits bound
-    the s that is used and averaged, not mu. HMC's acceptance at the frozen average comes out some per cent
-    above the target, since it is not linear in log s.
+    the s that is used and averaged, not mu. HMC's acceptance at the frozen average comes out some
+    per cent above the target, since it is not linear in log s.
 
     Arguments:
         target: a*, the acceptance wanted, in (0, 1)
