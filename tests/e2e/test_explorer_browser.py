@@ -192,7 +192,7 @@ def wait_for_text(page, selector, text):
 
 
 def wait_for_step(page, after):
-    """Wait until a descriptor's chain is further than this."""
+    """Wait until a chain is further than this."""
     until(
         page,
         "(n) => +document.querySelector('#chain-status').textContent.match(/[0-9]+/)?.[0] > n",
@@ -432,7 +432,7 @@ def test_a_chain_synthesises_and_its_sliders_act_while_it_runs(visit, serve, run
     slide(page, "pace", 1.0)
     page.get_by_label("Start from 2.png").click()
     wait_for_text(page, "#chain-status", "Arrived")
-    own = run.learner().draw(torch.tensor([2]), RowRng(0, 0, [2], "explore"))
+    own = run.learner().sample_chain(torch.tensor([2]), RowRng(0, 0, [2], "explore"))
     assert np.array_equal(pixels(page), to_uint8(own.x)[0])
     label = page.locator("#density-chart canvas").get_attribute("aria-label")
     assert "step 3" in label and "nothing" not in label

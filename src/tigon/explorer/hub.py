@@ -9,13 +9,25 @@ import torch
 from tigon import __version__
 from tigon.errors import TigonError
 from tigon.explorer.curves import Tail, thinned
-from tigon.explorer.models import Model, load_model, newest_checkpoint
+from tigon.explorer.models import load_model, newest_checkpoint
+from tigon.explorer.panels import panels_named
+from tigon.explorer.panels.base import Model
 from tigon.explorer.session import Message, Session
 from tigon.explorer.worker import Worker
 from tigon.families import family_of
-from tigon.recipes import DescriptorRecipe
+from tigon.recipes import Recipe
 from tigon.runs.run import Run
 
+METRICS: list[dict[str, Any]] = [
+    {"name": "seed_loss", "title": "Loss: error over 2 × 0.3²", "axis": "log"},
+    {"name": "accept", "title": "Acceptance of the chains", "marks": [0.574]},
+    {"name": "step_size", "title": "Step size of the chains", "axis": "log"},
+    {"name": "latent_std", "title": "Standard deviation of latents", "marks": [1]},
+    {"name": "gap", "title": "Gap, nats per dimension of f", "axis": "signed", "marks": [0]},
+    {"name": "saturation", "title": "Saturation, part of values"},
+    {"name": "spread", "title": "Spread over that of the images", "marks": [1]},
+    {"name": "rise", "title": "Rise, nats per dimension"},
+]
 STILL = 60.0  # seconds without a new record after which a run is not called training
 
 
@@ -28,7 +40,8 @@ class Hub:
         run: its config can be read
         device: where its model works
     Raises:
-        TigonError: if it has a checkpoint, but none that can be used
+        TigonError: if it has a checkpoint, but none that can be used, or its recipe names a panel
+            that there is not
     """
 
     def __init__(self, run: Run, device: torch.device) -> None:
@@ -37,7 +50,7 @@ class Hub:
         self.sessions: list[Session] = []
         self.model: Model | None = None
         self._tried: int | None = None
-        _ = run.experiment
+        panels_named(run.experiment.recipe.panels)
         if newest_checkpoint(run) is not None:
             self._tried = newest_checkpoint(run)
             self.model = load_model(run, device, None)
@@ -69,9 +82,10 @@ class Hub:
             "version": __version__,
             "name": self.run.folder.resolve().name,
             "recipe": experiment.name,
-            "kind": "descriptor" if isinstance(recipe, DescriptorRecipe) else "generator",
-            "what": family_of(recipe).what(recipe),
-            "image_size": recipe.image_size,
+            "what": _what(recipe),
+            "panels": list(recipe.panels),
+            "metrics": METRICS,
+            "image_size": [recipe.image_size, recipe.image_size],
             "channels": recipe.channels,
             "device": str(self.device),
             "checkpoint": self._tried is not None,
@@ -133,6 +147,14 @@ class Hub:
         if not self.tail.damaged:
             return ""
         return f"{self.tail.damaged} lines of metrics.jsonl are damaged and left out"
+
+
+def _what(recipe: Recipe) -> str:
+    """Say what a model of this recipe is."""
+    try:
+        return family_of(recipe).what(recipe)
+    except LookupError:
+        return ""
 
 
 def _activity(age: float | None, event: str) -> str:

@@ -41,6 +41,7 @@ class Recipe(ABC):
     """
 
     persistent: ClassVar[bool] = False  # whether a chain is kept for each image
+    panels: ClassVar[tuple[str, ...]] = ("pictures", "curves")  # of the explorer's page
 
     image_size: int = 64
     fit: Fit = "stretch"

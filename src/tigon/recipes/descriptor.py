@@ -38,6 +38,7 @@ class DescriptorRecipe(Recipe):
     """
 
     batch_statistics: ClassVar[bool] = False  # whether the images of a batch share them in chains
+    panels: ClassVar[tuple[str, ...]] = ("chain", "curves")
 
     scale: float = 0.7
     iterations: int = 300

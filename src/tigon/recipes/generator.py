@@ -40,6 +40,7 @@ class GeneratorRecipe(Recipe):
     """
 
     persistent: ClassVar[bool] = True
+    panels: ClassVar[tuple[str, ...]] = ("plane", "picture", "inference", "curves")
 
     latent_dim: int = 2
     sigma: float | Literal["learn"] = 0.3
