@@ -196,7 +196,8 @@ def main() -> None:
             f"{options.evaluations} gradient evaluations a run, seeds "
             f"{', '.join(map(str, options.seeds))}: medians. `to 0.1`: gradient evaluations and "
             "CPU seconds to the first iteration with a loss, as the original prints it, of at "
-            "most that, of the runs that came to it. KID-lite0 (64 images of the prior against the training images) is "
+            "most that, of the runs that came to it. KID-lite0 (64 images of the prior against "
+            "the training images) is "
             "not FID; covered: training images that are the nearest one of any of 256 images.",
             table([row(variant, len(images)) for variant in every]),
             NOTES.strip(),

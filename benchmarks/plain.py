@@ -6,8 +6,8 @@ Nothing of tigon but the loading of images: a DCGAN generator of the default rec
 PyTorch's own initial weights, one persistent latent vector an image, a few Langevin steps on the
 exact posterior (every step taken, the parameters' gradients not computed), then one step of Adam.
 Its numbers are those that came to the original's loss 0.1 soonest of those tried on seed 0: steps,
-step size and rate of 5, 0.1, 1e-3 (582 gradient evaluations); 1, 0.1, 2e-3 (396); 2, 0.03, 1e-3 (264);
-10, 0.1, 1e-3 (not within 968); 5, 0.05, 5e-4 (660).
+step size and rate of 5, 0.1, 1e-3 (582 gradient evaluations); 1, 0.1, 2e-3 (396); 2, 0.03, 1e-3
+(264); 10, 0.1, 1e-3 (not within 968); 5, 0.05, 5e-4 (660).
 """
 
 import argparse
