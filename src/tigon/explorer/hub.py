@@ -14,20 +14,9 @@ from tigon.explorer.panels import panels_named
 from tigon.explorer.panels.base import Model
 from tigon.explorer.session import Message, Session
 from tigon.explorer.worker import Worker
-from tigon.families import family_of
-from tigon.recipes import Recipe
+from tigon.learners.metrics import Metric
 from tigon.runs.run import Run
 
-METRICS: list[dict[str, Any]] = [
-    {"name": "seed_loss", "title": "Loss: error over 2 × 0.3²", "axis": "log"},
-    {"name": "accept", "title": "Acceptance of the chains", "marks": [0.574]},
-    {"name": "step_size", "title": "Step size of the chains", "axis": "log"},
-    {"name": "latent_std", "title": "Standard deviation of latents", "marks": [1]},
-    {"name": "gap", "title": "Gap, nats per dimension of f", "axis": "signed", "marks": [0]},
-    {"name": "saturation", "title": "Saturation, part of values"},
-    {"name": "spread", "title": "Spread over that of the images", "marks": [1]},
-    {"name": "rise", "title": "Rise, nats per dimension"},
-]
 STILL = 60.0  # seconds without a new record after which a run is not called training
 
 
@@ -46,11 +35,12 @@ class Hub:
 
     def __init__(self, run: Run, device: torch.device) -> None:
         self.run, self.device, self.worker = run, device, Worker()
-        self.tail, self.problem = Tail(run.metrics), ""
+        recipe, self.problem = run.experiment.recipe, ""
+        self.tail = Tail(run.metrics, recipe.metrics)
         self.sessions: list[Session] = []
         self.model: Model | None = None
         self._tried: int | None = None
-        panels_named(run.experiment.recipe.panels)
+        panels_named(recipe.panels)
         if newest_checkpoint(run) is not None:
             self._tried = newest_checkpoint(run)
             self.model = load_model(run, device, None)
@@ -82,9 +72,9 @@ class Hub:
             "version": __version__,
             "name": self.run.folder.resolve().name,
             "recipe": experiment.name,
-            "what": _what(recipe),
+            "what": recipe.describe(),
             "panels": list(recipe.panels),
-            "metrics": METRICS,
+            "metrics": [_shown(metric) for metric in recipe.metrics],
             "image_size": [recipe.image_size, recipe.image_size],
             "channels": recipe.channels,
             "device": str(self.device),
@@ -149,12 +139,17 @@ class Hub:
         return f"{self.tail.damaged} lines of metrics.jsonl are damaged and left out"
 
 
-def _what(recipe: Recipe) -> str:
-    """Say what a model of this recipe is."""
-    try:
-        return family_of(recipe).what(recipe)
-    except LookupError:
-        return ""
+def _shown(metric: Metric) -> dict[str, Any]:
+    """Return what a page is told of a metric, to draw its curve."""
+    return {
+        "name": metric.name,
+        "title": metric.title,
+        "unit": metric.unit,
+        "axis": metric.axis,
+        "caption": metric.caption,
+        "healthy": metric.healthy,
+        "marks": list(metric.marks.values()),
+    }
 
 
 def _activity(age: float | None, event: str) -> str:
