@@ -25,8 +25,8 @@ def load_model(run: Run, device: torch.device, images: ImageSet | str | None) ->
     Arguments:
         images: of the run, or why there are none; None to read them
     Raises:
-        TigonError: if there is no checkpoint, it is damaged, or its recipe names a panel that
-            there is not
+        TigonError: if there is no checkpoint, it is damaged, or the model is not able to do what
+            a panel of its recipe shows
     """
     learner, iteration = _newest_learner(run)
     if images is None:
@@ -36,7 +36,10 @@ def load_model(run: Run, device: torch.device, images: ImageSet | str | None) ->
     recipe = run.experiment.recipe
     size, channels = recipe.image_size, recipe.channels
     panels = panels_named(recipe.panels)
-    return Model(iteration, learner.to(device).eval(), size, channels, panels, found, note)
+    learner = learner.to(device).eval()
+    model = Model(iteration, learner, size, channels, panels, found, note)
+    _ = model.message
+    return model
 
 
 def _newest_learner(run: Run) -> tuple[Learner, int]:
