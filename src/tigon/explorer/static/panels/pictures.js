@@ -18,9 +18,11 @@ export function pictures({ link }) {
     const made = canvases(message.arrays.pixels);
     const [count, height, width] = message.arrays.pixels.shape;
     const columns = Math.ceil(Math.sqrt(count));
-    [sheet.width, sheet.height] = [columns * width, Math.ceil(count / columns) * height];
+    const gap = Math.max(1, width >> 5);
+    const [across, down] = [width + gap, height + gap];
+    [sheet.width, sheet.height] = [columns * across - gap, Math.ceil(count / columns) * down - gap];
     made.forEach((one, k) =>
-      sheet.getContext("2d").drawImage(one, (k % columns) * width, Math.floor(k / columns) * height));
+      sheet.getContext("2d").drawImage(one, (k % columns) * across, Math.floor(k / columns) * down));
     sheet.setAttribute("aria-label", `${count} pictures of seed ${message.seed}, ${columns} in a row`);
     find("draw-status").textContent = `${count} draws of seed ${message.seed}, none left out`;
     sheet.dispatchEvent(new CustomEvent("painted"));
