@@ -39,6 +39,8 @@ NAMES = {
     "descriptor-seed": "the original descriptor algorithm, for comparison only",
 }
 ELSEWHERE = {"lr": "optimizer.learning-rate", "epochs": "iterations"}
+# tyro offers its errors as the box that it prints, and its options as the help alone: the hook in
+# `tyro._errors` may change with any release, and `tyro.extras.get_parser` will be removed.
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 RULE = re.compile(r"[─╰╯-]{3,}")
 OPTION = re.compile(r"(?<![\w.-])--[a-z][\w.-]*\w")
