@@ -1,6 +1,7 @@
 """What a start imports: counted in fresh processes, since a timer would measure the machine."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -61,3 +62,38 @@ def test_models_samplers_and_learners_need_torch_and_what_reads_images():
 )
 def test_help_and_a_verb_that_there_is_not_import_nothing(words, status):
     assert command_line(*words) == (set(), status)
+
+
+WITHOUT_POSIX = """
+import os, sys
+for name in ("resource", "fcntl", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+for name in ("pread", "pwrite", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY"):
+    delattr(os, name)
+opened = os.open
+def open_file(path, *arguments, **options):
+    if os.path.isdir(path):
+        raise PermissionError(13, "Permission denied", path)
+    return opened(path, *arguments, **options)
+os.open = open_file
+import tigon.cli
+from pathlib import Path
+from small import generator_recipe
+from tigon.experiment import train
+from tigon.runs import Experiment, Run
+run = Run(Path(sys.argv[1]))
+experiment = Experiment("generator", generator_recipe(iterations=2), "embedded:animal-faces")
+train(experiment, run.folder, device="cpu")
+print(len(run.records()), run.learner().store.points.shape[0], *run.environment)
+"""
+
+
+def test_a_run_needs_nothing_that_windows_lacks(tmp_path):
+    """Modules and functions of POSIX are taken away, and folders cannot be opened."""
+    command = [sys.executable, "-c", WITHOUT_POSIX, str(tmp_path / "run")]
+    paths = os.pathsep.join(path for path in sys.path if path)
+    environment = os.environ | {"PYTHONPATH": paths, "TIGON_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2 10 ") and "training_seconds" in done.stdout
+    assert "peak_memory_mb" not in done.stdout

@@ -6,7 +6,6 @@ names, sizes and times and on the form asked for. An entry appears whole or not 
 
 import hashlib
 import json
-import mmap
 import os
 import shutil
 import tempfile
@@ -21,6 +20,7 @@ from tigon.data.names import Names, NamesWriter
 from tigon.data.pictures import Form
 from tigon.data.source import Source
 from tigon.errors import TigonError
+from tigon.files import release_pages
 
 SAMPLED = 4096  # images that a fingerprint looks at, about
 TOUCHED = 16  # images anywhere before pages are let go of: to touch one can map a megabyte
@@ -104,7 +104,7 @@ def release(pixels: np.ndarray) -> None:
     """Let go of a file's mapped pages: the system's cache keeps what it likes."""
     area = getattr(pixels, "_mmap", None)
     if area is not None:
-        area.madvise(mmap.MADV_DONTNEED)
+        release_pages(area)
 
 
 def _read(folder: Path, form: Form) -> Entry:
@@ -134,9 +134,7 @@ def _fill(folder: Path, source: Source, form: Form) -> None:
         ) from error
     try:
         skipped = _decode(work, source, form)
-        pixels = np.load(work / "images.npy", mmap_mode="r")
-        known = (fingerprint(Names(work), pixels), pixels_fingerprint(pixels))
-        about = {"skipped": skipped, "known": known}
+        about = {"skipped": skipped, "known": _known(work)}
         (work / "about.json").write_text(json.dumps(about), encoding="utf-8")
         if not folder.exists():
             work.rename(folder)
@@ -145,6 +143,12 @@ def _fill(folder: Path, source: Source, form: Form) -> None:
             raise TigonError(f"image cache {folder.parent} cannot be written ({error})") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _known(folder: Path) -> tuple[str, str]:
+    """Return the hashes of an entry, and let go of its files: Windows moves no open ones."""
+    pixels = np.load(folder / "images.npy", mmap_mode="r")
+    return fingerprint(Names(folder), pixels), pixels_fingerprint(pixels)
 
 
 def _decode(folder: Path, source: Source, form: Form) -> list[str]:
