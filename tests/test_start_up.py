@@ -14,7 +14,7 @@ HEAVY = {
 }  # fmt: skip
 CORE = (
     "MCMC", "MALA", "HMC", "Langevin", "ReplicaExchange", "Preconditioned", "DualAveraging",
-    "ChainStore", "Streams", "EnergyModel", "GeneratorModel", "DCGANGenerator", "ConvDescriptor",
+    "ChainStore", "RowRng", "EnergyModel", "GeneratorModel", "DCGANGenerator", "ConvDescriptor",
     "GeneratorLearner", "DescriptorLearner", "infer_latents",
 )  # fmt: skip
 COUNT = """
@@ -76,11 +76,11 @@ def open_file(path, *arguments, **options):
         raise PermissionError(13, "Permission denied", path)
     return opened(path, *arguments, **options)
 os.open = open_file
-import tigon.cli
+import tigon.cli.main
 from pathlib import Path
 from small import generator_recipe
-from tigon.experiment import train
-from tigon.runs import Experiment, Run
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 run = Run(Path(sys.argv[1]))
 experiment = Experiment("generator", generator_recipe(iterations=2), "embedded:animal-faces")
 train(experiment, run.folder, device="cpu")
