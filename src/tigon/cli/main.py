@@ -13,6 +13,7 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from tigon.cli import CANNOT, DIVERGED, INTERRUPTED
 from tigon.cli.stdio import Lasting, unread
 from tigon.errors import DivergenceError, TigonError
 from tigon.files import refusal
@@ -46,7 +47,6 @@ RULE = re.compile(r"[─╰╯-]{3,}")
 OPTION = re.compile(r"(?<![\w.-])--[a-z][\w.-]*\w")
 UNRECOGNIZED = re.compile(r"Unrecognized options: [^;]*")
 WRONG = ("Unrecognized", "Missing", "Error")
-CANNOT, DIVERGED, INTERRUPTED = 2, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,11 +25,13 @@ from tigon.export.models import Card, LearnedDescriptor, LearnedGenerator, Learn
 from tigon.figures import tile
 from tigon.files import printable
 from tigon.inference.reconstruction import ColdStart
+from tigon.learners.base import RECENT
 from tigon.learners.generator import SEED_SIGMA
 from tigon.random.streams import RowRng
+from tigon.runs.config import flat
 from tigon.runs.run import Run
 
-SHOWN, COLUMNS, RECENT = 64, 8, 50
+SHOWN, COLUMNS = 64, 8
 UNKNOWN = "not stated"
 
 
@@ -94,7 +96,7 @@ def facts_of(run: Run, terms: Licence) -> Facts:
         measures(run.records(), run.experiment.recipe),
         verdict,
         findings,
-        _flat(config),
+        flat(config),
         _machine(run.environment),
     )
 
@@ -184,14 +186,6 @@ def _diagnosis(path: Path) -> tuple[str, list[str]]:
 def _machine(environment: dict[str, Any]) -> dict[str, str]:
     names = ("tigon", "torch", "processor", "threads", "device", "peak_memory_mb")
     return {n.replace("_", " "): str(environment[n]) for n in names if n in environment}
-
-
-def _flat(values: dict[str, Any], where: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in values.items():
-        inner = _flat(value, f"{where}{name}.") if isinstance(value, dict) else None
-        flat |= inner if inner is not None else {f"{where}{name}": str(value)}
-    return flat
 
 
 def _line(text: str) -> str:

@@ -25,7 +25,6 @@ from tigon.training.iteration import Record
 R = TypeVar("R", bound=Recipe)
 L = TypeVar("L", bound=Learner)
 Line = tuple[Sequence[float], Sequence[float]]
-RECENT = 50
 ORIGINAL = " This is the original algorithm, for comparison only: it"
 
 

@@ -7,8 +7,9 @@ from tigon import figures
 from tigon.data.pixels import to_uint8
 from tigon.diagnostics.rules import GAP_RECENT, sampled
 from tigon.diagnostics.rules import SATURATION as MOST_SATURATED
-from tigon.families.base import ORIGINAL, RECENT, Family, Measure, Picture, Shown, Stages
+from tigon.families.base import ORIGINAL, Family, Measure, Picture, Shown, Stages
 from tigon.figures import Pixels
+from tigon.learners.base import RECENT
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.random.streams import RowRng
 from tigon.recipes import DescriptorRecipe, OriginalDescriptorRecipe

@@ -11,7 +11,6 @@ from tigon.data.pixels import to_uint8
 from tigon.diagnostics.rules import ACCEPT
 from tigon.families.base import (
     ORIGINAL,
-    RECENT,
     Family,
     Measure,
     Picture,
@@ -21,6 +20,7 @@ from tigon.families.base import (
 )
 from tigon.figures import Pixels
 from tigon.inference.interpolation import Plane, latent_plane
+from tigon.learners.base import RECENT
 from tigon.learners.generator import SEED_SIGMA, GeneratorLearner
 from tigon.random.streams import make_rng
 from tigon.recipes import GeneratorRecipe

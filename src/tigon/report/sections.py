@@ -10,6 +10,7 @@ from tigon.files import subfolder
 from tigon.report.album import album
 from tigon.report.kept import Kept, kept_diagnosis, save_diagnosis
 from tigon.report.plates import Plate, plates
+from tigon.runs.config import flat
 from tigon.runs.run import Run
 
 
@@ -103,12 +104,3 @@ def told_images(shown: Shown[Any, Any]) -> str:
     """Return how many images of which form a run learned from, in words."""
     images = shown.images
     return f"{len(images)} of {images.image_size} x {images.image_size} x {images.channels}"
-
-
-def flat(values: dict[str, Any], where: str = "") -> dict[str, str]:
-    """Return nested settings as one level, `chains.steps` and the like."""
-    found: dict[str, str] = {}
-    for name, value in values.items():
-        inner = flat(value, f"{where}{name}.") if isinstance(value, dict) else None
-        found |= inner if inner is not None else {f"{where}{name}": str(value)}
-    return found

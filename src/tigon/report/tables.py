@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from tigon.families import family_of
 from tigon.families.base import Shown
 from tigon.report.plates import Plate
-from tigon.report.sections import Section, flat, told_images
+from tigon.report.sections import Section, told_images
+from tigon.runs.config import flat
 
 NONE = "–"
 

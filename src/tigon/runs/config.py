@@ -46,6 +46,15 @@ def differences(old: dict[str, Any], new: dict[str, Any], where: str = "") -> li
     return lines
 
 
+def flat(values: dict[str, Any], where: str = "") -> dict[str, str]:
+    """Return a plain dictionary as one level of text, `chains.steps` and the like."""
+    found: dict[str, str] = {}
+    for name, value in values.items():
+        inner = flat(value, f"{where}{name}.") if isinstance(value, dict) else None
+        found |= inner if inner is not None else {f"{where}{name}": str(value)}
+    return found
+
+
 def _convert(hint: Any, value: Any, name: str) -> Any:  # noqa: ANN401
     if is_dataclass(hint):
         if not isinstance(value, dict):

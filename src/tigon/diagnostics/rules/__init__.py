@@ -4,7 +4,7 @@ The bands are stated here and in docs/diagnostics.md. A finding is bad where a r
 trusted as it is, a note where the user should know, good where all is as it should be.
 """
 
-from tigon.diagnostics.rules.base import RECENT, Finding, Level, too_short
+from tigon.diagnostics.rules.base import Finding, Level, too_short
 from tigon.diagnostics.rules.chains import (
     of_coupling,
     of_images,
@@ -36,6 +36,7 @@ from tigon.diagnostics.rules.quality import (
     of_reconstructions,
     of_sigma,
 )
+from tigon.learners.base import RECENT
 
 __all__ = [
     "ACCEPT",

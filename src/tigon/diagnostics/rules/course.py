@@ -4,7 +4,6 @@ from statistics import mean, median
 from typing import Any
 
 from tigon.diagnostics.rules.base import (
-    RECENT,
     Finding,
     Level,
     Record,
@@ -13,6 +12,7 @@ from tigon.diagnostics.rules.base import (
     too_short,
 )
 from tigon.errors import CAUSES
+from tigon.learners.base import RECENT, SILENCE
 
 GAP_RECENT, GAP_EVER = 1.0, 5.0
 SATURATION = 0.02
@@ -21,7 +21,6 @@ SPREAD = (0.1, 10.0)
 ACCEPT = (0.15, 0.9)
 GROWTH = 10.0
 ENOUGH = 0.98
-SILENCE = 1e-12  # of a gradient
 SLOWER = "lower the learning rate (--optimizer.learning-rate)"
 
 
