@@ -12,15 +12,17 @@ import tempfile
 from collections.abc import Iterable
 from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from tigon.data.names import Names, NamesWriter
-from tigon.data.pictures import Form
-from tigon.data.source import Source
 from tigon.errors import TigonError
 from tigon.files import release_pages
+
+if TYPE_CHECKING:  # image sets do without Pillow, where no file is decoded
+    from tigon.data.pictures import Form
+    from tigon.data.source import Source
 
 SAMPLED = 4096  # images that a fingerprint looks at, about
 TOUCHED = 16  # images anywhere before pages are let go of: to touch one can map a megabyte
@@ -54,7 +56,7 @@ def cache_folder() -> Path:
     return Path(home) / "tigon"
 
 
-def cached(source: Source, form: Form) -> Entry:
+def cached(source: "Source", form: "Form") -> Entry:
     """Return a source's entry, which is made if there is none.
 
     Raises:
@@ -107,7 +109,7 @@ def release(pixels: np.ndarray) -> None:
         release_pages(area)
 
 
-def _read(folder: Path, form: Form) -> Entry:
+def _read(folder: Path, form: "Form") -> Entry:
     """Open what `_fill` wrote.
 
     Raises:
@@ -123,7 +125,7 @@ def _read(folder: Path, form: Form) -> Entry:
     return entry
 
 
-def _fill(folder: Path, source: Source, form: Form) -> None:
+def _fill(folder: Path, source: "Source", form: "Form") -> None:
     """Decode a source into a cache folder."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +153,7 @@ def _known(folder: Path) -> tuple[str, str]:
     return fingerprint(Names(folder), pixels), pixels_fingerprint(pixels)
 
 
-def _decode(folder: Path, source: Source, form: Form) -> list[str]:
+def _decode(folder: Path, source: "Source", form: "Form") -> list[str]:
     """Write the readable pictures of a source and their names; return what failed.
 
     Rows are appended by plain writes: a full disk is an error, as it would not be in a memory map.
@@ -177,14 +179,14 @@ def _decode(folder: Path, source: Source, form: Form) -> list[str]:
     return skipped
 
 
-def _write_header(file: BinaryIO, count: int, form: Form) -> int:
+def _write_header(file: BinaryIO, count: int, form: "Form") -> int:
     """Write a .npy header for `count` images; its length does not depend on the count."""
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *form.shape)}
     np.lib.format.write_array_header_1_0(file, header)
     return file.tell()
 
 
-def _append_mirrored(file: BinaryIO, start: int, count: int, form: Form) -> None:
+def _append_mirrored(file: BinaryIO, start: int, count: int, form: "Form") -> None:
     """Append the mirrored copies of the first `count` images after them."""
     row = form.image_size**2 * form.channels
     for number in range(count):
