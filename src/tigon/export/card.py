@@ -10,7 +10,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean, median
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,16 +17,14 @@ from PIL import Image
 
 from tigon import __version__
 from tigon.data.pixels import to_uint8
-from tigon.diagnostics.rules import sampled
 from tigon.errors import TigonError
 from tigon.export.licences import hub_licence
 from tigon.export.models import Card, LearnedDescriptor, LearnedGenerator, LearnedModel
 from tigon.figures import tile
 from tigon.files import printable
 from tigon.inference.reconstruction import ColdStart
-from tigon.learners.base import RECENT
-from tigon.learners.generator import SEED_SIGMA
 from tigon.random.streams import RowRng
+from tigon.recipes.base import Recipe
 from tigon.runs.config import flat
 from tigon.runs.run import Run
 
@@ -134,30 +131,16 @@ def make_card(model: LearnedModel, facts: Facts) -> Card:
     return Card(text, stream.getvalue())
 
 
-def measures(records: list[dict[str, Any]], recipe: Any) -> dict[str, str]:  # noqa: ANN401
-    """Return the figures that sum the metrics of a recipe's run up, by name."""
+def measures(records: list[dict[str, Any]], recipe: Recipe) -> dict[str, str]:
+    """Return the numbers that sum the metrics of a recipe's run up, by name."""
     if not records:
         return {}
-    last, recent = records[-1], records[-RECENT:]
-    said = f"last {len(recent)} logged iterations"
-    found = {
+    last = records[-1]
+    return {
         "iterations": f"{last['iteration']}",
         "gradient evaluations": f"{last['gradient_evaluations']:.0f} passes over the set",
         "training time": f"{last['seconds']:.0f} s",
-    }
-    if "gap" in last:
-        gap = median(abs(record["gap"]) for record in recent)
-        outside = mean(record["saturation"] for record in recent)
-        return found | {
-            "gap": f"{gap:.3g} nats per dimension of f, "
-            f"{sampled([gap], recipe.chains.temperature)} (median size over the {said})",
-            "saturation": f"{100 * outside:.2g} % of values outside [-1, 1] by more than 0.1",
-        }
-    error = 2 * SEED_SIGMA**2 * mean(record["seed_loss"] for record in recent)
-    accept = mean(record["accept"] for record in recent)
-    return found | {
-        "reconstruction error": f"{error:.4f}, mean square on [-1, 1] (mean over the {said})",
-        "acceptance of the latents' chains": f"{accept:.2f} (mean over the {said})",
+        **recipe.summary(records),
     }
 
 
