@@ -103,6 +103,7 @@ class ChainPanel(Panel):
                 "shrink": shrink(learner.chains),
                 "shared": len(learner.starts) == 1,
                 "noise": hasattr(learner.model, "reference"),
+                "takes_every_step": isinstance(learner.chains.kernel, Langevin),
             }
         )
 

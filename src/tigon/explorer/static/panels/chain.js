@@ -41,7 +41,7 @@ function scales({ step_size, steps }) {
 
 export function chain({ link }) {
   const density = new Chart(find("density-chart"), { title: "Log-density, nats, up to a constant" });
-  const accept = new Chart(find("chain-accept-chart"), { title: "What MALA would have accepted", range: [0, 1] });
+  const accept = new Chart(find("chain-accept-chart"), { title: "Acceptance by Metropolis' rule", range: [0, 1] });
   const state = { id: 0, settings: null, learned: null, rows: [], image: 0, running: false, held: false, begun: false };
   let sliders = {};
 
@@ -106,6 +106,7 @@ export function chain({ link }) {
     gallery.show(model.names, canvases(model.arrays.thumbnails), model.note || which);
     gallery.mark(state.image);
     find("start-kind").querySelector("[value=mean]").disabled = Boolean(model.note);
+    find("chain-note").hidden = !model.chain.takes_every_step;
     find("start-kind").querySelector("[value=noise]").disabled = !model.chain.noise;
     if (state.running) start();
     else if (!state.begun) find("chain-status").textContent = "No chain yet: press Synthesise";
