@@ -42,11 +42,14 @@ _HOMES = {
     "GeneratorLearner": "learners.generator",
     "DescriptorLearner": "learners.descriptor",
     "infer_latents": "tasks.reconstruction",
-    "Length": "training.settings",
-    "Optimizer": "training.settings",
-    "Guard": "training.settings",
-    "Training": "training.iteration",
-    "fit": "training.loop",
+    "Batch": "data.batches",
+    "start_images": "learners.descriptor",
+    "Trainer": "training.trainer",
+    "Budget": "training.settings",
+    "WarmUp": "training.settings",
+    "Cosine": "training.settings",
+    "Guard": "training.guard",
+    "callbacks": "training.callbacks",
     "Generator": "recipes",
     "Descriptor": "recipes",
     "Run": "runs",
@@ -66,7 +69,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
     """Import a public name when it is first used, so that `import tigon` costs nothing."""
     if name not in _HOMES:
         raise AttributeError(f"module 'tigon' has no attribute {name!r}")
-    return getattr(import_module(f"tigon.{_HOMES[name]}"), name)
+    home = import_module(f"tigon.{_HOMES[name]}")
+    return home if _HOMES[name].endswith(f".{name}") else getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -4,9 +4,12 @@ import errno
 import os
 import stat
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+from tigon.errors import TigonError
 
 HIDDEN = ("Cc", "Cs", "Zl", "Zp")
 
@@ -140,3 +143,18 @@ def is_utf8(name: str) -> bool:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Say which file of a run the disk refused, and that its checkpoints are whole.
+
+    Raises:
+        TigonError: if it did
+    """
+    try:
+        yield
+    except OSError as error:
+        raise TigonError(
+            f"run {folder}: cannot be written ({refusal(error)}); the last checkpoint is intact"
+        ) from error

@@ -20,7 +20,7 @@ from tigon.learners.generator import GeneratorLearner
 from tigon.runs import Run
 from tigon.streams import Streams, make_rng
 from tigon.tasks.reconstruction import ColdStart, cold_chains
-from tigon.training.iteration import Record
+from tigon.learners.base import Record
 
 LATENTS, IMAGES = 4, 10
 FREE, DECODED, POOL = 500, 128, 768  # chains that go on; images that are compared, of a pool
@@ -109,7 +109,7 @@ def _progress(run: Run, records: list[Record]) -> float:
     if not records:
         return 0.0
     last = records[-1]
-    return run.experiment.recipe.length.progress(last["iteration"], last["gradient_evaluations"])
+    return run.experiment.recipe.budget.progress(last["iteration"], last["gradient_evaluations"])
 
 
 def _most(learner: Learner) -> int:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tigon.training.iteration import Record
+from tigon.learners.base import Record
 
 MOST = 2000  # rows that a page gets at once
 CHUNK = 16 * 2**20  # bytes read at once

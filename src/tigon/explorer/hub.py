@@ -79,7 +79,7 @@ class Hub:
 
     def state(self) -> dict[str, Any]:
         """Return how far the run's training is, for a page."""
-        length, last = self.run.experiment.recipe.length, (self.tail.rows or [{}])[-1]
+        length, last = self.run.experiment.recipe.budget, (self.tail.rows or [{}])[-1]
         iteration, spent = int(last.get("iteration") or 0), last.get("gradient_evaluations") or 0.0
         over = iteration > 0 and length.over(iteration, spent, spent / iteration)
         age = self.tail.age()

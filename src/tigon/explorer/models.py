@@ -17,7 +17,7 @@ from tigon.learners.generator import GeneratorLearner
 from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.runs import Run
 from tigon.tasks.interpolation import latent_plane
-from tigon.training.kept import latest_checkpoint
+from tigon.training.checkpoint_folder import latest_checkpoint
 
 SHOWN, FEW = 300, 100  # training images that are shown; up to so many, larger
 MEASURED = 20_000  # latents that the principal directions are found from

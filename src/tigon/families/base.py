@@ -20,7 +20,7 @@ from tigon.figures import Pixels
 from tigon.learners.base import Learner
 from tigon.recipes import Recipe
 from tigon.runs import Run
-from tigon.training.iteration import Record
+from tigon.learners.base import Record
 
 R = TypeVar("R", bound=Recipe)
 L = TypeVar("L", bound=Learner)

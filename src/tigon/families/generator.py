@@ -24,7 +24,7 @@ from tigon.learners.generator import SEED_SIGMA, GeneratorLearner
 from tigon.recipes import Generator
 from tigon.streams import make_rng
 from tigon.tasks.interpolation import Plane, latent_plane
-from tigon.training.iteration import Record
+from tigon.learners.base import Record
 
 PRIOR_COUNT = 64
 THUMBNAILS = 100

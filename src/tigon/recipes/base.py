@@ -1,6 +1,7 @@
-"""What every recipe has: data, length, optimizer, guard."""
+"""What every recipe has: data, budget, optimizer, guard."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -11,12 +12,13 @@ from tigon.chains import ChainStore
 from tigon.data.images import ImageSet, load_images
 from tigon.data.pixels import Fit
 from tigon.data.stream import open_stream, refuse_stream
-from tigon.learners.base import Learner, Precision
+from tigon.learners.base import Learner, Precision, Record
 from tigon.settings import (
     require,
 )
-from tigon.training.iteration import Training
-from tigon.training.settings import Guard, Length, Optimizer
+from tigon.training.guard import Guard
+from tigon.training.settings import AdamSettings, Budget
+from tigon.training.trainer import Callback, Trainer
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Recipe(ABC):
         seed: of weights, chains and data order, >= 0
         precision: of the network's products in the loss, and in a descriptor's chains; bfloat16
             is faster where the processor multiplies it, and weights, points and sums stay float32
+        average: decay of a running average of the weights, in [0, 1), which is what is sampled,
+            shown and exported; none if not given
         optimizer: Adam and the schedule of its rate
         guard: what watches over the run and goes back where it diverges
     """
@@ -52,18 +56,23 @@ class Recipe(ABC):
     batch_size: int = 64
     seed: int = 0
     precision: Precision = "float32"
-    optimizer: Optimizer = Optimizer()
+    average: float | None = None
+    optimizer: AdamSettings = AdamSettings()
     guard: Guard = Guard()
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, f"batch_size is at least 1, not {self.batch_size}")
         require(self.seed >= 0, f"seed is at least 0, not {self.seed}")
-        _ = self.length
+        require(
+            self.average is None or 0 <= self.average < 1,
+            f"average is in [0, 1), not {self.average}",
+        )
+        _ = self.budget
 
     @property
-    def length(self) -> Length:
+    def budget(self) -> Budget:
         """When a run of this recipe ends."""
-        return Length(self.iterations, self.gradient_evaluations)
+        return Budget(self.iterations, self.gradient_evaluations)
 
     @abstractmethod
     def model(self) -> nn.Module:
@@ -93,23 +102,28 @@ class Recipe(ABC):
             return open_stream(data, self.image_size, self.fit, self.channels)
         return load_images(data, self.image_size, self.fit, self.channels, self.mirror)
 
-    def training(
+    def trainer(
         self,
         images: ImageSet,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-    ) -> Training:
-        """Return a new training of this recipe on these images, in their size and channels."""
+        callbacks: Sequence[Callback | Callable[[Trainer, Record], object]] = (),
+    ) -> Trainer:
+        """Return a new trainer of this recipe on these images, in their size and channels."""
         channels: Literal[1, 3] = 3 if images.channels == 3 else 1
         recipe = replace(self, image_size=images.image_size, channels=channels)
         learner = recipe.learner(images).to(device, dtype)
         learner.precision = self.precision
-        return Training(
+        return Trainer(
             learner,
             images,
-            self.length,
-            self.optimizer,
+            self.optimizer.build(learner.parameters()),
+            self.optimizer.schedules(),
+            self.optimizer.clip,
+            callbacks,
+            self.guard,
+            self.budget,
             self.batch_size,
             self.seed,
-            self.guard,
+            self.average,
         )

@@ -19,7 +19,8 @@ from tigon.settings import (
     require,
 )
 from tigon.streams import make_rng
-from tigon.training.settings import Guard, Optimizer
+from tigon.training.guard import Guard
+from tigon.training.settings import AdamSettings
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Generator(Recipe):
     average_likelihood: bool = False
     network: GeneratorNetwork = GeneratorNetwork()
     chains: LatentChains = LatentChains()
-    optimizer: Optimizer = Optimizer(learning_rate=2e-3)
+    optimizer: AdamSettings = AdamSettings(learning_rate=2e-3)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -134,5 +135,5 @@ class GeneratorSeed(Generator):
     average_likelihood: bool = True
     network: GeneratorNetwork = GeneratorNetwork(kernel_size=5, norm="batch")
     chains: LatentChains = LatentChains(steps=30, step_size=0.3, kernel="langevin")
-    optimizer: Optimizer = Optimizer(1e-3, (0.5, 0.999), "constant")
+    optimizer: AdamSettings = AdamSettings(1e-3, (0.5, 0.999), "constant")
     guard: Guard = Guard(enabled=False)

@@ -11,7 +11,7 @@ from tigon.evaluation.findings import Finding
 from tigon.files import open_regular, replace_file, subfolder
 from tigon.report.plates import Plate, as_webp, plates
 from tigon.runs import Run
-from tigon.training.kept import checksum
+from tigon.training.checkpoint_folder import checksum
 
 FILE = "diagnosis.json"
 NAME = re.compile("[a-z0-9-]+")

@@ -1,0 +1,408 @@
+"""The trainer: batch, chains, loss, one step of the optimizers, again and again.
+
+All that an iteration does is a function of the state and of (seed, iteration), so a run that
+stopped between two iterations goes on as if it had not. A trainer is ordinary PyTorch:
+
+    trainer = Trainer(learner, images, torch.optim.SGD(learner.parameters(), 0.01), clip=1.0)
+    records = trainer.fit()
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from tigon.data.batches import Batch
+from tigon.data.images import ImageSet
+from tigon.distributed import all_objects, all_sum, any_of, in_all_processes, world
+from tigon.errors import CAUSES, DivergenceError, diverged
+from tigon.learners.base import Learner, Metrics, Optimizers, Record
+from tigon.streams import Streams
+from tigon.training.average import AveragedWeights
+from tigon.training.checkpoint import load_checkpoint
+from tigon.training.checkpoint_folder import find_checkpoint
+from tigon.training.guard import Guard, GuardRunner, Snapshot
+from tigon.training.settings import Budget, Schedule
+from tigon.training.state import load_optimizer, load_scheduler, refuse_other_counters
+
+Group = dict[str, Any]
+
+
+class Callback:
+    """What is done beside learning, between two iterations; override what is needed."""
+
+    def on_begin(self, trainer: "Trainer") -> None:
+        """Prepare: `fit` begins."""
+
+    def on_iteration(self, trainer: "Trainer", record: Record) -> None:
+        """Do something after an iteration, with its record."""
+
+    def on_event(self, trainer: "Trainer", event: Record) -> None:
+        """Do something after the guard has: `event["event"]` is rollback, restart or stopped.
+
+        After a rollback the trainer is back in the state of `event["iteration"]`. `stopped` is the
+        last event, before the error is raised; where `event["restored"]`, the trainer is in its
+        last good state.
+        """
+
+    def on_end(self, trainer: "Trainer", error: BaseException | None) -> None:
+        """Close what is open: `fit` ends.
+
+        Arguments:
+            error: what ends it; None where the run is over, or was stopped
+        """
+
+
+class Trainer:
+    """Learns from data: a learner and its optimizers, between two iterations.
+
+    Arguments:
+        learner: what learns; its chains belong to `data`, row by row
+        data: the images
+        optimizer: any of `torch.optim`, or several by name; all take a step at each iteration.
+            Adam with a rate of 1e-3 if not given
+        scheduler: of learning rates: any of `torch.optim.lr_scheduler`, stepped after each
+            iteration; or a function of the iteration (0, 1, ...) and the progress in [0, 1] that
+            returns a factor on each group's rate, such as `WarmUp` and `Cosine`; or a list of
+            these, one after another
+        clip: largest norm of the gradient, > 0; larger ones are scaled to it
+        callbacks: each a `Callback`, or a function that is called with the trainer and the record
+            after each iteration; called in order
+        guard: what watches over the run, if anything
+        budget: when the run ends
+        batch_size: examples in a batch
+        seed: of chain noise and data order
+        average: decay of a running average of the weights, in [0, 1); see `training.average`
+
+    Attributes:
+        rate_factor, step_factor: what the guard has multiplied all learning rates and the chains'
+            step size with, beside any scheduler
+        attempts, rollbacks: how often it has gone back, since it last gave up and in all
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        data: ImageSet,
+        optimizer: Optimizers | None = None,
+        scheduler: LRScheduler | Schedule | Sequence[LRScheduler | Schedule] | None = None,
+        clip: float | None = None,
+        callbacks: Sequence["Callback | Callable[[Trainer, Record], object]"] = (),
+        guard: Guard | None = None,
+        budget: Budget = Budget(),  # noqa: B008
+        batch_size: int = 64,
+        seed: int = 0,
+        average: float | None = None,
+    ) -> None:
+        self.data = data
+        self.learner, self.budget, self.clip, self.seed = learner, budget, clip, seed
+        self.callbacks = list(callbacks)
+        self.like = next(learner.parameters()).detach()
+        self.device = self.like.device
+        self.module = in_all_processes(learner)
+        self.order = data.order(batch_size, seed)
+        self.optimizer = optimizer or torch.optim.Adam(learner.parameters(), 1e-3)
+        given = scheduler if isinstance(scheduler, Sequence) else [scheduler] if scheduler else []
+        self.schedulers = [one for one in given if isinstance(one, LRScheduler)]
+        self.schedules: list[Schedule] = [one for one in given if not isinstance(one, LRScheduler)]
+        self.guard = GuardRunner(guard, self.order.batches) if guard and guard.enabled else None
+        self.average = None if average is None else AveragedWeights(learner, average)
+        self.iteration = 0
+        self.seconds = 0.0
+        self.rate_factor = self.step_factor = 1.0
+        self.attempts = self.rollbacks = 0
+        if clip is not None and not clip > 0:
+            raise ValueError(f"clip is above 0, not {clip}")
+        if self.finished:
+            raise ValueError(
+                f"gradient_evaluations {budget.gradient_evaluations} is less than one iteration "
+                f"takes ({self._cost():g})"
+            )
+
+    @property
+    def evaluations(self) -> float:
+        """Gradient evaluations so far, in passes over the whole set; of a stream, over a batch."""
+        return self.learner.gradient_evaluations / self.order.unit
+
+    @property
+    def progress(self) -> float:
+        """How far through the run, in [0, 1]."""
+        return self.budget.progress(self.iteration, self.evaluations)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is over."""
+        return self.budget.over(self.iteration, self.evaluations, self._cost())
+
+    def fit(self, stop: Callable[[], bool] = lambda: False) -> list[Record]:
+        """Learn until the run is over, or `stop()` says so between two iterations.
+
+        Returns:
+            the records of the iterations taken now, and the guard's events, in order
+        Raises:
+            DivergenceError: if there is trouble that the guard cannot repair, or no guard
+        """
+        callbacks = [one if isinstance(one, Callback) else _Each(one) for one in self.callbacks]
+        records = []
+        error: BaseException | None = None
+        try:
+            for callback in callbacks:
+                callback.on_begin(self)
+            while not self.finished and not any_of(stop()):
+                for record in self.guard.step(self) if self.guard else [self.step()]:
+                    records.append(record)
+                    for callback in callbacks:
+                        if "event" in record:
+                            callback.on_event(self, record)
+                        else:
+                            callback.on_iteration(self, record)
+        except DivergenceError as stopped:
+            error = stopped
+            for callback in callbacks:
+                callback.on_event(self, self._stopped(stopped))
+            raise
+        except BaseException as other:
+            error = other
+            raise
+        finally:
+            for callback in callbacks:
+                callback.on_end(self, error)
+        return records
+
+    def step(self) -> Record:
+        """Take one iteration, without guard or callbacks, and return its record.
+
+        Raises:
+            DivergenceError: if the loss or its gradient is not finite; parameters are those
+                before the update
+        """
+        began = time.perf_counter()
+        batch = self.order.read(self.data, self.iteration, self.like)
+        rng = Streams(self.seed, self.iteration, batch.index)
+        rates = self._rates()
+        self.learner.begin(self.progress)
+        samples = self.learner.run_chains(batch, rng)
+        loss, metrics = self.module(batch, samples)
+        self.learner.zero_grad(set_to_none=True)
+        (loss * world().size).backward()
+        loss = all_sum(loss.detach())
+        gradients = [p.grad for p in self.learner.parameters() if p.grad is not None]
+        metrics["gradient_norm"] = torch.nn.utils.get_total_norm(gradients)
+        self._refuse_non_finite(batch, samples, loss, metrics)
+        self._update(rates, metrics["gradient_norm"])
+        self.iteration += 1
+        record = {name: _number(value) for name, value in metrics.items()}
+        self._step_schedulers(record)
+        self.seconds += time.perf_counter() - began
+        rate = rates if len(rates) > 1 else rates[0]
+        return self._stamp() | record | {"learning_rate": rate}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the run goes on from; all processes take part, as each has chains.
+
+        Tensors are the trainer's own, and so is `files`: chains in files. Optimizers are by name
+        where they were given by name.
+        """
+        learner = self.learner
+        optimizers = {name: one.state_dict() for name, one in self._named().items()}
+        return {
+            "weights": learner.state_dict(),
+            "chains": learner.chain_tensors(),
+            "files": learner.files,
+            "optimizer": optimizers.get("", optimizers),
+            "scheduler": [one.state_dict() for one in self.schedulers],
+            "average": self.average and self.average.state_dict(),
+            "guard": self.guard and self.guard.state_dict(),
+            "iteration": self.iteration,
+            "seconds": self.seconds,
+            "gradient_evaluations": learner.gradient_evaluations,
+            "rate_factor": self.rate_factor,
+            "step_factor": self.step_factor,
+            "attempts": self.attempts,
+            "rollbacks": self.rollbacks,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the state of a trainer that was made alike.
+
+        Learning rates are the state's, but where all schedules are functions: those of the
+        optimizer that was given.
+
+        Raises:
+            ValueError, TypeError, KeyError, AttributeError, RuntimeError: if it does not fit
+        """
+        refuse_other_counters(state)
+        self.learner.load_chains(state["chains"], state["files"])
+        self.learner.load_state_dict(state["weights"])
+        self._load_optimizer(state["optimizer"], state["scheduler"], check=True)
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        if self.guard:
+            self.guard.load_state_dict(state["guard"])
+        self.iteration, self.seconds = state["iteration"], state["seconds"]
+        self.learner.gradient_evaluations = state["gradient_evaluations"]
+        self.rate_factor, self.step_factor = state["rate_factor"], state["step_factor"]
+        self.attempts, self.rollbacks = state["attempts"], state["rollbacks"]
+
+    def restore(self, folder: str | os.PathLike[str], checkpoint: str = "last") -> "Trainer":
+        """Go on from a checkpoint; returns the trainer.
+
+        A run of a recipe needs no trainer to be made alike: `Run(folder).trainer()`.
+
+        Arguments:
+            folder: a run folder, or what `callbacks.Checkpoints` was given
+            checkpoint: last, best, or an iteration
+        Raises:
+            TigonError: if there is no such checkpoint, it is damaged, or does not fit
+        """
+        inside = Path(folder) / "checkpoints"
+        path = find_checkpoint(inside if inside.is_dir() else Path(folder), checkpoint)
+        load_checkpoint(path, self)
+        return self
+
+    def snapshot(self) -> Snapshot:
+        """Copy what an iteration changes, on its device or disk."""
+        state, files = self.state_dict(), self.learner.files
+        held = {name: deepcopy(state[name]) for name in ("optimizer", "scheduler", "average")}
+        for name in ("weights", "chains"):
+            held[name] = {key: value.clone() for key, value in state[name].items()}
+        copied = files.copied() if files else None
+        return Snapshot(
+            **held, iteration=self.iteration, step_factor=self.step_factor, files=copied
+        )
+
+    def put_back(self, snapshot: Snapshot) -> None:
+        """Return to a snapshot; work done since stays counted, and rates and step sizes reduced."""
+        self.learner.load_state_dict(snapshot.weights)
+        chains = {name: value.clone() for name, value in snapshot.chains.items()}
+        self.learner.load_chains(chains, snapshot.files)
+        self.learner.scale_steps(self.step_factor / snapshot.step_factor)
+        self._load_optimizer(deepcopy(snapshot.optimizer), deepcopy(snapshot.scheduler))
+        if self.average:
+            self.average.load_state_dict(snapshot.average)
+        self.iteration = snapshot.iteration
+
+    @contextmanager
+    def averaged(self) -> Iterator[Learner]:
+        """Give the learner with its averaged weights, where they are kept; else as it is."""
+        if self.average is None:
+            yield self.learner
+            return
+        with self.average.applied():
+            yield self.learner
+
+    def _named(self) -> dict[str, torch.optim.Optimizer]:
+        """Return the optimizers by name; "" stands for a single one."""
+        optimizer = self.optimizer
+        return dict(optimizer) if isinstance(optimizer, Mapping) else {"": optimizer}
+
+    def _groups(self) -> list[Group]:
+        return [group for one in self._named().values() for group in one.param_groups]
+
+    def _load_optimizer(
+        self, state: dict[str, Any], schedulers: list[dict[str, Any]], check: bool = False
+    ) -> None:
+        """Load the optimizers, then their schedulers."""
+        rates = [group["lr"] for group in self._groups()]
+        named = self._named()
+        states = state if isinstance(self.optimizer, Mapping) else {"": state}
+        if states.keys() != named.keys():
+            raise ValueError(f"optimizers are {', '.join(named)}, not {', '.join(states)}")
+        if len(schedulers) != len(self.schedulers):
+            raise ValueError("there are other schedulers")
+        for name, optimizer in named.items():
+            load_optimizer(optimizer, states[name], check, scheduled=bool(self.schedulers))
+        for scheduler, held in zip(self.schedulers, schedulers, strict=True):
+            load_scheduler(scheduler, held)
+        if self.schedules and not self.schedulers:
+            for group, rate in zip(self._groups(), rates, strict=True):
+                group["lr"] = rate
+
+    def _rates(self) -> list[float]:
+        """Return the learning rate of each group in this iteration."""
+        rates = []
+        for group in self._groups():
+            rate = float(group["lr"])
+            for schedule in self.schedules:
+                rate *= schedule(self.iteration, self.progress)
+            rates.append(self.rate_factor * rate)
+        return rates
+
+    def _update(self, rates: list[float], norm: Tensor) -> None:
+        """Take the optimizers' steps; groups keep their own rates, which schedulers change."""
+        if self.clip is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.learner.parameters(), self.clip, norm)
+        groups = self._groups()
+        own = [group["lr"] for group in groups]
+        for group, rate in zip(groups, rates, strict=True):
+            group["lr"] = rate
+        for optimizer in self._named().values():
+            optimizer.step()
+        for group, rate in zip(groups, own, strict=True):
+            group["lr"] = rate
+        self.learner.after_update(self.optimizer)
+        if self.average:
+            self.average.update()
+
+    def _step_schedulers(self, record: Record) -> None:
+        for scheduler in self.schedulers:
+            if not isinstance(scheduler, ReduceLROnPlateau):
+                scheduler.step()
+            elif self.learner.measure in record:
+                scheduler.step(record[self.learner.measure])
+
+    def _cost(self) -> float:
+        """Return the gradient evaluations of the next iteration, in the same unit, at most."""
+        examples = self.order.size(self.iteration)
+        return self.learner.evaluations_per_example * examples / self.order.unit
+
+    def _stamp(self) -> Record:
+        return {
+            "iteration": self.iteration,
+            "seconds": round(self.seconds, 4),
+            "gradient_evaluations": round(self.evaluations, 4),
+        }
+
+    def _stopped(self, error: DivergenceError) -> Record:
+        event = {"iteration": self.iteration, "event": "stopped", "cause": error.cause}
+        return event | {"message": str(error), "remedy": error.remedy, "restored": error.restored}
+
+    def _refuse_non_finite(
+        self, batch: Batch, samples: Tensor, loss: Tensor, metrics: Metrics
+    ) -> None:
+        if torch.isfinite(loss) and torch.isfinite(metrics["gradient_norm"]):
+            return
+        rng = Streams(self.seed, self.iteration, batch.index)
+        bad = batch.index[~batch.images.isfinite().flatten(1).all(1)].tolist()
+        names = sum(all_objects([self.data.name(row) for row in bad]), [])
+        broken = any_of(not bool(samples.isfinite().all()))
+        away = broken and any_of(self.learner.ran_away(batch, rng))
+        cause = "images" if names else "chains" if away else "network"
+        where = f": {', '.join(names[:5])}" + (" and others" if names[5:] else "") if names else ""
+        shown = ", ".join(f"{name} {_number(value)}" for name, value in metrics.items())
+        what, remedy = CAUSES[cause]
+        said = f"{what}{where} (loss {loss.item():g}, {shown})"
+        raise DivergenceError(diverged(self.iteration + 1, said, remedy), cause, remedy=remedy)
+
+
+class _Each(Callback):
+    """A function that is called after each iteration."""
+
+    def __init__(self, function: Callable[[Trainer, Record], object]) -> None:
+        self.function = function
+
+    def on_iteration(self, trainer: Trainer, record: Record) -> None:
+        self.function(trainer, record)
+
+
+def _number(value: Tensor) -> float | list[float]:
+    """Return a tensor as a number, or a list of numbers, with nine digits."""
+    digits = [float(f"{number:.9g}") for number in value.flatten().tolist()]
+    return digits if value.dim() else digits[0]
