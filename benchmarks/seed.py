@@ -34,13 +34,14 @@ from tigon.evaluation.probes import run_free
 from tigon.evaluation.two_samples import latents_test
 from tigon.experiment import train
 from tigon.files import replace_file
+from tigon.learners.base import Record
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
 from tigon.progress import progress
 from tigon.recipes import Descriptor, DescriptorSeed, Generator, GeneratorSeed, Recipe
 from tigon.runs import Experiment, Run
 from tigon.streams import Streams, make_rng
-from tigon.training.iteration import Record, Training
+from tigon.training.trainer import Trainer
 
 THRESHOLDS = (0.2, 0.1, 0.05)
 COMPARED, LEAST = (0.1, 0.05), 20  # thresholds of the criteria; times less than the original
@@ -50,14 +51,16 @@ def learned(name: str, recipe: Recipe, data: Path, out: Path, until: float = 0.0
     """Train, or continue, or just return a run that is finished, or has come to a seed loss."""
     come = out.is_dir() and until > 0 and reached(Run(out).records(), until) is not None
 
-    def note(training: Training, record: Record) -> None:
+    def note(trainer: Trainer, record: Record) -> None:
         nonlocal come
         come = come or record.get("seed_loss", until + 1) <= until
 
     if not come:
         with progress(f"{out.name}") as watch:
-            experiment, watchers = Experiment(name, recipe, str(data)), [watch, note]
-            train(experiment, out, "cpu", watchers=watchers, stop=lambda: come, changed=until > 0)
+            experiment, callbacks = Experiment(name, recipe, str(data)), [watch, note]
+            train(
+                experiment, out, "cpu", callbacks=callbacks, stop=lambda: come, changed=until > 0
+            )
     return Run(out)
 
 

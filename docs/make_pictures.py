@@ -37,7 +37,8 @@ from tigon.recipes import Descriptor, DescriptorSeed, Generator, GeneratorSeed, 
 from tigon.runs import Experiment, Run
 from tigon.settings import ImageChains, LatentChains
 from tigon.streams import make_rng
-from tigon.training.settings import Guard, Optimizer
+from tigon.training.guard import Guard
+from tigon.training.settings import AdamSettings
 
 FACES = "embedded:animal-faces"
 FOLDER = HERE / "pictures"
@@ -51,8 +52,8 @@ RECIPES: dict[str, Recipe] = {
     "generator-seed": GeneratorSeed(image_size=32, gradient_evaluations=1200),
     "descriptor-small": SMALL,
     "descriptor-seed": DescriptorSeed(image_size=32, gradient_evaluations=9900),
-    "generator-fast": Generator(image_size=32, optimizer=Optimizer(2e-2), guard=OFF),
-    "generator-faster": Generator(image_size=32, optimizer=Optimizer(2e-1), guard=OFF),
+    "generator-fast": Generator(image_size=32, optimizer=AdamSettings(2e-2), guard=OFF),
+    "generator-faster": Generator(image_size=32, optimizer=AdamSettings(2e-1), guard=OFF),
     "latents-hot": Generator(
         image_size=32,
         expand=False,

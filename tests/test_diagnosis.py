@@ -15,7 +15,8 @@ from tigon.experiment import train
 from tigon.recipes import Descriptor, DescriptorSeed, Generator, GeneratorSeed
 from tigon.runs import Experiment, Run
 from tigon.settings import DescriptorNetwork, GeneratorNetwork, LatentChains
-from tigon.training.settings import Guard, Optimizer
+from tigon.training.guard import Guard
+from tigon.training.settings import AdamSettings
 
 FACES = "embedded:animal-faces"
 
@@ -48,7 +49,7 @@ def test_a_generator_that_shows_nothing_of_its_images_is_not_healthy(tmp_path):
         image_size=16,
         network=GeneratorNetwork(16),
         iterations=60,
-        optimizer=Optimizer(1.0),
+        optimizer=AdamSettings(1.0),
         guard=Guard(enabled=False),
     )
     assert "reconstructions" in diagnose(learned(tmp_path, "generator", recipe)).verdict

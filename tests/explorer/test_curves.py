@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tigon.explorer.curves import Tail, thinned
-from tigon.training.logs import read_metrics
+from tigon.training.callbacks.metrics import read_metrics
 
 
 def line(iteration, **values):

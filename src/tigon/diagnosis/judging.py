@@ -14,13 +14,12 @@ from tigon.evaluation.modes import probe_modes
 from tigon.evaluation.probes import LatentProbe, probe_images, probe_latents, run_free
 from tigon.evaluation.quality import MOST, mean_image_distance, reconstructions
 from tigon.evaluation.two_samples import features_test, latents_test, moments_test
-from tigon.learners.base import Learner
+from tigon.learners.base import Learner, Record
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
 from tigon.runs import Run
 from tigon.streams import Streams, make_rng
 from tigon.tasks.reconstruction import ColdStart, cold_chains
-from tigon.learners.base import Record
 
 LATENTS, IMAGES = 4, 10
 FREE, DECODED, POOL = 500, 128, 768  # chains that go on; images that are compared, of a pool

@@ -17,10 +17,9 @@ from torch import Tensor
 from tigon import figures
 from tigon.data.images import ImageSet
 from tigon.figures import Pixels
-from tigon.learners.base import Learner
+from tigon.learners.base import Learner, Record
 from tigon.recipes import Recipe
 from tigon.runs import Run
-from tigon.learners.base import Record
 
 R = TypeVar("R", bound=Recipe)
 L = TypeVar("L", bound=Learner)

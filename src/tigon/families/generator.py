@@ -20,11 +20,11 @@ from tigon.families.base import (
     mean,
 )
 from tigon.figures import Pixels
+from tigon.learners.base import Record
 from tigon.learners.generator import SEED_SIGMA, GeneratorLearner
 from tigon.recipes import Generator
 from tigon.streams import make_rng
 from tigon.tasks.interpolation import Plane, latent_plane
-from tigon.learners.base import Record
 
 PRIOR_COUNT = 64
 THUMBNAILS = 100

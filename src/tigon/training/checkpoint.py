@@ -1,8 +1,8 @@
 """Checkpoints: weights, training state and chain rows, written whole or not at all.
 
 A checkpoint is a folder RUN/checkpoints/N with `model.safetensors` (the weights: those averaged,
-where they are), `chains.safetensors` (chain rows), `training.pt` (optimizers and counters, loadable
-with `weights_only`) and `manifest.json` (the SHA-256 of each). Where weights are averaged,
+where they are), `chains.safetensors` (chain rows), `training.pt` (optimizers and counters, which
+load with `weights_only`) and `manifest.json` (the SHA-256 of each). Where weights are averaged,
 `live.safetensors` has those that learning goes on with. Chains in files are copied to `chains/`,
 and those of the guard's good states to `good-0/`, `good-1/`. It is written under another name,
 flushed, and renamed. Which of them stay, see `tigon.training.checkpoint_folder`.

@@ -279,7 +279,7 @@ class Trainer:
         )
 
     def put_back(self, snapshot: Snapshot) -> None:
-        """Return to a snapshot; work done since stays counted, and rates and step sizes reduced."""
+        """Return to a snapshot; what was done since stays counted, step sizes stay reduced."""
         self.learner.load_state_dict(snapshot.weights)
         chains = {name: value.clone() for name, value in snapshot.chains.items()}
         self.learner.load_chains(chains, snapshot.files)
