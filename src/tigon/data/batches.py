@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from tigon.streams import make_rng
+from tigon.random.streams import make_rng
 
 if TYPE_CHECKING:
     from tigon.data.images import ImageSet

@@ -22,7 +22,7 @@ from tigon.data.pictures import Form, decode_all, reason
 from tigon.data.pixels import Fit, to_float
 from tigon.distributed import all_objects, owned, world
 from tigon.errors import TigonError
-from tigon.streams import make_rng
+from tigon.random.streams import make_rng
 
 BLOCK, BLOCK_BYTES = 1024, 2**28  # what is in memory at most
 SHOWN = 5

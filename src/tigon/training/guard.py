@@ -24,10 +24,10 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from torch import Tensor
 
-from tigon.chains import ChainStore
 from tigon.errors import CAUSES, DivergenceError, diverged
 from tigon.learners.base import Learner, Record
-from tigon.streams import Streams
+from tigon.mcmc.store import ChainStore
+from tigon.random.streams import RowRng
 
 RECENT, HISTORY = 50, 10
 KEPT = 2
@@ -205,7 +205,7 @@ class GuardRunner:
         return events
 
     def _restart(self, trainer: Guarded, lost: Tensor) -> Record:
-        rng = Streams(trainer.seed, trainer.iteration, lost, "restart")
+        rng = RowRng(trainer.seed, trainer.iteration, lost, "restart")
         trainer.learner.restart_chains(lost, rng)
         rows = lost.tolist()
         return {

@@ -24,7 +24,7 @@ from tigon.data.images import ImageSet
 from tigon.distributed import all_objects, all_sum, any_of, in_all_processes, world
 from tigon.errors import CAUSES, DivergenceError, diverged
 from tigon.learners.base import Learner, Metrics, Optimizers, Record
-from tigon.streams import Streams
+from tigon.random.streams import RowRng
 from tigon.training.average import AveragedWeights
 from tigon.training.checkpoint import load_checkpoint
 from tigon.training.checkpoint_folder import find_checkpoint
@@ -185,7 +185,7 @@ class Trainer:
         """
         began = time.perf_counter()
         batch = self.order.read(self.data, self.iteration, self.like)
-        rng = Streams(self.seed, self.iteration, batch.index)
+        rng = RowRng(self.seed, self.iteration, batch.index)
         rates = self._rates()
         self.learner.begin(self.progress)
         samples = self.learner.run_chains(batch, rng)
@@ -379,7 +379,7 @@ class Trainer:
     ) -> None:
         if torch.isfinite(loss) and torch.isfinite(metrics["gradient_norm"]):
             return
-        rng = Streams(self.seed, self.iteration, batch.index)
+        rng = RowRng(self.seed, self.iteration, batch.index)
         bad = batch.index[~batch.images.isfinite().flatten(1).all(1)].tolist()
         names = sum(all_objects([self.data.name(row) for row in bad]), [])
         broken = any_of(not bool(samples.isfinite().all()))

@@ -1,0 +1,257 @@
+"""Run an experiment: a folder that fills with checkpoints, metrics, snapshots; or goes on."""
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tigon import __version__
+from tigon.data.images import ImageSet
+from tigon.data.sources import is_pattern
+from tigon.distributed import first_process_first, own_device, wait_for_all, world
+from tigon.errors import TigonError
+from tigon.families import family_of
+from tigon.files import is_utf8, printable, refusal, replace_file, subfolder, writing
+from tigon.learners.base import Record
+from tigon.runs.config import differences
+from tigon.runs.run import Experiment, Run, describe_images
+from tigon.training.callbacks import Board, Callback, Checkpoints, MetricsLog, Snapshots
+from tigon.training.callbacks.tensorboard import require_tensorboard
+from tigon.training.checkpoint import load_checkpoint
+from tigon.training.checkpoint_folder import latest_checkpoint
+from tigon.training.trainer import Trainer
+
+
+def train(
+    experiment: Experiment,
+    out: Path,
+    device: str = "auto",
+    checkpoint_every: int = 100,
+    callbacks: Sequence[Callback | Callable[[Trainer, Record], object]] = (),
+    stop: Callable[[], bool] = lambda: False,
+    images: ImageSet | None = None,
+    changed: bool = False,
+    keep: int = 2,
+    tensorboard: bool = False,
+) -> Trainer:
+    """Start the run in `out`, or continue it from its newest checkpoint.
+
+    Arguments:
+        device: auto, cpu, cuda or cuda:N
+        checkpoint_every: iterations between checkpoints, >= 1
+        callbacks: called before those that write the folder; of a run that is finished already,
+            its beginning and its end
+        stop: asked between iterations
+        images: the experiment's data, if they are loaded already
+        changed: go on with other settings than the run's, which then become the run's
+        keep: how many of the last checkpoints stay, >= 1; the best one stays too
+        tensorboard: write RUN/tensorboard too; it changes nothing else
+    Raises:
+        TigonError: if `out` holds another experiment, or data or checkpoint cannot be read
+        DivergenceError: if there is trouble that the guard cannot repair, or no guard
+    """
+    _require(checkpoint_every, keep, tensorboard)
+    run = Run(out)
+    place = own_device(choose_device(device))
+    trainer = _begin(run, experiment, place, images, changed)
+    trainer.callbacks = list(callbacks)
+    if not trainer.finished:
+        trainer.callbacks += recording(run, checkpoint_every, keep, tensorboard)
+    trainer.fit(stop)
+    return trainer
+
+
+def recording(
+    run: Run, every: int = 100, keep: int = 2, tensorboard: bool = False
+) -> list[Callback]:
+    """Return the callbacks that write a run's folder.
+
+    Arguments:
+        every, keep: see `Checkpoints`
+        tensorboard: write RUN/tensorboard too
+    Raises:
+        TigonError: if a subfolder leads outside the run
+    """
+    if world().rank == 0:
+        with writing(run.folder):
+            for name in ("snapshots", "figures", "checkpoints", "tensorboard"):
+                subfolder(run.folder, name)
+    environment = Environment(run.folder / "environment.json")
+    log, snapshots = MetricsLog(run.metrics), run.folder / "snapshots"
+    if not tensorboard:
+        saving = Checkpoints(run.checkpoints, every, keep, run.metrics, [environment.write])
+        return [environment, log, Snapshots(snapshots), saving]
+    histograms = family_of(run.experiment.recipe).histograms
+    board = Board(run.folder / "tensorboard", run.metrics, snapshots, histograms)
+    also = [environment.write, board.flush]
+    saving = Checkpoints(run.checkpoints, every, keep, run.metrics, also)
+    return [environment, log, board, Snapshots(snapshots, [board.show]), saving]
+
+
+class Environment(Callback):
+    """Knows what figures measured here depend on, and writes it when a checkpoint was saved.
+
+    Arguments:
+        path: of environment.json
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.machine: dict[str, Any] = {}
+
+    def on_begin(self, trainer: Trainer) -> None:
+        """Look at hardware, versions and data."""
+        images = describe_images(trainer.data)
+        self.machine = describe_machine(trainer.device) | {"images": images}
+
+    def write(self, trainer: Trainer) -> None:
+        """Write that, and what the run has taken; one of `Checkpoints.also`."""
+        measured = {
+            "iteration": trainer.iteration,
+            "training_seconds": round(trainer.seconds, 2),
+            "peak_memory_mb": peak_memory(),
+        }
+        replace_file(self.path, json.dumps(self.machine | measured, indent=1))
+
+
+def peak_memory() -> int | None:
+    """Return the most memory that this process has had, in MB; None where nothing tells."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
+
+
+def _require(checkpoint_every: int, keep: int, tensorboard: bool) -> None:
+    """Refuse what cannot be written."""
+    for option, number in (("checkpoint-every", checkpoint_every), ("keep", keep)):
+        if number < 1:
+            raise TigonError(f"--{option} {number}: is at least 1")
+    if tensorboard:
+        require_tensorboard()
+
+
+def _begin(
+    run: Run,
+    experiment: Experiment,
+    place: torch.device,
+    images: ImageSet | None,
+    changed: bool,
+) -> Trainer:
+    """Return the experiment's trainer, at the run's newest checkpoint, and write its config."""
+    try:
+        Experiment.from_plain(experiment.to_plain())
+    except ValueError as error:
+        raise TigonError(f"{error}") from error
+    _refuse_other(run, experiment, changed)
+    images = images or load(experiment)
+    if run.config.exists():
+        run.refuse_other_images(images)
+    try:
+        trainer = experiment.recipe.trainer(images, place)
+    except ValueError as error:
+        raise TigonError(f"{error}") from error
+    path = latest_checkpoint(run.checkpoints)
+    if path is not None:
+        load_checkpoint(path, trainer)
+    wait_for_all()
+    if world().rank == 0:
+        _open(run, experiment)
+    wait_for_all()
+    return trainer
+
+
+def load(experiment: Experiment) -> ImageSet:
+    """Load an experiment's images; the first process decodes them where several share a cache.
+
+    Shards are decoded by their owners, all at once.
+    """
+    if is_pattern(experiment.data):
+        return experiment.recipe.load(experiment.data)
+    with first_process_first():
+        return experiment.recipe.load(experiment.data)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of this name; `auto` is the GPU where there is one.
+
+    Raises:
+        TigonError: if this machine has none of that name
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError(f"no support for {device.type}")
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise TigonError(
+            f"--device {name}: is not to be had here; use auto, cpu, cuda or cuda:N"
+        ) from error
+    return device
+
+
+def _refuse_other(run: Run, experiment: Experiment, changed: bool) -> None:
+    """Refuse a folder that holds another experiment, or something that is no run."""
+    folder = run.folder
+    if not is_utf8(str(folder.absolute())):
+        raise TigonError(f"--out {printable(str(folder))}: is not valid UTF-8; give another name")
+    if folder.exists() and not folder.is_dir():
+        raise TigonError(f"--out {folder}: is a file, not a folder")
+    if run.config.exists():
+        before = run.experiment.name
+        if before != experiment.name:
+            raise TigonError(
+                f"--out {folder}: holds a run of {before}, not of {experiment.name}; give another "
+                "folder"
+            )
+        other = differences(run.experiment.to_plain(), experiment.to_plain())
+        if other and not changed:
+            raise TigonError(
+                f"--out {folder}: holds a run with other settings ({'; '.join(other)}); "
+                "give another folder, or --continue-with to go on with these"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise TigonError(f"--out {folder}: is not empty and no run; give another folder")
+
+
+def _open(run: Run, experiment: Experiment) -> None:
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        run.write_config(experiment)
+    except OSError as error:
+        raise TigonError(f"--out {run.folder}: cannot be written ({refusal(error)})") from error
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Return what figures measured here depend on: hardware and versions."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "tigon": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "processor": gpu or _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": str(device),
+        "processes": world().size,
+        "when": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        return names[0] if names else platform.machine()
+    except OSError:
+        return platform.processor() or platform.machine()
