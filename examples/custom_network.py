@@ -29,7 +29,8 @@ learner = tigon.GeneratorLearner(model, len(images))
 adam = torch.optim.Adam(learner.parameters(), lr=2e-3)
 trainer = tigon.Trainer(learner, images, adam, guard=tigon.Guard(), budget=tigon.Budget(100))
 records = trainer.fit()
-print(f"generator: seed loss {records[0]['seed_loss']:.2f}, then {records[-1]['seed_loss']:.2f}")
+errors = [record["reconstruction_error"] for record in records]
+print(f"generator: error {errors[0]:.3f}, then {errors[-1]:.3f}")
 
 # Images (B, 3, 32, 32) to one number each, (B,): no batch statistics, which would couple chains.
 scores = nn.Sequential(

@@ -16,7 +16,8 @@ recipe = tigon.GeneratorRecipe(image_size=32, latent_dim=2, iterations=150)
 
 def report(trainer: tigon.Trainer, record: dict) -> None:
     if record["iteration"] % 50 == 0:
-        print(f"iteration {record['iteration']}: seed loss {record['seed_loss']:.3f}")
+        error = record["reconstruction_error"]
+        print(f"iteration {record['iteration']}: reconstruction error {error:.4f}")
 
 
 trainer = recipe.trainer(images, callbacks=[report])

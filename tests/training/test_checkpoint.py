@@ -66,7 +66,9 @@ def saved(folder, values, keep=2):
     trainer = stopped(generator_recipe(), 0)
     for value in values:
         trainer.step()
-        save_checkpoint(folder, trainer, keep, {} if value is None else {"seed_loss": value})
+        save_checkpoint(
+            folder, trainer, keep, {} if value is None else {"reconstruction_error": value}
+        )
     return sorted(int(path.name) for path in folder.iterdir())
 
 

@@ -23,34 +23,24 @@ from rich.progress import (
 from rich.table import Column
 
 from tigon.learners.base import Record
-from tigon.learners.generator import SEED_SIGMA
+from tigon.learners.metrics import Metric
 from tigon.training.trainer import Callback, Trainer
 
 FIRST_LINE, LINE_EVERY = 3.0, 15.0
 WIDE = 100  # columns, below which a bar shows the first figure alone
 ROUNDED = ((10, 1), (60, 5), (5400, 60), (36000, 600))  # seconds below: to so many
 T = TypeVar("T")
-LEGENDS = {
-    "seed_loss": f"seed loss is the mean squared error of the reconstructions over 2 x "
-    f"{SEED_SIGMA}^2, on the scale of [-1, 1]: it falls; acceptance, of the chains' proposals, is "
-    "best near 0.57",
-    "gap": "gap is mean f(synthesised) - mean f(observed), in nats per dimension of f (over the "
-    "temperature, of the density at which chains aim): it swings about 0; saturation is the part "
-    "of synthesised values that lies well outside [-1, 1]: it stays small",
-}
 STOPPING = b"stopping after this iteration; once more stops at once, without saving it\n"
 
 
-def summary(record: Record) -> str:
-    """Return the figures of a record to be watched, in a few words."""
-    if "seed_loss" in record:
-        return f"seed loss {record['seed_loss']:.4f}  acceptance {record['accept']:.2f}"
-    return f"gap {record['gap']:+.3f}  saturation {100 * record['saturation']:.1f} %"
+def summary(metrics: Sequence[Metric], record: Record) -> str:
+    """Return the numbers of a record to be watched, in a few words."""
+    return "  ".join(m.shown(record) for m in metrics if m.progress and m.name in record)
 
 
-def legend(record: Record) -> str:
-    """Return what the figures of `summary` are, and what they do in a healthy run."""
-    return LEGENDS["seed_loss" if "seed_loss" in record else "gap"]
+def legend(metrics: Sequence[Metric]) -> str:
+    """Return what the numbers of `summary` are, and what they do in a healthy run."""
+    return "; ".join(f"{m.title.lower()} is {m.brief}" for m in metrics if m.progress)
 
 
 def duration(seconds: float) -> str:
@@ -200,9 +190,9 @@ class _Bar(Callback):
     def on_iteration(self, trainer: Trainer, record: Record) -> None:
         if not self.explained:
             self.explained = True
-            self.bar.console.print(legend(record), highlight=False)
+            self.bar.console.print(legend(trainer.learner.metrics), highlight=False)
         done = 1.0 if trainer.finished else trainer.progress
-        said = summary(record)
+        said = summary(trainer.learner.metrics, record)
         if self.bar.console.width < WIDE:
             said = said.split("  ")[0]
         self.bar.update(self.task, completed=done, iteration=record["iteration"], summary=said)
@@ -219,14 +209,14 @@ class _Lines(Callback):
     def on_iteration(self, trainer: Trainer, record: Record) -> None:
         if self.due is None:
             self.due = time.monotonic() + FIRST_LINE
-            tell(f"{self.title}: {legend(record)}")
+            tell(f"{self.title}: {legend(trainer.learner.metrics)}")
         done = 1.0 if trainer.finished else trainer.progress
         times = self.clock.words(done)
         if time.monotonic() < self.due and not trainer.finished:
             return
         self.due = time.monotonic() + LINE_EVERY
         where = f"iteration {record['iteration']} ({round(100 * done)} %)"
-        tell(f"{self.title}: {where}  {times}  {summary(record)}")
+        tell(f"{self.title}: {where}  {times}  {summary(trainer.learner.metrics, record)}")
 
 
 class Interruption:

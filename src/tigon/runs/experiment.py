@@ -16,7 +16,6 @@ from tigon.data.images import ImageSet
 from tigon.data.sources import is_pattern
 from tigon.distributed import first_process_first, own_device, wait_for_all, world
 from tigon.errors import TigonError
-from tigon.families import family_of
 from tigon.files import is_utf8, printable, refusal, replace_file, subfolder, writing
 from tigon.learners.base import Record
 from tigon.runs.config import differences
@@ -87,7 +86,7 @@ def recording(
     if not tensorboard:
         saving = Checkpoints(run.checkpoints, every, keep, run.metrics, [environment.write])
         return [environment, log, Snapshots(snapshots), saving]
-    histograms = family_of(run.experiment.recipe).histograms
+    histograms = run.experiment.recipe.histograms
     board = Board(run.folder / "tensorboard", run.metrics, snapshots, histograms)
     also = [environment.write, board.flush]
     saving = Checkpoints(run.checkpoints, every, keep, run.metrics, also)
