@@ -134,7 +134,7 @@ def test_the_guard_halves_all_rates_and_leaves_groups_and_schedulers_as_they_are
         expected, found = plain.step()["learning_rate"], halved.step()["learning_rate"]
         factor = torch.tensor(found) / torch.tensor(expected)
         assert torch.equal(factor, torch.full_like(factor, 0.5))
-    groups = [[g["lr"] for g in trainer._groups()] for trainer in (plain, halved)]
+    groups = [[g["lr"] for g in trainer.optimizers.groups] for trainer in (plain, halved)]
     assert groups[0] == groups[1]
 
 

@@ -7,9 +7,10 @@ stopped between two iterations goes on as if it had not. A trainer is ordinary P
     records = trainer.fit()
 """
 
+import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -17,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from tigon.data.batches import Batch
 from tigon.data.images import ImageSet
@@ -29,10 +29,8 @@ from tigon.training.average import AveragedWeights
 from tigon.training.checkpoint import load_checkpoint
 from tigon.training.checkpoint_folder import find_checkpoint
 from tigon.training.guard import Guard, GuardRunner, Snapshot
-from tigon.training.settings import Budget, Schedule
-from tigon.training.state import load_optimizer, load_scheduler, refuse_other_counters
-
-Group = dict[str, Any]
+from tigon.training.optimizers import OptimizerSet, Scheduler
+from tigon.training.settings import Budget
 
 
 class Callback:
@@ -92,7 +90,7 @@ class Trainer:
         learner: Learner,
         data: ImageSet,
         optimizer: Optimizers | None = None,
-        scheduler: LRScheduler | Schedule | Sequence[LRScheduler | Schedule] | None = None,
+        scheduler: Scheduler | Sequence[Scheduler] | None = None,
         clip: float | None = None,
         callbacks: Sequence["Callback | Callable[[Trainer, Record], object]"] = (),
         guard: Guard | None = None,
@@ -109,9 +107,7 @@ class Trainer:
         self.module = in_all_processes(learner)
         self.order = data.order(batch_size, seed)
         self.optimizer = optimizer or torch.optim.Adam(learner.parameters(), 1e-3)
-        given = scheduler if isinstance(scheduler, Sequence) else [scheduler] if scheduler else []
-        self.schedulers = [one for one in given if isinstance(one, LRScheduler)]
-        self.schedules: list[Schedule] = [one for one in given if not isinstance(one, LRScheduler)]
+        self.optimizers = OptimizerSet(self.optimizer, scheduler, learner.measure)
         self.guard = GuardRunner(guard, self.order.batches) if guard and guard.enabled else None
         self.average = None if average is None else AveragedWeights(learner, average)
         self.iteration = 0
@@ -186,7 +182,7 @@ class Trainer:
         began = time.perf_counter()
         batch = self.order.read(self.data, self.iteration, self.like)
         rng = RowRng(self.seed, self.iteration, batch.index)
-        rates = self._rates()
+        rates = self.optimizers.rates(self.iteration, self.progress, self.rate_factor)
         self.learner.begin(self.progress)
         samples = self.learner.run_chains(batch, rng)
         loss, metrics = self.module(batch, samples)
@@ -199,7 +195,7 @@ class Trainer:
         self._update(rates, metrics["gradient_norm"])
         self.iteration += 1
         record = {name: _number(value) for name, value in metrics.items()}
-        self._step_schedulers(record)
+        self.optimizers.step_schedulers(record)
         self.seconds += time.perf_counter() - began
         rate = rates if len(rates) > 1 else rates[0]
         return self._stamp() | record | {"learning_rate": rate}
@@ -211,13 +207,11 @@ class Trainer:
         where they were given by name.
         """
         learner = self.learner
-        optimizers = {name: one.state_dict() for name, one in self._named().items()}
         return {
             "weights": learner.state_dict(),
             "chains": learner.chain_tensors(),
             "files": learner.files,
-            "optimizer": optimizers.get("", optimizers),
-            "scheduler": [one.state_dict() for one in self.schedulers],
+            **self.optimizers.state_dict(),
             "average": self.average and self.average.state_dict(),
             "guard": self.guard and self.guard.state_dict(),
             "iteration": self.iteration,
@@ -238,10 +232,10 @@ class Trainer:
         Raises:
             ValueError, TypeError, KeyError, AttributeError, RuntimeError: if it does not fit
         """
-        refuse_other_counters(state)
+        _refuse_other_counters(state)
         self.learner.load_chains(state["chains"], state["files"])
         self.learner.load_state_dict(state["weights"])
-        self._load_optimizer(state["optimizer"], state["scheduler"], check=True)
+        self.optimizers.load_state_dict(state)
         if self.average:
             self.average.load_state_dict(state["average"])
         if self.guard:
@@ -284,7 +278,8 @@ class Trainer:
         chains = {name: value.clone() for name, value in snapshot.chains.items()}
         self.learner.load_chains(chains, snapshot.files)
         self.learner.scale_steps(self.step_factor / snapshot.step_factor)
-        self._load_optimizer(deepcopy(snapshot.optimizer), deepcopy(snapshot.scheduler))
+        held = {"optimizer": snapshot.optimizer, "scheduler": snapshot.scheduler}
+        self.optimizers.load_state_dict(deepcopy(held), check=False)
         if self.average:
             self.average.load_state_dict(snapshot.average)
         self.iteration = snapshot.iteration
@@ -298,65 +293,14 @@ class Trainer:
         with self.average.applied():
             yield self.learner
 
-    def _named(self) -> dict[str, torch.optim.Optimizer]:
-        """Return the optimizers by name; "" stands for a single one."""
-        optimizer = self.optimizer
-        return dict(optimizer) if isinstance(optimizer, Mapping) else {"": optimizer}
-
-    def _groups(self) -> list[Group]:
-        return [group for one in self._named().values() for group in one.param_groups]
-
-    def _load_optimizer(
-        self, state: dict[str, Any], schedulers: list[dict[str, Any]], check: bool = False
-    ) -> None:
-        """Load the optimizers, then their schedulers."""
-        rates = [group["lr"] for group in self._groups()]
-        named = self._named()
-        states = state if isinstance(self.optimizer, Mapping) else {"": state}
-        if states.keys() != named.keys():
-            raise ValueError(f"optimizers are {', '.join(named)}, not {', '.join(states)}")
-        if len(schedulers) != len(self.schedulers):
-            raise ValueError("there are other schedulers")
-        for name, optimizer in named.items():
-            load_optimizer(optimizer, states[name], check, scheduled=bool(self.schedulers))
-        for scheduler, held in zip(self.schedulers, schedulers, strict=True):
-            load_scheduler(scheduler, held)
-        if self.schedules and not self.schedulers:
-            for group, rate in zip(self._groups(), rates, strict=True):
-                group["lr"] = rate
-
-    def _rates(self) -> list[float]:
-        """Return the learning rate of each group in this iteration."""
-        rates = []
-        for group in self._groups():
-            rate = float(group["lr"])
-            for schedule in self.schedules:
-                rate *= schedule(self.iteration, self.progress)
-            rates.append(self.rate_factor * rate)
-        return rates
-
     def _update(self, rates: list[float], norm: Tensor) -> None:
-        """Take the optimizers' steps; groups keep their own rates, which schedulers change."""
+        """Change the weights, and what follows them."""
         if self.clip is not None:
             torch.nn.utils.clip_grads_with_norm_(self.learner.parameters(), self.clip, norm)
-        groups = self._groups()
-        own = [group["lr"] for group in groups]
-        for group, rate in zip(groups, rates, strict=True):
-            group["lr"] = rate
-        for optimizer in self._named().values():
-            optimizer.step()
-        for group, rate in zip(groups, own, strict=True):
-            group["lr"] = rate
+        self.optimizers.step(rates)
         self.learner.after_update(self.optimizer)
         if self.average:
             self.average.update()
-
-    def _step_schedulers(self, record: Record) -> None:
-        for scheduler in self.schedulers:
-            if not isinstance(scheduler, ReduceLROnPlateau):
-                scheduler.step()
-            elif self.learner.measure in record:
-                scheduler.step(record[self.learner.measure])
 
     def _cost(self) -> float:
         """Return the gradient evaluations of the next iteration, in the same unit, at most."""
@@ -406,3 +350,17 @@ def _number(value: Tensor) -> float | list[float]:
     """Return a tensor as a number, or a list of numbers, with nine digits."""
     digits = [float(f"{number:.9g}") for number in value.flatten().tolist()]
     return digits if value.dim() else digits[0]
+
+
+def _refuse_other_counters(state: dict[str, Any]) -> None:
+    """Refuse counters that are no counts, and factors that are no numbers.
+
+    Raises:
+        ValueError, KeyError, AttributeError: if they are so
+    """
+    for name in ("iteration", "gradient_evaluations", "attempts", "rollbacks"):
+        if type(state[name]) is not int or state[name] < 0:
+            raise ValueError(f"{name} is no count")
+    for name in ("seconds", "rate_factor", "step_factor"):
+        if type(state[name]) is not float or not 0 <= state[name] < math.inf:
+            raise ValueError(f"{name} is no number")
