@@ -49,7 +49,7 @@ _HOMES = {
     "WarmUp": "training.settings",
     "Cosine": "training.settings",
     "Guard": "training.guard",
-    "callbacks": "training.callbacks",
+    "callbacks": "training",
     "GeneratorRecipe": "recipes",
     "DescriptorRecipe": "recipes",
     "Run": "runs.run",
@@ -62,6 +62,8 @@ _HOMES = {
     "PretrainedDescriptor": "export.hub",
 }
 
+_MODULES = {"callbacks"}
+
 __all__ = ["__version__", *_HOMES]
 
 
@@ -69,8 +71,9 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
     """Import a public name when it is first used, so that `import tigon` costs nothing."""
     if name not in _HOMES:
         raise AttributeError(f"module 'tigon' has no attribute {name!r}")
-    home = import_module(f"tigon.{_HOMES[name]}")
-    return home if _HOMES[name].endswith(f".{name}") else getattr(home, name)
+    if name in _MODULES:
+        return import_module(f"tigon.{_HOMES[name]}.{name}")
+    return getattr(import_module(f"tigon.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
