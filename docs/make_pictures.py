@@ -189,13 +189,16 @@ def compared(
 
 
 def sick_rate_generator(studio: Studio) -> Path:
-    """The seed loss at ten and a hundred times the learning rate."""
+    """The reconstruction error at ten and a hundred times the learning rate."""
     names = {
         "generator-small": "as it is",
         "generator-fast": "learning rate x 10",
         "generator-faster": "learning rate x 100",
     }
-    return save("sick-rate-generator", compared(studio, "seed_loss", names, "seed loss"))
+    return save(
+        "sick-rate-generator",
+        compared(studio, "reconstruction_error", names, "reconstruction error"),
+    )
 
 
 def sick_rate_descriptor(studio: Studio) -> Path:

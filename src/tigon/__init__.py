@@ -36,8 +36,6 @@ _HOMES = {
     "estimate_scale": "mcmc.preconditioning",
     "StepSizeAdaptation": "mcmc.adaptation",
     "DualAveraging": "mcmc.adaptation",
-    "Geometric": "mcmc.schedules",
-    "Linear": "mcmc.schedules",
     "Learner": "learners.base",
     "GeneratorLearner": "learners.generator",
     "DescriptorLearner": "learners.descriptor",

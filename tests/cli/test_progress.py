@@ -98,7 +98,7 @@ def test_a_bar_fits_its_terminal_and_shows_the_time_taken(monkeypatch, width):
     last = [row.rstrip() for row in re.split(r"[\r\n]+", text) if "iteration 6" in row][-1]
     assert re.search(r"iteration 6 0:00:\d\d left 0:00:00 reconstruction error \d\.\d{4}", last)
     assert len(last) <= width and ("acceptance" in last) == (width == 120)
-    assert "of the reconstructions over 2 x" in " ".join(text.split())
+    assert "is the mean squared error of f(z)" in " ".join(text.split())
 
 
 def test_the_introduction_says_what_where_to_and_where_a_run_goes_on():

@@ -11,7 +11,7 @@ from PIL import Image
 
 from small import image_set
 from tigon.data.images import ImageSet, cache_folder, even_rows, load_images
-from tigon.data.pixels import picture_to_uint8
+from tigon.data.pictures import picture_to_uint8
 from tigon.errors import TigonError
 
 

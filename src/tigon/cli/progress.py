@@ -26,6 +26,7 @@ from tigon.learners.base import Record
 from tigon.learners.metrics import Metric
 from tigon.training.trainer import Callback, Trainer
 
+SLOW = 2.0  # seconds, within which mistakes are found
 FIRST_LINE, LINE_EVERY = 3.0, 15.0
 WIDE = 100  # columns, below which a bar shows the first figure alone
 ROUNDED = ((10, 1), (60, 5), (5400, 60), (36000, 600))  # seconds below: to so many

@@ -6,21 +6,23 @@ names, sizes and times and on the form asked for. An entry appears whole or not 
 
 import hashlib
 import json
-import mmap
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable
 from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from tigon.data.names import Names, NamesWriter
-from tigon.data.pictures import Form
-from tigon.data.source import Source
 from tigon.errors import TigonError
+from tigon.files import release_pages
+
+if TYPE_CHECKING:  # image sets do without Pillow, where no file is decoded
+    from tigon.data.pictures import Form
+    from tigon.data.source import Source
 
 SAMPLED = 4096  # images that a fingerprint looks at, about
 TOUCHED = 16  # images anywhere before pages are let go of: to touch one can map a megabyte
@@ -54,7 +56,7 @@ def cache_folder() -> Path:
     return Path(home) / "tigon"
 
 
-def cached(source: Source, form: Form) -> Entry:
+def cached(source: "Source", form: "Form") -> Entry:
     """Return a source's entry, which is made if there is none.
 
     Raises:
@@ -104,10 +106,10 @@ def release(pixels: np.ndarray) -> None:
     """Let go of a file's mapped pages: the system's cache keeps what it likes."""
     area = getattr(pixels, "_mmap", None)
     if area is not None:
-        area.madvise(mmap.MADV_DONTNEED)
+        release_pages(area)
 
 
-def _read(folder: Path, form: Form) -> Entry:
+def _read(folder: Path, form: "Form") -> Entry:
     """Open what `_fill` wrote.
 
     Raises:
@@ -123,7 +125,7 @@ def _read(folder: Path, form: Form) -> Entry:
     return entry
 
 
-def _fill(folder: Path, source: Source, form: Form) -> None:
+def _fill(folder: Path, source: "Source", form: "Form") -> None:
     """Decode a source into a cache folder."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -134,9 +136,7 @@ def _fill(folder: Path, source: Source, form: Form) -> None:
         ) from error
     try:
         skipped = _decode(work, source, form)
-        pixels = np.load(work / "images.npy", mmap_mode="r")
-        known = (fingerprint(Names(work), pixels), pixels_fingerprint(pixels))
-        about = {"skipped": skipped, "known": known}
+        about = {"skipped": skipped, "known": _known(work)}
         (work / "about.json").write_text(json.dumps(about), encoding="utf-8")
         if not folder.exists():
             work.rename(folder)
@@ -147,7 +147,13 @@ def _fill(folder: Path, source: Source, form: Form) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _decode(folder: Path, source: Source, form: Form) -> list[str]:
+def _known(folder: Path) -> tuple[str, str]:
+    """Return the hashes of an entry, and let go of its files: Windows moves no open ones."""
+    pixels = np.load(folder / "images.npy", mmap_mode="r")
+    return fingerprint(Names(folder), pixels), pixels_fingerprint(pixels)
+
+
+def _decode(folder: Path, source: "Source", form: "Form") -> list[str]:
     """Write the readable pictures of a source and their names; return what failed.
 
     Rows are appended by plain writes: a full disk is an error, as it would not be in a memory map.
@@ -173,14 +179,14 @@ def _decode(folder: Path, source: Source, form: Form) -> list[str]:
     return skipped
 
 
-def _write_header(file: BinaryIO, count: int, form: Form) -> int:
+def _write_header(file: BinaryIO, count: int, form: "Form") -> int:
     """Write a .npy header for `count` images; its length does not depend on the count."""
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *form.shape)}
     np.lib.format.write_array_header_1_0(file, header)
     return file.tell()
 
 
-def _append_mirrored(file: BinaryIO, start: int, count: int, form: Form) -> None:
+def _append_mirrored(file: BinaryIO, start: int, count: int, form: "Form") -> None:
     """Append the mirrored copies of the first `count` images after them."""
     row = form.image_size**2 * form.channels
     for number in range(count):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import FileIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,12 +14,13 @@ from torch import Tensor
 
 from tigon.data.batches import BatchOrder, Order
 from tigon.data.cache import Known, cache_folder, cached, known_fingerprint
-from tigon.data.pictures import Form
 from tigon.data.pixels import Fit, to_float
-from tigon.data.sources import is_pattern, open_source
 from tigon.distributed import Ownership
 from tigon.errors import TigonError
 from tigon.files import FileRows
+
+if TYPE_CHECKING:
+    from tigon.data.pictures import Form
 
 __all__ = ["ImageSet", "cache_folder", "load_images", "require_form"]
 LARGEST = 8192
@@ -149,6 +151,9 @@ def load_images(
     Raises:
         TigonError: if there is nothing that can be read; it says what and why
     """
+    from tigon.data.pictures import Form  # which takes Pillow
+    from tigon.data.sources import is_pattern, open_source
+
     form = Form(image_size, fit, channels, mirror)
     require_form(form)
     if is_pattern(os.fspath(data)):
@@ -158,7 +163,7 @@ def load_images(
     return ImageSet(*cached(open_source(os.fspath(data)), form))
 
 
-def require_form(form: Form) -> None:
+def require_form(form: "Form") -> None:
     """Refuse sizes and channels that make no sense.
 
     Raises:

@@ -10,13 +10,13 @@ from torch import Tensor
 from tigon.data.images import ImageSet
 from tigon.densities.energy import EnergyModel
 from tigon.errors import CAUSES
-from tigon.learners.base import Record
+from tigon.learners.base import RECENT, Record
 from tigon.learners.descriptor import DescriptorLearner, start_images, starts_in_batches
 from tigon.learners.metrics import GAP, SATURATION, sampled
 from tigon.mcmc.store import ChainStore
 from tigon.nn.dcgan import ConvDescriptor
 from tigon.random.streams import make_rng
-from tigon.recipes.base import RECENT, SAMPLES, Recipe, RunContext, Stages
+from tigon.recipes.base import SAMPLES, Recipe, RunContext, Stages
 from tigon.settings import (
     DescriptorNetwork,
     ImageChains,

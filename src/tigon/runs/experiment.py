@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from tigon.distributed import first_process_first, own_device, wait_for_all, wor
 from tigon.errors import TigonError
 from tigon.files import is_utf8, printable, refusal, replace_file, subfolder, writing
 from tigon.learners.base import Record
+from tigon.memory import peak_memory
 from tigon.runs.config import differences
 from tigon.runs.run import Experiment, Run, describe_images
 from tigon.training.callbacks import Board, Callback, Checkpoints, MetricsLog, Snapshots
@@ -114,19 +114,10 @@ class Environment(Callback):
         measured = {
             "iteration": trainer.iteration,
             "training_seconds": round(trainer.seconds, 2),
-            "peak_memory_mb": peak_memory(),
         }
+        if (peak := peak_memory()) is not None:
+            measured["peak_memory_mb"] = round(peak / 2**20)
         replace_file(self.path, json.dumps(self.machine | measured, indent=1))
-
-
-def peak_memory() -> int | None:
-    """Return the most memory that this process has had, in MB; None where nothing tells."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
 
 
 def _require(checkpoint_every: int, keep: int, tensorboard: bool) -> None:

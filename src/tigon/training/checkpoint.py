@@ -9,7 +9,6 @@ flushed, and renamed. Which of them stay, see `tigon.training.checkpoint_folder`
 """
 
 import json
-import os
 import pickle
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,14 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tigon.data.images import cache_folder
 from tigon.distributed import world
 from tigon.errors import TigonError
-from tigon.files import refusal
+from tigon.files import flush_to_disk, refusal
 from tigon.learners.base import Learner
 from tigon.mcmc.store import ChainStore
 from tigon.training.checkpoint_folder import checksum, remove, tidy
@@ -60,6 +57,8 @@ def save_checkpoint(
     Raises:
         TigonError: if the disk refuses; earlier checkpoints are untouched
     """
+    from safetensors import SafetensorError
+
     state = _divided(trainer.state_dict())
     final = folder / str(trainer.iteration)
     if world().rank > 0:
@@ -72,7 +71,7 @@ def save_checkpoint(
         _write(work, state, measure or {})
         remove(final)
         work.rename(final)
-        _flush(folder)
+        flush_to_disk(folder)
     except (OSError, SafetensorError, RuntimeError) as error:
         shutil.rmtree(work, ignore_errors=True)
         raise TigonError(
@@ -88,6 +87,8 @@ def load_checkpoint(path: Path, trainer: Stateful) -> None:
     Raises:
         TigonError: if it does not fit
     """
+    from safetensors.torch import load_file
+
     with _refusing(path):
         files = ChainStore.mapped(path / CHAINS) if (path / CHAINS).exists() else None
         state = torch.load(path / TRAINING, map_location=trainer.device, weights_only=True)
@@ -114,6 +115,8 @@ def load_learner(
     Raises:
         TigonError: if they do not fit
     """
+    from safetensors.torch import load_file
+
     with _refusing(path):
         files = _copied(path / CHAINS) if (path / CHAINS).exists() else None
         learner = restored(load_file(path / "chains.safetensors"), files)
@@ -171,6 +174,8 @@ def _divided(state: dict[str, Any]) -> _State:
 
 
 def _write(folder: Path, state: _State, measure: dict[str, float]) -> None:
+    from safetensors.torch import save_file  # as above: a trainer that saves nothing needs none
+
     for name, tensors in state.tensors.items():
         save_file({key: value.contiguous() for key, value in tensors.items()}, folder / name)
     _write_state(folder / TRAINING, state.training)
@@ -181,7 +186,7 @@ def _write(folder: Path, state: _State, measure: dict[str, float]) -> None:
     manifest = {"sha256": sums, "measure": measure}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), "utf-8")
     for path in folder.rglob("*"):
-        _flush(path)
+        flush_to_disk(path)
 
 
 def _write_state(path: Path, state: dict[str, Any]) -> None:
@@ -192,11 +197,3 @@ def _write_state(path: Path, state: dict[str, Any]) -> None:
         except RuntimeError as error:
             cause = error.__context__
             raise (cause if isinstance(cause, OSError) else error) from error
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -25,13 +25,12 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from torch import Tensor
 
 from tigon.errors import CAUSES, DivergenceError, diverged
-from tigon.learners.base import Learner, Record
+from tigon.learners.base import RECENT, SILENCE, Learner, Record
 from tigon.mcmc.store import ChainStore
 from tigon.random.streams import RowRng
 
-RECENT, HISTORY = 50, 10
+HISTORY = 10
 KEPT = 2
-SILENCE = 1e-12
 SLOWED = {"chains": ("rate", "steps")}
 
 
