@@ -28,7 +28,7 @@ from measuring import arguments, publish
 from plain import DATA, STEPS, learn
 from results import table
 from tigon.data.batches import Batch
-from tigon.data.images import load_images
+from tigon.data.load import load_images
 from tigon.data.pixels import saturation
 from tigon.evaluation.probes import run_free
 from tigon.evaluation.two_samples import latents_test

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from bad_input import encoded, member, picture, right_sums, write_zip
 from small import descriptor_recipe, generator_recipe, image_set
 from tigon.config import from_plain, to_plain
-from tigon.data.images import ImageSet, load_images
+from tigon.data.images import ImageSet
+from tigon.data.load import load_images
 from tigon.errors import TigonError
 from tigon.recipes import RECIPES
 from tigon.runs import Experiment, Run

@@ -21,7 +21,7 @@ _HOMES = {
     "GeneratorModel": "densities",
     "ChainStore": "chains",
     "ImageSet": "data.images",
-    "load_images": "data.images",
+    "load_images": "data.load",
     "to_uint8": "data.pixels",
     "DCGANGenerator": "networks.dcgan",
     "ConvDescriptor": "networks.dcgan",

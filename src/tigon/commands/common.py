@@ -8,7 +8,8 @@ import torch
 import tyro
 from torch import Tensor
 
-from tigon.data.images import ImageSet, load_images
+from tigon.data.images import ImageSet
+from tigon.data.load import load_images
 from tigon.errors import TigonError
 from tigon.experiment import choose_device
 from tigon.pretrained.folders import load_model

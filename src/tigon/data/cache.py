@@ -21,6 +21,7 @@ from tigon.data.names import Names, NamesWriter
 from tigon.data.pictures import Form
 from tigon.data.source import Source
 from tigon.errors import TigonError
+from tigon.files import npy_header
 
 SAMPLED = 4096  # images that a fingerprint looks at, about
 TOUCHED = 16  # images anywhere before pages are let go of: to touch one can map a megabyte
@@ -154,7 +155,7 @@ def _decode(folder: Path, source: Source, form: Form) -> list[str]:
     """
     names, skipped = NamesWriter(folder), list(source.unreadable)
     with (folder / "images.npy").open("w+b") as file:
-        start = _write_header(file, 0, form)
+        start = file.write(npy_header((0, *form.shape), "|u1"))
         for name, pixels in source.pictures(form):
             if isinstance(pixels, str):
                 skipped.append(f"{name} {pixels}")
@@ -167,17 +168,10 @@ def _decode(folder: Path, source: Source, form: Form) -> list[str]:
             _append_mirrored(file, start, len(names), form)
             names.append_mirrored()
         file.seek(0)
-        if _write_header(file, len(names), form) != start:
+        if file.write(npy_header((len(names), *form.shape), "|u1")) != start:
             raise AssertionError("the header of a .npy changed its length")
     names.close()
     return skipped
-
-
-def _write_header(file: BinaryIO, count: int, form: Form) -> int:
-    """Write a .npy header for `count` images; its length does not depend on the count."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": (count, *form.shape)}
-    np.lib.format.write_array_header_1_0(file, header)
-    return file.tell()
 
 
 def _append_mirrored(file: BinaryIO, start: int, count: int, form: Form) -> None:

@@ -18,9 +18,11 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from tigon.data.pixels import Fit, picture_to_uint8
+from tigon.errors import TigonError
 from tigon.files import printable
 
 CHUNK = 256  # pictures that are decoded together
+SMALLEST, LARGEST = 8, 8192  # pixels of a side
 # What is decoded. Formats that Pillow hands to another program (EPS, to Ghostscript) are not.
 FORMATS = (
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICNS", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG"),
@@ -42,12 +44,21 @@ class Form:
         fit: `stretch` to the square, or `crop` its centre
         channels: 3 (RGB) or 1 (grey)
         mirror: whether a mirrored copy of every image follows the images
+    Raises:
+        TigonError: if sizes or channels make no sense
     """
 
     image_size: int = 64
     fit: Fit = "stretch"
     channels: int = 3
     mirror: bool = False
+
+    def __post_init__(self) -> None:
+        if not SMALLEST <= self.image_size <= LARGEST or self.channels not in (1, 3):
+            raise TigonError(
+                f"image size {self.image_size} and {self.channels} channels: images have at least "
+                f"{SMALLEST} pixels a side and at most {LARGEST}, and 1 or 3 channels"
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tigon.data.batches import chunks
 from tigon.data.cache import Entry, cached, known_fingerprint, release
-from tigon.data.images import ImageSet, chunks
+from tigon.data.images import ImageSet
 from tigon.data.pictures import Form
 from tigon.data.sources import open_source
 from tigon.distributed import ShardOwnership, all_objects, world

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tigon.data.batches import Batch
+from tigon.data.batches import Batch, ImageData
 from tigon.data.hf import PREFIX, Column, Name, open_column
-from tigon.data.images import ImageSet, require_form
+from tigon.data.images import ImageSet
 from tigon.data.pictures import Form, decode_all, reason
 from tigon.data.pixels import Fit, to_float
 from tigon.distributed import all_objects, owned, world
@@ -219,7 +219,7 @@ class StreamOrder:
         """Return how many examples the batch of an iteration has, at most."""
         return self.batch_size
 
-    def read(self, images: ImageSet, iteration: int, like: Tensor) -> Batch:
+    def read(self, images: ImageData, iteration: int, like: Tensor) -> Batch:
         """Return this process's part of the batch, of the device and type of `like`."""
         index, block = self._find(iteration)
         own = owned(index)
@@ -270,7 +270,6 @@ def open_stream(
         TigonError: if it cannot be opened, or its first images cannot be read
     """
     form = Form(image_size, fit, channels)
-    require_form(form)
     name = Name.of(data)
     examples = Examples(open_column(name, streaming=True), name.label, form)
     return ImageStream(*examples.first(), [], examples=examples)

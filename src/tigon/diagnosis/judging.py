@@ -2,8 +2,8 @@
 
 import torch
 
-from tigon.data.batches import Batch
-from tigon.data.images import ImageSet, even_rows
+from tigon.data.batches import Batch, even_rows
+from tigon.data.images import ImageSet
 from tigon.diagnosis.basis import files_of, made_from
 from tigon.diagnosis.told import Diagnosis, Probes
 from tigon.errors import TigonError

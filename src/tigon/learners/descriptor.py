@@ -28,8 +28,7 @@ from torch import Tensor
 
 from tigon.chains import ChainStore
 from tigon.compiled import Compiled
-from tigon.data.batches import Batch
-from tigon.data.images import MOST, ImageSet
+from tigon.data.batches import MOST, Batch, ImageData
 from tigon.data.pixels import saturations
 from tigon.densities import EnergyModel, LogDensity, frozen, mode
 from tigon.distributed import all_sum
@@ -44,7 +43,7 @@ FAR, STEEP = 10.0, 1e4
 Start = Literal["mean-colour", "mean-image"]
 
 
-def start_images(images: ImageSet, start: Start) -> Tensor:
+def start_images(images: ImageData, start: Start) -> Tensor:
     """Return where chains start: each image's mean colour (N, C, 1, 1), or the set's mean image.
 
     The mean image is (1, C, H, W): all chains share it and part by their noise. Mean colours are
@@ -57,7 +56,7 @@ def start_images(images: ImageSet, start: Start) -> Tensor:
     raise ValueError(f"chains start from mean-colour or mean-image, not {start!r}")
 
 
-def starts_in_batches(images: ImageSet, start: Start) -> bool:
+def starts_in_batches(images: ImageData, start: Start) -> bool:
     """Return whether start images are taken from each batch, as there are too many to keep."""
     return start == "mean-colour" and (images.streamed or len(images) > MOST)
 

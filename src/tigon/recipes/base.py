@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from tigon.chains import ChainStore
-from tigon.data.images import ImageSet, load_images
+from tigon.data.images import ImageSet
+from tigon.data.load import load_images
 from tigon.data.pixels import Fit
 from tigon.data.stream import open_stream, refuse_stream
 from tigon.learners.base import Learner, Precision

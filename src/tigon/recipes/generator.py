@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from tigon.chains import ChainStore
-from tigon.data.images import ImageSet, cache_folder
+from tigon.data.cache import cache_folder
+from tigon.data.images import ImageSet
 from tigon.densities import GeneratorModel
 from tigon.distributed import Ownership
 from tigon.learners.generator import GeneratorLearner

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tigon.chains import ChainStore
-from tigon.data.images import cache_folder
+from tigon.data.cache import cache_folder
 from tigon.distributed import world
 from tigon.errors import TigonError
 from tigon.files import refusal
