@@ -16,6 +16,7 @@ from tigon.pretrained.folders import load_model
 from tigon.pretrained.models import LearnedGenerator
 from tigon.progress import counted, steps_shown, tell
 from tigon.recipes import Recipe
+from tigon.sizes import ImageSize, parse_size, size_text
 from tigon.streams import Streams
 from tigon.tasks.reconstruction import ColdStart, Reconstruction
 
@@ -29,6 +30,20 @@ RunFolders = Annotated[
 ModelFolder = Annotated[
     tyro.conf.Positional[Path], tyro.conf.arg(name="model", metavar="RUN|MODEL")
 ]
+
+
+def registry() -> tyro.constructors.ConstructorRegistry:
+    """Return how options are read that tyro has no word for: an image size is 64 or 48x64."""
+    found = tyro.constructors.ConstructorRegistry()
+    size = tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT|HxW",
+        instance_from_str=lambda words: parse_size(words[0]),
+        is_instance=lambda value: isinstance(value, int | tuple),
+        str_from_instance=lambda value: [size_text(value)],
+    )
+    found.primitive_rule(lambda info: size if info.type == ImageSize else None)
+    return found
 
 
 class Result(NamedTuple):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tigon.distributed import Ownership
+from tigon.sizes import ImageSize
 from tigon.streams import make_rng
 
 MOST = 4096  # images that means are taken of at most, where a set may be larger
@@ -67,8 +68,8 @@ class ImageData(ABC):
 
     @property
     @abstractmethod
-    def image_size(self) -> int:
-        """Height and width in pixels."""
+    def image_size(self) -> ImageSize:
+        """Height and width in pixels; one number for a square."""
 
     @property
     @abstractmethod

@@ -6,6 +6,7 @@ names, sizes and times and on the form asked for. An entry appears whole or not 
 
 import hashlib
 import json
+import math
 import mmap
 import os
 import shutil
@@ -176,7 +177,7 @@ def _decode(folder: Path, source: Source, form: Form) -> list[str]:
 
 def _append_mirrored(file: BinaryIO, start: int, count: int, form: Form) -> None:
     """Append the mirrored copies of the first `count` images after them."""
-    row = form.image_size**2 * form.channels
+    row = math.prod(form.shape)
     for number in range(count):
         file.seek(start + number * row)
         pixels = np.frombuffer(file.read(row), np.uint8).reshape(form.shape)

@@ -13,6 +13,7 @@ from tigon.data.batches import ImageData
 from tigon.data.cache import Known, known_fingerprint
 from tigon.data.pixels import to_float
 from tigon.files import FileRows
+from tigon.sizes import ImageSize, image_size
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,9 @@ class ImageSet(ImageData):
         return len(self.pixels)
 
     @property
-    def image_size(self) -> int:
-        """Height and width in pixels."""
-        return self.pixels.shape[1]
+    def image_size(self) -> ImageSize:
+        """Height and width in pixels; one number for a square."""
+        return image_size(*self.pixels.shape[1:3])
 
     @property
     def channels(self) -> int:

@@ -8,23 +8,24 @@ from tigon.data.pictures import Form
 from tigon.data.pixels import Fit
 from tigon.data.shards import load_shards
 from tigon.data.sources import is_pattern, open_source
+from tigon.sizes import ImageSize
 
 
 def load_images(
     data: str | os.PathLike[str],
-    image_size: int = 64,
+    image_size: ImageSize = 64,
     fit: Fit = "stretch",
     channels: int = 3,
     mirror: bool = False,
 ) -> ImageSet:
-    """Load images of any depth, size and mode as squares of one size.
+    """Load images of any depth, size and mode in one size.
 
     Arguments:
         data: a folder (searched to its depths), a `.npz` with `images` (uint8, N H W C), one
             picture file, `hf:NAME` (see `data.hf`), `embedded:animal-faces`, or a pattern with *
             of which each match is a shard (see `data.shards`)
-        image_size: height and width in pixels, >= 8
-        fit: `stretch` each image to the square, or `crop` its centre
+        image_size: height and width in pixels, >= 8; one number for a square
+        fit: `stretch` each image to this size, or `crop` its centre
         channels: 3 (RGB) or 1 (grey)
         mirror: whether to append a mirrored copy of every image
     Raises:

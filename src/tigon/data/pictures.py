@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from tigon.data.pixels import Fit, picture_to_uint8
 from tigon.errors import TigonError
 from tigon.files import printable
+from tigon.sizes import ImageSize, sides, size_text
 
 CHUNK = 256  # pictures that are decoded together
 SMALLEST, LARGEST = 8, 8192  # pixels of a side
@@ -40,30 +41,32 @@ class Form:
     """The form that every image of a set is brought to.
 
     Arguments:
-        image_size: height and width in pixels
-        fit: `stretch` to the square, or `crop` its centre
+        image_size: height and width in pixels; one number for a square
+        fit: `stretch` to this size, or `crop` the centre
         channels: 3 (RGB) or 1 (grey)
         mirror: whether a mirrored copy of every image follows the images
     Raises:
         TigonError: if sizes or channels make no sense
     """
 
-    image_size: int = 64
+    image_size: ImageSize = 64
     fit: Fit = "stretch"
     channels: int = 3
     mirror: bool = False
 
     def __post_init__(self) -> None:
-        if not SMALLEST <= self.image_size <= LARGEST or self.channels not in (1, 3):
+        fits = all(SMALLEST <= side <= LARGEST for side in sides(self.image_size))
+        if not fits or self.channels not in (1, 3):
             raise TigonError(
-                f"image size {self.image_size} and {self.channels} channels: images have at least "
-                f"{SMALLEST} pixels a side and at most {LARGEST}, and 1 or 3 channels"
+                f"image size {size_text(self.image_size)} and {self.channels} channels: images "
+                f"have at least {SMALLEST} pixels a side and at most {LARGEST}, and 1 or 3 "
+                "channels"
             )
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape of one image, (H, W, C)."""
-        return (self.image_size, self.image_size, self.channels)
+        return (*sides(self.image_size), self.channels)
 
     def convert(self, picture: Image.Image) -> np.ndarray:
         """Convert one picture to uint8 (H, W, C)."""

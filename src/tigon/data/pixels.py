@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from tigon.errors import TigonError
+from tigon.sizes import ImageSize, sides
 
 Fit = Literal["stretch", "crop"]
 
@@ -45,23 +46,24 @@ def saturations(images: Tensor, margin: float = 0.1) -> Tensor:
     return (images.detach().flatten(1).abs() > 1 + margin).to(images.dtype).mean(1)
 
 
-def picture_to_uint8(picture: Image.Image, size: int, fit: Fit, channels: int) -> np.ndarray:
-    """Convert a picture to uint8 (size, size, channels).
+def picture_to_uint8(picture: Image.Image, size: ImageSize, fit: Fit, channels: int) -> np.ndarray:
+    """Convert a picture to uint8 (H, W, C).
 
     Arguments:
         picture: of any mode; the camera's rotation is applied, transparency shows white
-        size: height and width in pixels
-        fit: `stretch` to the square, or `crop` its centre
+        size: height and width in pixels; one number for a square
+        fit: `stretch` to this size, or `crop` the centre
         channels: 3 (RGB) or 1 (grey)
     """
+    height, width = sides(size)
     picture = _to_rgb(ImageOps.exif_transpose(picture))
     if fit == "crop":
-        picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
-    elif picture.size != (size, size):
-        picture = picture.resize((size, size), Image.Resampling.LANCZOS)
+        picture = ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)
+    elif picture.size != (width, height):
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     if channels == 1:
         picture = picture.convert("L")
-    return np.asarray(picture, dtype=np.uint8).reshape(size, size, channels)
+    return np.asarray(picture, dtype=np.uint8).reshape(height, width, channels)
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

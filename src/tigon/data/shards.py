@@ -24,6 +24,7 @@ from tigon.data.sources import open_source
 from tigon.distributed import ShardOwnership, all_objects, world
 from tigon.errors import TigonError
 from tigon.files import printable
+from tigon.sizes import sides
 
 
 class Shard(NamedTuple):
@@ -69,7 +70,7 @@ class ShardedSet(ImageSet):
         """Return the mean of all images, or of 4096 of them, (C, H, W), in [-1, 1]."""
         rows = self.mean_rows()
         own = self.ownership.owned(torch.tensor(rows)).tolist()
-        total = torch.zeros(self.channels, self.image_size, self.image_size, dtype=torch.float64)
+        total = torch.zeros(self.channels, *sides(self.image_size), dtype=torch.float64)
         for part in chunks(own):
             total += self.read(part).sum(0, dtype=torch.float64)
         return (sum(all_objects(total)) / len(rows)).float()  # type: ignore[union-attr]

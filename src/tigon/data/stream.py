@@ -22,6 +22,7 @@ from tigon.data.pictures import Form, decode_all, reason
 from tigon.data.pixels import Fit, to_float
 from tigon.distributed import all_objects, owned, world
 from tigon.errors import TigonError
+from tigon.sizes import ImageSize
 from tigon.streams import make_rng
 
 BLOCK, BLOCK_BYTES = 1024, 2**28  # what is in memory at most
@@ -257,14 +258,14 @@ class StreamOrder:
 
 
 def open_stream(
-    data: str, image_size: int = 64, fit: Fit = "stretch", channels: int = 3
+    data: str, image_size: ImageSize = 64, fit: Fit = "stretch", channels: int = 3
 ) -> ImageStream:
     """Open a data set of Hugging Face as a stream, of which nothing is kept on the disk.
 
     Arguments:
         data: hf:NAME or hf:NAME@SPLIT
-        image_size: height and width in pixels, >= 8
-        fit: `stretch` each image to the square, or `crop` its centre
+        image_size: height and width in pixels, >= 8; one number for a square
+        fit: `stretch` each image to this size, or `crop` its centre
         channels: 3 (RGB) or 1 (grey)
     Raises:
         TigonError: if it cannot be opened, or its first images cannot be read

@@ -15,6 +15,7 @@ from tigon.explorer.worker import Worker
 from tigon.families import family_of
 from tigon.recipes import Descriptor
 from tigon.runs import Run
+from tigon.sizes import sides
 
 STILL = 60.0  # seconds without a new record after which a run is not called training
 
@@ -71,7 +72,7 @@ class Hub:
             "recipe": experiment.name,
             "kind": "descriptor" if isinstance(recipe, Descriptor) else "generator",
             "what": family_of(recipe).what(recipe),
-            "image_size": recipe.image_size,
+            "image_size": sides(recipe.image_size),
             "channels": recipe.channels,
             "device": str(self.device),
             "checkpoint": self._tried is not None,

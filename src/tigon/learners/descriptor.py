@@ -37,6 +37,7 @@ from tigon.learners.base import Learner, Metrics, contrastive_loss, mean_over, s
 from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC, Draws
 from tigon.mcmc.langevin import Langevin
+from tigon.sizes import ImageSize, sides
 from tigon.streams import Rng, Streams, rows
 
 FAR, STEEP = 10.0, 1e4
@@ -90,7 +91,7 @@ class DescriptorLearner(Learner):
         model: the descriptor
         starts: start images, (N, C, h, w) one per training image or (1, C, h, w) for all, that
             broadcast to images of `image_size`; see `start_images`
-        image_size: height and width in pixels
+        image_size: height and width in pixels; one number for a square
         chains: kernel and steps from a start image to a synthesised one
         batch_statistics: let the images of a batch share batch statistics while chains run, as
             the original code did; for comparison only
@@ -105,7 +106,7 @@ class DescriptorLearner(Learner):
         self,
         model: EnergyModel,
         starts: Tensor,
-        image_size: int,
+        image_size: ImageSize,
         chains: MCMC | None = None,
         batch_statistics: bool = False,
         in_batches: bool = False,
@@ -140,7 +141,7 @@ class DescriptorLearner(Learner):
     def start(self, index: Tensor) -> Tensor:
         """Return where the chains of training images `index` (B,) start, (B, C, H, W)."""
         starts = self.starts[index % len(self.starts)]
-        return starts.expand(-1, -1, self.image_size, self.image_size)
+        return starts.expand(-1, -1, *sides(self.image_size))
 
     def _starts_of(self, batch: Batch) -> Tensor:
         """Return where the chains of a batch start while learning, (B, C, H, W)."""
@@ -231,10 +232,9 @@ class DescriptorLearner(Learner):
     def load_chains(self, tensors: dict[str, Tensor], files: ChainStore | None = None) -> None:
         """Take start images and the factor of step sizes."""
         starts = tensors["starts"]
-        height = starts.shape[-1]
         if starts.dim() != 4 or not len(starts) or not starts.is_floating_point():
             raise ValueError(f"start images are {starts.dtype} {tuple(starts.shape)}")
-        if starts.shape[2] != height or height not in (1, self.image_size):
+        if tuple(starts.shape[2:]) not in ((1, 1), sides(self.image_size)):
             raise ValueError(f"start images are {tuple(starts.shape)}")
         self.starts = starts.to(self.starts.device)
         self.step_factor = float(tensors.get("step_factor", torch.ones(())))

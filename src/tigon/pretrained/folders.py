@@ -32,6 +32,7 @@ from tigon.pretrained.models import (
 from tigon.pretrained.weights import Fits, load_weights
 from tigon.recipes import Descriptor, Generator, Recipe, recipe_type
 from tigon.runs import Run
+from tigon.sizes import sides
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD, PICTURE = "config.json", "model.safetensors", "README.md", "samples.png"
@@ -127,8 +128,8 @@ def _is_plane(recipe: Generator) -> Fits:
 
 def _are_starts(recipe: Descriptor) -> Fits:
     if recipe.chains.start == "mean-image":
-        size = recipe.image_size
-        return lambda shape: tuple(shape) == (1, recipe.channels, size, size)
+        size = sides(recipe.image_size)
+        return lambda shape: tuple(shape) == (1, recipe.channels, *size)
     return lambda shape: len(shape) == 4 and shape[0] >= 1 and tuple(shape[1:]) == (
         recipe.channels, 1, 1,
     )  # fmt: skip

@@ -16,6 +16,7 @@ from tigon.learners.base import Learner, Precision
 from tigon.settings import (
     require,
 )
+from tigon.sizes import ImageSize
 from tigon.training.iteration import Training
 from tigon.training.settings import Guard, Length, Optimizer
 
@@ -25,8 +26,8 @@ class Recipe(ABC):
     """What every recipe has.
 
     Arguments:
-        image_size: height and width in pixels
-        fit: stretch each image to the square, or crop its centre
+        image_size: pixels of a side of a square, or HEIGHTxWIDTH
+        fit: stretch each image to this size, or crop its centre
         channels: 3 (RGB) or 1 (grey)
         mirror: learn from mirrored copies too
         stream: read hf: data as they come, without an index and without a copy on the disk
@@ -43,7 +44,7 @@ class Recipe(ABC):
 
     persistent: ClassVar[bool] = False  # whether a chain is kept for each image
 
-    image_size: int = 64
+    image_size: ImageSize = 64
     fit: Fit = "stretch"
     channels: Literal[1, 3] = 3
     mirror: bool = False

@@ -11,6 +11,7 @@ from tigon.files import subfolder
 from tigon.report.kept import Kept, kept_diagnosis, save_diagnosis
 from tigon.report.plates import Plate, plates
 from tigon.runs import Run
+from tigon.sizes import sides
 
 
 class Section(NamedTuple):
@@ -102,7 +103,8 @@ def results(shown: Shown[Any, Any]) -> dict[str, str]:
 def told_images(shown: Shown[Any, Any]) -> str:
     """Return how many images of which form a run learned from, in words."""
     images = shown.images
-    return f"{len(images)} of {images.image_size} x {images.image_size} x {images.channels}"
+    size = (*sides(images.image_size), images.channels)
+    return f"{len(images)} of {' x '.join(map(str, size))}"
 
 
 def flat(values: dict[str, Any], where: str = "") -> dict[str, str]:
