@@ -17,15 +17,25 @@ MOST = 4096  # images that means are taken of at most, where a set may be larger
 
 
 class Batch(NamedTuple):
-    """Images (B, C, H, W) in [-1, 1] and their rows in the data set, (B,).
+    """Images, their rows in the data set, and what is known of each besides.
 
-    `total` is how many images the batch has in all processes; None stands for B, all of them.
-    `among` is how many the data set has, inf where that has no known end; None where the batch is
-    all of it.
+    Models that do not use a mask or a condition ignore it.
+
+    Attributes:
+        images: (B, C, H, W), in [-1, 1]
+        index: rows in the data set, (B,)
+        mask: 1 where a value was observed and 0 where not, of the images' type, (B, C, H, W) or
+            broadcastable to it with B or 1 rows; None where all were
+        condition: a label (B,) of int64, or any tensor (B, *); None where there is none
+        total: how many images the batch has in all processes; None stands for B, all of them
+        among: how many the data set has, inf where that has no known end; None where the batch is
+            all of it
     """
 
     images: Tensor
     index: Tensor  # type: ignore[assignment]
+    mask: Tensor | None = None
+    condition: Tensor | None = None
     total: int | None = None
     among: float | None = None
 
@@ -33,6 +43,31 @@ class Batch(NamedTuple):
     def size(self) -> int:
         """How many images the batch has in all processes."""
         return len(self.index) if self.total is None else self.total
+
+    def to(self, like: Tensor) -> "Batch":
+        """Return the batch on the device of `like`, with all floats of its type."""
+        condition = self.condition
+        if condition is not None:
+            whole = not condition.is_floating_point()
+            condition = condition.to(like.device) if whole else condition.to(like)
+        return self._replace(
+            images=self.images.to(like),
+            index=self.index.to(like.device),
+            mask=None if self.mask is None else self.mask.to(like),
+            condition=condition,
+        )
+
+    def take(self, rows: Tensor | slice) -> "Batch":
+        """Return some rows of the batch, (R,) or a slice; `size` and `among` stay the whole's."""
+        shared = self.mask is None or len(self.mask) < len(self.index)
+        return Batch(
+            self.images[rows],
+            self.index[rows],
+            self.mask if shared else self.mask[rows],  # type: ignore[index]
+            None if self.condition is None else self.condition[rows],
+            self.size,
+            self.among,
+        )
 
 
 class Order(Protocol):
@@ -58,9 +93,11 @@ class ImageData(ABC):
 
     Attributes:
         skipped: a line for each image that could not be read: its name and why
+        classes: what labels are called, by number; none where there are no labels, or no names
     """
 
     skipped: Sequence[str] = ()
+    classes: Sequence[str] = ()
 
     @abstractmethod
     def __len__(self) -> int:
@@ -77,8 +114,8 @@ class ImageData(ABC):
         """Channels of an image."""
 
     @abstractmethod
-    def read(self, index: Tensor | slice = slice(None)) -> Tensor:
-        """Return images as floats in [-1, 1], (B, C, H, W), by rows (B,) or by a slice."""
+    def batch(self, index: Tensor) -> Batch:
+        """Return the images of rows (B,), with mask and condition where there are any."""
 
     @abstractmethod
     def name(self, row: int) -> str:
@@ -87,6 +124,12 @@ class ImageData(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """Return a hash that tells these images from others."""
+
+    def read(self, index: Tensor | slice = slice(None)) -> Tensor:
+        """Return images as floats in [-1, 1], (B, C, H, W), by rows (B,) or by a slice."""
+        if isinstance(index, slice):
+            index = torch.arange(*index.indices(len(self)))
+        return self.batch(index).images
 
     @property
     def streamed(self) -> bool:
@@ -165,8 +208,8 @@ class BatchOrder:
     def read(self, images: ImageData, iteration: int, like: Tensor) -> Batch:
         """Return this process's part of the batch, of the device and type of `like`."""
         index = self.index(iteration)
-        own = images.ownership.owned(index)
-        return Batch(images.read(own).to(like), own.to(like.device), len(index), self.count)
+        batch = images.batch(images.ownership.owned(index)).to(like)
+        return batch._replace(total=len(index), among=self.count)
 
 
 @lru_cache(maxsize=2)

@@ -11,6 +11,7 @@ import mmap
 import os
 import shutil
 import tempfile
+from array import array
 from collections.abc import Iterable
 from io import FileIO
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 
 from tigon.data.names import Names, NamesWriter
 from tigon.data.pictures import Form
-from tigon.data.source import Source
+from tigon.data.source import Labels, Source
 from tigon.errors import TigonError
 from tigon.files import npy_header
 
@@ -38,7 +39,8 @@ class Known(NamedTuple):
 class Entry(NamedTuple):
     """What is in a cache folder: images uint8 (N, H, W, C), names, what was left out.
 
-    `file` is the one that `pixels` is mapped from.
+    `file` is the one that `pixels` is mapped from. `labels` are int64 (N,), where there are any,
+    and `classes` their names, where they have names.
     """
 
     pixels: np.ndarray
@@ -46,6 +48,8 @@ class Entry(NamedTuple):
     skipped: list[str]
     known: Known
     file: FileIO
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
 
 
 def cache_folder() -> Path:
@@ -118,7 +122,13 @@ def _read(folder: Path, form: Form) -> Entry:
     about = json.loads((folder / "about.json").read_text("utf-8"))
     pixels = np.load(folder / "images.npy", mmap_mode="r")
     file = (folder / "images.npy").open("rb", buffering=0)
-    entry = Entry(pixels, Names(folder), list(about["skipped"]), Known(*about["known"]), file)
+    labels, classes = None, tuple(map(str, about["classes"]))
+    if (folder / "labels.npy").is_file():
+        labels = np.load(folder / "labels.npy", mmap_mode="r")
+        if labels.shape != (len(pixels),) or labels.dtype != np.int64:
+            raise ValueError(f"labels are {labels.dtype} {labels.shape}")
+    known = Known(*about["known"])
+    entry = Entry(pixels, Names(folder), list(about["skipped"]), known, file, labels, classes)
     shape = (len(entry.names), *form.shape)
     if pixels.shape != shape or pixels.dtype != np.uint8 or not len(pixels):
         raise ValueError(f"{pixels.dtype} {pixels.shape}, not uint8 {shape}")
@@ -135,10 +145,12 @@ def _fill(folder: Path, source: Source, form: Form) -> None:
             f"image cache {folder.parent} cannot be written; set TIGON_CACHE ({error})"
         ) from error
     try:
-        skipped = _decode(work, source, form)
+        labels = source.labels()
+        skipped = _decode(work, source, form, labels)
         pixels = np.load(work / "images.npy", mmap_mode="r")
         known = (fingerprint(Names(work), pixels), pixels_fingerprint(pixels))
-        about = {"skipped": skipped, "known": known}
+        classes = labels.classes if labels else ()
+        about = {"skipped": skipped, "known": known, "classes": classes}
         (work / "about.json").write_text(json.dumps(about), encoding="utf-8")
         if not folder.exists():
             work.rename(folder)
@@ -149,20 +161,21 @@ def _fill(folder: Path, source: Source, form: Form) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _decode(folder: Path, source: Source, form: Form) -> list[str]:
-    """Write the readable pictures of a source and their names; return what failed.
+def _decode(folder: Path, source: Source, form: Form, labels: Labels | None) -> list[str]:
+    """Write the readable pictures of a source, their names and labels; return what failed.
 
     Rows are appended by plain writes: a full disk is an error, as it would not be in a memory map.
     """
-    names, skipped = NamesWriter(folder), list(source.unreadable)
+    names, skipped, taken = NamesWriter(folder), list(source.unreadable), array("q")
     with (folder / "images.npy").open("w+b") as file:
         start = file.write(npy_header((0, *form.shape), "|u1"))
-        for name, pixels in source.pictures(form):
+        for number, (name, pixels) in enumerate(source.pictures(form)):
             if isinstance(pixels, str):
                 skipped.append(f"{name} {pixels}")
             else:
                 file.write(pixels.tobytes())
                 names.append(name)
+                taken.append(number)
         if not len(names):
             raise TigonError(f"data: none of {len(skipped)} images can be read; {skipped[0]}")
         if form.mirror:
@@ -172,6 +185,9 @@ def _decode(folder: Path, source: Source, form: Form) -> list[str]:
         if file.write(npy_header((len(names), *form.shape), "|u1")) != start:
             raise AssertionError("the header of a .npy changed its length")
     names.close()
+    if labels is not None:
+        values = labels.values[np.frombuffer(taken, np.int64)]
+        np.save(folder / "labels.npy", np.tile(values, 1 + form.mirror))
     return skipped
 
 

@@ -7,9 +7,10 @@ from functools import cached_property
 from io import FileIO
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from tigon.data.batches import ImageData
+from tigon.data.batches import Batch, ImageData
 from tigon.data.cache import Known, known_fingerprint
 from tigon.data.pixels import to_float
 from tigon.files import FileRows
@@ -22,7 +23,8 @@ class ImageSet(ImageData):
 
     `skipped` has one line for each file that could not be read: its name and why. `known` is what
     the cache remembers of them, and `file` what it maps `pixels` from: batches are read from it,
-    so that they take the same time and memory at any number of images.
+    so that they take the same time and memory at any number of images. `labels`, integers (N,),
+    are the conditions of batches, where there are any, and `classes` their names by number.
     """
 
     pixels: np.ndarray
@@ -30,6 +32,8 @@ class ImageSet(ImageData):
     skipped: list[str]
     known: Known | None = None
     file: FileIO | None = field(default=None, repr=False, compare=False)
+    labels: np.ndarray | None = field(default=None, repr=False, compare=False)
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -47,6 +51,13 @@ class ImageSet(ImageData):
     def name(self, row: int) -> str:
         """Return the name of one image."""
         return self.names[row]
+
+    def batch(self, index: Tensor) -> Batch:
+        """Return the images of rows (B,), with their labels as condition."""
+        if self.labels is None:
+            return Batch(self.read(index), index)
+        labels = np.array(self.labels[index.cpu().numpy()], np.int64)
+        return Batch(self.read(index), index, condition=torch.from_numpy(labels))
 
     def read(self, index: Tensor | slice = slice(None)) -> Tensor:
         """Return images as floats in [-1, 1], (B, C, H, W), by rows (B,) or by a slice."""
