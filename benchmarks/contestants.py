@@ -21,9 +21,9 @@ from tigon import (
     make_rng,
     warm_up,
 )
-from tigon.densities import LogDensity
+from tigon.densities.log_density import LogDensity
 from tigon.mcmc.kernel import Kernel
-from tigon.streams import seed_of
+from tigon.random.streams import seed_of
 
 Sampler = Callable[[LogDensity, Tensor, int, int], Tensor]  # the last: steps, seed
 PLAIN = ("Langevin", "MALA", "HMC", "UnderdampedLangevin")

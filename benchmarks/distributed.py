@@ -19,15 +19,15 @@ import torch
 from measuring import arguments, launch, publish
 from tigon.data.load import load_images
 from tigon.distributed import leave, process_group, world
-from tigon.recipes import Descriptor, Generator, Recipe
-from tigon.recorder import describe_machine
+from tigon.recipes import DescriptorRecipe, GeneratorRecipe, Recipe
+from tigon.runs.recorder import describe_machine
 from tigon.settings import DescriptorNetwork, GeneratorNetwork
 from tigon.training.loop import fit
 
 SHARED: dict[str, Any] = {"image_size": 32, "batch_size": 4}
 RECIPES: dict[str, Recipe] = {
-    "generator": Generator(**SHARED, latent_dim=3, network=GeneratorNetwork(8)),
-    "descriptor": Descriptor(**SHARED, network=DescriptorNetwork(8)),
+    "generator": GeneratorRecipe(**SHARED, latent_dim=3, network=GeneratorNetwork(8)),
+    "descriptor": DescriptorRecipe(**SHARED, network=DescriptorNetwork(8)),
 }
 
 

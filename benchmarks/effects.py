@@ -19,12 +19,12 @@ from lite0 import covered, features, kid
 from measuring import arguments, publish
 from plain import DATA
 from results import machine, table
-from tigon import ImageSet, Preconditioned, Streams, Training, make_rng
+from tigon import ImageSet, Preconditioned, RowRng, Training, make_rng
 from tigon.data.batches import Batch
-from tigon.densities import value_and_grad
+from tigon.densities.log_density import value_and_grad
 from tigon.learners.generator import Annealing, GeneratorLearner
 from tigon.mcmc.kernel import innermost
-from tigon.recipes import Generator
+from tigon.recipes import GeneratorRecipe
 from tigon.training.iteration import Record
 
 THRESHOLDS = (0.1, 0.05)
@@ -98,7 +98,7 @@ class Variant:
     """
 
     name: str
-    recipe: Generator
+    recipe: GeneratorRecipe
     prepare: Prepare = nothing
     costs: list[dict[float, tuple[float, float]]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -109,7 +109,7 @@ class Variant:
 
 def variants(evaluations: int) -> list[Variant]:
     """Return the default recipe first, then its changes."""
-    base = Generator(gradient_evaluations=evaluations)
+    base = GeneratorRecipe(gradient_evaluations=evaluations)
     chains = base.chains
     adapted = replace(base, chains=replace(chains, gain=0.0))
     unadjusted = replace(base, chains=replace(chains, kernel="langevin"))
@@ -151,7 +151,7 @@ def learn(variant: Variant, images: ImageSet, seed: int) -> None:
     variant.costs.append(cost)
     variant.losses.append(statistics.mean(record["seed_loss"] for record in records[-20:]))
     seen = images.read()
-    drawn = training.learner.sample(256, Streams(seed, 0, range(256), "benchmark"))
+    drawn = training.learner.sample(256, RowRng(seed, 0, range(256), "benchmark"))
     variant.distances.append(kid(features(drawn[:64]), features(seen)))
     variant.cover.append(covered(drawn, seen))
 
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=600)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    every, images = variants(options.evaluations), Generator().load(str(DATA))
+    every, images = variants(options.evaluations), GeneratorRecipe().load(str(DATA))
     for seed in options.seeds:
         for variant in every:
             learn(variant, images, seed)

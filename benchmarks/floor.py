@@ -28,7 +28,7 @@ from tigon import (
     keep_freed_memory,
     make_rng,
 )
-from tigon.densities import LogDensity, frozen
+from tigon.densities.log_density import LogDensity, frozen
 from tigon.mcmc.kernel import Kernel
 
 SIDE, STEPS, LIMIT = 2048, 3, 75.0

@@ -20,11 +20,11 @@ from PIL import Image
 
 from tigon.data.load import load_images
 from tigon.errors import TigonError
-from tigon.experiment import train
-from tigon.recipes import Descriptor, Generator
-from tigon.runs import Experiment, Run
+from tigon.random.streams import make_rng
+from tigon.recipes import DescriptorRecipe, GeneratorRecipe
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
-from tigon.streams import make_rng
 from tigon.training.checkpoint import load_training
 from tigon.training.kept import FILES, latest_checkpoint
 
@@ -213,8 +213,8 @@ class Runs:
         length: Any = {"image_size": 8, "iterations": 2, "batch_size": 2}
         chains = ImageChains(steps=2)
         recipes = {
-            "generator": Generator(network=GeneratorNetwork(width=2), **length),
-            "descriptor": Descriptor(network=DescriptorNetwork(2), chains=chains, **length),
+            "generator": GeneratorRecipe(network=GeneratorNetwork(width=2), **length),
+            "descriptor": DescriptorRecipe(network=DescriptorNetwork(2), chains=chains, **length),
         }
         self.path, self.kept = box / "in", []
         for name, recipe in recipes.items():

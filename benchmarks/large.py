@@ -26,13 +26,13 @@ def measure(data: str, out: Path, store: Store, iterations: int) -> None:
     """Learn up to so many iterations in this process; print what it took."""
     import torch
 
-    from tigon.experiment import train
-    from tigon.recipes import Generator
-    from tigon.runs import Experiment
+    from tigon.recipes import GeneratorRecipe
+    from tigon.runs.experiment import train
+    from tigon.runs.run import Experiment
     from tigon.settings import GeneratorNetwork, LatentChains
 
     torch.set_num_threads(1)
-    recipe = Generator(
+    recipe = GeneratorRecipe(
         image_size=32,
         latent_dim=DIM,
         iterations=iterations,

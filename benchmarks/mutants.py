@@ -14,11 +14,12 @@ class Mutation(NamedTuple):
 
 LANGEVIN, HMC, KERNEL = "mcmc/langevin.py", "mcmc/hmc.py", "mcmc/kernel.py"
 TEMPERED, SCALED, ADAPTED = "mcmc/tempered.py", "mcmc/preconditioning.py", "mcmc/adaptation.py"
-DENSITIES, STORE, STREAMS, PHILOX = "densities.py", "chains.py", "streams.py", "philox.py"
+GENERATIVE, ENERGY = "densities/generator.py", "densities/energy.py"
+STORE, STREAMS, PHILOX = "mcmc/store.py", "random/streams.py", "random/philox.py"
 TWO_SAMPLES, PROBES, MODES = (
-    "evaluation/two_samples.py",
-    "evaluation/probes.py",
-    "evaluation/modes.py",
+    "diagnostics/two_samples.py",
+    "diagnostics/probes.py",
+    "diagnostics/modes.py",
 )
 GENERATOR, EXPANSION, BASE = "learners/generator.py", "learners/expansion.py", "learners/base.py"
 SIGMA = "learners/noise.py"
@@ -150,15 +151,15 @@ MUTATIONS = [
     Mutation("uniform by 31 bits", PHILOX, "words[0] << 21", "(words[0] >> 1) << 21"),
     Mutation(
         "likelihood over pixels averaged",
-        DENSITIES,
+        GENERATIVE,
         SQUARES,
         SQUARES.replace("sum_event(", "(").replace("** 2)", "** 2).flatten(1).mean(1)"),
     ),
-    Mutation("likelihood over sigma", DENSITIES, "(2 * noise**2)", "(2 * noise)"),
-    Mutation("no prior", DENSITIES, " - sum_event(z**2) / 2", ""),
-    Mutation("prior twice", DENSITIES, "sum_event(z**2) / 2", "sum_event(z**2)"),
-    Mutation("no reference density", DENSITIES, " + self.reference.log_prob(x)", ""),
-    Mutation("reference at 0", DENSITIES, "Gaussian(loc, scale)", "Gaussian(0.0, scale)"),
+    Mutation("likelihood over sigma", GENERATIVE, "(2 * noise**2)", "(2 * noise)"),
+    Mutation("no prior", GENERATIVE, " - sum_event(z**2) / 2", ""),
+    Mutation("prior twice", GENERATIVE, "sum_event(z**2) / 2", "sum_event(z**2)"),
+    Mutation("no reference density", ENERGY, " + self.reference.log_prob(x)", ""),
+    Mutation("reference at 0", ENERGY, "Gaussian(loc, scale)", "Gaussian(0.0, scale)"),
     Mutation(
         "likelihood averaged over the batch", GENERATOR, " if self.average_likelihood else 1.0", ""
     ),
@@ -186,8 +187,8 @@ MUTATIONS = [
         "self.chain_density(batch, self.chain_sigma)",
         "self.chain_density(batch)",
     ),
-    Mutation("posterior without its sigma", DENSITIES, "(images, z, sigma)", "(images, z)"),
-    Mutation("noise sigma^2", DENSITIES, "self.sigma * normal", "self.sigma**2 * normal"),
+    Mutation("posterior without its sigma", GENERATIVE, "(images, z, sigma)", "(images, z)"),
+    Mutation("noise sigma^2", GENERATIVE, "self.sigma * normal", "self.sigma**2 * normal"),
     Mutation("sigma from the residual itself", SIGMA, AVERAGE, f"{AVERAGE}.sqrt()"),
     Mutation("sigma averaged, not its square", SIGMA, AVERAGE, AVERAGE.replace("**2", "")),
     Mutation("variance for sigma", SIGMA, "average.sqrt()", "average"),

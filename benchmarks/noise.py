@@ -2,7 +2,7 @@
 
     python benchmarks/noise.py [--rounds 40] [--write benchmarks/RESULTS.md]
 
-Streams are made and draw so many times, the old ones and the new by turns in one process. On a
+RowRng are made and draw so many times, the old ones and the new by turns in one process. On a
 CPU the time is the process's own, which a busy machine hardly changes; on a GPU it ends when the
 GPU is done.
 """
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from measuring import Spread, arguments, judged, publish, spread
 from results import machine, table
-from tigon import Streams, make_rng
-from tigon.philox import kernel_of
+from tigon import RowRng, make_rng
+from tigon.random.philox import kernel_of
 
 CASES = (  # rows, numbers of each, draws
     (64, 64 * 64 * 3, 1),
@@ -32,7 +32,7 @@ LIMIT = "at most 1"
 
 
 class OneARow:
-    """Streams as they were: each row's generator, seeded with 32 bits on a CPU."""
+    """RowRng as they were: each row's generator, seeded with 32 bits on a CPU."""
 
     def __init__(self, index: range, device: torch.device) -> None:
         self.rows = [make_rng("chains", 0, 0, i, device=device) for i in index]
@@ -45,7 +45,7 @@ class OneARow:
         )
 
 
-def seconds(make: Callable[[], OneARow | Streams], like: Tensor, draws: int) -> float:
+def seconds(make: Callable[[], OneARow | RowRng], like: Tensor, draws: int) -> float:
     """Return the time of making streams and drawing."""
     on_gpu = like.device.type == "cuda"
     clock = time.perf_counter if on_gpu else time.process_time
@@ -63,7 +63,7 @@ def measured(
 ) -> tuple[Spread, Spread]:
     """Return the quartiles of the old streams' seconds, and of the new ones'."""
     like = torch.zeros(rows, numbers, device=device)
-    makes = (lambda: OneARow(range(rows), device), lambda: Streams(0, 0, range(rows)))
+    makes = (lambda: OneARow(range(rows), device), lambda: RowRng(0, 0, range(rows)))
     turns = [[seconds(make, like, draws) for make in makes] for _ in range(rounds + 1)][1:]
     old, new = (spread(times) for times in zip(*turns, strict=True))
     return old, new

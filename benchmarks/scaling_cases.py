@@ -50,7 +50,7 @@ def learner_of(case: Case) -> Any:  # noqa: ANN401
 
     from size import images
     from tigon.data.images import ImageSet
-    from tigon.recipes import Descriptor, Generator
+    from tigon.recipes import DescriptorRecipe, GeneratorRecipe
     from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains, LatentChains
     from tigon.training.settings import Optimizer
 
@@ -62,7 +62,7 @@ def learner_of(case: Case) -> Any:  # noqa: ANN401
     }
     recipe: Any
     if case.kind == "generator":
-        recipe = Generator(
+        recipe = GeneratorRecipe(
             **numbers,
             latent_dim=case.latent_dim,
             network=GeneratorNetwork(case.width),
@@ -70,7 +70,7 @@ def learner_of(case: Case) -> Any:  # noqa: ANN401
         )
     else:
         network, chains = DescriptorNetwork(case.width), ImageChains(case.steps)
-        recipe = Descriptor(**numbers, network=network, chains=chains)
+        recipe = DescriptorRecipe(**numbers, network=network, chains=chains)
     if case.data:
         return recipe.training(recipe.load(case.data))
     pixels = np.concatenate(list(images(max(64, case.batch), case.size)))

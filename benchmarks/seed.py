@@ -27,19 +27,25 @@ from lite0 import covered, features, kid
 from measuring import arguments, publish
 from plain import DATA, STEPS, learn
 from results import table
+from tigon.cli.progress import progress
 from tigon.data.batches import Batch
 from tigon.data.load import load_images
 from tigon.data.pixels import saturation
-from tigon.evaluation.probes import run_free
-from tigon.evaluation.two_samples import latents_test
-from tigon.experiment import train
+from tigon.diagnostics.probes import run_free
+from tigon.diagnostics.two_samples import latents_test
 from tigon.files import replace_file
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
-from tigon.progress import progress
-from tigon.recipes import Descriptor, DescriptorSeed, Generator, GeneratorSeed, Recipe
-from tigon.runs import Experiment, Run
-from tigon.streams import Streams, make_rng
+from tigon.random.streams import RowRng, make_rng
+from tigon.recipes import (
+    DescriptorRecipe,
+    GeneratorRecipe,
+    OriginalDescriptorRecipe,
+    OriginalGeneratorRecipe,
+    Recipe,
+)
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 from tigon.training.iteration import Record, Training
 
 THRESHOLDS = (0.2, 0.1, 0.05)
@@ -84,7 +90,7 @@ def prior_images(
     learner: GeneratorLearner, seed: int, count: int, batch_statistics: bool
 ) -> torch.Tensor:
     """Draw images of a generator; with norm, by running averages or by batch statistics."""
-    rng = Streams(seed, 0, range(count), "benchmark")
+    rng = RowRng(seed, 0, range(count), "benchmark")
     latents = learner.model.latents(count, rng, learner.store.points)
     if not batch_statistics:
         return learner.decode(latents)
@@ -114,7 +120,7 @@ def evidence(run: Run) -> dict[str, str]:
     assert isinstance(learner, GeneratorLearner)
     index = torch.arange(len(images))
     batch, seed = Batch(images.read(index), index), run.experiment.recipe.seed
-    free = run_free(learner, batch, Streams(seed, 0, index, "benchmark, free"))
+    free = run_free(learner, batch, RowRng(seed, 0, index, "benchmark, free"))
     rng = make_rng("benchmark, prior", seed)
     if not free.latents.isfinite().all():
         return {"travelled": "not finite", "free latent std": "not finite", "latents' p": ""}
@@ -155,7 +161,7 @@ def descriptor_row(run: Run, batch_statistics: bool = False) -> dict[str, Any]:
     gaps = [record["gap"] for record in records]
     usual = statistics.median(map(abs, gaps[-50:]))
     index = torch.arange(len(images))
-    rng = Streams(run.experiment.recipe.seed, 0, index, "benchmark")
+    rng = RowRng(run.experiment.recipe.seed, 0, index, "benchmark")
     drawn = learner.synthesise(index, rng, batch_statistics)
     training = images.read()
     return {
@@ -200,13 +206,13 @@ def main() -> None:
     generators, originals, plain = [], [], []
     for seed in options.seeds:
         out = options.out / f"generator-{seed}"
-        generators.append(learned("generator", Generator(seed=seed), DATA, out))
+        generators.append(learned("generator", GeneratorRecipe(seed=seed), DATA, out))
         file = options.out / f"plain-{seed}.json"
         plain.append(plainly(seed, options.plain_evaluations, file))
-        recipe = GeneratorSeed(seed=seed, gradient_evaluations=options.evaluations)
+        recipe = OriginalGeneratorRecipe(seed=seed, gradient_evaluations=options.evaluations)
         out = options.out / f"generator-original-{seed}"
         if options.originals:
-            originals.append(learned("generator-seed", recipe, DATA, out, options.until))
+            originals.append(learned("generator-original", recipe, DATA, out, options.until))
     runs = {"default": [run.records() for run in generators], "plain PyTorch": plain}
     if originals:
         runs["original"] = [run.records() for run in originals]
@@ -224,11 +230,11 @@ def descriptors(options: argparse.Namespace) -> list[Run]:
     data, runs = DATA.with_name("egret"), []
     for seed in options.descriptor_seeds:
         out = options.out / f"descriptor-{seed}"
-        runs.append(learned("descriptor", Descriptor(seed=seed), data, out))
+        runs.append(learned("descriptor", DescriptorRecipe(seed=seed), data, out))
     if not options.originals:
         return runs
     out = options.out / "descriptor-original"
-    return [*runs, learned("descriptor-seed", DescriptorSeed(), data, out)]
+    return [*runs, learned("descriptor-original", OriginalDescriptorRecipe(), data, out)]
 
 
 def page(
@@ -267,7 +273,7 @@ def page(
 def descriptor_parts(runs: Sequence[Run]) -> list[str]:
     """Return the table of descriptors, an original last and twice."""
     rows = [descriptor_row(run) for run in runs]
-    if isinstance(runs[-1].experiment.recipe, DescriptorSeed):
+    if isinstance(runs[-1].experiment.recipe, OriginalDescriptorRecipe):
         rows.append(descriptor_row(runs[-1], batch_statistics=True))
     return [
         "### Descriptor: egrets",

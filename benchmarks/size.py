@@ -64,12 +64,12 @@ def measure(step: str, data: str) -> None:
     import torch
 
     from tigon.data.batches import BatchOrder
-    from tigon.recipes import Descriptor
-    from tigon.runs import describe_images
+    from tigon.recipes import DescriptorRecipe
+    from tigon.runs.run import describe_images
 
     torch.set_num_threads(1)
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # imports what it needs when first made
-    recipe, read = Descriptor(image_size=SIZE, batch_size=BATCH), 0
+    recipe, read = DescriptorRecipe(image_size=SIZE, batch_size=BATCH), 0
     began = time.perf_counter()
     if step != "import":
         found = recipe.load(data)

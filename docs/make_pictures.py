@@ -24,36 +24,42 @@ from explorer_pictures import explorer
 from made_pictures import HERE, Table, drawn, machine, rewrite, strip
 from moving_picture import frames
 from tigon import figures
-from tigon.album import Picture, album
 from tigon.data.pixels import to_uint8
-from tigon.diagnosis import diagnose, pictures
+from tigon.diagnostics import diagnose, pictures
+from tigon.diagnostics.rules import Level
 from tigon.errors import DivergenceError
-from tigon.evaluation.findings import Level
-from tigon.experiment import train
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import Annealing, GeneratorLearner
+from tigon.random.streams import make_rng
 from tigon.recipes import RECIPES as NAMED
-from tigon.recipes import Descriptor, DescriptorSeed, Generator, GeneratorSeed, Recipe
-from tigon.runs import Experiment, Run
+from tigon.recipes import (
+    DescriptorRecipe,
+    GeneratorRecipe,
+    OriginalDescriptorRecipe,
+    OriginalGeneratorRecipe,
+    Recipe,
+)
+from tigon.report.album import Picture, album
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 from tigon.settings import ImageChains, LatentChains
-from tigon.streams import make_rng
 from tigon.training.settings import Guard, Optimizer
 
 FACES = "embedded:animal-faces"
 FOLDER = HERE / "pictures"
 OFF = Guard(enabled=False)
-SMALL = Descriptor(image_size=32)
+SMALL = DescriptorRecipe(image_size=32)
 FAST = replace(SMALL, optimizer=replace(SMALL.optimizer, learning_rate=0.5))
 RECIPES: dict[str, Recipe] = {
-    "generator": Generator(),
-    "descriptor": Descriptor(),
-    "generator-small": Generator(image_size=32),
-    "generator-seed": GeneratorSeed(image_size=32, gradient_evaluations=1200),
+    "generator": GeneratorRecipe(),
+    "descriptor": DescriptorRecipe(),
+    "generator-small": GeneratorRecipe(image_size=32),
+    "generator-original": OriginalGeneratorRecipe(image_size=32, gradient_evaluations=1200),
     "descriptor-small": SMALL,
-    "descriptor-seed": DescriptorSeed(image_size=32, gradient_evaluations=9900),
-    "generator-fast": Generator(image_size=32, optimizer=Optimizer(2e-2), guard=OFF),
-    "generator-faster": Generator(image_size=32, optimizer=Optimizer(2e-1), guard=OFF),
-    "latents-hot": Generator(
+    "descriptor-original": OriginalDescriptorRecipe(image_size=32, gradient_evaluations=9900),
+    "generator-fast": GeneratorRecipe(image_size=32, optimizer=Optimizer(2e-2), guard=OFF),
+    "generator-faster": GeneratorRecipe(image_size=32, optimizer=Optimizer(2e-1), guard=OFF),
+    "latents-hot": GeneratorRecipe(
         image_size=32,
         expand=False,
         annealing=Annealing(0.3, 0.0),

@@ -6,13 +6,13 @@ import torch
 from torch.nn.functional import softplus
 
 import tigon
-from tigon.densities import LogDensity, sum_event
-from tigon.mcmc.kernel import Direct, Info, State, evaluate, metropolis, per_row
-from tigon.streams import Rng, normal
+from tigon.densities.log_density import LogDensity, sum_event
+from tigon.mcmc.kernel import GradientKernel, Info, State, evaluate, metropolis, per_row
+from tigon.random.streams import Rng, normal
 
 
 @dataclass(frozen=True)
-class Barker(Direct):
+class Barker(GradientKernel):
     """Each coordinate of the noise keeps its sign with probability 1 / (1 + exp(-noise gradient)).
 
     Arguments:

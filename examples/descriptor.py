@@ -13,7 +13,7 @@ from tigon.figures import stages
 data = sys.argv[1] if len(sys.argv) > 1 else "embedded:animal-faces"
 images = tigon.load_images(data, image_size=32)
 
-recipe = tigon.Descriptor(image_size=32, iterations=80)
+recipe = tigon.DescriptorRecipe(image_size=32, iterations=80)
 training = recipe.training(images)
 
 
@@ -25,7 +25,7 @@ def report(training: tigon.Training, record: dict) -> None:
 tigon.fit(training, [report])
 learner = training.learner
 index = torch.arange(min(10, len(images)))
-draws = learner.draw(index, tigon.make_rng("draw", 0), keep=10)  # every tenth state
+draws = learner.sample_chain(index, tigon.make_rng("draw", 0), keep=10)  # every tenth state
 rows = [
     ("training images", images.pixels[: len(index)]),
     ("start", tigon.to_uint8(learner.start(index))),

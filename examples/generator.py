@@ -11,7 +11,7 @@ from tigon.figures import stages
 data = sys.argv[1] if len(sys.argv) > 1 else "embedded:animal-faces"
 images = tigon.load_images(data, image_size=32)
 
-recipe = tigon.Generator(image_size=32, latent_dim=2, iterations=150)
+recipe = tigon.GeneratorRecipe(image_size=32, latent_dim=2, iterations=150)
 training = recipe.training(images)
 
 

@@ -28,7 +28,7 @@ print(f"{len(images)} images, {images.pixels.shape}, {len(images.skipped)} left 
 learned = tigon.ImageSet(images.pixels[:20], images.names[:20], [])
 held_out = tigon.ImageSet(images.pixels[20:], images.names[20:], [])
 
-training = tigon.Generator(latent_dim=5, iterations=150).training(learned)
+training = tigon.GeneratorRecipe(latent_dim=5, iterations=150).training(learned)
 tigon.fit(training)
 model, rng = training.learner.model, tigon.make_rng("held out", 0)
 found = tigon.infer_latents(model, held_out.read(), rng)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from tigon.cli import main
+from tigon.cli.main import main
 
 HERE = Path(__file__).parent
 DATA = "embedded:animal-faces"

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from tigon.cli import main
+from tigon.cli.main import main
 
 TINY = ["--image-size", "8", "--network.width", "4", "--iterations", "3"]
 STARTED = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn")

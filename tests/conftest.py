@@ -8,7 +8,7 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
-from tigon.cli import main
+from tigon.cli.main import main
 
 torch.set_num_threads(1)
 torch.manual_seed(0)

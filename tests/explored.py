@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from small import descriptor_recipe, generator_recipe
-from tigon.experiment import train
 from tigon.explorer.hub import Hub
 from tigon.explorer.session import Session
 from tigon.recipes import Recipe
-from tigon.runs import Experiment, Run
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 
 ARRAYS = {"uint8": np.uint8, "float32": np.float32}
 

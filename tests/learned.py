@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tigon.experiment import train
-from tigon.pretrained.card import Terms, facts_of, make_card
-from tigon.pretrained.folders import load_model, write_model_folder
+from tigon.export.card import Licence, facts_of, make_card
+from tigon.export.folders import load_model, write_model_folder
 from tigon.recipes import RECIPES
-from tigon.runs import Experiment, Run
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 
 
 @cache
@@ -45,7 +45,7 @@ def run_of(name: str, **options) -> Path:
 def _exported(name: str) -> Path:
     run = run_of(name)
     model = load_model(run)
-    model.card = make_card(model, facts_of(Run(run), Terms("cc0-1.0")))
+    model.card = make_card(model, facts_of(Run(run), Licence("cc0-1.0")))
     folder = _home() / f"{name}-model"
     write_model_folder(folder, model)
     return folder

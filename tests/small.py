@@ -4,13 +4,14 @@ import numpy as np
 import torch
 
 from tigon.data.images import ImageSet
-from tigon.densities import EnergyModel, GeneratorModel
+from tigon.densities.energy import EnergyModel
+from tigon.densities.generator import GeneratorModel
 from tigon.learners.descriptor import DescriptorLearner, start_images
 from tigon.learners.generator import GeneratorLearner
-from tigon.networks.dcgan import ConvDescriptor, DCGANGenerator
-from tigon.recipes import Descriptor, Generator
+from tigon.nn.dcgan import ConvDescriptor, DCGANGenerator
+from tigon.random.streams import make_rng
+from tigon.recipes import DescriptorRecipe, GeneratorRecipe
 from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
-from tigon.streams import make_rng
 
 SMALL = ["--image-size", "8", "--network.width", "4", "--iterations", "5"]  # of tigon train
 
@@ -33,13 +34,13 @@ def descriptor_learner(images: ImageSet, start="mean-colour", norm="none", **opt
     return DescriptorLearner(EnergyModel(network), start_images(images, start), 8, **options)
 
 
-def generator_recipe(**options) -> Generator:
+def generator_recipe(**options) -> GeneratorRecipe:
     """A recipe that learns 8 x 8 images in an instant."""
     values = {"image_size": 8, "iterations": 6, "network": GeneratorNetwork(width=4)} | options
-    return Generator(**values)
+    return GeneratorRecipe(**values)
 
 
-def descriptor_recipe(**options) -> Descriptor:
+def descriptor_recipe(**options) -> DescriptorRecipe:
     """A recipe that learns 8 x 8 images in an instant."""
     values = {
         "image_size": 8,
@@ -47,7 +48,7 @@ def descriptor_recipe(**options) -> Descriptor:
         "network": DescriptorNetwork(width=4),
         "chains": ImageChains(steps=3),
     }
-    return Descriptor(**(values | options))
+    return DescriptorRecipe(**(values | options))
 
 
 def parameters(learner: torch.nn.Module) -> torch.Tensor:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from bad_input import encoded, member, picture, right_sums, write_zip
 from small import descriptor_recipe, generator_recipe, image_set
-from tigon.config import from_plain, to_plain
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
 from tigon.errors import TigonError
 from tigon.recipes import RECIPES
-from tigon.runs import Experiment, Run
+from tigon.runs.config import from_plain, to_plain
+from tigon.runs.run import Experiment, Run
 from tigon.training.checkpoint import load_training, save_checkpoint
 from tigon.training.kept import latest_checkpoint
 

@@ -20,7 +20,7 @@ from bad_input import (
     tree,
     write_zip,
 )
-from tigon.commands import learning
+from tigon.cli import learning
 from tigon.data.load import load_images
 
 JPEG = encoded(picture(), "JPEG")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bad_input import TINY, encoded, picture, run_watched, tree
-from tigon.commands import learning
+from tigon.cli import learning
 from tigon.data.load import load_images
 
 RED, GREY = (200, 0, 0), (100, 100, 100)

@@ -21,7 +21,7 @@ from bad_input import (
     write_zip,
 )
 from tigon.files import replace_file
-from tigon.runs import Experiment, Run
+from tigon.runs.run import Experiment, Run
 
 SAMPLE = "sample run --count 2 --out s.npz"
 REPORT, DIAGNOSE = "report run", "diagnose run"
@@ -192,6 +192,6 @@ def test_a_file_is_replaced_whole_and_links_are_not_followed(tmp_path):
 
 
 def test_more_images_than_memory_holds_are_refused_at_once(capsys, run, monkeypatch):
-    monkeypatch.setattr("tigon.commands.drawing.Streams", None)
+    monkeypatch.setattr("tigon.cli.drawing.RowRng", None)
     line = f"sample run --count {10**12} --out s.npz"
     check(capsys, run, line, "--count is at least 1 and at most 1000000")

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import tigon
-from tigon.cli import VERBS, main
+from tigon.cli.main import VERBS, main
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -10,9 +10,9 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from tigon.data.pixels import to_uint8
+from tigon.export.folders import load_model
 from tigon.figures import tile
-from tigon.pretrained.folders import load_model
-from tigon.streams import Streams
+from tigon.random.streams import RowRng
 
 MODELS = Path(__file__).parents[1] / "models"
 FOLDERS = sorted(path.parent for path in MODELS.glob("*/config.json"))
@@ -24,7 +24,7 @@ def test_a_model_draws_what_its_card_shows(folder):
     shown = np.asarray(Image.open(folder / "samples.png")).astype(float)
     count = (shown.shape[1] - 2) // 34 * ((shown.shape[0] - 2) // 34)
     count = min(count, 64 if model.kind == "generator" else len(model.sampler.starts))
-    drawn = to_uint8(model.sample(count, Streams(0, 0, range(count), "sample")))
+    drawn = to_uint8(model.sample(count, RowRng(0, 0, range(count), "sample")))
     difference = np.abs(tile(drawn, min(8, count)).astype(float) - shown)
     assert difference.mean() < 2  # of 255: processors round differently
     data = ModelCard((folder / "README.md").read_text()).data

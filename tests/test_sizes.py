@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from small import descriptor_recipe, generator_recipe
-from tigon.cli import main
-from tigon.config import from_plain, to_plain
+from tigon.cli.main import main
 from tigon.data.load import load_images
 from tigon.figures import latent_grid, stages
-from tigon.recipes import Generator
+from tigon.random.streams import make_rng
+from tigon.recipes import GeneratorRecipe
+from tigon.runs.config import from_plain, to_plain
 from tigon.sizes import image_size, parse_size, sides, size_text
-from tigon.streams import make_rng
 
 RECIPES = {"generator": generator_recipe, "descriptor": descriptor_recipe}
 SIDES = st.integers(1, 8192)
@@ -30,9 +30,9 @@ SIDES = st.integers(1, 8192)
 def test_a_size_survives_words_and_config(height, width):
     size = image_size(height, width)
     assert parse_size(size_text(size)) == size and sides(size) == (height, width)
-    plain = tomllib.loads(tomli_w.dumps(to_plain(Generator(image_size=size))))
-    assert from_plain(Generator, plain).image_size == size
-    assert from_plain(Generator, json.loads(json.dumps(plain))).image_size == size
+    plain = tomllib.loads(tomli_w.dumps(to_plain(GeneratorRecipe(image_size=size))))
+    assert from_plain(GeneratorRecipe, plain).image_size == size
+    assert from_plain(GeneratorRecipe, json.loads(json.dumps(plain))).image_size == size
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_words_that_name_no_size_are_refused(text):
 @pytest.mark.parametrize("wrong", ["48x64", [48], [48, "64"], 1.5, True, None])
 def test_configs_that_name_no_size_are_refused(wrong):
     with pytest.raises(ValueError, match="image_size is"):
-        from_plain(Generator, {"image_size": wrong})
+        from_plain(GeneratorRecipe, {"image_size": wrong})
 
 
 @st.composite

@@ -13,7 +13,7 @@ HEAVY = {
 }  # fmt: skip
 CORE = (
     "MCMC", "MALA", "HMC", "Langevin", "ReplicaExchange", "Preconditioned", "DualAveraging",
-    "ChainStore", "Streams", "EnergyModel", "GeneratorModel", "DCGANGenerator", "ConvDescriptor",
+    "ChainStore", "RowRng", "EnergyModel", "GeneratorModel", "DCGANGenerator", "ConvDescriptor",
     "GeneratorLearner", "DescriptorLearner", "infer_latents",
 )  # fmt: skip
 COUNT = """

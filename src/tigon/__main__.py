@@ -4,7 +4,7 @@ import os
 import sys
 import warnings
 
-from tigon.cli import main
+from tigon.cli.main import main
 from tigon.memory import keep_freed_memory
 
 

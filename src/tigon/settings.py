@@ -9,7 +9,7 @@ from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.kernel import Kernel
 from tigon.mcmc.langevin import MALA, Langevin
-from tigon.networks.dcgan import Norm
+from tigon.nn.dcgan import Norm
 
 
 def require(condition: bool, message: str) -> None:

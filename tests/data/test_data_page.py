@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tigon.cli import main
+from tigon.cli.main import main
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
 

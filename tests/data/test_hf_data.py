@@ -14,8 +14,8 @@ from small import generator_recipe
 from tigon.data import hf
 from tigon.data.load import load_images
 from tigon.errors import TigonError
-from tigon.experiment import train
-from tigon.runs import Experiment, Run
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 
 pytestmark = pytest.mark.usefixtures("offline")
 

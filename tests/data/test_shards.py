@@ -13,8 +13,8 @@ from tigon.data.load import load_images
 from tigon.data.shards import assign
 from tigon.distributed import ShardOwnership, World
 from tigon.errors import TigonError
-from tigon.experiment import train
-from tigon.runs import Experiment, Run
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 
 COUNTS = (4, 3, 5)
 

@@ -1,4 +1,4 @@
-"""Streams: images as they come, in an order that is a function of (seed, iteration)."""
+"""RowRng: images as they come, in an order that is a function of (seed, iteration)."""
 
 import json
 from functools import partial
@@ -10,13 +10,13 @@ import torch
 from bad_input import run_watched, says
 from hf_sets import tints
 from small import descriptor_recipe, generator_recipe, parameters
-from tigon.cli import main
+from tigon.cli.main import main
 from tigon.data import stream
 from tigon.data.batches import Batch
 from tigon.data.stream import open_stream
 from tigon.errors import TigonError
-from tigon.experiment import load, train
-from tigon.runs import Experiment, Run
+from tigon.runs.experiment import load, train
+from tigon.runs.run import Experiment, Run
 
 pytestmark = pytest.mark.usefixtures("offline")
 LIKE = torch.zeros(())
@@ -148,7 +148,7 @@ TINY = ["--image-size", "8", "--network.width", "4", "--iterations", "2"]
     ("words", "said"),
     [
         (["generator"], "a generator keeps a latent for each image, and a stream has no index .*"),
-        (["generator-seed"], "leave out --stream, or learn a descriptor"),
+        (["generator-original"], "leave out --stream, or learn a descriptor"),
         (["descriptor", "--mirror"], "--stream with --mirror: .* leave out one of the two"),
         (["descriptor", "--data", "embedded:animal-faces"], "only hf: data can be read as a str"),
     ],

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tigon.runs import Run
+from tigon.runs.run import Run
 
 pytestmark = pytest.mark.slow
 SMALL = ["--image-size", "8", "--network.width", "4", "--batch-size", "3", "--seed", "1"]

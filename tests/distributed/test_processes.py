@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tigon.runs import Run
+from tigon.runs.run import Run
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "distributed.py"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node"]
@@ -123,7 +123,7 @@ def test_a_process_lost_in_the_middle_ends_the_others_and_the_run_goes_on_with_f
 
 @pytest.mark.slow
 def test_batch_statistics_are_refused_in_several_processes(pictures, tmp_path):
-    process = train(2, "generator-seed", pictures, tmp_path / "run", 3)
+    process = train(2, "generator-original", pictures, tmp_path / "run", 3)
     _, errors = process.communicate(timeout=120)
     assert process.returncode != 0
     assert (

@@ -20,9 +20,9 @@ import torch
 from explored import make_pictures, make_run, make_runs
 from small import generator_recipe
 from tigon.data.pixels import to_uint8
-from tigon.recipes import Generator
-from tigon.runs import Run
-from tigon.streams import Streams
+from tigon.random.streams import RowRng
+from tigon.recipes import GeneratorRecipe
+from tigon.runs.run import Run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
@@ -77,7 +77,7 @@ def serve():
 def runs(tmp_path_factory):
     """Small runs, and a generator of 64 x 64 images of the default size after two iterations."""
     folder = tmp_path_factory.mktemp("runs")
-    recipe = Generator(iterations=2)
+    recipe = GeneratorRecipe(iterations=2)
     large = make_run(folder / "large", "generator", recipe, "embedded:animal-faces")
     return make_runs(folder) | {"large": large}
 
@@ -432,7 +432,7 @@ def test_a_chain_synthesises_and_its_sliders_act_while_it_runs(visit, serve, run
     slide(page, "pace", 1.0)
     page.get_by_label("Start from 2.png").click()
     wait_for_text(page, "#chain-status", "Arrived")
-    own = run.learner().draw(torch.tensor([2]), Streams(0, 0, [2], "explore"))
+    own = run.learner().draw(torch.tensor([2]), RowRng(0, 0, [2], "explore"))
     assert np.array_equal(pixels(page), to_uint8(own.x)[0])
     label = page.locator("#density-chart canvas").get_attribute("aria-label")
     assert "step 3" in label and "nothing" not in label

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from small import descriptor_recipe, generator_recipe
-from tigon.cli import main
+from tigon.cli.main import main
 from tigon.errors import TigonError
-from tigon.experiment import train
-from tigon.runs import Experiment, Run
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 from tigon.training.kept import damage, measured, numbered
 
 SMALL = ["--image-size", "8", "--network.width", "4", "--batch-size", "2"]

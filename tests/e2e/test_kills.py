@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tigon.runs import Run
+from tigon.runs.run import Run
 from tigon.training.kept import measured, numbered
 
 pytestmark = pytest.mark.slow

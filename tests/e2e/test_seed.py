@@ -6,9 +6,9 @@ import statistics
 import numpy as np
 import pytest
 
-from tigon.cli import main
+from tigon.cli.main import main
 from tigon.data.load import load_images
-from tigon.runs import Run
+from tigon.runs.run import Run
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,8 @@
 import pytest
 import torch
 
-from tigon import densities
-from tigon.compiled import Compiled
+from tigon.densities import log_density
+from tigon.densities.compiled import Compiled
 from tigon.mcmc.chain import MCMC
 from tigon.memory import keep_freed_memory
 
@@ -28,7 +28,7 @@ def speed(request, monkeypatch):
     if asked != "compiled":
         yield
         return
-    every, asked, run, plainly = {}, set(), MCMC.run, densities.evaluated
+    every, asked, run, plainly = {}, set(), MCMC.run, log_density.evaluated
 
     def compiled(log_density, x):
         # a bound method is another object each time; what it is bound to, and it, are the same
@@ -52,7 +52,7 @@ def speed(request, monkeypatch):
         return run(chains, compiled(log_density, points), x, *others, **options)
 
     torch.compiler.reset()
-    monkeypatch.setattr(densities, "evaluated", evaluated)
+    monkeypatch.setattr(log_density, "evaluated", evaluated)
     monkeypatch.setattr(MCMC, "run", in_blocks)
     yield
     assert all(one.compiles for one in every.values())

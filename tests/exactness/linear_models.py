@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from tigon.densities import GeneratorModel
+from tigon.densities.generator import GeneratorModel
 
 
 class LinearNetwork(nn.Module):

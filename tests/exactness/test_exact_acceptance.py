@@ -10,7 +10,7 @@ from tigon.mcmc.adaptation import DualAveraging, StepSizeAdaptation
 from tigon.mcmc.chain import MCMC, warm_up
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA
-from tigon.streams import make_rng
+from tigon.random.streams import make_rng
 
 pytestmark = pytest.mark.exactness
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from targets import Funnel, NarrowAndWide
-from tigon.chains import ChainStore
 from tigon.data.batches import Batch
-from tigon.densities import GeneratorModel
+from tigon.densities.generator import GeneratorModel
 from tigon.learners.generator import GeneratorLearner
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
+from tigon.mcmc.store import ChainStore
+from tigon.random.streams import make_rng
 from tigon.settings import LatentChains
-from tigon.streams import make_rng
 
 pytestmark = pytest.mark.exactness
 

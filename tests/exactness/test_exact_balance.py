@@ -12,7 +12,7 @@ from tigon.mcmc.hmc import HMC
 from tigon.mcmc.kernel import Info, State, metropolis, start
 from tigon.mcmc.langevin import MALA
 from tigon.mcmc.tempered import ReplicaExchange
-from tigon.streams import make_rng
+from tigon.random.streams import make_rng
 
 pytestmark = pytest.mark.exactness
 

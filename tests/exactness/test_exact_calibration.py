@@ -11,11 +11,11 @@ import torch
 from linear_models import images_of
 from torch import nn
 
-from tigon.densities import GeneratorModel
+from tigon.densities.generator import GeneratorModel
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA
-from tigon.streams import make_rng, normal
+from tigon.random.streams import make_rng, normal
 
 pytestmark = pytest.mark.exactness
 

@@ -18,7 +18,7 @@ from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA
 from tigon.mcmc.preconditioning import Preconditioned
 from tigon.mcmc.tempered import ReplicaExchange
-from tigon.streams import make_rng
+from tigon.random.streams import make_rng
 
 pytestmark = pytest.mark.exactness
 

@@ -6,12 +6,12 @@ from torch import nn
 
 from targets import CorrelatedGaussian, assert_standard_normal
 from tigon.data.batches import Batch
-from tigon.densities import EnergyModel
+from tigon.densities.energy import EnergyModel
 from tigon.learners.descriptor import DescriptorLearner, short_run
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA
-from tigon.streams import make_rng
+from tigon.random.streams import make_rng
 
 pytestmark = pytest.mark.exactness
 

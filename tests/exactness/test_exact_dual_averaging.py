@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from tigon.mcmc.adaptation import DualAveraging, settled
+from tigon.mcmc.adaptation import DualAveraging, averaged_step_size
 from tigon.mcmc.kernel import Info, State
-from tigon.streams import make_rng
+from tigon.random.streams import make_rng
 
 pytestmark = pytest.mark.exactness
 
@@ -47,11 +47,11 @@ def test_dual_averaging_is_that_of_hoffman_and_gelman_for_each_chain_number_by_n
     state = at(first)
     for m in range(40):
         state = rule.update(state, Info(accepted[m]))
-        average = settled(state.step_size, state.tuning)
+        average = averaged_step_size(state.step_size, state.adaptation_state)
         for i, (sizes, averages) in enumerate(expected):
             assert math.isclose(state.step_size[i], sizes[m], rel_tol=1e-9)
             assert math.isclose(average[i], averages[m], rel_tol=1e-9)
-    assert (state.tuning[:, 0] == 40).all()
+    assert (state.adaptation_state[:, 0] == 40).all()
 
 
 @pytest.mark.parametrize("pushed", [1.0, 0.0], ids=["largest", "smallest"])
@@ -73,6 +73,6 @@ def test_a_chain_pushed_against_a_limit_and_released_is_where_hoffman_and_gelman
             rule, state = longer, state._replace(step_size=7 * state.step_size)
         state = rule.update(state, Info(accept[None]))
         scale = 7 if m >= 60 else 1
-        average = settled(state.step_size, state.tuning)
+        average = averaged_step_size(state.step_size, state.adaptation_state)
         assert math.isclose(state.step_size, scale * expected[0][m], rel_tol=1e-9)
         assert math.isclose(average, scale * expected[1][m], rel_tol=1e-9)

@@ -8,7 +8,7 @@ from targets import Banana, Funnel, correlated_gaussian
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA
-from tigon.streams import make_rng
+from tigon.random.streams import make_rng
 
 pytestmark = pytest.mark.exactness
 

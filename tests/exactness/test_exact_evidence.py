@@ -8,17 +8,17 @@ from torch import nn
 
 from small import generator_learner
 from tigon.data.batches import Batch
-from tigon.densities import GeneratorModel
-from tigon.diagnosis.judging import mode_findings, prior_findings
-from tigon.evaluation.findings import Level
-from tigon.evaluation.probes import probe_latents, run_free
-from tigon.evaluation.two_samples import energy_distance, latents_test, moments_test
+from tigon.densities.generator import GeneratorModel
+from tigon.diagnostics.judging import mode_findings, prior_findings
+from tigon.diagnostics.probes import probe_latents, run_free
+from tigon.diagnostics.rules import Level
+from tigon.diagnostics.two_samples import energy_distance, latents_test, moments_test
 from tigon.learners.expansion import moments
 from tigon.learners.generator import GeneratorLearner
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA, Langevin
-from tigon.streams import Streams, make_rng
+from tigon.random.streams import RowRng, make_rng
 
 pytestmark = pytest.mark.exactness
 
@@ -103,7 +103,7 @@ def test_a_linear_generator_at_its_exact_posterior_passes(seed):
     learner, batch = exact_learner(seed)
     found = prior_findings(learner, batch, seed)
     few = Batch(batch.images[:4], batch.index[:4])
-    own = probe_latents(learner, few, Streams(seed, 0, range(4)), steps=100)
+    own = probe_latents(learner, few, RowRng(seed, 0, range(4)), steps=100)
     found += mode_findings(learner, few, own, seed)
     assert {finding.name: finding.level for finding in found if finding.level is Level.BAD} == {}
     assert found[0].level is Level.GOOD and "travelled" in found[0].what
@@ -114,7 +114,7 @@ def test_free_chains_travel_as_far_as_posteriors_are_wide():
     learner, batch = exact_learner(0, 400)
     _, covariance = posterior(learner.model, batch.images)
     before = learner.store.points.clone()
-    run = run_free(learner, batch, Streams(0, 0, range(400)))
+    run = run_free(learner, batch, RowRng(0, 0, range(400)))
     wanted = (covariance.trace() / 2).sqrt().item()
     assert run.steps == 25 and run.travel == pytest.approx(wanted, rel=0.1)
     assert torch.equal(learner.store.points, before)
@@ -132,7 +132,7 @@ def absurd_learner(linear, count=40):
     batch = Batch(images, torch.arange(count))
     optimizer = torch.optim.Adam(learner.parameters(), 1e-3)
     for iteration in range(2):
-        samples = learner.run_chains(batch, Streams(0, iteration, range(count)))
+        samples = learner.run_chains(batch, RowRng(0, iteration, range(count)))
         loss, metrics = learner(batch, samples)
         optimizer.zero_grad()
         loss.backward()
@@ -167,7 +167,7 @@ def modes_found(function, at, begin, size=0.05):
     learner = GeneratorLearner(GeneratorModel(Curve(function), 1, 0.05), 4, chains)
     learner.store.replace(lambda points: torch.full_like(points, begin))
     batch = Batch(learner.decode(torch.full((4, 1), at)), torch.arange(4))
-    own = probe_latents(learner, batch, Streams(0, 0, range(4)), steps=100)
+    own = probe_latents(learner, batch, RowRng(0, 0, range(4)), steps=100)
     assert own.rhat < 1.1, "chains that start side by side see nothing"
     (finding,) = mode_findings(learner, batch, own, 0)
     return finding

@@ -13,7 +13,7 @@ from tigon.learners.generator import GeneratorLearner
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA
-from tigon.streams import make_rng
+from tigon.random.streams import make_rng
 
 pytestmark = pytest.mark.exactness
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from tigon.philox import philox
-from tigon.streams import Streams, normal, rows, seed_of, twisters, uniform
+from tigon.random.philox import philox
+from tigon.random.streams import RowRng, normal, rows, seed_of, twisters, uniform
 
 pytestmark = pytest.mark.exactness
 
@@ -22,11 +22,11 @@ KNOWN = [  # of Random123's kat_vectors: counter, key, words
 ]  # fmt: skip
 SHAPES = [(100_000, 4), (4000, 100), (400, 1000)]  # the last is drawn by twisters
 RELATED = {  # streams that differ in one part of what noise is a function of
-    "seed": lambda rows: Streams(1, 5, range(rows)),
-    "iteration": lambda rows: Streams(0, 6, range(rows)),
-    "example": lambda rows: Streams(0, 5, range(1, rows + 1)),
-    "example's high word": lambda rows: Streams(0, 5, range(2**32, 2**32 + rows)),
-    "purpose": lambda rows: Streams(0, 5, range(rows), "sample"),
+    "seed": lambda rows: RowRng(1, 5, range(rows)),
+    "iteration": lambda rows: RowRng(0, 6, range(rows)),
+    "example": lambda rows: RowRng(0, 5, range(1, rows + 1)),
+    "example's high word": lambda rows: RowRng(0, 5, range(2**32, 2**32 + rows)),
+    "purpose": lambda rows: RowRng(0, 5, range(rows), "sample"),
 }
 
 
@@ -53,7 +53,7 @@ def test_philox_gives_the_words_that_its_authors_publish(of, counter, key, known
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_noise_has_the_moments_tails_and_distribution_of_the_normal(shape, dtype):
-    noise = normal(Streams(0, 3, range(shape[0])), torch.zeros(shape, dtype=dtype)).double()
+    noise = normal(RowRng(0, 3, range(shape[0])), torch.zeros(shape, dtype=dtype)).double()
     noise = noise.flatten()
     for power, mean, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
         error = (variance / len(noise)) ** 0.5
@@ -68,13 +68,13 @@ def test_noise_has_the_moments_tails_and_distribution_of_the_normal(shape, dtype
 @pytest.mark.parametrize("part", RELATED)
 def test_streams_that_differ_in_one_part_are_independent(part, shape):
     like = torch.zeros(shape)
-    one = normal(Streams(0, 5, range(shape[0])), like)
+    one = normal(RowRng(0, 5, range(shape[0])), like)
     assert_independent(one, normal(RELATED[part](shape[0]), like))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_rows_draws_and_numbers_are_independent(shape):
-    streams, like = Streams(0, 5, range(shape[0])), torch.zeros(shape)
+    streams, like = RowRng(0, 5, range(shape[0])), torch.zeros(shape)
     one, other = normal(streams, like), normal(streams, like)
     assert_independent(one, other)
     assert_independent(one[:, :-1], one[:, 1:])
@@ -85,7 +85,7 @@ def test_a_rows_draws_and_numbers_are_independent(shape):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_uniform_numbers_are_uniform_and_independent_of_all_other_draws(dtype):
-    streams, like = Streams(0, 3, range(200_000)), torch.zeros(200_000, 1, dtype=dtype)
+    streams, like = RowRng(0, 3, range(200_000)), torch.zeros(200_000, 1, dtype=dtype)
     before, numbers, after = (draw(streams, like) for draw in (normal, uniform, normal))
     assert numbers.dtype == dtype and numbers.min() >= 0 and numbers.max() < 1
     assert kstest(numbers.numpy(), "uniform").pvalue > 1e-3
@@ -106,12 +106,12 @@ def test_rows_whose_seeds_share_32_bits_share_no_noise(numbers):
         found[seed] = index
     assert pairs
     for pair in pairs:
-        one, other = normal(Streams(0, 0, pair), torch.zeros(2, numbers))
+        one, other = normal(RowRng(0, 0, pair), torch.zeros(2, numbers))
         assert not (one == other).any()
 
 
 def test_a_million_rows_have_different_words():
-    numbers = uniform(Streams(0, 0, range(10**6)), torch.zeros(10**6, 1, dtype=torch.float64))
+    numbers = uniform(RowRng(0, 0, range(10**6)), torch.zeros(10**6, 1, dtype=torch.float64))
     assert len(numbers.unique()) == 10**6  # of 53 bits, two are the same once in 18000 times
 
 
@@ -123,7 +123,7 @@ def test_a_twisters_state_is_where_pytorch_has_it(monkeypatch):
         word = (1812433253 * (word ^ word >> 30) + i) % 2**32
         words.append(word)
     digest = b"".join(word.to_bytes(4, "little") for word in words)
-    monkeypatch.setattr("tigon.streams.whole", lambda name: digest)
+    monkeypatch.setattr("tigon.random.streams.whole", lambda name: digest)
     (rng,) = twisters([b"any"])
     theirs = torch.Generator().manual_seed(1234)
     assert torch.equal(torch.randn(2000, generator=rng), torch.randn(2000, generator=theirs))
@@ -132,7 +132,7 @@ def test_a_twisters_state_is_where_pytorch_has_it(monkeypatch):
 @pytest.mark.parametrize("numbers", [2, 300])
 def test_what_parts_draw_counts_for_the_whole(numbers):
     like = torch.zeros(4, numbers)
-    one, other = Streams(0, 0, range(4)), Streams(0, 0, range(4))
+    one, other = RowRng(0, 0, range(4)), RowRng(0, 0, range(4))
     first, second = normal(one, like), normal(one, like)
     part = normal(rows(other, slice(1, 3)), like[1:3])
     whole = normal(other, like)

@@ -5,13 +5,13 @@ import torch
 from linear_models import images_of, linear_model, whiten
 
 from targets import assert_standard_normal, correlated_gaussian
-from tigon.chains import ChainStore
 from tigon.data.batches import Batch, BatchOrder
 from tigon.learners.generator import GeneratorLearner
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA
-from tigon.streams import Streams, make_rng
+from tigon.mcmc.store import ChainStore
+from tigon.random.streams import RowRng, make_rng
 
 pytestmark = pytest.mark.exactness
 
@@ -30,7 +30,7 @@ def model_and_images(count):
 def test_each_row_of_a_batch_has_its_own_posteriors_mean_and_covariance(kernel, streams):
     count = 1500 if streams else 20000
     model, images = model_and_images(count)
-    rng = Streams(0, 0, range(count)) if streams else make_rng(6)
+    rng = RowRng(0, 0, range(count)) if streams else make_rng(6)
     start = torch.zeros(count, 2, dtype=torch.float64)
     moves, steps = KERNELS[kernel]
     draws = MCMC(moves, steps).run(model.posterior(images), start, rng)
@@ -38,14 +38,14 @@ def test_each_row_of_a_batch_has_its_own_posteriors_mean_and_covariance(kernel, 
 
 
 def learned_chains(chains, count, batch_size, epochs, every):
-    """Draws of a learner's store, every so many epochs of shuffled batches, whitened."""
+    """Trace of a learner's store, every so many epochs of shuffled batches, whitened."""
     model, images = model_and_images(count)
     learner = GeneratorLearner(model, count, chains, expand=False, rng=make_rng(7))
     order = BatchOrder(count, batch_size, 0)
     kept = []
     for iteration in range(epochs * order.batches):
         index = order.index(iteration)
-        moved = learner.run_chains(Batch(images[index], index), Streams(0, iteration, index))
+        moved = learner.run_chains(Batch(images[index], index), RowRng(0, iteration, index))
         assert torch.equal(learner.store.points[index], moved)
         if (iteration + 1) % (every * order.batches) == 0:
             kept.append(whiten(model, images, learner.store.points))

@@ -12,14 +12,14 @@ from targets import (
     correlated_gaussian,
     two_wells,
 )
-from tigon.densities import value_and_grad
+from tigon.densities.log_density import value_and_grad
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.mcmc.preconditioning import Preconditioned
 from tigon.mcmc.schedules import Linear
 from tigon.mcmc.tempered import ReplicaExchange
-from tigon.streams import Streams, make_rng
+from tigon.random.streams import RowRng, make_rng
 
 pytestmark = pytest.mark.exactness
 
@@ -107,7 +107,7 @@ def test_a_mixture_stays_a_mixture(kernel):
 def test_chains_with_streams_of_their_own_are_independent_and_exact():
     target = correlated_gaussian()
     x = target.sample(1, make_rng(0)).expand(2000, -1)
-    draws = MCMC(HMC(0.8, 3, 0.2), 12).run(target, x, Streams(0, 0, range(2000)))
+    draws = MCMC(HMC(0.8, 3, 0.2), 12).run(target, x, RowRng(0, 0, range(2000)))
     assert_standard_normal(target.whiten(draws.x))
 
 

@@ -14,8 +14,9 @@ from targets import (
     normal_line,
     two_wells,
 )
-from tigon.densities import EnergyModel, Gaussian
-from tigon.streams import make_rng
+from tigon.densities.energy import EnergyModel
+from tigon.densities.gaussian import Gaussian
+from tigon.random.streams import make_rng
 
 pytestmark = pytest.mark.exactness
 

@@ -12,12 +12,12 @@ import pytest
 
 from explored import Page, hub_of, make_pictures, make_run
 from small import generator_recipe
-from tigon.cli import main
-from tigon.commands import exploring
+from tigon.cli import exploring
+from tigon.cli.main import main
 from tigon.errors import install
 from tigon.explorer.curves import Tail
 from tigon.explorer.serving import listen
-from tigon.runs import Experiment, Run
+from tigon.runs.run import Experiment, Run
 
 
 def command(*words):

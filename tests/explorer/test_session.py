@@ -18,10 +18,10 @@ from tigon.explorer.requests import (
 )
 from tigon.explorer.session import UNSENT
 from tigon.explorer.synthesis import would_accept
+from tigon.inference.reconstruction import ColdStart, infer_latents
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA, Langevin
-from tigon.streams import Streams, make_rng
-from tigon.tasks.reconstruction import ColdStart, infer_latents
+from tigon.random.streams import RowRng, make_rng
 
 
 def settings_of(model, **changed):
@@ -76,7 +76,7 @@ def test_a_watched_inference_takes_the_very_steps_of_infer_latents(hub):
     page.session.ask(Infer("infer", 5, 3, 11, pixels.tobytes()))
     page.run()
     glances = page.of("inferring")
-    rng = Streams(11, 0, range(3), "reconstruct")
+    rng = RowRng(11, 0, range(3), "reconstruct")
     wanted = infer_latents(model.learner.model, model.images.read(slice(2, 3)), rng, ColdStart(3))
     last = glances[-1]
     assert [glance["step"] for glance in glances] == list(range(81)) and last["steps"] == 80
@@ -101,7 +101,7 @@ def test_an_unchanged_synthesis_is_the_learners_own(hub):
     page.session.ask(request)
     page.run()
     looks = page.of("synthesising")
-    own = model.learner.draw(torch.tensor([3]), Streams(9, 0, [3], "explore"))
+    own = model.learner.sample_chain(torch.tensor([3]), RowRng(9, 0, [3], "explore"))
     assert [look["step"] for look in looks] == [0, 1, 2, 3]
     assert np.array_equal(looks[-1]["pixels"][0, ..., :3], to_uint8(own.x)[0])
     assert looks[-1]["log_density"] == model.learner.model(own.x).item()
@@ -136,7 +136,7 @@ def test_chains_start_where_they_are_said_to(hub, start):
     shown = page.of("synthesising")[0]["pixels"][0, ..., :3]
     reference = model.learner.model.reference
     begins = {
-        "noise": reference.sample(torch.zeros(1, 3, 8, 8), Streams(4, 0, [2], "explore")),
+        "noise": reference.sample(torch.zeros(1, 3, 8, 8), RowRng(4, 0, [2], "explore")),
         "mean": model.images.mean_image()[None],
         "image": model.learner.start(torch.tensor([2])),
     }

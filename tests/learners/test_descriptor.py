@@ -11,7 +11,7 @@ from tigon.learners.descriptor import (
     start_images,
     starts_in_batches,
 )
-from tigon.streams import Streams
+from tigon.random.streams import RowRng
 
 
 def batch_of(images):
@@ -50,7 +50,7 @@ def test_one_step_of_descent_raises_observed_over_synthesised():
     images = image_set(3)
     learner = descriptor_learner(images)
     batch = batch_of(images)
-    samples = learner.run_chains(batch, Streams(0, 0, range(3)))
+    samples = learner.run_chains(batch, RowRng(0, 0, range(3)))
     loss, _ = learner(batch, samples)
     loss.backward()
     torch.optim.SGD(learner.parameters(), 1e-3).step()
@@ -72,7 +72,7 @@ def test_chains_start_from_the_mean_image():
     assert starts.shape == (1, 3, 8, 8)
     expected = torch.from_numpy(images.pixels.mean(0) / 127.5 - 1).permute(2, 0, 1)
     assert torch.allclose(starts[0].double(), expected, atol=1e-5)
-    drawn = descriptor_learner(images, "mean-image").sample(2, Streams(0, 0, range(2)))
+    drawn = descriptor_learner(images, "mean-image").sample(2, RowRng(0, 0, range(2)))
     assert not torch.equal(drawn[0], drawn[1])
 
 
@@ -85,11 +85,11 @@ def test_no_other_start_is_known():
 def test_changing_one_image_moves_no_other_chain(norm):
     images = image_set(4)
     learner = descriptor_learner(images, norm=norm)
-    batch, rng = batch_of(images), Streams(0, 0, range(4))
+    batch, rng = batch_of(images), RowRng(0, 0, range(4))
     before = learner.run_chains(batch, rng)
     learner.starts = learner.starts.clone()
     learner.starts[2:] += 0.5
-    after = learner.run_chains(batch, Streams(0, 0, range(4)))
+    after = learner.run_chains(batch, RowRng(0, 0, range(4)))
     assert torch.equal(before[:2], after[:2])
     assert not torch.equal(before[2:], after[2:])
 
@@ -97,21 +97,21 @@ def test_changing_one_image_moves_no_other_chain(norm):
 def test_the_original_algorithm_does_couple_its_chains():
     images = image_set(4)
     learner = descriptor_learner(images, norm="batch", batch_statistics=True)
-    before = learner.run_chains(batch_of(images), Streams(0, 0, range(4)))
+    before = learner.run_chains(batch_of(images), RowRng(0, 0, range(4)))
     learner.starts = learner.starts.clone()
     learner.starts[3:] += 0.5
-    after = learner.run_chains(batch_of(images), Streams(0, 0, range(4)))
+    after = learner.run_chains(batch_of(images), RowRng(0, 0, range(4)))
     assert not torch.equal(before[:3], after[:3])
 
 
 def test_samples_are_one_chain_per_start_image_in_order_and_around():
     images = image_set(3)
     learner = descriptor_learner(images)
-    drawn = learner.sample(7, Streams(0, 0, range(7)), chunk=2)
+    drawn = learner.sample(7, RowRng(0, 0, range(7)), chunk=2)
     colours = drawn.mean((2, 3))
     nearest = torch.cdist(colours, learner.starts.flatten(1)).argmin(1)
     assert nearest.tolist() == [0, 1, 2, 0, 1, 2, 0]
-    some = learner.sample(2, Streams(0, 0, range(2)))
+    some = learner.sample(2, RowRng(0, 0, range(2)))
     assert torch.allclose(some, drawn[:2], atol=1e-6)
     assert not torch.equal(drawn[0], drawn[3])
 
@@ -119,22 +119,22 @@ def test_samples_are_one_chain_per_start_image_in_order_and_around():
 def test_samples_are_not_clamped():
     images = image_set(2)
     learner = descriptor_learner(images, chains=short_run(3, 5.0, 1.0, noiseless_last_step=False))
-    drawn = learner.sample(2, Streams(0, 0, range(2)))
+    drawn = learner.sample(2, RowRng(0, 0, range(2)))
     assert drawn.abs().max() > 1.5
 
 
 def test_chains_with_a_noiseless_last_step_end_without_noise():
     images = image_set(2)
     learner = descriptor_learner(images, chains=short_run(1, 0.05, 1.0, noiseless_last_step=True))
-    one = learner.sample(2, Streams(0, 0, range(2)))
-    other = learner.sample(2, Streams(1, 0, range(2)))
+    one = learner.sample(2, RowRng(0, 0, range(2)))
+    other = learner.sample(2, RowRng(1, 0, range(2)))
     assert torch.equal(one, other)
 
 
 def test_the_last_step_has_the_step_size_asked_for():
     chains = short_run(4, 0.8, 0.0, shrink=0.125)
     draws = chains.run(
-        lambda x: -(x**2).sum(1) / 2, torch.ones(1, 1), Streams(0, 0, [0]), keep=True
+        lambda x: -(x**2).sum(1) / 2, torch.ones(1, 1), RowRng(0, 0, [0]), keep=True
     )
     factors = draws.trajectory[1:, 0, 0] / draws.trajectory[:-1, 0, 0]
     sizes = [0.4, 0.2, 0.1]
@@ -146,7 +146,7 @@ def test_running_chains_leaves_parameters_and_their_gradients_alone():
     images = image_set(3)
     learner = descriptor_learner(images, norm="batch")
     before, buffers = parameters(learner), [b.clone() for b in learner.buffers()]
-    learner.run_chains(batch_of(images), Streams(0, 0, range(3)))
+    learner.run_chains(batch_of(images), RowRng(0, 0, range(3)))
     assert torch.equal(parameters(learner), before)
     assert all(p.grad is None and p.requires_grad for p in learner.parameters())
     assert all(torch.equal(a, b) for a, b in zip(buffers, learner.buffers(), strict=True))
@@ -156,7 +156,7 @@ def test_gradient_evaluations_count_every_pass():
     images = image_set(4)
     learner = descriptor_learner(images)
     batch, passed = batch_of(images), count_passes(learner.model.network)
-    samples = learner.run_chains(batch, Streams(0, 0, range(4)))
+    samples = learner.run_chains(batch, RowRng(0, 0, range(4)))
     learner(batch, samples)
     assert learner.gradient_evaluations == sum(passed) == 4 * (30 + 2)
 
@@ -168,7 +168,7 @@ def test_compiled_chains_end_where_plain_ones_do_and_follow_the_parameters():
         learner = descriptor_learner(images, compiled=compiled, chains=short_run(12, 0.1, 0.01))
         batch = batch_of(images)
         for iteration in range(2):
-            samples = learner.run_chains(batch, Streams(0, iteration, range(3)))
+            samples = learner.run_chains(batch, RowRng(0, iteration, range(3)))
             loss, _ = learner(batch, samples)
             loss.backward()
             torch.optim.SGD(learner.parameters(), 1e-2).step()
@@ -190,7 +190,7 @@ def test_rise_is_how_far_the_log_density_climbed_in_nats_per_dimension():
     images = image_set(4)
     learner = descriptor_learner(images)
     batch = batch_of(images)
-    samples = learner.run_chains(batch, Streams(0, 0, range(4)))
+    samples = learner.run_chains(batch, RowRng(0, 0, range(4)))
     _, metrics = learner(batch, samples)
     climbed = learner.model(samples) - learner.model(learner.start(batch.index))
     assert torch.allclose(metrics["rise"], climbed.mean() / (3 * 8 * 8), rtol=1e-4)
@@ -208,7 +208,7 @@ def test_a_set_too_large_to_keep_its_starts_takes_them_from_each_batch(monkeypat
     few = DescriptorLearner(kept.model, starts, 8, kept.chains, in_batches=True)
     for iteration in range(8):
         batch = order.read(images, iteration, kept.starts)
-        rng = [Streams(0, iteration, batch.index) for _ in range(2)]
+        rng = [RowRng(0, iteration, batch.index) for _ in range(2)]
         first, second = (
             learner.run_chains(batch, r) for learner, r in zip((kept, few), rng, strict=True)
         )

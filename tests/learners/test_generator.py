@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from small import count_passes, generator_learner, image_set, parameters
-from tigon.chains import ChainStore
 from tigon.data.batches import Batch
 from tigon.learners.noise import Annealing, LearnedNoise
 from tigon.mcmc.adaptation import DualAveraging
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA, Langevin
+from tigon.mcmc.store import ChainStore
+from tigon.random.streams import RowRng
 from tigon.settings import LatentChains
-from tigon.streams import Streams
 
 
 def batch_of(images, rows=None):
@@ -24,7 +24,7 @@ def test_the_gradient_is_that_of_equation_3():
     images, learner = image_set(3), generator_learner(3).double()
     batch = Batch(images.read().double(), torch.arange(3))
     z = learner.store.points.double()
-    learner.run_chains(batch._replace(images=batch.images), Streams(0, 0, range(3)))
+    learner.run_chains(batch._replace(images=batch.images), RowRng(0, 0, range(3)))
     learner.store.replace(lambda _: z)
     loss, _ = learner(batch, z)
     loss.backward()
@@ -54,7 +54,7 @@ def test_changing_one_image_moves_no_other_chain(norm):
     for data in (images, other):
         learner = generator_learner(4, norm=norm, chains=MCMC(Langevin(0.05), 3))
         before = learner.store.points.clone()
-        moved.append(learner.run_chains(batch_of(data), Streams(0, 0, range(4))))
+        moved.append(learner.run_chains(batch_of(data), RowRng(0, 0, range(4))))
         assert (moved[-1] != before).all()
     assert torch.equal(moved[0][:2], moved[1][:2])
     assert (moved[0][2:] != moved[1][2:]).any(1).all()
@@ -68,7 +68,7 @@ def test_the_original_algorithm_does_couple_its_chains():
         learner = generator_learner(
             4, norm="batch", chains=MCMC(Langevin(0.3), 2), average_likelihood=True
         )
-        moved.append(learner.run_chains(batch_of(data), Streams(0, 0, range(4))))
+        moved.append(learner.run_chains(batch_of(data), RowRng(0, 0, range(4))))
     assert not torch.allclose(moved[0][:3], moved[1][:3])
 
 
@@ -78,7 +78,7 @@ def test_the_original_algorithm_gives_each_latent_one_nth_of_the_likelihood():
     z = learner.store.points.clone()
     noise_free = MCMC(Langevin(0.1, temperature=0.0), 1)
     learner.chains = noise_free
-    moved = learner.run_chains(batch, Streams(0, 0, range(4)))
+    moved = learner.run_chains(batch, RowRng(0, 0, range(4)))
     z = z.requires_grad_()
     likelihood = learner.model.log_likelihood(batch.images, z).sum()
     (gradient,) = torch.autograd.grad(likelihood, z)
@@ -88,7 +88,7 @@ def test_the_original_algorithm_gives_each_latent_one_nth_of_the_likelihood():
 def test_chains_go_back_to_the_rows_they_came_from():
     images, learner = image_set(5), generator_learner(5, expand=False)
     before = learner.store.points.clone()
-    moved = learner.run_chains(batch_of(images, [3, 1]), Streams(0, 0, [3, 1]))
+    moved = learner.run_chains(batch_of(images, [3, 1]), RowRng(0, 0, [3, 1]))
     assert torch.equal(learner.store.points[[3, 1]], moved)
     assert torch.equal(learner.store.points[[0, 2, 4]], before[[0, 2, 4]])
 
@@ -96,7 +96,7 @@ def test_chains_go_back_to_the_rows_they_came_from():
 def test_running_chains_leaves_parameters_and_their_gradients_alone():
     learner = generator_learner(3, norm="batch")
     before, buffers = parameters(learner), [b.clone() for b in learner.buffers()]
-    learner.run_chains(batch_of(image_set(3)), Streams(0, 0, range(3)))
+    learner.run_chains(batch_of(image_set(3)), RowRng(0, 0, range(3)))
     assert torch.equal(parameters(learner), before)
     assert all(p.grad is None and p.requires_grad for p in learner.parameters())
     assert all(torch.equal(a, b) for a, b in zip(buffers, learner.buffers(), strict=True))
@@ -105,7 +105,7 @@ def test_running_chains_leaves_parameters_and_their_gradients_alone():
 def test_gradient_evaluations_count_every_pass():
     learner = generator_learner(4)
     batch, passed = batch_of(image_set(4)), count_passes(learner.model.network)
-    samples = learner.run_chains(batch, Streams(0, 0, range(4)))
+    samples = learner.run_chains(batch, RowRng(0, 0, range(4)))
     learner(batch, samples)
     assert learner.gradient_evaluations == sum(passed) == 4 * 3
 
@@ -114,7 +114,7 @@ def test_the_seed_loss_is_the_mean_over_images_and_pixels_whatever_sigma_is():
     learner = generator_learner(3)
     learner.model.sigma.fill_(0.05)
     batch = batch_of(image_set(3))
-    z = learner.run_chains(batch, Streams(0, 0, range(3)))
+    z = learner.run_chains(batch, RowRng(0, 0, range(3)))
     _, metrics = learner(batch, z)
     expected = ((batch.images - learner.model(z)) ** 2).mean() / (2 * 0.3**2)
     assert torch.allclose(metrics["seed_loss"], expected)
@@ -134,7 +134,7 @@ def test_annealed_chains_come_to_a_sigma_that_is_learned():
     learner = generator_learner(3, annealing=Annealing(1.2, 0.5), noise=LearnedNoise())
     batch, optimizer = batch_of(image_set(3)), torch.optim.Adam(learner.parameters())
     learner.begin(0.0)
-    _, metrics = learner(batch, learner.run_chains(batch, Streams(0, 0, range(3))))
+    _, metrics = learner(batch, learner.run_chains(batch, RowRng(0, 0, range(3))))
     learner.after_update(optimizer)
     own = learner.model.sigma.item()
     assert metrics["sigma"] == 1.2 and own == pytest.approx(metrics["residual"].item())
@@ -158,8 +158,8 @@ def test_sigma_is_not_learned_where_the_likelihood_is_averaged():
 
 def test_samples_do_not_depend_on_how_many_are_drawn():
     learner = generator_learner(3, norm="batch")
-    some = learner.sample(3, Streams(0, 0, range(3)))
-    more = learner.sample(70, Streams(0, 0, range(70)))
+    some = learner.sample(3, RowRng(0, 0, range(3)))
+    more = learner.sample(70, RowRng(0, 0, range(70)))
     assert torch.allclose(some, more[:3], atol=1e-6)
     assert learner.model.training
 
@@ -177,7 +177,7 @@ def test_learning_brings_reconstructions_close_and_latents_near_the_priors_momen
     optimizer = torch.optim.Adam(learner.parameters(), 1e-2)
     batch, losses = batch_of(images), []
     for iteration in range(150):
-        samples = learner.run_chains(batch, Streams(0, iteration, range(6)))
+        samples = learner.run_chains(batch, RowRng(0, iteration, range(6)))
         loss, metrics = learner(batch, samples)
         optimizer.zero_grad()
         loss.backward()
@@ -197,7 +197,7 @@ def test_the_acceptance_of_all_chains_comes_to_its_target(kernel):
     passed = count_passes(learner.model.network)
     batch, accepts = batch_of(images), []
     for iteration in range(80):
-        samples = learner.run_chains(batch, Streams(0, iteration, range(6)))
+        samples = learner.run_chains(batch, RowRng(0, iteration, range(6)))
         _, metrics = learner(batch, samples)
         accepts.append(metrics["accept"].item())
     assert sum(accepts[40:]) / 40 == pytest.approx(target, abs=0.07)
@@ -230,7 +230,7 @@ def test_a_learners_chains_can_be_kept_in_files(tmp_path):
     filed.store = mapped
     for learner in (kept, filed):
         optimizer = torch.optim.Adam(learner.parameters())
-        learner.run_chains(batch_of(images, [3, 0, 4]), Streams(0, 0, [3, 0, 4]))
+        learner.run_chains(batch_of(images, [3, 0, 4]), RowRng(0, 0, [3, 0, 4]))
         learner.after_update(optimizer)
     assert torch.equal(kept.store.points, filed.store.points)
     again = ChainStore.mapped(tmp_path / "chains")
@@ -247,6 +247,6 @@ def test_latents_are_measured_each_time_a_tenth_of_them_has_moved(monkeypatch):
     for now in range(8):
         rows = list(range(3 * now, 3 * now + 3))
         batch = batch_of(images, rows)
-        learner.forward(batch, learner.run_chains(batch, Streams(0, now, rows)))
+        learner.forward(batch, learner.run_chains(batch, RowRng(0, now, rows)))
         learner.after_update(optimizer)
     assert measured == [0, 3, 6]  # 8 of 80 or more have moved

@@ -1,13 +1,19 @@
 import pytest
 import torch
 
-from tigon.mcmc.adaptation import TUNING, DualAveraging, StepSizeAdaptation, StepSizeDecay, settled
+from tigon.mcmc.adaptation import (
+    ADAPTATION_SIZE,
+    DualAveraging,
+    StepSizeAdaptation,
+    StepSizeDecay,
+    averaged_step_size,
+)
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.kernel import Info, State
 from tigon.mcmc.langevin import MALA, Langevin
 from tigon.mcmc.tempered import ReplicaExchange
-from tigon.streams import make_rng
+from tigon.random.streams import make_rng
 
 
 @pytest.mark.parametrize("first", [1e-3, 1.0])
@@ -28,10 +34,10 @@ def test_chains_that_share_their_acceptances_find_the_step_size_of_their_density
 
 
 def adapted(accepted, adaptation, counts=None):
-    """Return step sizes and tuning after one step of chains at 0.5 accepted (B,) so often."""
+    """Return step sizes and what is remembered after a step of chains at 0.5 accepted (B,)."""
     state = at(torch.full_like(accepted, 0.5))
     if counts is not None:
-        state = state._replace(tuning=torch.stack([counts, counts, counts], 1))
+        state = state._replace(adaptation_state=torch.stack([counts, counts, counts], 1))
     return adaptation.update(state, Info(accepted))
 
 
@@ -49,7 +55,7 @@ def test_the_gain_falls_with_the_steps_that_a_chain_has_made():
     new = adapted(torch.ones(2), adaptation, torch.tensor([0.0, 150.0]))
     change = (new.step_size / 0.5).log()
     assert torch.allclose(change, 0.5 * 0.4 * torch.tensor([1.0, 1 / 8]))
-    assert torch.equal(new.tuning[:, 0], torch.tensor([1.0, 151.0]))
+    assert torch.equal(new.adaptation_state[:, 0], torch.tensor([1.0, 151.0]))
     assert adaptation.adapted(0.5, 1.0, 150) == pytest.approx(new.step_size[1].item())
 
 
@@ -89,7 +95,7 @@ def test_each_chain_settles_where_its_own_density_accepts_as_wanted(kernel, targ
 
     x = scale * torch.randn(200, 5, generator=make_rng(0), dtype=torch.float64)
     found = MCMC(kernel, 600, DualAveraging(target)).run(log_density, x, make_rng(1))
-    sizes = settled(found.step_size, found.tuning)
+    sizes = averaged_step_size(found.step_size, found.adaptation_state)
     assert abs(sizes[1::2].mean() / sizes[::2].mean() - 0.1) < 0.01
     assert sizes[::2].std() / sizes[::2].mean() < 0.2
     frozen = MCMC(kernel, 150).run(log_density, found.x, make_rng(2), sizes)
@@ -104,7 +110,10 @@ def test_every_replica_finds_a_step_size_of_its_own(rule):
     kernel = ReplicaExchange(MALA(0.3), (1.0, 16.0))
     x = torch.randn(100, 3, generator=make_rng(0), dtype=torch.float64)
     state = MCMC(kernel, 300, rule).run(lambda x: -(x**2).sum(1) / 2, x, make_rng(1)).state
-    cold, hot = (settled(s.step_size, s.tuning).log().mean() for s in (state, state.others[0]))
+    cold, hot = (
+        averaged_step_size(s.step_size, s.adaptation_state).log().mean()
+        for s in (state, state.others[0])
+    )
     assert abs(hot - cold) < 0.1 and hot.exp() > 1.2
 
 
@@ -120,7 +129,9 @@ def test_runs_in_pieces_are_one_run_where_the_state_is_handed_on(kernel):
     state = x
     for _ in range(3):
         state = piece.run(log_density, state, rng).state
-    assert torch.equal(state.x, whole.x) and torch.equal(state.tuning, whole.tuning)
+    assert torch.equal(state.x, whole.x) and torch.equal(
+        state.adaptation_state, whole.adaptation_state
+    )
     assert torch.equal(state.step_size, whole.step_size)
 
 
@@ -135,9 +146,9 @@ def test_runs_in_pieces_are_one_run_where_points_sizes_and_tuning_are_handed_on(
     rng, piece = make_rng(0), MCMC(MALA(0.3), 10, DualAveraging())
     draws = piece.run(log_density, x, rng)
     for _ in range(2):
-        draws = piece.run(log_density, draws.x, rng, draws.step_size, draws.tuning)
+        draws = piece.run(log_density, draws.x, rng, draws.step_size, draws.adaptation_state)
     assert torch.allclose(draws.x, whole.x, rtol=1e-12)
-    assert torch.allclose(draws.tuning, whole.tuning, rtol=1e-12)
+    assert torch.allclose(draws.adaptation_state, whole.adaptation_state, rtol=1e-12)
 
 
 def test_what_is_remembered_stays_right_when_coordinates_are_rescaled():
@@ -151,7 +162,8 @@ def test_what_is_remembered_stays_right_when_coordinates_are_rescaled():
         plain, scaled = (rule.update(state, Info(accepted[m])) for state in (plain, scaled))
     assert torch.allclose(scaled.step_size, 12 * plain.step_size)
     assert torch.allclose(
-        settled(scaled.step_size, scaled.tuning), 12 * settled(plain.step_size, plain.tuning)
+        averaged_step_size(scaled.step_size, scaled.adaptation_state),
+        12 * averaged_step_size(plain.step_size, plain.adaptation_state),
     )
 
 
@@ -160,16 +172,16 @@ def test_step_sizes_end_at_their_limit_and_stay_numbers_however_long(accept, lim
     rule, state = DualAveraging(smallest=1e-4, largest=1e2), at(torch.full((3,), 0.1))
     for _ in range(2000):
         state = rule.update(state, Info(torch.full((3,), accept)))
-        assert state.step_size.isfinite().all() and state.tuning.isfinite().all()
+        assert state.step_size.isfinite().all() and state.adaptation_state.isfinite().all()
     assert torch.allclose(state.step_size, torch.tensor(limit))
-    average = settled(state.step_size, state.tuning)
+    average = averaged_step_size(state.step_size, state.adaptation_state)
     assert average.isfinite().all() and (average > 0).all()
 
 
 def test_nothing_is_settled_where_nothing_is_remembered():
     sizes = torch.tensor([0.1, 0.4])
-    assert settled(sizes, None) is sizes
-    assert torch.equal(settled(sizes, torch.zeros(2, TUNING)), sizes)
+    assert averaged_step_size(sizes, None) is sizes
+    assert torch.equal(averaged_step_size(sizes, torch.zeros(2, ADAPTATION_SIZE)), sizes)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from targets import correlated_gaussian, refuses_to_compile
-from tigon.compiled import Compiled
+from tigon.densities.compiled import Compiled
 from tigon.mcmc.adaptation import DualAveraging, StepSizeDecay
 from tigon.mcmc.blocks import EVALUATIONS, block_of
 from tigon.mcmc.chain import MCMC
@@ -14,7 +14,7 @@ from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.mcmc.preconditioning import Preconditioned
 from tigon.mcmc.schedules import Geometric
-from tigon.streams import Streams, make_rng
+from tigon.random.streams import RowRng, make_rng
 
 CHAINS = {
     "MALA": MCMC(MALA(0.5), 21, DualAveraging(0.57)),
@@ -34,7 +34,7 @@ def points():
 def test_blocks_of_steps_are_the_steps(chains):
     target = correlated_gaussian()
     compiled = Compiled(target)
-    for rng in (lambda: make_rng(1), lambda: Streams(0, 0, range(5))):
+    for rng in (lambda: make_rng(1), lambda: RowRng(0, 0, range(5))):
         for keep in (0, 5):
             ours = chains.run(compiled, points(), rng(), keep=keep)
             plain = chains.run(target, points(), rng(), keep=keep)

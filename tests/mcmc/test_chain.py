@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from targets import correlated_gaussian
-from tigon.mcmc.adaptation import TUNING, DualAveraging, StepSizeAdaptation, StepSizeDecay
+from tigon.mcmc.adaptation import ADAPTATION_SIZE, DualAveraging, StepSizeAdaptation, StepSizeDecay
 from tigon.mcmc.chain import MCMC, warm_up
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.kernel import Info, evaluate, start
@@ -12,7 +12,7 @@ from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.mcmc.preconditioning import Preconditioned
 from tigon.mcmc.schedules import Geometric
 from tigon.mcmc.tempered import ReplicaExchange
-from tigon.streams import make_rng
+from tigon.random.streams import make_rng
 
 SCALE = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
 KERNELS = pytest.mark.parametrize(
@@ -197,17 +197,22 @@ def test_step_sizes_and_tuning_beside_a_state_are_used_and_replace_the_states(ke
     """As the same points would go on with them; the state keeps what it has without."""
     target, x = correlated_gaussian(), torch.zeros(4, 3, dtype=torch.float64)
     state = MCMC(kernel, 4).run(target, x, make_rng(0)).state
-    sizes, tuning = torch.rand(4).double() / 9 + 0.1, torch.rand(4, TUNING).double()
-    draws = MCMC(kernel, 3).run(target, state, make_rng(1), sizes, tuning)
+    sizes, adaptation_state = (
+        torch.rand(4).double() / 9 + 0.1,
+        torch.rand(4, ADAPTATION_SIZE).double(),
+    )
+    draws = MCMC(kernel, 3).run(target, state, make_rng(1), sizes, adaptation_state)
     by_hand = state._replace(
         step_size=sizes, others=tuple(o._replace(step_size=sizes) for o in state.others)
     )
     same = MCMC(kernel, 3).run(target, by_hand, make_rng(1))
-    assert torch.equal(draws.x, same.x) and torch.equal(draws.tuning, tuning)
+    assert torch.equal(draws.x, same.x) and torch.equal(draws.adaptation_state, adaptation_state)
     for one in (draws.state, *draws.state.others):
         assert torch.equal(one.step_size, sizes)
     kept = MCMC(kernel, 3).run(target, draws.state, make_rng(1))
-    assert torch.equal(kept.step_size, sizes) and torch.equal(kept.tuning, tuning)
+    assert torch.equal(kept.step_size, sizes) and torch.equal(
+        kept.adaptation_state, adaptation_state
+    )
 
 
 def test_an_end_that_is_not_evaluated_is_the_same_point_by_one_gradient_less():

@@ -7,7 +7,7 @@ from targets import correlated_gaussian
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC, leapfrog
 from tigon.mcmc.langevin import MALA
-from tigon.streams import Streams, make_rng
+from tigon.random.streams import RowRng, make_rng
 
 
 def quartic(x):
@@ -87,8 +87,8 @@ def test_a_step_costs_as_many_gradient_evaluations_as_leapfrog_steps():
 def test_a_chain_does_not_depend_on_the_other_rows():
     target, chains = correlated_gaussian(), MCMC(HMC(0.4, 3), 10)
     x = torch.randn(3, 3, generator=make_rng(0), dtype=torch.float64)
-    together = chains.run(target, x, Streams(0, 0, [4, 8, 6]))
-    alone = chains.run(target, x[[2]], Streams(0, 0, [6]))
+    together = chains.run(target, x, RowRng(0, 0, [4, 8, 6]))
+    alone = chains.run(target, x[[2]], RowRng(0, 0, [6]))
     assert torch.equal(together.x[[2]], alone.x)
     assert torch.equal(together.accept_prob[[2]], alone.accept_prob)
 

@@ -6,7 +6,7 @@ from tigon.mcmc.kernel import State, chosen, metropolis, target_of, tempered
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.mcmc.preconditioning import Preconditioned
 from tigon.mcmc.tempered import ReplicaExchange
-from tigon.streams import make_rng
+from tigon.random.streams import make_rng
 
 
 def states(count, new_gradient=1.0):
@@ -113,13 +113,17 @@ def test_tempering_what_has_no_temperature_is_an_error():
 
 
 def test_points_are_chosen_row_by_row_and_all_else_stays():
-    """Step sizes, tuning, momenta and replicas are those of `no`."""
+    """Step sizes, adaptation_state, momenta and replicas are those of `no`."""
     which = torch.tensor([True, False, True])
 
     def state(number):
         event = torch.full((3, 2, 2), number)
         rest = State(event, event[:, 0, 0], event, event[:, 0, 0])
-        kept = {"tuning": torch.full((3, 3), number), "momentum": event, "others": (rest,)}
+        kept = {
+            "adaptation_state": torch.full((3, 3), number),
+            "momentum": event,
+            "others": (rest,),
+        }
         return rest._replace(**kept)
 
     yes, no = state(1.0), state(0.0)

@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from targets import correlated_gaussian
-from tigon.densities import EnergyModel, GeneratorModel
+from tigon.densities.energy import EnergyModel
+from tigon.densities.generator import GeneratorModel
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
-from tigon.streams import Streams, make_rng
+from tigon.random.streams import RowRng, make_rng
 
 
 def test_one_step_is_equation_2():
@@ -132,8 +133,8 @@ def test_a_step_costs_one_gradient_evaluation(kernel):
 def test_a_chain_does_not_depend_on_the_other_rows(kernel):
     target, chains = correlated_gaussian(), MCMC(kernel, 10)
     x = torch.randn(3, 3, generator=make_rng(0), dtype=torch.float64)
-    together = chains.run(target, x, Streams(0, 0, [4, 8, 6]))
-    alone = chains.run(target, x[[2]], Streams(0, 0, [6]))
+    together = chains.run(target, x, RowRng(0, 0, [4, 8, 6]))
+    alone = chains.run(target, x[[2]], RowRng(0, 0, [6]))
     assert torch.equal(together.x[[2]], alone.x)
     assert torch.equal(together.accept_prob[[2]], alone.accept_prob)
 

@@ -8,7 +8,7 @@ from tigon.mcmc.kernel import tempered
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.mcmc.preconditioning import Preconditioned, estimate_scale, rescaled
 from tigon.mcmc.tempered import ReplicaExchange
-from tigon.streams import Streams, make_rng
+from tigon.random.streams import RowRng, make_rng
 
 SCALE = torch.tensor([0.2, 1.0, 5.0], dtype=torch.float64)
 KERNELS = pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_preconditioning_costs_no_evaluation(kernel):
 def test_a_chain_does_not_depend_on_the_other_rows(kernel):
     target, chains = correlated_gaussian(), MCMC(Preconditioned(kernel, SCALE), 10)
     x = torch.randn(3, 3, generator=make_rng(0), dtype=torch.float64)
-    together = chains.run(target, x, Streams(0, 0, [4, 8, 6]))
-    assert torch.equal(together.x[[2]], chains.run(target, x[[2]], Streams(0, 0, [6])).x)
+    together = chains.run(target, x, RowRng(0, 0, [4, 8, 6]))
+    assert torch.equal(together.x[[2]], chains.run(target, x[[2]], RowRng(0, 0, [6])).x)
 
 
 def test_rescaling_there_and_back_changes_nothing_and_leaves_momenta():

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from targets import correlated_gaussian
-from tigon.densities import value_and_grad
+from tigon.densities.log_density import value_and_grad
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.kernel import Info, State
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.mcmc.preconditioning import Preconditioned
 from tigon.mcmc.tempered import ReplicaExchange
-from tigon.streams import Streams, make_rng, normal, uniform
+from tigon.random.streams import RowRng, make_rng, normal, uniform
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ def test_a_step_costs_the_kernels_evaluations_for_each_replica_and_exchanges_non
 def test_a_chain_does_not_depend_on_the_other_rows(inner):
     target, chains = correlated_gaussian(), MCMC(ReplicaExchange(inner, (1.0, 3.0)), 10)
     x = torch.randn(3, 3, generator=make_rng(0), dtype=torch.float64)
-    together = chains.run(target, x, Streams(0, 0, [4, 8, 6]))
-    alone = chains.run(target, x[[2]], Streams(0, 0, [6]))
+    together = chains.run(target, x, RowRng(0, 0, [4, 8, 6]))
+    alone = chains.run(target, x[[2]], RowRng(0, 0, [6]))
     assert torch.equal(together.x[[2]], alone.x)
     assert torch.equal(together.swap_prob[[2]], alone.swap_prob)
 

@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 from small import descriptor_recipe, generator_recipe
-from tigon.experiment import train
 from tigon.report import write_comparison, write_report
-from tigon.runs import Experiment, Run
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 
 CONTRAST = """() => {
   const parts = c => c.match(/[\\d.]+/g).map(Number);

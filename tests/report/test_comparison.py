@@ -11,13 +11,13 @@ from bs4 import BeautifulSoup
 from PIL import Image
 
 from small import descriptor_recipe, generator_recipe
-from tigon.cli import main
-from tigon.diagnosis import Diagnosis
-from tigon.experiment import train
+from tigon.cli.main import main
+from tigon.diagnostics import Diagnosis
 from tigon.report import MOST, write_comparison
 from tigon.report.sections import Section, opened, results
 from tigon.report.tables import Entry, notes_of
-from tigon.runs import Experiment, Run
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import shutil
 import pytest
 
 from small import descriptor_recipe, generator_recipe
-from tigon.cli import main
-from tigon.diagnosis import LENGTH, SEED, diagnose, made_from
-from tigon.experiment import train
+from tigon.cli.main import main
+from tigon.diagnostics import LENGTH, SEED, diagnose, made_from
 from tigon.report import sections, write_report
 from tigon.report.kept import kept_diagnosis
-from tigon.runs import Experiment, Run
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 
 RECIPES = {"generator": generator_recipe(), "descriptor": descriptor_recipe()}
 

@@ -8,21 +8,21 @@ import pytest
 import torch
 
 from small import descriptor_recipe, generator_recipe, image_set, parameters
-from tigon.cli import main
+from tigon.cli.main import main
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
-from tigon.diagnosis import diagnose
+from tigon.diagnostics import diagnose
 from tigon.errors import DivergenceError
-from tigon.experiment import train
-from tigon.recipes import Descriptor
-from tigon.runs import Experiment, Run
+from tigon.recipes import DescriptorRecipe
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 from tigon.settings import DescriptorNetwork, ImageChains
 from tigon.training.guard import Watch
 from tigon.training.loop import fit
 from tigon.training.settings import Guard
 
 FACES = "embedded:animal-faces"
-SMALL = Descriptor(image_size=16, iterations=80, network=DescriptorNetwork(16))
+SMALL = DescriptorRecipe(image_size=16, iterations=80, network=DescriptorNetwork(16))
 TOO_FAST = replace(SMALL, optimizer=replace(SMALL.optimizer, learning_rate=0.5))
 TOO_FAR = replace(SMALL, chains=replace(SMALL.chains, step_size=1.2))
 
@@ -135,9 +135,9 @@ def test_an_image_that_is_not_finite_ends_the_run_and_is_named(
 def test_a_network_that_overflows_ends_with_status_3_after_the_stated_attempts(
     tmp_path, monkeypatch, capsys, pictures
 ):
-    build = Descriptor._network
+    build = DescriptorRecipe._network
     monkeypatch.setattr(
-        Descriptor, "_network", lambda self, **how: Overflowing(build(self, **how))
+        DescriptorRecipe, "_network", lambda self, **how: Overflowing(build(self, **how))
     )
     words = ["--data", str(pictures), "--out", str(tmp_path / "run"), "--image-size", "8"]
     assert main(["train", "descriptor", *words, "--guard.attempts", "2"]) == 3
@@ -150,9 +150,9 @@ def test_a_network_that_overflows_ends_with_status_3_after_the_stated_attempts(
 
 
 def test_without_a_guard_diagnose_still_names_the_cause(tmp_path, monkeypatch, pictures):
-    build = Descriptor._network
+    build = DescriptorRecipe._network
     monkeypatch.setattr(
-        Descriptor, "_network", lambda self, **how: Overflowing(build(self, **how))
+        DescriptorRecipe, "_network", lambda self, **how: Overflowing(build(self, **how))
     )
     recipe = descriptor_recipe(guard=Guard(enabled=False))
     with pytest.raises(DivergenceError, match="not finite"):

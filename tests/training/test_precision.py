@@ -8,13 +8,13 @@ from torch import nn
 
 from small import image_set
 from tigon.data.batches import Batch
-from tigon.recipes import Descriptor, Generator
+from tigon.random.streams import make_rng
+from tigon.recipes import DescriptorRecipe, GeneratorRecipe
 from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
-from tigon.streams import make_rng
 
 RECIPES = {
-    "generator": Generator(image_size=8, network=GeneratorNetwork(4), precision="bfloat16"),
-    "descriptor": Descriptor(
+    "generator": GeneratorRecipe(image_size=8, network=GeneratorNetwork(4), precision="bfloat16"),
+    "descriptor": DescriptorRecipe(
         image_size=8, network=DescriptorNetwork(4), chains=ImageChains(3), precision="bfloat16"
     ),
 }

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from small import generator_recipe, image_set
-from tigon import chain_files
 from tigon.errors import TigonError
+from tigon.mcmc import store_files
 from tigon.settings import LatentChains
 from tigon.training.checkpoint import load_training, save_checkpoint
 from tigon.training.kept import latest_checkpoint
@@ -21,7 +21,7 @@ MEMORY, FILES = LatentChains(), LatentChains(store="files")
 @pytest.fixture(autouse=True)
 def few_rows_at_once(monkeypatch, tmp_path):
     """Chunks smaller than the set, and scratch files where they are seen."""
-    monkeypatch.setattr(chain_files, "CHUNK", 7)
+    monkeypatch.setattr(store_files, "CHUNK", 7)
     monkeypatch.setenv("TIGON_CACHE", str(tmp_path / "cache"))
 
 

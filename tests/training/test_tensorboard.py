@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from small import descriptor_recipe, generator_recipe, parameters
-from tigon.cli import main
+from tigon.cli.main import main
 from tigon.errors import TigonError, install
-from tigon.experiment import train
-from tigon.runs import Experiment, Run
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
 from tigon.training.guard import Watch
 from tigon.training.tensorboard import scalars
 

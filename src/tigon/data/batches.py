@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from tigon.distributed import Ownership
+from tigon.random.streams import make_rng
 from tigon.sizes import ImageSize
-from tigon.streams import make_rng
 
 MOST = 4096  # images that means are taken of at most, where a set may be larger
 

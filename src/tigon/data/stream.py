@@ -22,8 +22,8 @@ from tigon.data.pictures import Form, decode_all, reason
 from tigon.data.pixels import Fit, to_float
 from tigon.distributed import all_objects, owned, world
 from tigon.errors import TigonError
+from tigon.random.streams import make_rng
 from tigon.sizes import ImageSize
-from tigon.streams import make_rng
 
 BLOCK, BLOCK_BYTES = 1024, 2**28  # what is in memory at most
 SHOWN = 5

@@ -13,8 +13,8 @@ from tigon.explorer.models import Model, load_model, newest_checkpoint
 from tigon.explorer.session import Message, Session
 from tigon.explorer.worker import Worker
 from tigon.families import family_of
-from tigon.recipes import Descriptor
-from tigon.runs import Run
+from tigon.recipes import DescriptorRecipe
+from tigon.runs.run import Run
 from tigon.sizes import sides
 
 STILL = 60.0  # seconds without a new record after which a run is not called training
@@ -70,7 +70,7 @@ class Hub:
             "version": __version__,
             "name": self.run.folder.resolve().name,
             "recipe": experiment.name,
-            "kind": "descriptor" if isinstance(recipe, Descriptor) else "generator",
+            "kind": "descriptor" if isinstance(recipe, DescriptorRecipe) else "generator",
             "what": family_of(recipe).what(recipe),
             "image_size": sides(recipe.image_size),
             "channels": recipe.channels,

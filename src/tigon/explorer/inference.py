@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from tigon.inference.reconstruction import ColdStart, Descent, descend
 from tigon.learners.generator import GeneratorLearner
-from tigon.streams import Streams
-from tigon.tasks.reconstruction import ColdStart, Descent, descend
+from tigon.random.streams import RowRng
 
 
 class Glance(NamedTuple):
@@ -43,7 +43,7 @@ def watch_inference(
     Arguments:
         image: (1, C, H, W) in [-1, 1], on the model's device
     """
-    rng = Streams(seed, 0, range(how.starts), "reconstruct")
+    rng = RowRng(seed, 0, range(how.starts), "reconstruct")
     for seen in descend(learner.model, image, rng, how):
         yield _glance(learner, image, how, seen)
 

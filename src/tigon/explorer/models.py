@@ -11,13 +11,13 @@ from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
 from tigon.errors import TigonError
 from tigon.explorer.frames import pack, thumbnails
+from tigon.inference.interpolation import latent_plane
 from tigon.learners.base import Learner
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
 from tigon.mcmc.adaptation import StepSizeDecay
-from tigon.runs import Run
+from tigon.runs.run import Run
 from tigon.sizes import ImageSize
-from tigon.tasks.interpolation import latent_plane
 from tigon.training.kept import latest_checkpoint
 
 SHOWN, FEW = 300, 100  # training images that are shown; up to so many, larger

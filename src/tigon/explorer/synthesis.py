@@ -14,7 +14,7 @@ from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.kernel import State, per_row
 from tigon.mcmc.langevin import Langevin, drifted, return_ratio
-from tigon.streams import Streams
+from tigon.random.streams import RowRng
 
 
 class Synthesis:
@@ -36,7 +36,7 @@ class Synthesis:
         self.learner, self.settings = model.learner, asked.settings
         self.done = 0
         self.accept: float | None = None
-        self.rng = Streams(asked.seed, 0, [asked.image], "explore")
+        self.rng = RowRng(asked.seed, 0, [asked.image], "explore")
         start = self._start(model, asked)
         sizes = start.new_full((1,), asked.settings.step_size)
         self.state = self._kernel().init(self.learner.model, start, sizes)

@@ -13,8 +13,8 @@ from tigon.explorer.inference import watch_inference
 from tigon.explorer.models import Model, generator_of
 from tigon.explorer.requests import Decode, Infer
 from tigon.explorer.synthesis import Synthesis
+from tigon.inference.reconstruction import ColdStart
 from tigon.sizes import sides
-from tigon.tasks.reconstruction import ColdStart
 
 
 def decoded(model: Model | None, request: Decode) -> np.ndarray:

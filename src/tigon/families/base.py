@@ -19,7 +19,7 @@ from tigon.data.images import ImageSet
 from tigon.figures import Pixels
 from tigon.learners.base import Learner
 from tigon.recipes import Recipe
-from tigon.runs import Run
+from tigon.runs.run import Run
 from tigon.training.iteration import Record
 
 R = TypeVar("R", bound=Recipe)

@@ -5,13 +5,13 @@ from statistics import median
 
 from tigon import figures
 from tigon.data.pixels import to_uint8
-from tigon.evaluation.findings import GAP_RECENT, sampled
-from tigon.evaluation.findings import SATURATION as MOST_SATURATED
+from tigon.diagnostics.rules import GAP_RECENT, sampled
+from tigon.diagnostics.rules import SATURATION as MOST_SATURATED
 from tigon.families.base import ORIGINAL, RECENT, Family, Measure, Picture, Shown, Stages
 from tigon.figures import Pixels
 from tigon.learners.descriptor import DescriptorLearner
-from tigon.recipes import Descriptor, DescriptorSeed
-from tigon.streams import Streams
+from tigon.random.streams import RowRng
+from tigon.recipes import DescriptorRecipe, OriginalDescriptorRecipe
 
 COUNT = 64
 BAND = {"agreement": 0.0, "band": GAP_RECENT, "_": -GAP_RECENT}
@@ -47,10 +47,10 @@ DISTANCE = Measure(
 )
 
 
-class DescriptorFamily(Family[Descriptor, DescriptorLearner]):
+class DescriptorFamily(Family[DescriptorRecipe, DescriptorLearner]):
     """Descriptors, whose images chains synthesise."""
 
-    recipe = Descriptor
+    recipe = DescriptorRecipe
     noun = "descriptor"
     measures = (GAP, SATURATION)
     stages = Stages(
@@ -60,9 +60,9 @@ class DescriptorFamily(Family[Descriptor, DescriptorLearner]):
         "synthesises after some iterations. Values outside [-1, 1] are clipped for display.",
     )
 
-    def what(self, recipe: Descriptor) -> str:
+    def what(self, recipe: DescriptorRecipe) -> str:
         """Say what the model is, and that it is a sampler."""
-        original = isinstance(recipe, DescriptorSeed)
+        original = isinstance(recipe, OriginalDescriptorRecipe)
         seed = f"{ORIGINAL} lets its chains share batch statistics." if original else ""
         chains = recipe.chains
         return (
@@ -72,7 +72,7 @@ class DescriptorFamily(Family[Descriptor, DescriptorLearner]):
             f"says nothing of how probable an image is.{seed}"
         )
 
-    def results(self, shown: Shown[Descriptor, DescriptorLearner]) -> dict[str, str]:
+    def results(self, shown: Shown[DescriptorRecipe, DescriptorLearner]) -> dict[str, str]:
         """Return temperature, gap and saturation."""
         gaps = [abs(record["gap"]) for record in shown.records]
         recent, temperature = gaps[-RECENT:], shown.recipe.chains.temperature
@@ -86,12 +86,12 @@ class DescriptorFamily(Family[Descriptor, DescriptorLearner]):
             f"than 0.1 (0 is best, healthy: below {100 * MOST_SATURATED:g} %)",
         }
 
-    def samples(self, shown: Shown[Descriptor, DescriptorLearner], count: int) -> Pixels:
+    def samples(self, shown: Shown[DescriptorRecipe, DescriptorLearner], count: int) -> Pixels:
         """Run one chain per start image, in order, and around again beyond the last."""
-        rng = Streams(shown.recipe.seed, 0, range(count), "report")
+        rng = RowRng(shown.recipe.seed, 0, range(count), "report")
         return to_uint8(shown.learner.sample(count, rng))
 
-    def pictures(self, shown: Shown[Descriptor, DescriptorLearner]) -> Iterator[Picture]:
+    def pictures(self, shown: Shown[DescriptorRecipe, DescriptorLearner]) -> Iterator[Picture]:
         """Yield the gap, the sampler's images, saturation, and the energy distance."""
         yield GAP.picture({"": shown.records})
         count = min(COUNT, len(shown.images))
@@ -108,7 +108,7 @@ class DescriptorFamily(Family[Descriptor, DescriptorLearner]):
             yield DISTANCE.picture({"": told})
 
 
-def _aim(recipe: Descriptor) -> str:
+def _aim(recipe: DescriptorRecipe) -> str:
     """Say which density the chains aim at, and that they do not reach it."""
     temperature, scale = recipe.chains.temperature, recipe.scale
     if not temperature:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tigon import figures
 from tigon.data.pixels import to_uint8
-from tigon.evaluation.findings import ACCEPT
+from tigon.diagnostics.rules import ACCEPT
 from tigon.families.base import (
     ORIGINAL,
     RECENT,
@@ -20,10 +20,10 @@ from tigon.families.base import (
     mean,
 )
 from tigon.figures import Pixels
+from tigon.inference.interpolation import Plane, latent_plane
 from tigon.learners.generator import SEED_SIGMA, GeneratorLearner
-from tigon.recipes import Generator
-from tigon.streams import make_rng
-from tigon.tasks.interpolation import Plane, latent_plane
+from tigon.random.streams import make_rng
+from tigon.recipes import GeneratorRecipe
 from tigon.training.iteration import Record
 
 PRIOR_COUNT = 64
@@ -94,10 +94,10 @@ MEAN = Measure(
 )
 
 
-class GeneratorFamily(Family[Generator, GeneratorLearner]):
+class GeneratorFamily(Family[GeneratorRecipe, GeneratorLearner]):
     """Generators, whose latents chains infer."""
 
-    recipe = Generator
+    recipe = GeneratorRecipe
     noun = "generator"
     measures = (LOSS, ACCEPTANCE, STEP_SIZE, DEVIATION, MEAN)
     stages = Stages(
@@ -107,7 +107,7 @@ class GeneratorFamily(Family[Generator, GeneratorLearner]):
         "iterations.",
     )
 
-    def what(self, recipe: Generator) -> str:
+    def what(self, recipe: GeneratorRecipe) -> str:
         """Say what the model is, and how its latents are inferred."""
         seed = (
             f"{ORIGINAL} averages the likelihood over the batch, and its chains share batch "
@@ -122,7 +122,7 @@ class GeneratorFamily(Family[Generator, GeneratorLearner]):
             f"{seed if recipe.average_likelihood else ''}"
         )
 
-    def results(self, shown: Shown[Generator, GeneratorLearner]) -> dict[str, str]:
+    def results(self, shown: Shown[GeneratorRecipe, GeneratorLearner]) -> dict[str, str]:
         """Return temperature, loss, sigma and acceptance."""
         recent = shown.records[-RECENT:]
         learned = ", learned" if shown.learner.noise else ""
@@ -137,11 +137,11 @@ class GeneratorFamily(Family[Generator, GeneratorLearner]):
             f"{len(recent)} logged)",
         }
 
-    def samples(self, shown: Shown[Generator, GeneratorLearner], count: int) -> Pixels:
+    def samples(self, shown: Shown[GeneratorRecipe, GeneratorLearner], count: int) -> Pixels:
         """Decode `count` draws of the prior."""
         return to_uint8(shown.learner.sample(count, make_rng("report", shown.recipe.seed)))
 
-    def pictures(self, shown: Shown[Generator, GeneratorLearner]) -> Iterator[Picture]:
+    def pictures(self, shown: Shown[GeneratorRecipe, GeneratorLearner]) -> Iterator[Picture]:
         """Yield the prior's images, the latent plane twice, and the curves."""
         yield Picture(
             "figure-2-prior",
@@ -180,7 +180,7 @@ def _grid(learner: GeneratorLearner, plane: Plane) -> Picture:
     )
 
 
-def _places(shown: Shown[Generator, GeneratorLearner], plane: Plane) -> Picture:
+def _places(shown: Shown[GeneratorRecipe, GeneratorLearner], plane: Plane) -> Picture:
     points = plane.coordinates(shown.learner.latents()).cpu().double().numpy()
     pictured = shown.learner.some_rows()[:THUMBNAILS].cpu().numpy()
     inside = int((np.square(points).sum(1) < 9).sum())

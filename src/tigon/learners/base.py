@@ -13,11 +13,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from tigon.chains import ChainStore
 from tigon.data.batches import Batch
-from tigon.densities import LogDensity
+from tigon.densities.log_density import LogDensity
 from tigon.distributed import all_sum
-from tigon.streams import Rng
+from tigon.mcmc.store import ChainStore
+from tigon.random.streams import Rng
 
 Metrics = dict[str, Tensor]
 Precision = Literal["float32", "bfloat16"]

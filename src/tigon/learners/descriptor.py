@@ -26,19 +26,20 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tigon.chains import ChainStore
-from tigon.compiled import Compiled
 from tigon.data.batches import MOST, Batch, ImageData
 from tigon.data.pixels import saturations
-from tigon.densities import EnergyModel, LogDensity, frozen, mode
+from tigon.densities.compiled import Compiled
+from tigon.densities.energy import EnergyModel
+from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.distributed import all_sum
 from tigon.learners.agreement import energy_distance
 from tigon.learners.base import Learner, Metrics, contrastive_loss, mean_over, spread
 from tigon.mcmc.adaptation import StepSizeDecay
-from tigon.mcmc.chain import MCMC, Draws
+from tigon.mcmc.chain import MCMC, Trace
 from tigon.mcmc.langevin import Langevin
+from tigon.mcmc.store import ChainStore
+from tigon.random.streams import Rng, RowRng, rows
 from tigon.sizes import ImageSize, sides
-from tigon.streams import Rng, Streams, rows
 
 FAR, STEEP = 10.0, 1e4
 Start = Literal["mean-colour", "mean-image"]
@@ -134,7 +135,7 @@ class DescriptorLearner(Learner):
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Synthesise one image for each of the batch, (B, C, H, W), by (5)."""
         starts = self._starts_of(batch)
-        draws = self._draw(starts, rng, self.batch_statistics, log_density=self._compiled)
+        draws = self._run(starts, rng, self.batch_statistics, log_density=self._compiled)
         self._seen = {"accept": draws.accept_prob, "before": draws.before}
         return draws.x
 
@@ -151,26 +152,26 @@ class DescriptorLearner(Learner):
 
     def synthesise(self, index: Tensor, rng: Rng, batch_statistics: bool = False) -> Tensor:
         """Return what chains from the start images of training images `index` (B,) end with."""
-        return self.draw(index, rng, batch_statistics).x
+        return self.sample_chain(index, rng, batch_statistics).x
 
-    def draw(
+    def sample_chain(
         self, index: Tensor, rng: Rng, batch_statistics: bool = False, keep: int = 0
-    ) -> Draws:
+    ) -> Trace:
         """Run a chain from the start image of each training image `index` (B,).
 
         Arguments:
             keep: return every `keep`-th state; 0 none
         """
-        return self._draw(self.start(index), rng, batch_statistics, keep)
+        return self._run(self.start(index), rng, batch_statistics, keep)
 
-    def _draw(
+    def _run(
         self,
         starts: Tensor,
         rng: Rng,
         batch_statistics: bool,
         keep: int = 0,
         log_density: LogDensity | None = None,
-    ) -> Draws:
+    ) -> Trace:
         sizes = starts.new_full((len(starts),), self.step_factor * self.chains.kernel.step_size)
         with frozen(self.model), mode(self.model, batch_statistics), self.products():
             return self.chains.run(log_density or self.model, starts, rng, sizes, keep=keep)
@@ -211,7 +212,7 @@ class DescriptorLearner(Learner):
     def show(self, count: int) -> Tensor:
         """Return what chains from the first `count` start images show, with noise of their own."""
         index = torch.arange(count, device=self.starts.device)
-        return self.synthesise(index, Streams(0, 0, index, "show"))
+        return self.synthesise(index, RowRng(0, 0, index, "show"))
 
     def sample(self, count: int, rng: Rng, chunk: int = 64) -> Tensor:
         """Run one chain per start image, in order, and around again beyond the last.
@@ -246,7 +247,7 @@ class DescriptorLearner(Learner):
     def ran_away(self, batch: Batch, rng: Rng) -> bool:
         """Run the batch's chains again: did they leave the images' range by ordinary gradients?"""
         starts = self._starts_of(batch)
-        states = self._draw(starts, rng, self.batch_statistics, keep=1).trajectory
+        states = self._run(starts, rng, self.batch_statistics, keep=1).trajectory
         assert states is not None
         reach = states.flatten(2).abs().amax(2).nan_to_num(math.inf, math.inf)
         left = reach > FAR

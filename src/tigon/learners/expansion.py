@@ -31,7 +31,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tigon.densities import mode
+from tigon.densities.log_density import mode
 from tigon.distributed import all_sum
 
 LARGEST = 1e15  # of Adam's mean gradient; its square is within float32

@@ -20,10 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tigon.chain_files import chunks, create
-from tigon.chains import ChainStore
 from tigon.data.batches import Batch
-from tigon.densities import GeneratorModel, LogDensity, frozen, mode, sum_event
+from tigon.densities.generator import GeneratorModel
+from tigon.densities.log_density import LogDensity, frozen, mode, sum_event
 from tigon.distributed import Ownership, all_sum, world
 from tigon.errors import TigonError
 from tigon.learners.base import Learner, Metrics, mean_over, spread
@@ -32,7 +31,9 @@ from tigon.learners.noise import Annealing, LearnedNoise
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
-from tigon.streams import Rng, make_rng, rows
+from tigon.mcmc.store import ChainStore
+from tigon.mcmc.store_files import chunks, create
+from tigon.random.streams import Rng, make_rng, rows
 
 SEED_SIGMA = 0.3
 MOVED = 0.1  # of all latents, after which their moments are measured again

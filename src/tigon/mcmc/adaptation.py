@@ -27,7 +27,7 @@ from torch import Tensor
 
 from tigon.mcmc.kernel import Info, State, require_positive
 
-TUNING = 4  # numbers that an adaptation remembers of each chain, no more than these
+ADAPTATION_SIZE = 4  # numbers that an adaptation remembers of each chain, no more than these
 
 
 class Adaptation(Protocol):
@@ -62,7 +62,7 @@ class StepSizeAdaptation:
     Chains that share their acceptances keep the ratios of their step sizes. The influence of one
     among B chains on its own steps is gain / B, and falls: with B = 10 the variance of half
     N(0, .1^2), half N(0, 1) is 1.5 % too small over 640 steps, with 16 .7 %, with one it stays
-    biased until the gain has become small. A chain's `tuning` begins with k.
+    biased until the gain has become small. A chain's `adaptation_state` begins with k.
 
     Arguments:
         target: a*, the acceptance wanted, in (0, 1)
@@ -90,14 +90,16 @@ class StepSizeAdaptation:
             raise ValueError(f"decay is in (0.5, 1], not {self.decay}")
 
     def update(self, state: State, info: Info) -> State:
-        """Return the state with new step sizes and tuning."""
+        """Return the state with new step sizes and adaptation_state."""
         accepted = info.accept_prob.view(-1, self.pool or len(info.accept_prob))
         mean = accepted.mean(1, keepdim=True).expand_as(accepted).reshape(-1)
-        tuning = tuning_of(state)
-        gain = self._gain(tuning[:, 0])
+        adaptation_state = adaptation_state_of(state)
+        gain = self._gain(adaptation_state[:, 0])
         sizes = state.step_size * (gain * (mean - self.target)).exp()
-        tuning = torch.cat([tuning[:, :1] + 1, tuning[:, 1:]], 1)
-        return state._replace(step_size=sizes.clamp(self.smallest, self.largest), tuning=tuning)
+        adaptation_state = torch.cat([adaptation_state[:, :1] + 1, adaptation_state[:, 1:]], 1)
+        return state._replace(
+            step_size=sizes.clamp(self.smallest, self.largest), adaptation_state=adaptation_state
+        )
 
     def adapted(self, step_size: float, accepted: float, count: int) -> float:
         """Return the step size that follows `step_size`, which was accepted so often on average.
@@ -124,10 +126,10 @@ class DualAveraging:
         \log s \leftarrow \mu - \tfrac{\sqrt m}{\gamma} \bar H, \\
         \log \bar s &\leftarrow m^{-\kappa} \log s + (1 - m^{-\kappa}) \log \bar s
 
-    A chain's `tuning` is (m, mean shortfall, log of the average over s, mu - log s). It holds no
-    length, so it stays right when coordinates and step sizes are rescaled. Limits bound the s that
-    is used and averaged, not mu. HMC's acceptance at the frozen average comes out some per cent
-    above the target, since it is not linear in log s.
+    A chain's `adaptation_state` is (m, mean shortfall, log of the average over s, mu - log s). It
+    holds no length, so it stays right when coordinates and step sizes are rescaled. Limits bound
+    the s that is used and averaged, not mu. HMC's acceptance at the frozen average comes out some
+    per cent above the target, since it is not linear in log s.
 
     Arguments:
         target: a*, the acceptance wanted, in (0, 1)
@@ -154,9 +156,9 @@ class DualAveraging:
             raise ValueError(f"decay is in (0.5, 1], not {self.decay}")
 
     def update(self, state: State, info: Info) -> State:
-        """Return the state with new step sizes and tuning."""
+        """Return the state with new step sizes and adaptation_state."""
         log_size = state.step_size.log()
-        steps, shortfall, average, centre = tuning_of(state).unbind(1)
+        steps, shortfall, average, centre = adaptation_state_of(state).unbind(1)
         centre = log_size + torch.where(steps > 0, centre, math.log(10))
         average = log_size + average
         steps = steps + 1
@@ -166,17 +168,19 @@ class DualAveraging:
         log_size = log_size.clamp(math.log(self.smallest), math.log(self.largest))
         weight = steps**-self.decay
         average = weight * log_size + (1 - weight) * average
-        tuning = torch.stack([steps, shortfall, average - log_size, centre - log_size], 1)
-        return state._replace(step_size=log_size.exp(), tuning=tuning)
+        adaptation_state = torch.stack(
+            [steps, shortfall, average - log_size, centre - log_size], 1
+        )
+        return state._replace(step_size=log_size.exp(), adaptation_state=adaptation_state)
 
 
-def tuning_of(state: State) -> Tensor:
-    """Return what is remembered of each chain, (B, TUNING); zeros where nothing is yet."""
-    if state.tuning is not None:
-        return state.tuning
-    return state.step_size.new_zeros(len(state.step_size), TUNING)
+def adaptation_state_of(state: State) -> Tensor:
+    """Return what is remembered of each chain, (B, ADAPTATION_SIZE); zeros where nothing is."""
+    if state.adaptation_state is not None:
+        return state.adaptation_state
+    return state.step_size.new_zeros(len(state.step_size), ADAPTATION_SIZE)
 
 
-def settled(step_size: Tensor, tuning: Tensor | None) -> Tensor:
+def averaged_step_size(step_size: Tensor, adaptation_state: Tensor | None) -> Tensor:
     """Return the step sizes to freeze, (B,): the averages where `DualAveraging` has made them."""
-    return step_size if tuning is None else step_size * tuning[:, 2].exp()
+    return step_size if adaptation_state is None else step_size * adaptation_state[:, 2].exp()

@@ -12,18 +12,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tigon.compiled import Compiled
-from tigon.densities import LogDensity
+from tigon.densities.compiled import Compiled
+from tigon.densities.log_density import LogDensity
 from tigon.mcmc.adaptation import Adaptation
 from tigon.mcmc.kernel import Kernel, State
-from tigon.streams import Rng, Streams
+from tigon.random.streams import Rng, RowRng
 
 EVALUATIONS = 8  # in one function; more take longer to compile, and gain little
 
 Noise = Sequence[tuple[Tensor, ...]]
 
 
-class Passed(NamedTuple):
+class BlockResult(NamedTuple):
     """What a block did.
 
     Attributes:
@@ -42,7 +42,7 @@ class Block:
     """So many steps of a kernel on a compiled log-density.
 
     Arguments:
-        kernel: names what it draws in each step, in `draws`
+        kernel: names what it draws in each step, in `noise`
         steps: how many, >= 1
         keep: return the points after each step
     """
@@ -58,22 +58,22 @@ class Block:
         self.log_density, self.kernel, self.adaptation = log_density, kernel, adaptation
         self.steps, self.keep = steps, keep
 
-    def __call__(self, state: State, rng: Rng) -> Passed:
+    def __call__(self, state: State, rng: Rng) -> BlockResult:
         """Take the steps."""
-        draws: Any = self.kernel.draws  # type: ignore[attr-defined]
+        draws: Any = self.kernel.noise  # type: ignore[attr-defined]
         noise = [tuple(draw(rng, state.x) for draw in draws) for _ in range(self.steps)]
         key = self.kernel, self.adaptation, self.steps, self.keep
         return self.log_density.apply(key, self._build, state, noise)
 
     def goes_on_from(self, state: State) -> bool:
-        """Whether the steps draw what `draws` says: a momentum is drawn before the first."""
+        """Whether the steps draw what `noise` says: a momentum is drawn before the first."""
         carries = getattr(self.kernel, "carries_momentum", False)
         return state.momentum is not None or not carries
 
-    def _build(self, log_density: LogDensity) -> Callable[[State, Noise], Passed]:
+    def _build(self, log_density: LogDensity) -> Callable[[State, Noise], BlockResult]:
         kernel, adaptation, keep = self.kernel, self.adaptation, self.keep
 
-        def steps(state: State, noise: Noise) -> Passed:
+        def steps(state: State, noise: Noise) -> BlockResult:
             accepted = torch.zeros_like(state.log_density)
             points, log_densities = [], []
             for drawn in noise:
@@ -84,7 +84,7 @@ class Block:
                 if keep:
                     points.append(state.x)
                     log_densities.append(state.log_density)
-            return Passed(state, accepted, points, log_densities)
+            return BlockResult(state, accepted, points, log_densities)
 
         return steps
 
@@ -93,13 +93,13 @@ def block_of(
     log_density: LogDensity, kernel: Kernel, adaptation: Adaptation | None, keep: bool
 ) -> Block | None:
     """Return the block of steps that chains can take at once; None where it is one or fewer."""
-    if not isinstance(log_density, Compiled) or not hasattr(kernel, "draws"):
+    if not isinstance(log_density, Compiled) or not hasattr(kernel, "noise"):
         return None
     steps = EVALUATIONS // kernel.gradient_evaluations
     return Block(log_density, kernel, adaptation, steps, keep) if steps > 1 else None
 
 
-class _Given(Streams):
+class _Given(RowRng):
     """Noise that was drawn before, in the order in which it is asked for."""
 
     def __init__(self, noise: Sequence[Tensor]) -> None:

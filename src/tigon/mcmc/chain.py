@@ -6,16 +6,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tigon.densities import LogDensity
-from tigon.mcmc.adaptation import Adaptation, DualAveraging, settled
-from tigon.mcmc.blocks import Block, Passed, block_of
+from tigon.densities.log_density import LogDensity
+from tigon.mcmc.adaptation import Adaptation, DualAveraging, averaged_step_size
+from tigon.mcmc.blocks import Block, BlockResult, block_of
 from tigon.mcmc.kernel import Info, Kernel, State, target_of, tempered
 from tigon.mcmc.preconditioning import Preconditioned, estimate_scale
 from tigon.mcmc.schedules import Schedule
-from tigon.streams import Rng
+from tigon.random.streams import Rng
 
 
-class Draws(NamedTuple):
+class Trace(NamedTuple):
     """Where the chains ended, and how.
 
     Attributes:
@@ -51,9 +51,9 @@ class Draws(NamedTuple):
         return self.state.step_size
 
     @property
-    def tuning(self) -> Tensor | None:
-        """What the adaptation remembers of each chain, (B, TUNING)."""
-        return self.state.tuning
+    def adaptation_state(self) -> Tensor | None:
+        """What the adaptation remembers of each chain, (B, ADAPTATION_SIZE)."""
+        return self.state.adaptation_state
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class MCMC:
         temperature: what the kernel's temperature is multiplied with, from the first step
             (progress 0) to the last (progress 1); 1 throughout if not given
         evaluate_end: False leaves out the gradient evaluation at the last point, which nothing
-            but another run from `Draws.state` needs; log-density and gradient are NaN there. For
+            but another run from `Trace.state` needs; log-density and gradient are NaN there. For
             unadjusted Langevin only: others judge where they end. What a run keeps is evaluated
             all the same.
 
@@ -106,20 +106,20 @@ class MCMC:
         x: Tensor | State,
         rng: Rng,
         step_size: Tensor | None = None,
-        tuning: Tensor | None = None,
+        adaptation_state: Tensor | None = None,
         keep: int = 0,
-    ) -> Draws:
+    ) -> Trace:
         """Move chains from x (B, *) towards the log-density.
 
         Arguments:
             x: points, or the state of an earlier run on this very log-density
             step_size: each chain's own and its replicas', (B,); the state's where it is None, or
                 the kernel's
-            tuning: what the adaptation remembers of each chain, (B, TUNING); the state's, or
-                nothing
+            adaptation_state: what the adaptation remembers of each chain,
+                (B, ADAPTATION_SIZE); the state's, or nothing
             keep: return every `keep`-th state; 0 none
         """
-        state = self._begin(log_density, x, step_size, tuning)
+        state = self._begin(log_density, x, step_size, adaptation_state)
         course, number = _Course(state, keep), 0
         block = self._block(log_density, keep > 0)
         alike = self.steps - int(self.final is not None or not self.evaluate_end)
@@ -132,20 +132,24 @@ class MCMC:
             state, info = self._step(number, log_density, state, rng, keep > 0)
             number += 1
             course.add(state, info, number)
-        return course.draws(state, self.steps)
+        return course.trace(state, self.steps)
 
     def _begin(
         self,
         log_density: LogDensity,
         x: Tensor | State,
         step_size: Tensor | None,
-        tuning: Tensor | None,
+        adaptation_state: Tensor | None,
     ) -> State:
         if not isinstance(x, State):
             state = self.kernel.init(log_density, x, step_size)
         else:
             state = x if step_size is None else resized(x, step_size)
-        return state if tuning is None else state._replace(tuning=tuning)
+        return (
+            state
+            if adaptation_state is None
+            else state._replace(adaptation_state=adaptation_state)
+        )
 
     def _block(self, log_density: LogDensity, keep: bool) -> Block | None:
         if self.temperature is not None:
@@ -187,7 +191,7 @@ class _Course:
             self.points.append(state.x)
             self.log_densities.append(state.log_density)
 
-    def add_block(self, passed: Passed, number: int) -> None:
+    def add_block(self, passed: BlockResult, number: int) -> None:
         """Remember a block of steps, the last one of this number."""
         self.accepted += passed.accepted
         first = number - len(passed.points) + 1
@@ -195,9 +199,9 @@ class _Course:
         self.points += [passed.points[k] for k in kept]
         self.log_densities += [passed.log_densities[k] for k in kept]
 
-    def draws(self, last: State, steps: int) -> Draws:
+    def trace(self, last: State, steps: int) -> Trace:
         """Return what came of all steps."""
-        return Draws(
+        return Trace(
             last,
             self.before,
             self.accepted / steps,
@@ -266,4 +270,4 @@ def warm_up(
         kernel = Preconditioned(kernel, estimate_scale(found))
         chains = MCMC(kernel, steps, adaptation)
         draws = chains.run(log_density, draws.x, rng)
-    return WarmedUp(kernel, draws.x, settled(draws.step_size, draws.tuning))
+    return WarmedUp(kernel, draws.x, averaged_step_size(draws.step_size, draws.adaptation_state))

@@ -19,9 +19,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tigon.densities import LogDensity, sum_event
+from tigon.densities.log_density import LogDensity, sum_event
 from tigon.mcmc.kernel import (
-    Direct,
+    GradientKernel,
     Info,
     State,
     evaluate,
@@ -31,11 +31,11 @@ from tigon.mcmc.kernel import (
     require_jitter,
     require_positive,
 )
-from tigon.streams import Draw, Rng, normal, uniform
+from tigon.random.streams import Draw, Rng, normal, uniform
 
 
 @dataclass(frozen=True)
-class HMC(Direct):
+class HMC(GradientKernel):
     """Hamiltonian Monte Carlo: samples p^(1/T) exactly.
 
     Arguments:
@@ -65,7 +65,7 @@ class HMC(Direct):
         return self.leapfrog_steps
 
     @property
-    def draws(self) -> tuple[Draw, ...]:
+    def noise(self) -> tuple[Draw, ...]:
         """What a step draws, in order."""
         return (normal, uniform, uniform) if self.jitter else (normal, uniform)
 

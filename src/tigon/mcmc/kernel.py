@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from tigon.densities import LogDensity, sum_event, value_and_grad
-from tigon.streams import Rng, uniform
+from tigon.densities.log_density import LogDensity, sum_event, value_and_grad
+from tigon.random.streams import Rng, uniform
 
 
 class State(NamedTuple):
@@ -24,7 +24,8 @@ class State(NamedTuple):
         x: points, (B, *)
         log_density, gradient: there, (B,) and (B, *), of the density itself at any temperature
         step_size: each chain's own s, (B,)
-        tuning: what an adaptation remembers of each chain, (B, TUNING); None is nothing yet
+        adaptation_state: what an adaptation remembers of each chain, (B, ADAPTATION_SIZE); None
+            is nothing yet
         momentum: of kernels that carry one, (B, *)
         others: states of the hotter replicas of `ReplicaExchange`
     """
@@ -33,7 +34,7 @@ class State(NamedTuple):
     log_density: Tensor
     gradient: Tensor
     step_size: Tensor
-    tuning: Tensor | None = None
+    adaptation_state: Tensor | None = None
     momentum: Tensor | None = None
     others: tuple["State", ...] = ()
 
@@ -75,7 +76,7 @@ class Kernel(Protocol):
         """Move every chain once."""
 
 
-class Direct:
+class GradientKernel:
     """Base of kernels that move the points themselves: one gradient evaluation to begin with."""
 
     step_size: float

@@ -21,9 +21,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tigon.densities import LogDensity, sum_event
+from tigon.densities.log_density import LogDensity, sum_event
 from tigon.mcmc.kernel import (
-    Direct,
+    GradientKernel,
     Info,
     State,
     evaluate,
@@ -34,13 +34,13 @@ from tigon.mcmc.kernel import (
     require_positive,
     unevaluated,
 )
-from tigon.streams import Draw, Rng, normal, uniform
+from tigon.random.streams import Draw, Rng, normal, uniform
 
-TAKEN = Info(torch.ones((), device="cpu"))  # of kernels that take every proposal
+ACCEPTED = Info(torch.ones((), device="cpu"))  # of kernels that take every proposal
 
 
 @dataclass(frozen=True)
-class Langevin(Direct):
+class Langevin(GradientKernel):
     """Unadjusted Langevin dynamics: every proposal is taken, so the step size biases the draws.
 
     Arguments:
@@ -57,17 +57,17 @@ class Langevin(Direct):
         _require_temperature(self.temperature)
 
     @property
-    def draws(self) -> tuple[Draw, ...]:
+    def noise(self) -> tuple[Draw, ...]:
         """What a step draws."""
         return (normal,) if self.temperature else ()
 
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
         """Move every chain by (2): one gradient evaluation."""
-        return evaluate(log_density, self._moved(state, rng), state), TAKEN
+        return evaluate(log_density, self._moved(state, rng), state), ACCEPTED
 
     def end(self, state: State, rng: Rng) -> tuple[State, Info]:
         """Move every chain by (2), and evaluate nothing there."""
-        return unevaluated(self._moved(state, rng), state), TAKEN
+        return unevaluated(self._moved(state, rng), state), ACCEPTED
 
     def _moved(self, state: State, rng: Rng) -> Tensor:
         x = drifted(state)
@@ -77,7 +77,7 @@ class Langevin(Direct):
 
 
 @dataclass(frozen=True)
-class MALA(Direct):
+class MALA(GradientKernel):
     """Metropolis-adjusted Langevin: samples p^(1/T) exactly at any step size.
 
     Arguments:
@@ -98,7 +98,7 @@ class MALA(Direct):
         require_jitter(self.jitter)
 
     @property
-    def draws(self) -> tuple[Draw, ...]:
+    def noise(self) -> tuple[Draw, ...]:
         """What a step draws, in order."""
         return (uniform, normal, uniform) if self.jitter else (normal, uniform)
 
@@ -113,7 +113,7 @@ class MALA(Direct):
 
 
 @dataclass(frozen=True)
-class UnderdampedLangevin(Direct):
+class UnderdampedLangevin(GradientKernel):
     r"""Langevin dynamics with momentum p, by the BAOAB splitting, unadjusted.
 
     .. math::
@@ -155,7 +155,7 @@ class UnderdampedLangevin(Direct):
         momentum = (kept * momentum).addcmul_((1 - kept**2).sqrt_(), renewed)
         new = evaluate(log_density, x.addcmul_(size, momentum, value=0.5), state)
         momentum = torch.addcmul(momentum, size, new.gradient, value=0.5)
-        return new._replace(momentum=momentum), TAKEN
+        return new._replace(momentum=momentum), ACCEPTED
 
 
 def drifted(state: State) -> Tensor:

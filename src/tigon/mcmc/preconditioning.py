@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from tigon.densities import LogDensity, value_and_grad
+from tigon.densities.log_density import LogDensity, value_and_grad
 from tigon.mcmc.kernel import Info, Kernel, State
-from tigon.streams import Rng
+from tigon.random.streams import Rng
 
 
 @dataclass(frozen=True, eq=False)

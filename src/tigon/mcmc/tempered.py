@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tigon.densities import LogDensity
+from tigon.densities.log_density import LogDensity
 from tigon.mcmc.kernel import (
     Info,
     Kernel,
@@ -30,7 +30,7 @@ from tigon.mcmc.kernel import (
     temperature_of,
     tempered,
 )
-from tigon.streams import Rng, uniform
+from tigon.random.streams import Rng, uniform
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,24 @@
 
 from tigon.errors import TigonError
 from tigon.recipes.base import Recipe
-from tigon.recipes.descriptor import Descriptor, DescriptorSeed
-from tigon.recipes.generator import Generator, GeneratorSeed
+from tigon.recipes.descriptor import DescriptorRecipe, OriginalDescriptorRecipe
+from tigon.recipes.generator import GeneratorRecipe, OriginalGeneratorRecipe
 
 __all__ = [
     "RECIPES",
-    "Descriptor",
-    "DescriptorSeed",
-    "Generator",
-    "GeneratorSeed",
+    "DescriptorRecipe",
+    "OriginalDescriptorRecipe",
+    "GeneratorRecipe",
+    "OriginalGeneratorRecipe",
     "Recipe",
     "recipe_type",
 ]
 
 RECIPES: dict[str, type[Recipe]] = {
-    "generator": Generator,
-    "descriptor": Descriptor,
-    "generator-seed": GeneratorSeed,
-    "descriptor-seed": DescriptorSeed,
+    "generator": GeneratorRecipe,
+    "descriptor": DescriptorRecipe,
+    "generator-original": OriginalGeneratorRecipe,
+    "descriptor-original": OriginalDescriptorRecipe,
 }
 
 

@@ -7,12 +7,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from tigon.chains import ChainStore
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
 from tigon.data.pixels import Fit
 from tigon.data.stream import open_stream, refuse_stream
 from tigon.learners.base import Learner, Precision
+from tigon.mcmc.store import ChainStore
 from tigon.settings import (
     require,
 )

@@ -5,25 +5,25 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from tigon.chains import ChainStore
 from tigon.data.images import ImageSet
-from tigon.densities import EnergyModel
+from tigon.densities.energy import EnergyModel
 from tigon.learners.descriptor import DescriptorLearner, start_images, starts_in_batches
-from tigon.networks.dcgan import ConvDescriptor
+from tigon.mcmc.store import ChainStore
+from tigon.nn.dcgan import ConvDescriptor
+from tigon.random.streams import make_rng
 from tigon.recipes.base import Recipe
 from tigon.settings import (
     DescriptorNetwork,
     ImageChains,
     require,
 )
-from tigon.streams import make_rng
 from tigon.training.settings import Guard, Optimizer
 
 BYTES = 127.5
 
 
 @dataclass(frozen=True)
-class Descriptor(Recipe):
+class DescriptorRecipe(Recipe):
     """Learn a descriptor by real sampling: short Langevin chains from mean images.
 
     Chains aim at p^(1/T), with the default at p^1000: see `learners.descriptor`.
@@ -90,7 +90,7 @@ class Descriptor(Recipe):
 
 
 @dataclass(frozen=True)
-class DescriptorSeed(Descriptor):
+class OriginalDescriptorRecipe(DescriptorRecipe):
     """The original descriptor algorithm, FOR COMPARISON ONLY: pixels from 0 to 255, batch
     statistics shared by the chains, and a rate at which its loss swings by millions.
 

@@ -5,26 +5,26 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from tigon.chains import ChainStore
 from tigon.data.cache import cache_folder
 from tigon.data.images import ImageSet
-from tigon.densities import GeneratorModel
+from tigon.densities.generator import GeneratorModel
 from tigon.distributed import Ownership
 from tigon.learners.generator import GeneratorLearner
 from tigon.learners.noise import FIRST, Annealing, LearnedNoise
-from tigon.networks.dcgan import DCGANGenerator
+from tigon.mcmc.store import ChainStore
+from tigon.nn.dcgan import DCGANGenerator
+from tigon.random.streams import make_rng
 from tigon.recipes.base import Recipe
 from tigon.settings import (
     GeneratorNetwork,
     LatentChains,
     require,
 )
-from tigon.streams import make_rng
 from tigon.training.settings import Guard, Optimizer
 
 
 @dataclass(frozen=True)
-class Generator(Recipe):
+class GeneratorRecipe(Recipe):
     """Learn a generator by real inference: latents move by MALA, weights by gradient.
 
     Arguments:
@@ -61,7 +61,7 @@ class Generator(Recipe):
         require(
             not (self.average_likelihood and self.sigma == "learn"),
             "sigma cannot be learned where the likelihood is averaged: give a number, or use "
-            "generator instead of generator-seed",
+            "generator instead of generator-original",
         )
         require(self.annealing.start > 0, "annealing.start is above 0")
 
@@ -113,7 +113,7 @@ class Generator(Recipe):
 
 
 @dataclass(frozen=True)
-class GeneratorSeed(Generator):
+class OriginalGeneratorRecipe(GeneratorRecipe):
     """The original generator algorithm, FOR COMPARISON ONLY: it averages the likelihood over the
     batch and lets chains share batch statistics, so its latents do not follow their posterior.
 

@@ -21,7 +21,7 @@ from tigon.report.tables import (
     records_by_measure,
     settings_of,
 )
-from tigon.runs import Run
+from tigon.runs.run import Run
 
 MOST = figures.LINES
 SAMPLES, COLUMNS, FIRST = 16, 4, 8

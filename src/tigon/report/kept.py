@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tigon.diagnosis import Diagnosis, Told, pictures
-from tigon.evaluation.findings import Finding
+from tigon.diagnostics import Diagnosis, Told, pictures
+from tigon.diagnostics.rules import Finding
 from tigon.files import open_regular, replace_file, subfolder
 from tigon.report.plates import Plate, as_webp, plates
-from tigon.runs import Run
+from tigon.runs.run import Run
 from tigon.training.kept import checksum
 
 FILE = "diagnosis.json"

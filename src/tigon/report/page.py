@@ -9,7 +9,7 @@ from tigon import __version__
 from tigon.files import replace_file
 from tigon.report.sections import Section, section
 from tigon.report.tables import Comparison
-from tigon.runs import Run
+from tigon.runs.run import Run
 
 
 def write_report(run: Run, path: Path | None = None) -> Path:

@@ -2,15 +2,15 @@
 
 from typing import Any, NamedTuple
 
-from tigon.album import album
-from tigon.diagnosis import LENGTH, SEED, Told, diagnose, files_of, made_from, pictures
+from tigon.diagnostics import LENGTH, SEED, Told, diagnose, files_of, made_from, pictures
 from tigon.errors import TigonError
 from tigon.families import family_of
 from tigon.families.base import Shown
 from tigon.files import subfolder
+from tigon.report.album import album
 from tigon.report.kept import Kept, kept_diagnosis, save_diagnosis
 from tigon.report.plates import Plate, plates
-from tigon.runs import Run
+from tigon.runs.run import Run
 from tigon.sizes import sides
 
 

@@ -22,12 +22,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tigon.chains import ChainStore
 from tigon.data.cache import cache_folder
 from tigon.distributed import world
 from tigon.errors import TigonError
 from tigon.files import refusal
 from tigon.learners.base import Learner
+from tigon.mcmc.store import ChainStore
 from tigon.training.iteration import Training
 from tigon.training.kept import checksum, remove, tidy
 from tigon.training.snapshot import Snapshot

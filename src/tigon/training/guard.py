@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from tigon.errors import CAUSES, DivergenceError, diverged
-from tigon.streams import Streams
+from tigon.random.streams import RowRng
 from tigon.training.iteration import Record, Training
 from tigon.training.settings import Guard
 from tigon.training.snapshot import Snapshot, put_back, take
@@ -107,7 +107,7 @@ class Watch:
         return events
 
     def _restart(self, training: Training, lost: torch.Tensor) -> Record:
-        rng = Streams(training.seed, training.iteration, lost, "restart")
+        rng = RowRng(training.seed, training.iteration, lost, "restart")
         training.learner.restart_chains(lost, rng)
         rows = lost.tolist()
         return {

@@ -16,7 +16,7 @@ from tigon.data.images import ImageSet
 from tigon.distributed import all_objects, all_sum, any_of, in_all_processes, world
 from tigon.errors import CAUSES, DivergenceError, diverged
 from tigon.learners.base import Learner, Metrics
-from tigon.streams import Streams
+from tigon.random.streams import RowRng
 from tigon.training.settings import Guard, Length, Optimizer
 
 Record = dict[str, Any]
@@ -98,7 +98,7 @@ class Training:
         """
         began = time.perf_counter()
         batch = self.order.read(self.images, self.iteration, self.like)
-        rng = Streams(self.seed, self.iteration, batch.index)
+        rng = RowRng(self.seed, self.iteration, batch.index)
         rate = self.rate_factor * self.settings.rate(self.iteration, self.progress)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -138,7 +138,7 @@ class Training:
     ) -> None:
         if torch.isfinite(loss) and torch.isfinite(metrics["gradient_norm"]):
             return
-        rng = Streams(self.seed, self.iteration, batch.index)
+        rng = RowRng(self.seed, self.iteration, batch.index)
         bad = batch.index[~batch.images.isfinite().flatten(1).all(1)].tolist()
         names = sum(all_objects([self.images.name(row) for row in bad]), [])
         broken = any_of(not bool(samples.isfinite().all()))

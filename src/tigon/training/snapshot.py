@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from tigon.chains import ChainStore
+from tigon.mcmc.store import ChainStore
 from tigon.training.iteration import Training
 
 

@@ -1,0 +1,100 @@
+"""What the verbs share: their result, their options' types, and how they open a model."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import torch
+import tyro
+from torch import Tensor
+
+from tigon.cli.progress import counted, steps_shown, tell
+from tigon.data.images import ImageSet
+from tigon.data.load import load_images
+from tigon.errors import TigonError
+from tigon.export.folders import load_model
+from tigon.export.models import LearnedGenerator
+from tigon.inference.reconstruction import ColdStart, Reconstruction
+from tigon.random.streams import RowRng
+from tigon.recipes import Recipe
+from tigon.runs.experiment import choose_device
+from tigon.sizes import ImageSize, parse_size, size_text
+
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+Json = Flag
+Which = Annotated[str, tyro.conf.arg(name="checkpoint", metavar="last|best|N")]
+RunFolder = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(name="run", metavar="RUN")]
+RunFolders = Annotated[
+    tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(name="run", metavar="RUN [RUN ...]")
+]
+ModelFolder = Annotated[
+    tyro.conf.Positional[Path], tyro.conf.arg(name="model", metavar="RUN|MODEL")
+]
+
+
+def registry() -> tyro.constructors.ConstructorRegistry:
+    """Return how options are read that tyro has no word for: an image size is 64 or 48x64."""
+    found = tyro.constructors.ConstructorRegistry()
+    size = tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT|HxW",
+        instance_from_str=lambda words: parse_size(words[0]),
+        is_instance=lambda value: isinstance(value, int | tuple),
+        str_from_instance=lambda value: [size_text(value)],
+    )
+    found.primitive_rule(lambda info: size if info.type == ImageSize else None)
+    return found
+
+
+class Result(NamedTuple):
+    """What a verb has to say: text for people, values for programs, and the exit status."""
+
+    text: str
+    values: dict[str, Any]
+    status: int = 0
+
+
+def warn_of_skipped(images: ImageSet) -> None:
+    """Say on stderr which files were left out."""
+    if images.skipped:
+        shown = "; ".join(images.skipped[:5]) + ("; ..." if len(images.skipped) > 5 else "")
+        files = "1 file" if len(images.skipped) == 1 else f"{len(images.skipped)} files"
+        print(f"left out {files}: {shown}", file=sys.stderr)
+
+
+def images_for(recipe: Recipe, data: str | Path) -> ImageSet:
+    """Load images that a model has not seen, in the form that it knows."""
+    images = load_images(data, recipe.image_size, recipe.fit, recipe.channels)
+    warn_of_skipped(images)
+    return images
+
+
+def generator_of(folder: Path, verb: str, device: str, checkpoint: str) -> LearnedGenerator:
+    """Return the generator of a run's checkpoint, or of a model folder.
+
+    Raises:
+        TigonError: if it has none
+    """
+    place = choose_device(device)
+    model = load_model(folder, checkpoint)
+    if not isinstance(model, LearnedGenerator):
+        raise TigonError(
+            f"{folder}: is a {model.recipe_name}, which has no latents; {verb} needs a generator"
+        )
+    return model.to(place)
+
+
+def infer(
+    model: LearnedGenerator, images: Tensor, starts: int, seed: int, chunk: int = 4
+) -> Reconstruction:
+    """Infer latents of images (B, C, H, W), a few images at a time."""
+    device = model.device
+    parts = []
+    many, chains = counted(len(images), "image"), counted(starts, "chain")
+    tell(f"inferring latents: {many}, {chains} each")
+    for first in steps_shown(range(0, len(images), chunk), "inferring latents"):
+        part = images[first : first + chunk].to(device)
+        index = range(first * starts, (first + len(part)) * starts)
+        rng = RowRng(seed, 0, index, "reconstruct")
+        parts.append(model.infer(part, rng, ColdStart(starts)))
+    return Reconstruction(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))

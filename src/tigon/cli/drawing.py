@@ -1,0 +1,141 @@
+"""tigon sample and interpolate: images that a model draws."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from torch import Tensor
+
+from tigon.cli.common import (
+    Json,
+    ModelFolder,
+    Result,
+    Which,
+    generator_of,
+    images_for,
+    infer,
+)
+from tigon.data.pixels import saturation, to_uint8
+from tigon.errors import TigonError
+from tigon.export.folders import load_model
+from tigon.export.models import LearnedGenerator, LearnedModel
+from tigon.inference.interpolation import line
+from tigon.inference.reconstruction import ColdStart
+from tigon.outputs import check_out, write_images
+from tigon.random.streams import RowRng
+from tigon.runs.experiment import choose_device
+
+MOST = 1_000_000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draw images of a model: from the prior, or one chain per start image, in order.
+
+    Arguments:
+        model_folder: the run folder, or a model folder
+        out: a .npz, a .png (a grid) or a folder of PNGs
+        count: number of images
+        noise: add the noise that a generator has around f(z), of standard deviation sigma
+        seed: of the draws, >= 0
+        checkpoint: of the run that is used: last, best, or an iteration
+        device: auto, cpu, cuda or cuda:N
+        json: print one JSON object instead of text
+    """
+
+    model_folder: ModelFolder
+    out: Path
+    count: int = 64
+    noise: bool = False
+    seed: int = 0
+    checkpoint: Which = "last"
+    device: str = "auto"
+    json: Json = False
+
+    def run(self) -> Result:
+        """Draw, and write."""
+        if not 1 <= self.count <= MOST or self.seed < 0:
+            raise TigonError(f"--count is at least 1 and at most {MOST}, and --seed at least 0")
+        check_out(self.out)
+        place = choose_device(self.device)
+        model = load_model(self.model_folder, self.checkpoint).to(place)
+        rng = RowRng(self.seed, 0, range(self.count), "sample")
+        images = self._draw(model, rng)
+        write_images(self.out, to_uint8(images))
+        outside = saturation(images).item()
+        note = f"; {100 * outside:.2f} % of values lay outside [-1, 1] by more than 0.1"
+        text = f"{self.count} images: {self.out}{note if outside else ''}"
+        values = {"out": str(self.out), "count": self.count, "saturation": outside}
+        return Result(text, values)
+
+    def _draw(self, model: LearnedModel, rng: RowRng) -> Tensor:
+        if not self.noise:
+            return model.sample(self.count, rng)
+        if not isinstance(model, LearnedGenerator):
+            raise TigonError(f"--noise: is a generator's, around f(z); a {model.kind} has none")
+        return model.sample(self.count, rng, noise=True)
+
+
+@dataclass(frozen=True)
+class Interpolate:
+    """Walk through the latent space: a grid over [-2, 2]^2, or a line between two images.
+
+    With two latents the grid's axes are these; with more, the first two principal directions of
+    the latents inferred for the training images.
+
+    Arguments:
+        model_folder: folder of a generator's run, or its model folder
+        out: a .png
+        start: picture that the line starts at (left); with --to
+        end: picture that the line ends at (right); with --from
+        count: images on the line, or on each side of the grid, >= 2
+        seed: of the chains that infer the two latents, >= 0
+        checkpoint: of the run that is used: last, best, or an iteration
+        device: auto, cpu, cuda or cuda:N
+        json: print one JSON object instead of text
+    """
+
+    model_folder: ModelFolder
+    out: Path
+    start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    end: Annotated[Path | None, tyro.conf.arg(name="to")] = None
+    count: int = 8
+    seed: int = 0
+    checkpoint: Which = "last"
+    device: str = "auto"
+    json: Json = False
+
+    def run(self) -> Result:
+        """Decode the grid or the line, and write it."""
+        if self.count < 2 or self.seed < 0:
+            raise TigonError("--count is at least 2, and --seed at least 0")
+        if (self.start is None) != (self.end is None):
+            raise TigonError("--from and --to: give both, or neither for the grid")
+        check_out(self.out, (".png",))
+        model = generator_of(self.model_folder, "interpolate", self.device, self.checkpoint)
+        latents, said = self._line(model) if self.start else self._grid(model)
+        write_images(self.out, to_uint8(model.decode(latents)), self.count)
+        return Result(f"{len(latents)} images: {self.out}\n{said}", {"out": str(self.out)})
+
+    def _grid(self, model: LearnedGenerator) -> tuple[Tensor, str]:
+        """Return the latents of the grid, and what its axes are."""
+        plane = model.plane
+        across, up = plane.names
+        return plane.grid(torch.linspace(-2, 2, self.count, device=model.device)), (
+            f"f(z) on {plane.span}: {across} from -2 (left) to 2 (right), {up} from -2 (bottom) "
+            "to 2 (top), in standard deviations of the prior"
+        )
+
+    def _line(self, model: LearnedGenerator) -> tuple[Tensor, str]:
+        """Return the latents of the line, and what its ends are."""
+        ends = [path for path in (self.start, self.end) if path is not None]
+        pictures = [images_for(model.recipe, path).read(slice(1)) for path in ends]
+        found = infer(model, torch.cat(pictures), ColdStart().starts, self.seed)
+        first, last = found.errors.tolist()
+        return line(found.latents[0], found.latents[1], self.count), (
+            f"f(z) in even steps of z, from {self.start} (left) to {self.end} (right) as the "
+            f"model reconstructs them: mean squared error {first:.5f} and {last:.5f}, on the "
+            "scale of [-1, 1]"
+        )

@@ -1,0 +1,65 @@
+"""tigon explore: look around in a model, on a page of this machine."""
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from tigon.cli.common import Flag, Result, RunFolder
+from tigon.cli.progress import busy
+from tigon.errors import TigonError, install
+from tigon.runs.experiment import choose_device
+from tigon.runs.run import Run
+
+NEEDED = ("fastapi", "uvicorn", "websockets")
+
+
+@dataclass(frozen=True)
+class Explore:
+    """Look around in a model on a page in the browser, also while it is still learning.
+
+    The page is served on 127.0.0.1 until Ctrl-C; its address is printed on stdout.
+
+    Arguments:
+        run_folder: the run folder
+        port: of the page; 0 picks a free one
+        device: auto, cpu, cuda or cuda:N
+        no_browser: only print the address
+    """
+
+    run_folder: RunFolder
+    port: int = 8765
+    device: str = "auto"
+    no_browser: Annotated[Flag, tyro.conf.arg(name="no-browser")] = False
+
+    def run(self) -> Result:
+        """Load the newest checkpoint, and serve the page."""
+        _require_extra()
+        from tigon.explorer.hub import Hub
+        from tigon.explorer.serving import listen, serve
+
+        run, device = Run(self.run_folder), choose_device(self.device)
+        with listen(self.port) as listening:
+            with busy("loading the model"):
+                hub = Hub(run, device)
+            serve(hub, listening, _tell, not self.no_browser)
+        return Result("", {})
+
+
+def _tell(url: str) -> None:
+    print(url, flush=True)
+    print("Ctrl-C ends it", file=sys.stderr, flush=True)
+
+
+def _require_extra() -> None:
+    """Refuse to go on without the packages that serve the page.
+
+    Raises:
+        TigonError: if one of them is not installed
+    """
+    from importlib.util import find_spec
+
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise TigonError(f"explore: {', '.join(missing)} not installed; do: {install('explore')}")

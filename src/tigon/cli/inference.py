@@ -1,0 +1,120 @@
+"""tigon reconstruct: latents of images that a generator has not seen."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tigon.cli.common import (
+    Json,
+    ModelFolder,
+    Result,
+    Which,
+    generator_of,
+    images_for,
+    infer,
+)
+from tigon.data.images import ImageSet
+from tigon.data.pixels import to_uint8
+from tigon.errors import TigonError
+from tigon.inference.reconstruction import ColdStart, Reconstruction
+from tigon.outputs import check_out, write_images, write_rows
+
+COLUMNS = 10
+
+
+@dataclass(frozen=True)
+class Reconstruct:
+    """Infer latents of images the model has not seen, decode them, and print the error.
+
+    Arguments:
+        model_folder: folder of a generator's run, or its model folder
+        data: a folder of images, a .npz with `images`, or one picture
+        out: a .png (images above their reconstructions), a .npz (reconstructions, latents and
+            errors) or a folder of PNGs (reconstructions)
+        starts: chains for each image, each from its own draw of the prior; the best is kept
+        seed: of the chains, >= 0
+        checkpoint: of the run that is used: last, best, or an iteration
+        device: auto, cpu, cuda or cuda:N
+        json: print one JSON object instead of text
+    """
+
+    model_folder: ModelFolder
+    data: str
+    out: Path
+    starts: int = 16
+    seed: int = 0
+    checkpoint: Which = "last"
+    device: str = "auto"
+    json: Json = False
+
+    def run(self) -> Result:
+        """Infer, write, and print errors."""
+        if self.starts < 1 or self.seed < 0:
+            raise TigonError("--starts is at least 1, and --seed at least 0")
+        check_out(self.out)
+        model = generator_of(self.model_folder, "reconstruct", self.device, self.checkpoint)
+        images = images_for(model.recipe, self.data)
+        found = infer(model, images.read(), self.starts, self.seed)
+        self._write(images, found)
+        errors = dict(zip(images.names, found.errors.tolist(), strict=True))
+        lines = [f"{name}: {error:.5f}" for name, error in errors.items()]
+        mean = found.errors.mean().item()
+        how = ColdStart(self.starts)
+        lines += [said_of(found.errors.tolist()), method(how), f"{self.out}: {self._what()}"]
+        values = {
+            "out": str(self.out),
+            "mean_squared_error": mean,
+            "errors": errors,
+            "gradient_evaluations": how.gradient_evaluations,
+        }
+        return Result("\n".join(lines), values)
+
+    def _what(self) -> str:
+        """Say what is written, by the path's ending."""
+        known = {
+            ".png": "the images, and below each its reconstruction",
+            ".npz": "reconstructions (`images`), `latents` and `errors`",
+        }
+        return known.get(self.out.suffix, "a PNG of each reconstruction, in the order above")
+
+    def _write(self, images: ImageSet, found: Reconstruction) -> None:
+        pixels = to_uint8(found.images)
+        if self.out.suffix == ".png":
+            write_rows(self.out, paired(np.asarray(images.pixels), pixels))
+            return
+        latents, errors = found.latents.cpu().numpy(), found.errors.cpu().numpy()
+        write_images(self.out, pixels, latents=latents, errors=errors)
+
+
+def said_of(errors: list[float]) -> str:
+    """Say how far reconstructions are from the images, given each one's mean squared error."""
+    mean = sum(errors) / len(errors)
+    levels = 127.5 * mean**0.5
+    span = f" over {len(errors)} images ({min(errors):.5f} to {max(errors):.5f})"
+    return (
+        f"mean squared error {mean:.5f}{span if len(errors) > 1 else ''}, on the scale of "
+        f"[-1, 1]: a root of {levels:.0f} of 255 grey levels"
+    )
+
+
+def method(how: ColdStart) -> str:
+    """Say by which chains latents were inferred, at which temperature, and at what cost."""
+    chains = f"of {how.starts} chains from the prior the one that ends highest"
+    return (
+        f"latents: {chains if how.starts > 1 else 'one chain from the prior'}, by MALA while "
+        f"the likelihood's temperature falls from {how.hottest:g} to 1; the last {how.steps} "
+        f"steps are at temperature 1, the posterior's; {how.gradient_evaluations} gradient "
+        "evaluations an image"
+    )
+
+
+def paired(images: np.ndarray, found: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """Return rows of images (N, H, W, C), each above the row of their reconstructions, named."""
+    rows = []
+    for first in range(0, len(images), COLUMNS):
+        part = slice(first, first + COLUMNS)
+        last = min(first + COLUMNS, len(images))
+        span = f"image {last}" if last == first + 1 else f"images {first + 1} to {last}"
+        rows += [(span, images[part]), ("reconstructed", found[part])]
+    return rows

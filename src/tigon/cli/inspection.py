@@ -1,0 +1,102 @@
+"""tigon diagnose and report: is a run healthy, and what does it look like."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tigon.cli.common import Json, Result, RunFolder, RunFolders, Which
+from tigon.cli.progress import busy
+from tigon.diagnostics import LENGTH, SEED, Diagnosis, diagnose
+from tigon.errors import TigonError
+from tigon.outputs import check_out
+from tigon.report import save_diagnosis, write_comparison, write_report
+from tigon.runs.experiment import choose_device
+from tigon.runs.run import Run
+
+SLOW = 2.0  # seconds, within which mistakes are found
+
+
+@dataclass(frozen=True)
+class Diagnose:
+    """Say whether a run is healthy, and if not, why and what to do.
+
+    It runs the learned model's chains: parallel ones on latents, long ones on images. A run that
+    failed, or has no checkpoint, is judged by what it left behind.
+
+    Arguments:
+        run_folder: the run folder
+        long: length of the long-run test of images, in training chains, 1 to 100
+        seed: of the chains, >= 0
+        checkpoint: of the run that is used: last, best, or an iteration
+        device: auto, cpu, cuda or cuda:N
+        json: print one JSON object instead of text
+    """
+
+    run_folder: RunFolder
+    long: int = LENGTH
+    seed: int = SEED
+    checkpoint: Which = "last"
+    device: str = "auto"
+    json: Json = False
+
+    def run(self) -> Result:
+        """Diagnose; write RUN/diagnosis.json and figures; print the findings."""
+        if not 1 <= self.long <= 100 or self.seed < 0:
+            raise TigonError("--long is 1 to 100, and --seed at least 0")
+        run = Run(self.run_folder, self.checkpoint)
+        if self.checkpoint != "last":
+            run.find()
+        with busy("running chains", log=True, after=SLOW):
+            diagnosis = diagnose(run, self.long, self.seed, choose_device(self.device))
+        drawn = save_diagnosis(run, diagnosis)
+        saved = [run.folder / "figures" / f"{plate.name}.png" for plate in drawn]
+        values = diagnosis.to_plain() | {"figures": [str(path) for path in saved]}
+        return Result(text_of(diagnosis, saved), values)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write a page about a run, or one that compares several.
+
+    One run: RUN/report.html, self-contained, and RUN/figures. Several: one self-contained page
+    with a table of what they are and what came of them, the settings that differ, curves over
+    the same axes, and images side by side; the runs stay as they are.
+
+    Arguments:
+        run_folders: the run folders
+        out: the page's file, .html; RUN/report.html if not given, of several runs comparison.html
+            in the current folder
+        checkpoint: of the runs that is used: last, best, or an iteration
+        json: print one JSON object instead of text
+    """
+
+    run_folders: RunFolders
+    out: Path | None = None
+    checkpoint: Which = "last"
+    json: Json = False
+
+    def run(self) -> Result:
+        """Make the figures and the page."""
+        if not self.run_folders:
+            raise TigonError("report: needs a run folder, or several to compare")
+        if self.out is not None:
+            check_out(self.out, (".html",))
+        runs = [Run(folder, self.checkpoint) for folder in self.run_folders]
+        with busy("running chains and drawing", log=True, after=SLOW):
+            report = self._write(runs).resolve()
+        return Result(f"report: {report}", {"report": str(report)})
+
+    def _write(self, runs: list[Run]) -> Path:
+        if len(runs) == 1:
+            return write_report(runs[0], self.out)
+        return write_comparison(runs, self.out or Path("comparison.html"))
+
+
+def text_of(diagnosis: Diagnosis, saved: list[Path]) -> str:
+    """Return a diagnosis for people: a finding a paragraph, and the verdict at the end."""
+    lines = []
+    for finding in diagnosis.findings:
+        lines.append(f"{finding.level.name.lower():<5}{finding.name}: {finding.what}")
+        if finding.remedy:
+            lines.append(f"     do: {finding.remedy}")
+    lines += [f"figure: {path}" for path in saved]
+    return "\n".join([*lines, f"verdict: {diagnosis.name} is {diagnosis.verdict}"])

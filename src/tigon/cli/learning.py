@@ -1,0 +1,245 @@
+"""tigon train, resume and demo: learn, and show what was learned."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Generic, NamedTuple, TypeVar
+
+import tyro
+
+from tigon.cli.common import Flag, Json, Result, RunFolder, warn_of_skipped
+from tigon.cli.progress import busy, counted, interruptible, introduction, progress, tell
+from tigon.data.images import ImageSet
+from tigon.data.sources import is_pattern
+from tigon.distributed import TIMEOUT, launched, process_group
+from tigon.errors import TigonError
+from tigon.recipes import RECIPES, DescriptorRecipe, GeneratorRecipe, Recipe
+from tigon.report import render, section, write_report
+from tigon.runs.experiment import choose_device, load, train
+from tigon.runs.run import Experiment, Run
+from tigon.training.iteration import Training
+from tigon.training.tensorboard import require_tensorboard
+
+EMBEDDED = "embedded:animal-faces"
+DEMO: dict[str, Recipe] = {"generator": GeneratorRecipe(), "descriptor": DescriptorRecipe()}
+INTERRUPTED = 130
+SLOW = 2.0
+R = TypeVar("R", bound=Recipe)
+
+
+@dataclass(frozen=True)
+class Train(Generic[R]):
+    """Learn a model: a new run, or the continuation of the same one.
+
+    Arguments:
+        data: a folder of images, a .npz with `images`, hf:NAME, embedded:animal-faces, or several
+            shards by a pattern with *
+        out: the run folder
+        recipe: what is learned, and how
+        device: auto, cpu, cuda or cuda:N
+        checkpoint_every: iterations between checkpoints, >= 1
+        tensorboard: write RUN/tensorboard too, for TensorBoard (extra `tensorboard`)
+        keep: how many of the last checkpoints are kept, >= 1; the best is kept too
+        timeout: seconds after which a process that does not answer counts as lost, > 0, where
+            torchrun started several
+        continue_with: go on with settings that differ from those of the run in --out
+        json: print one JSON object instead of text
+    """
+
+    data: str
+    out: Path
+    recipe: Annotated[R, tyro.conf.arg(name="")]
+    device: str = "auto"
+    checkpoint_every: int = 100
+    tensorboard: Flag = False
+    keep: int = 2
+    timeout: float = TIMEOUT
+    continue_with: Flag = False
+    json: Json = False
+
+    def run(self) -> Result:
+        """Train, then write the report."""
+        name = next(name for name, kind in RECIPES.items() if type(self.recipe) is kind)
+        experiment = Experiment(name, self.recipe, self.data)
+        how = Keeping(self.checkpoint_every, self.keep, self.timeout, self.tensorboard)
+        end = learn(experiment, self.out, self.device, how, self.continue_with)
+        return finished(self.out, end)
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Continue a run that was stopped, or make a finished one longer.
+
+    Arguments:
+        run_folder: the run folder
+        iterations: the new total; the run's own if not given
+        device: auto, cpu, cuda or cuda:N
+        checkpoint_every: iterations between checkpoints, >= 1
+        tensorboard: write RUN/tensorboard too, for TensorBoard (extra `tensorboard`)
+        keep: how many of the last checkpoints are kept, >= 1; the best is kept too
+        timeout: seconds after which a process that does not answer counts as lost, > 0, where
+            torchrun started several
+        json: print one JSON object instead of text
+    """
+
+    run_folder: RunFolder
+    iterations: int | None = None
+    device: str = "auto"
+    checkpoint_every: int = 100
+    tensorboard: Flag = False
+    keep: int = 2
+    timeout: float = TIMEOUT
+    json: Json = False
+
+    def run(self) -> Result:
+        """Train on, then write the report."""
+        run = Run(self.run_folder)
+        experiment = run.experiment
+        if self.iterations is not None:
+            experiment = longer(run, self.iterations)
+        how = Keeping(self.checkpoint_every, self.keep, self.timeout, self.tensorboard)
+        end = learn(experiment, self.run_folder, self.device, how, True)
+        return finished(self.run_folder, end)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Learn a generator and a descriptor on the embedded photographs, and write a report.
+
+    Arguments:
+        out: folder of the two runs and of the report
+        device: auto, cpu, cuda or cuda:N
+        json: print one JSON object instead of text
+    """
+
+    out: Path = Path("tigon-demo")
+    device: str = "auto"
+    json: Json = False
+
+    def run(self) -> Result:
+        """Train both, then write one report about both."""
+        for number, (name, recipe) in enumerate(DEMO.items(), 1):
+            title = f"{number} of {len(DEMO)}: {name}"
+            experiment = Experiment(name, recipe, EMBEDDED)
+            end = learn(experiment, self.out / name, self.device, title=title)
+            if not end.finished:
+                return interrupted(self.out / name, end)
+        if end.rank > 0:
+            return Result("", {})
+        with busy("diagnosing the chains and writing the report", log=True):
+            sections = [section(Run(self.out / name)) for name in DEMO]
+        report = render(sections, self.out / "report.html", "tigon demo").resolve()
+        return Result(f"report: {report}", {"report": str(report)})
+
+
+class Keeping(NamedTuple):
+    """What is no part of an experiment: when and what is written, how long processes wait."""
+
+    every: int = 100
+    keep: int = 2
+    timeout: float = TIMEOUT
+    tensorboard: bool = False
+
+
+USUAL = Keeping()
+
+
+class End(NamedTuple):
+    """How training ended here: whether it is finished, this process's number, and where it is."""
+
+    finished: bool
+    rank: int
+    iteration: int
+
+
+def longer(run: Run, iterations: int) -> Experiment:
+    """Return the experiment of a run with another number of iterations.
+
+    Raises:
+        TigonError: if it has a budget instead, or more are done already
+    """
+    recipe = run.experiment.recipe
+    if recipe.gradient_evaluations is not None:
+        raise TigonError(
+            f"--iterations: run {run.folder} ends by a budget of gradient evaluations; give "
+            "another with tigon train --continue-with --gradient-evaluations"
+        )
+    records = run.records()
+    done = records[-1]["iteration"] if records else 0
+    if iterations < max(1, done):
+        raise TigonError(f"--iterations {iterations}: run {run.folder} has done {done} already")
+    return replace(run.experiment, recipe=replace(recipe, iterations=iterations))
+
+
+def finished(out: Path, end: End) -> Result:
+    """Write the report, in the first process, and say what was done."""
+    if not end.finished:
+        return interrupted(out, end)
+    if end.rank > 0:
+        return Result("", {})
+    run = Run(out)
+    report = None
+    try:
+        with busy("diagnosing the chains and writing the report", log=True):
+            report = str(write_report(run).resolve())
+        said = f"report: {report}"
+    except TigonError as error:
+        if not (launched() and is_pattern(run.experiment.data)):
+            raise
+        said = f"no report, for which this machine needs all shards: {error}"
+    last = run.records()[-1]
+    text = f"{out}: {counted(last['iteration'], 'iteration')} done\n{said}"
+    return Result(text, last | {"run": str(out), "report": report})
+
+
+def learn(
+    experiment: Experiment,
+    out: Path,
+    device: str,
+    how: Keeping = USUAL,
+    changed: bool = False,
+    title: str = "",
+) -> End:
+    """Train with progress on stderr, together with the other processes that torchrun started.
+
+    Arguments:
+        title: what begins each line of the progress; the recipe's name if not given
+    """
+    title = title or experiment.name
+    if how.tensorboard:
+        require_tensorboard()
+    with process_group(choose_device(device), how.timeout) as (rank, _):
+        first = rank == 0
+        images = _read(experiment, title, first)
+
+        def begun(training: Training) -> None:
+            if first:
+                tell(introduction(title, training, experiment.data, out))
+
+        with interruptible(first) as stop, progress(title, first) as watch:
+            training = train(
+                experiment, out, device, how.every, [watch], stop, images, changed, how.keep,
+                how.tensorboard, begun,
+            )  # fmt: skip
+    return End(training.finished, rank, training.iteration)
+
+
+def _read(experiment: Experiment, title: str, told: bool) -> ImageSet:
+    """Load an experiment's images; `told`, say so where that takes long, and what is left out."""
+    reading = busy(f"{title}: reading {experiment.data}", log=True, after=SLOW)
+    with reading if told else nullcontext():
+        images = load(experiment)
+    if told:
+        warn_of_skipped(images)
+    return images
+
+
+def interrupted(out: Path, end: End) -> Result:
+    """Say, in the first process, that a run was stopped, and how it goes on."""
+    if end.rank > 0:
+        return Result("", {}, INTERRUPTED)
+    text = (
+        f"{out}: interrupted after {counted(end.iteration, 'iteration')}, state saved; the same "
+        "command continues"
+    )
+    return Result(text, {"run": str(out), "interrupted": True}, INTERRUPTED)

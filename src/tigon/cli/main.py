@@ -1,0 +1,224 @@
+"""The command line: `tigon VERB ...`.
+
+Exit status: 0 done; 2 what was asked cannot be done, with one line on stderr; 3 training diverged;
+130 interrupted, state saved. Progress goes to stderr, results to stdout.
+"""
+
+import contextlib
+import difflib
+import io
+import json
+import re
+import sys
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+from tigon.cli.stdio import Lasting, unread
+from tigon.errors import DivergenceError, TigonError
+from tigon.files import refusal
+
+if TYPE_CHECKING:
+    from tigon.cli.common import Result
+
+VERBS = {
+    "demo": "learn a generator and a descriptor from ten photographs; report",
+    "train": "learn a model: tigon train RECIPE; again, it continues its run",
+    "resume": "continue a run that was stopped, or make a finished one longer",
+    "sample": "draw images of a model",
+    "reconstruct": "infer latents of images the model has not seen, and decode them",
+    "interpolate": "walk through the latent space",
+    "explore": "look around in a model in the browser, also while it learns",
+    "diagnose": "say whether a run is healthy, and if not, why and what to do",
+    "export": "write a model folder to share, or a generator as ONNX",
+    "report": "write a run's report.html, or compare runs on one page",
+}
+NAMES = {
+    "generator": "decodes latents, which chains infer for each image",
+    "descriptor": "an energy-based model: chains synthesise its images",
+    "generator-original": "the original generator algorithm, for comparison only",
+    "descriptor-original": "the original descriptor algorithm, for comparison only",
+}
+ELSEWHERE = {"lr": "optimizer.learning-rate", "epochs": "iterations"}
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+RULE = re.compile(r"[─╰╯-]{3,}")
+OPTION = re.compile(r"(?<![\w.-])--[a-z][\w.-]*\w")
+UNRECOGNIZED = re.compile(r"Unrecognized options: [^;]*")
+WRONG = ("Unrecognized", "Missing", "Error")
+CANNOT, DIVERGED, INTERRUPTED = 2, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit status, also where nobody reads stderr any more."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    with contextlib.redirect_stderr(cast("TextIO", Lasting(sys.stderr))):
+        return _answer(words)
+
+
+def _answer(words: list[str]) -> int:
+    if words and words[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if words and words[0] == "--version":
+        from tigon import __version__
+
+        print(f"tigon {__version__}")
+        return 0
+    if not words or words[0] not in VERBS:
+        asked = f"no verb {words[0]!r}{meant(words[0], VERBS)}" if words else "a verb is needed"
+        return _fail(f"{asked}; there are {', '.join(VERBS)} (tigon --help)", CANNOT)
+    try:
+        return _run(words)
+    except DivergenceError as error:
+        return _fail(str(error), DIVERGED)
+    except TigonError as error:
+        return _fail(str(error), CANNOT)
+    except OSError as error:
+        return _fail(f"{words[0]}: {refusal(error)}", CANNOT)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        return _fail(f"{words[0]}: out of memory; lower --batch-size or --image-size", CANNOT)
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was saved is intact", INTERRUPTED)
+
+
+def usage() -> str:
+    """Return what `tigon --help` prints."""
+    verbs, recipes = (
+        [f"  {name:<{max(map(len, names))}}  {what}" for name, what in names.items()]
+        for names in (VERBS, NAMES)
+    )
+    head = ["usage: tigon VERB ...", "", *verbs, "", "recipes:", *recipes, ""]
+    tail = "tigon VERB --help says a verb's options, tigon train RECIPE --help a recipe's."
+    return "\n".join([*head, tail])
+
+
+def _run(words: list[str]) -> int:
+    command = _parse(words)
+    if isinstance(command, int):
+        return command
+    result: Result = command.run()
+    if result.text:
+        text = json.dumps(result.values) if command.json else result.text
+        with unread(sys.stdout, only_gone=True):
+            print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
+    return result.status
+
+
+def _parse(words: list[str]) -> Any:  # noqa: ANN401
+    """Return the command that the words ask for, or the exit status where tyro has the answer."""
+    verb, rest = words[0], words[1:]
+    if verb == "train" and not (rest and rest[0] in (*NAMES, "-h", "--help")):
+        wrong = bool(rest) and rest[0][:1] != "-"
+        which = (
+            f"no recipe {rest[0]!r}{meant(rest[0], NAMES)}" if wrong else "a recipe comes first"
+        )
+        return _fail(f"train: {which}; there are {', '.join(NAMES)}", CANNOT)
+    import tyro
+
+    from tigon.cli import verbs
+    from tigon.cli.common import registry
+
+    kind = _train_type(rest[0]) if verb == "train" else getattr(verbs, verb.capitalize())
+    asked = " ".join(words[: 2 if verb == "train" else 1])
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors), unread(sys.stdout, only_gone=True):
+            return tyro.cli(kind, prog=f"tigon {verb}", args=rest, registry=registry())
+        return 0  # help, whose reader is gone: `tigon VERB --help | head`
+    except ValueError as error:
+        return _fail(f"{verb}: {error}", CANNOT)
+    except SystemExit as end:
+        if end.code:
+            said = named(one_line(errors.getvalue()), rest, options(kind, words))
+            _fail(f"{verb}: {said}; see tigon {asked} --help", CANNOT)
+        return CANNOT if end.code else 0
+
+
+def _train_type(asked: str) -> Any:  # noqa: ANN401
+    """Return the type of `tigon train`; the recipe asked for says what its progress shows."""
+    from typing import Annotated, Union
+
+    import tyro
+
+    from tigon.cli.progress import LEGENDS
+    from tigon.cli.verbs import Train
+    from tigon.recipes import RECIPES, DescriptorRecipe, GeneratorRecipe
+
+    kinds = []
+    for name, recipe in RECIPES.items():
+        description = " ".join((recipe.__doc__ or "").split("\n\n")[0].split())
+        if name == asked and issubclass(recipe, GeneratorRecipe | DescriptorRecipe):
+            shown = "seed_loss" if issubclass(recipe, GeneratorRecipe) else "gap"
+            description += f" While it learns, {LEGENDS[shown]}."
+        settings = tyro.conf.subcommand(name, description=description, prefix_name=False)
+        kinds.append(Annotated[Train[recipe], settings])  # type: ignore[valid-type]
+    return Union[tuple(kinds)]  # noqa: UP007
+
+
+def options(kind: Any, words: list[str]) -> set[str]:  # noqa: ANN401
+    """Return the options, with their dashes, that a verb's or a recipe's help names."""
+    import tyro
+
+    from tigon.cli.common import registry
+
+    helped = [*(words[1:2] if words[0] == "train" else []), "--help"]
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        tyro.cli(kind, prog="tigon", args=helped, registry=registry())
+    return set(OPTION.findall(COLOUR.sub("", text.getvalue())))
+
+
+def named(said: str, words: Sequence[str], known: Collection[str]) -> str:
+    """Name the unknown options among `words`, with what may have been meant, in what tyro said."""
+    given = [word.split("=")[0] for word in words if word.startswith("--")]
+    unknown = [word for word in dict.fromkeys(given) if word.replace("_", "-") not in known]
+    if not unknown:
+        more = "more than was asked for: an option takes one value, and several pictures a folder"
+        return UNRECOGNIZED.sub(lambda found: f"{found[0].split(': ', 1)[-1]} is {more}", said)
+    bare = [name.removeprefix("--") for name in known]
+    phrase = ", ".join(f"{word}{meant(word.removeprefix('--'), bare, '--')}" for word in unknown)
+    plain = "option" if len(unknown) == 1 else "options"
+    return UNRECOGNIZED.sub(lambda _: f"unknown {plain} {phrase}", said)
+
+
+def meant(word: str, names: Collection[str], dashes: str = "") -> str:
+    """Return the question whether one of the names was meant; nothing where none is close.
+
+    A dotted name is close to its last part, too, and a name to its beginning.
+    """
+    word = word.replace("_", "-").lower()
+    lasts = {name.split(".")[-1]: name for name in sorted(names, reverse=True)}
+    elsewhere = {other: name for other, name in ELSEWHERE.items() if name in names}
+    close = lasts | elsewhere | {name: name for name in names}
+    begun = [name for name in sorted(names) if len(word) > 1 and name.startswith(word)]
+    near, far = (difflib.get_close_matches(word, close, 1, cutoff) for cutoff in (0.8, 0.6))
+    found = next((close.get(name, name) for name in (*near, *begun, *far)), "")
+    return f" (did you mean {dashes}{found}?)" if found else ""
+
+
+def one_line(box: str) -> str:
+    """Return what one of tyro's boxes says, without frame, title, colours and hints, as one line.
+
+    A box has parts with rules between them: what is wrong first, then hints, or what else is.
+    Its title stands in the frame, or alone above the first rule where lines cannot be drawn.
+    """
+    parts: list[list[str]] = [[]]
+    rows = [row.strip("│ \t") for row in COLOUR.sub("", box).splitlines()] or [""]
+    for text in (
+        rows[1:] if rows[0].startswith("╭") or RULE.fullmatch("".join(rows[1:2])) else rows
+    ):
+        if RULE.fullmatch(text):
+            parts.append([])
+        else:
+            parts[-1].append(text)
+    said = [" ".join(" ".join(part).split()).rstrip(".") for part in parts]
+    first, *others = [part for part in said if part] or [""]
+    text = "; ".join([first, *(part for part in others if part.startswith(WRONG))])
+    return text.replace("__tyro-dummy-inner__.", "").replace("parsing recipe.", "parsing --")
+
+
+def _fail(message: str, status: int) -> int:
+    line = f"tigon: {' '.join(message.split())}"
+    print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+    return status

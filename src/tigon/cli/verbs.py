@@ -1,0 +1,21 @@
+"""The verbs of the command line: each a dataclass of its options, and `run`, which does it."""
+
+from tigon.cli.drawing import Interpolate, Sample
+from tigon.cli.exploring import Explore
+from tigon.cli.exporting import Export
+from tigon.cli.inference import Reconstruct
+from tigon.cli.inspection import Diagnose, Report
+from tigon.cli.learning import Demo, Resume, Train
+
+__all__ = [
+    "Demo",
+    "Diagnose",
+    "Explore",
+    "Export",
+    "Interpolate",
+    "Reconstruct",
+    "Report",
+    "Resume",
+    "Sample",
+    "Train",
+]

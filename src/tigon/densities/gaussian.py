@@ -1,0 +1,35 @@
+"""The normal density."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tigon.densities.log_density import sum_event
+from tigon.random.streams import Rng, normal
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """N(loc, scale^2 I): a normalised density over events of any shape.
+
+    Arguments:
+        loc: a number or a tensor that broadcasts to an event
+        scale: standard deviation > 0, likewise
+    """
+
+    loc: float | Tensor = 0.0
+    scale: float | Tensor = 1.0
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return log N(x; loc, scale^2) of each row, (B, *) to (B,)."""
+        scale = torch.as_tensor(self.scale, dtype=x.dtype, device=x.device)
+        residual = (x - self.loc) / scale
+        return sum_event(-0.5 * residual**2 - scale.log() - 0.5 * math.log(2 * math.pi))
+
+    __call__ = log_prob
+
+    def sample(self, like: Tensor, rng: Rng) -> Tensor:
+        """Draw points of the shape, type and device of `like` (B, *)."""
+        return self.loc + self.scale * normal(rng, like)

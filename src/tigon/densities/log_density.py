@@ -1,0 +1,80 @@
+"""A log-density maps a batch of points (B, *) to (B,), up to a constant.
+
+Row i depends on row i alone, and higher is more probable. Event dimensions are summed, the batch
+never.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+LogDensity = Callable[[Tensor], Tensor]
+
+
+def sum_event(x: Tensor) -> Tensor:
+    """Sum over all but the batch dimension: (B, *) to (B,)."""
+    return x.flatten(1).sum(1)
+
+
+def value_and_grad(log_density: LogDensity, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Evaluate a log-density and its gradient: one gradient evaluation.
+
+    Rows are independent, so the gradient of the batch's sum is each row's own gradient. A
+    log-density with a `value_and_grad` of its own, such as `Compiled`, is asked for it.
+
+    Arguments:
+        log_density: (B, *) to (B,)
+        x: points (B, *)
+    Returns:
+        values (B,) and gradients (B, *), both detached
+    Raises:
+        ValueError: if the log-density does not return one number a row
+    """
+    own = getattr(log_density, "value_and_grad", None)
+    return evaluated(log_density, x) if own is None else own(x.detach())
+
+
+def evaluated(log_density: LogDensity, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the values (B,) and gradients (B, *) of a log-density by automatic differentiation.
+
+    Raises:
+        ValueError: if the log-density does not return one number a row
+    """
+    if not torch.is_grad_enabled():
+        with torch.enable_grad():
+            return evaluated(log_density, x)
+    x = x.detach().requires_grad_(True)
+    value = log_density(x)
+    if value.shape != x.shape[:1]:
+        raise ValueError(
+            f"a log-density must map {tuple(x.shape)} to {tuple(x.shape[:1])}, "
+            f"this one returned {tuple(value.shape)}"
+        )
+    (gradient,) = torch.autograd.grad(value, x, torch.ones_like(value))
+    return value.detach(), gradient
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Ask no gradient of the module's parameters within; what was asked before is restored."""
+    asked = [(p, p.requires_grad) for p in module.parameters()]
+    try:
+        for parameter, _ in asked:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter, flag in asked:
+            parameter.requires_grad_(flag)
+
+
+@contextmanager
+def mode(module: nn.Module, training: bool) -> Iterator[None]:
+    """Put a module in training or in eval mode within; the mode before is restored."""
+    before = module.training
+    module.train(training)
+    try:
+        yield
+    finally:
+        module.train(before)

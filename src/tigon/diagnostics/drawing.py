@@ -1,0 +1,87 @@
+"""The figures of a diagnosis: traces of the probes, and what long chains show."""
+
+import numpy as np
+import torch
+
+from tigon import figures
+from tigon.data.pixels import to_uint8
+from tigon.diagnostics.probes import ImageProbe, LatentProbe
+from tigon.diagnostics.results import Diagnosis
+from tigon.families.base import Picture
+from tigon.figures import Pixels
+
+
+def pictures(diagnosis: Diagnosis) -> list[Picture]:
+    """Return the figures of a diagnosis: traces of the probes, and what long chains show."""
+    if diagnosis.shown is None:
+        return []
+    training = ("training images", to_uint8(diagnosis.shown))
+    if diagnosis.probes.latents is not None:
+        return _of_latents(diagnosis.probes.latents, training)
+    assert diagnosis.probes.images is not None
+    return _of_images(diagnosis.probes.images, training)
+
+
+def _of_latents(probe: LatentProbe, training: tuple[str, Pixels]) -> list[Picture]:
+    rows = [training, *_shown("after the long chains", probe.images)]
+    values, chains = probe.log_densities.cpu().double().numpy(), probe.log_densities.shape[1]
+    centred = values - np.median(values, (0, 1))
+    return [
+        Picture(
+            "diagnosis-traces",
+            "Parallel chains",
+            f"Log-density of the latents of {len(probe.images)} training images (a panel each), "
+            f"along {chains} chains from places around the inferred latent (a colour each), less "
+            "the image's median. Healthy chains are one band: they cross, and none stays above "
+            "or below the others, or climbs. Chains that started from the prior are told of "
+            "under other modes.",
+            figures.panels(centred, "image", "log-density"),
+            f"{len(probe.images)} line charts, one for each image, of the log-density along "
+            f"{chains} chains, less the image's median; it lies between {centred.min():.3g} and "
+            f"{centred.max():.3g}.",
+        ),
+        Picture(
+            "diagnosis-long-run",
+            "After long chains",
+            "Training images, and f(z) at the end of these chains.",
+            figures.stages(rows),
+            _rows_seen(rows),
+        ),
+    ]
+
+
+def _shown(label: str, images: torch.Tensor) -> list[tuple[str, Pixels]]:
+    """Return a row of images, or none where they are not finite and cannot be shown."""
+    return [(label, to_uint8(images))] if images.isfinite().all() else []
+
+
+def _rows_seen(rows: list[tuple[str, Pixels]]) -> str:
+    return f"Rows of {len(rows[0][1])} images: {'; '.join(label for label, _ in rows)}."
+
+
+def _of_images(probe: ImageProbe, training: tuple[str, Pixels]) -> list[Picture]:
+    values = probe.log_densities.cpu().double().numpy()[:, None] / probe.before[0].numel()
+    rows = [
+        training,
+        *_shown("training's chain", probe.before),
+        *_shown(f"{probe.length} times as long", probe.after),
+    ]
+    return [
+        Picture(
+            "diagnosis-long-run",
+            "Long-run test",
+            "Training images, what chains of the training's length show, and the same chains "
+            f"after {probe.length} times that length. Values outside [-1, 1] are clipped.",
+            figures.stages(rows),
+            _rows_seen(rows),
+        ),
+        Picture(
+            "diagnosis-traces",
+            "Long chains",
+            "Log-density along these chains, each in a colour, in nats per dimension. Where it "
+            "still climbs, chains are on their way to the density's modes.",
+            figures.traces(values, "log-density per dimension", "state along the chain"),
+            f"Line chart of the log-density along {values.shape[2]} chains, from "
+            f"{values.min():.3g} to {values.max():.3g} nats per dimension.",
+        ),
+    ]

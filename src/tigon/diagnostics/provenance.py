@@ -1,0 +1,55 @@
+"""What a diagnosis depends on, so that one that was made can be told to be still true."""
+
+import hashlib
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tigon import __version__
+from tigon.data.images import ImageSet
+from tigon.runs.run import Run
+from tigon.training.kept import checksum, numbered
+
+
+def files_of(run: Run) -> dict[str, str]:
+    """Return checksums of all that changes as a run goes on: where they stay, it did not."""
+    manifests = [path / "manifest.json" for path in numbered(run.checkpoints)]
+    sums = {}
+    for path in (run.config, run.metrics, *manifests):
+        with suppress(OSError):  # there is none, or none any more
+            sums[str(path.relative_to(run.folder))] = checksum(path)
+    return sums
+
+
+def made_from(
+    run: Run, images: ImageSet, length: int, seed: int, device: torch.device | str
+) -> dict[str, Any]:
+    """Return all that a diagnosis depends on: where it is the same, so are the findings.
+
+    Raises:
+        TigonError: if the run has no whole checkpoint
+    """
+    sums = {path.name: checksum(path) for path in (run.config, run.metrics) if path.is_file()}
+    return {
+        "tigon": __version__,
+        "code": code(),
+        "torch": torch.__version__,
+        "checkpoint": checksum(run.find() / "manifest.json"),
+        "images": images.fingerprint(),
+        "length": length,
+        "seed": seed,
+        "device": torch.device(device).type,
+        **sums,
+    }
+
+
+@cache
+def code() -> str:
+    """Return a hash of tigon's own code: it may change under one version."""
+    found = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        found.update(path.read_bytes())
+    return found.hexdigest()

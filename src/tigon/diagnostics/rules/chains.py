@@ -1,0 +1,152 @@
+"""What a learned model's chains do: findings of probes."""
+
+from tigon.diagnostics.probes import ImageProbe, LatentProbe
+from tigon.diagnostics.rules.base import Finding, Level, percent
+from tigon.diagnostics.rules.course import SATURATION
+from tigon.errors import CAUSES
+from tigon.learners.descriptor import DescriptorLearner
+from tigon.learners.generator import GeneratorLearner
+from tigon.mcmc.langevin import Langevin
+
+COUPLING = 1e-3
+RHAT = 1.1
+TEMPERATURE = (0.5, 2.0)
+CHANGE = 0.25
+SMALLEST = 1e-4  # step size
+SLOW = (
+    "do not read the latents' spread as uncertainty: chains of this length do not cover the "
+    "posterior; with fewer latents (--latent-dim) they do sooner"
+)
+
+
+def of_step_size(size: float) -> list[Finding]:
+    """Judge the step size that all latent chains share."""
+    said = (
+        f"step size {size:.3g}, in standard deviations of the prior (healthy: above {SMALLEST:g})"
+    )
+    if size > SMALLEST:
+        return [Finding("step size", Level.GOOD, said, value=size)]
+    remedy = (
+        "chains hardly move: posteriors are too narrow; raise --sigma, or --sigma-floor where it "
+        "is learned"
+    )
+    return [Finding("step size", Level.BAD, said, remedy, size)]
+
+
+def of_coupling(size: float) -> list[Finding]:
+    """Judge how much a chain's gradient depends on the others of its batch."""
+    if size < COUPLING:
+        said = "a chain's gradient does not depend on the other chains of its batch"
+        return [Finding("independence", Level.GOOD, said, value=size)]
+    said = (
+        f"a chain's gradient changes by {percent(size)} of its size with the other chains of its "
+        f"batch (healthy: below {percent(COUPLING)})"
+    )
+    remedy = (
+        "batch statistics or an averaged likelihood couple chains: use --network.norm none or "
+        "group, and sum the likelihood"
+    )
+    return [Finding("coupled chains", Level.BAD, said, remedy, size)]
+
+
+def of_latents(probe: LatentProbe, learner: GeneratorLearner) -> list[Finding]:
+    """Judge parallel chains on the posterior."""
+    if not probe.images.isfinite().all():
+        return [_lost()]
+    own = learner.chains.kernel.temperature  # type: ignore[attr-defined]
+    return [
+        _mixing(probe, own),
+        _temperature(probe.temperature, learner),
+        _stay(probe, learner.model.sigma.item()),
+    ]
+
+
+def _mixing(probe: LatentProbe, own: float) -> Finding:
+    said = (
+        "chains that start beside the inferred latents, of "
+        f"{probe.states} states for each image: split R-hat at most {probe.rhat:.3g} "
+        f"(1 is best; healthy: below {RHAT:g}), effective sample size at least {probe.ess:.0f} "
+        "(more is better), the worst of latent coordinates and log-density; acceptance "
+        f"{probe.accept:.2f}; the gradient of the log-density is {probe.gradient:.3g} a "
+        f"coordinate, so that posteriors are about {own / max(probe.gradient, 1e-30):.2g} wide, "
+        "where the prior is 1"
+    )
+    return _mixed(probe.rhat, said, SLOW)
+
+
+def _temperature(implied: float, learner: GeneratorLearner) -> Finding:
+    kernel = learner.chains.kernel
+    own = kernel.temperature  # type: ignore[attr-defined]
+    low, high = TEMPERATURE
+    said = (
+        f"chains at temperature {own:g} move as if at {implied:.3g} (healthy: {low:g} to {high:g} "
+        "times their own)"
+    )
+    if low < implied / own < high:
+        return Finding("implied temperature", Level.GOOD, said, value=implied)
+    if implied / own <= low:
+        remedy = "chains have hardly left where they began: see what is said of mixing"
+        return Finding("implied temperature", Level.NOTE, said, remedy, implied)
+    remedy = "chains have not settled: train for longer"
+    if isinstance(kernel, Langevin):
+        remedy = "steps are too long for an unadjusted kernel: use --chains.kernel mala"
+    return Finding("implied temperature", Level.BAD, said, remedy, implied)
+
+
+def _stay(probe: LatentProbe, sigma: float) -> Finding:
+    limit = max(2 * probe.error_before, 2 * sigma**2 * 0.05)
+    said = (
+        f"mean squared error of reconstructions {probe.error_before:.4f} before and "
+        f"{probe.error_after:.4f} after the long chains (lower is better; healthy: at most "
+        f"{limit:.4f} after)"
+    )
+    stays = probe.error_after <= limit
+    remedy = "" if stays else "chains leave the latents that the model was learned with"
+    level = Level.GOOD if stays else Level.BAD
+    return Finding("long run", level, said, remedy, probe.error_after)
+
+
+def of_images(probe: ImageProbe, learner: DescriptorLearner) -> list[Finding]:
+    """Judge chains that went on beyond the training's length."""
+    if not probe.after.isfinite().all():
+        return [_lost()]
+    own = learner.chains.kernel.temperature  # type: ignore[attr-defined]
+    return [_long_run(probe), _agreement(probe, own)]
+
+
+def _long_run(probe: ImageProbe) -> Finding:
+    said = (
+        f"after {probe.length} times the training's chain length the pictures have changed by "
+        f"{probe.change:.2g} of the difference between training images (healthy: below "
+        f"{CHANGE:g}), and {percent(probe.saturation_after)} of values lie outside [-1, 1] by "
+        f"more than 0.1 (healthy: below {percent(SATURATION)}; "
+        f"{percent(probe.saturation_before)} before)"
+    )
+    if probe.change < CHANGE and probe.saturation_after < SATURATION:
+        return Finding("long run", Level.GOOD, said, value=probe.change)
+    remedy = "a sampler of this many steps, not a density: do not run it for longer"
+    return Finding("long run", Level.NOTE, said, remedy, probe.change)
+
+
+def _agreement(probe: ImageProbe, own: float) -> Finding:
+    said = (
+        f"split R-hat {probe.rhat:.3g} (1 is best; healthy: below {RHAT:g}) and effective sample "
+        f"size {probe.ess:.0f} of {probe.states} states (more is better), the worst of "
+        "log-density and image features over chains from different starts; gradient of the "
+        f"log-density {probe.gradient:.3g} a dimension, which falls as chains settle; chains at "
+        f"temperature {own:g} move as if at {probe.temperature:.3g}"
+    )
+    return _mixed(
+        probe.rhat, said, "chains from different starts do not mix: expected of short chains"
+    )
+
+
+def _mixed(rhat: float, said: str, remedy: str) -> Finding:
+    if rhat < RHAT:
+        return Finding("mixing", Level.GOOD, said, value=rhat)
+    return Finding("mixing", Level.NOTE, said, remedy, rhat)
+
+
+def _lost() -> Finding:
+    what = "chains that go on for longer than in training run away: their points are not finite"
+    return Finding("long run", Level.BAD, what, CAUSES["chains"][1])

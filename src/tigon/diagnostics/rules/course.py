@@ -1,0 +1,186 @@
+"""How a run went: what the guard did, its length, and its metrics."""
+
+from statistics import mean, median
+from typing import Any
+
+from tigon.diagnostics.rules.base import (
+    RECENT,
+    Finding,
+    Level,
+    Record,
+    logged,
+    percent,
+    too_short,
+)
+from tigon.errors import CAUSES
+
+GAP_RECENT, GAP_EVER = 1.0, 5.0
+SATURATION = 0.02
+AWAY = 0.5  # of values, from which chains have left the images' range
+SPREAD = (0.1, 10.0)
+ACCEPT = (0.15, 0.9)
+GROWTH = 10.0
+ENOUGH = 0.98
+SILENCE = 1e-12  # of a gradient
+SLOWER = "lower the learning rate (--optimizer.learning-rate)"
+
+
+def of_events(events: list[Record], records: list[Record] | None = None) -> list[Finding]:
+    """Judge what the guard did.
+
+    Arguments:
+        events: as `Run.events` gives them
+        records: of the iterations before, which may tell more of the cause
+    """
+    found = []
+    stopped = [event for event in events if event["event"] == "stopped"]
+    if stopped and stopped[-1] is events[-1]:
+        found.append(_stopped(stopped[-1], records or []))
+    backs = [event for event in events if event["event"] == "rollback"]
+    for cause in dict.fromkeys(event["cause"] for event in backs):
+        of_cause = [event for event in backs if event["cause"] == cause]
+        what, remedy = CAUSES[cause]
+        said = (
+            f"the guard went back {len(of_cause)} times, last from iteration "
+            f"{of_cause[-1]['failed_at']} to {of_cause[-1]['iteration']}: {what}"
+        )
+        found.append(Finding(f"guard: {cause}", Level.NOTE, said, remedy, len(of_cause)))
+    restarts = sum(event["event"] == "restart" for event in events)
+    if restarts:
+        said = f"the guard started lost chains anew {restarts} times"
+        found.append(Finding("guard: lost chains", Level.NOTE, said, value=restarts))
+    return found
+
+
+def _stopped(event: Record, records: list[Record]) -> Finding:
+    """Judge how a run ended: a network overflows where chains bring it values far too large."""
+    said, remedy = event["message"], CAUSES[event["cause"]][1]
+    away = records[-1].get("saturation", 0.0) if records else 0.0
+    if event["cause"] == "network" and away > AWAY:
+        said += (
+            f"; before that, chains had left the images' range ({percent(away)} of their values "
+            "lay outside it), so that the chains' steps may be the cause, not the network"
+        )
+        remedy = CAUSES["chains"][1]
+    return Finding(f"diverged: {event['cause']}", Level.BAD, said, remedy)
+
+
+def of_length(records: list[Record], progress: float) -> list[Finding]:
+    """Judge whether a run is long enough, and came to its end, `progress` in [0, 1]."""
+    if not records:
+        return [Finding("length", Level.NOTE, "no iteration has been logged")]
+    said = f"{logged(records)}, {100 * progress:.0f} % of the run"
+    more = "the same tigon train continues it"
+    if len(records) < RECENT:
+        said += f": too short to judge, since the bands are of {RECENT} iterations"
+        remedy = more if progress < ENOUGH else "train for longer (--iterations)"
+        return [Finding("length", Level.NOTE, said, remedy, progress)]
+    if progress >= ENOUGH:
+        return []
+    return [Finding("length", Level.NOTE, said, more, progress)]
+
+
+def of_metrics(records: list[Record], recipe: Any) -> list[Finding]:  # noqa: ANN401
+    """Judge the logged metrics; those of too short a run are told, and not judged."""
+    found = _of_metrics(records, recipe)
+    return found if len(records) >= RECENT else too_short(found)
+
+
+def _of_metrics(records: list[Record], recipe: Any) -> list[Finding]:  # noqa: ANN401
+    recent = records[-RECENT:]
+    found = _growth([record["gradient_norm"] for record in records])
+    if "gap" in records[0]:
+        found += of_gap([record["gap"] for record in records], recipe.chains.temperature)
+        found += _saturation(mean(record["saturation"] for record in recent))
+        found += _spread("synthesised images", CAUSES["collapse"][1], recent)
+        return found
+    remedy = f"images hardly depend on latents: {SLOWER}, or take another --seed"
+    found += _spread("reconstructions", remedy, recent)
+    if recipe.chains.kernel != "langevin":
+        found += _acceptance(mean(record["accept"] for record in recent), recipe)
+    return found
+
+
+def of_gap(gaps: list[float], temperature: float) -> list[Finding]:
+    """Judge the gap, in nats per dimension of f, of all iterations of chains at a temperature."""
+    usual, largest = median(map(abs, gaps[-RECENT:])), max(map(abs, gaps))
+    said = (
+        f"median |gap| of the last {len(gaps[-RECENT:])} iterations {usual:.3g}, "
+        f"at most {largest:.3g} nats per dimension of f, {sampled([usual, largest], temperature)}"
+    )
+    band = f"(0 is best; healthy: below {GAP_RECENT:g}, never above {GAP_EVER:g})"
+    if usual < GAP_RECENT and largest < GAP_EVER:
+        return [Finding("gap", Level.GOOD, f"{said} {band}", value=usual)]
+    late = max(map(abs, gaps[len(gaps) // 2 :]))
+    level = Level.BAD if usual >= GAP_RECENT or late >= GAP_EVER else Level.NOTE
+    remedy = (
+        "lower the learning rate (--optimizer.learning-rate), or take more chain steps "
+        "(--chains.steps): the chains do not keep up"
+    )
+    return [Finding("gap", level, f"beyond its band: {said} {band}", remedy, usual)]
+
+
+def sampled(gaps: list[float], temperature: float) -> str:
+    """Say gaps, in nats per dimension of f, in those of p^(1/T), at which chains at T aim."""
+    if not temperature:
+        return "and of no density that is sampled, since T = 0"
+    values = " and ".join(f"{float(f'{gap / temperature:.3g}'):g}" for gap in gaps)
+    return f"that is {values} of p^(1/T), at which chains aim, with T = {temperature:g}"
+
+
+def _growth(norms: list[float]) -> list[Finding]:
+    if max(norms[-20:]) < SILENCE:
+        said = "the network is dead: it has had no gradient for the last iterations"
+        remedy = f"{SLOWER}, leave the guard on, and start a new run"
+        return [Finding("dead network", Level.BAD, said, remedy, max(norms[-20:]))]
+    middle = norms[len(norms) // 3 : 2 * len(norms) // 3] or norms
+    ratio = median(norms[-20:]) / max(median(middle), 1e-30)
+    said = (
+        f"gradient norm of the parameters {median(norms[-20:]):.3g} at the end, {ratio:.2g} times "
+        f"that of the middle of the run (healthy: below {GROWTH:g} times; it grows where learning "
+        "is about to diverge)"
+    )
+    if ratio < GROWTH:
+        return [Finding("gradient", Level.GOOD, said, value=ratio)]
+    return [Finding("gradient", Level.BAD, said, SLOWER, ratio)]
+
+
+def _saturation(part: float) -> list[Finding]:
+    said = (
+        f"{percent(part)} of the synthesised values lie outside [-1, 1] by more than 0.1 (0 is "
+        f"best; healthy: below {percent(SATURATION)})"
+    )
+    if part < SATURATION:
+        return [Finding("saturation", Level.GOOD, said, value=part)]
+    remedy = CAUSES["chains"][1]
+    return [Finding("saturation", Level.BAD, said, remedy, part)]
+
+
+def _spread(what: str, remedy: str, recent: list[Record]) -> list[Finding]:
+    spreads = [record["spread"] for record in recent if "spread" in record]
+    if not spreads:
+        return []
+    usual = median(spreads)
+    said = (
+        f"{what} vary {usual:.2g} times as much as training images do (1 is best; healthy: "
+        f"{SPREAD[0]:g} to {SPREAD[1]:g})"
+    )
+    if SPREAD[0] <= usual <= SPREAD[1]:
+        return [Finding("spread", Level.GOOD, said, value=usual)]
+    if usual > SPREAD[1]:
+        remedy = f"{SLOWER}, or where chains synthesise images their step size"
+    return [Finding("spread", Level.BAD, said, remedy, usual)]
+
+
+def _acceptance(accept: float, recipe: Any) -> list[Finding]:  # noqa: ANN401
+    low, high = ACCEPT
+    said = (
+        f"chains accept {accept:.2f} of their proposals (healthy: {low:g} to {high:g}; less where "
+        "steps are too long, more where they are too short)"
+    )
+    if low < accept < high:
+        return [Finding("acceptance", Level.GOOD, said, value=accept)]
+    remedy = f"{'lower' if accept <= low else 'raise'} --chains.step-size"
+    if recipe.chains.kernel != "langevin":
+        remedy += ", or raise --chains.gain so that steps adapt sooner"
+    return [Finding("acceptance", Level.BAD, said, remedy, accept)]

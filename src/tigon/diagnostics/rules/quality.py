@@ -1,0 +1,167 @@
+"""What a learned model shows: is it like the images, and would more iterations help?"""
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+from statistics import median
+from typing import NamedTuple
+
+from tigon.diagnostics.quality import Reconstructions
+from tigon.diagnostics.rules.base import RECENT, Finding, Level, Record, percent
+
+EXPLAINED = (0.1, 0.5)
+CLOSER = (0.0, 0.5)
+NOISE = 2.0  # factor between sigma and residual
+SATISFIED = 0.99
+BLOCKS, BLOCK = 6, 8
+PAIRS, FALL = 13, 0.05
+MORE = "more iterations are likely to help (tigon resume RUN --iterations N)"
+
+
+class Shows(NamedTuple):
+    """What a model shows, as a finding, and in the words of a verdict.
+
+    Attributes:
+        finding: with its numbers
+        words: of a verdict on a healthy run
+        part: 1 is perfect, 0 no better than the images' mean
+    """
+
+    finding: Finding
+    words: str
+    part: float
+
+
+def of_reconstructions(found: Reconstructions) -> Shows | None:
+    """Judge reconstructions of training images; None where these have no variance."""
+    if not found.variance:
+        return None
+    part = found.explained
+    middle, worst = found.errors.median().item(), found.errors.max().item()
+    said = (
+        f"reconstructions explain {_whole(part)} of the variance of {found.images} training "
+        f"images (100 % is best, the images' mean explains none; healthy: above "
+        f"{percent(EXPLAINED[1])}); the error of the median image is {percent(middle)} of the "
+        f"variance, that of the worst {percent(worst)}"
+    )
+    remedy = "train for longer, take more latents (--latent-dim), or lower --sigma"
+    if part < EXPLAINED[0]:
+        than = "hardly better" if part >= 0 else "worse"
+        said = f"{than} than the images' mean: {said}"
+        remedy = "lower the learning rate (--optimizer.learning-rate), or train for longer"
+    words = f"reconstructions explain {_whole(part)} of the images' variance"
+    return Shows(_banded("reconstructions", part, EXPLAINED, said, remedy), words, part)
+
+
+def of_sigma(sigma: float, residual: float, learned: bool) -> Finding:
+    """Judge whether the model's noise is that of its images around f(z).
+
+    Arguments:
+        sigma: the model's own, at which the likelihood is largest where it is the residual
+        residual: root of the mean squared error of f(z) where the chains are, both on [-1, 1]
+        learned: whether sigma follows the residuals
+    """
+    said = (
+        f"images lie {residual:.3g} from f(z) at the chains' draws (root mean square on [-1, 1]) "
+        f"and the model's sigma is {sigma:.3g} (healthy: within a factor of {NOISE:g})"
+    )
+    if sigma / NOISE <= residual <= sigma * NOISE:
+        return Finding("sigma", Level.GOOD, said, value=residual / sigma)
+    remedy = "let the noise be learned (--sigma learn)"
+    if learned:
+        remedy = "train for longer, or lower --sigma-floor where sigma has reached it"
+    return Finding("sigma", Level.NOTE, said, remedy, residual / sigma)
+
+
+def of_agreement(records: list[Record], mean_image: float) -> Shows | None:
+    """Judge how close synthesised images are to training images, where that was logged.
+
+    Arguments:
+        mean_image: energy distance between training images and copies of their mean
+    """
+    values = [r["energy_distance"] for r in records[-RECENT:] if "energy_distance" in r]
+    if not values or not mean_image:
+        return None
+    distance = median(values)
+    part = 1 - distance / mean_image
+    said = (
+        f"energy distance of synthesised from training images {distance:.3g}, median of the last "
+        f"{len(values)} iterations (0 is best): they are {_closer(part)} (healthy: at least "
+        f"{percent(CLOSER[1])} closer)"
+    )
+    remedy = "train for longer, or take more chain steps (--chains.steps)"
+    if part < CLOSER[0]:
+        remedy = "lower the learning rate (--optimizer.learning-rate) or the chains' step size"
+    words = f"synthesised images are {_closer(part)}"
+    return Shows(_banded("synthesised images", part, CLOSER, said, remedy), words, part)
+
+
+def _closer(part: float) -> str:
+    if part < 0:
+        return f"{1 - part:.3g} times as far from the training images as copies of the mean image"
+    return f"{_whole(part)} closer to the training images than copies of the mean image"
+
+
+def of_course(
+    name: str, values: Sequence[float], part: float | None, settling: bool = False
+) -> Finding | None:
+    """Say whether a measure still falls at the end; None where too few values would tell.
+
+    Arguments:
+        name: of the measure, as in "seed loss"
+        values: one for each iteration, lower better
+        part: what the model shows of what it could; None where that is not known
+        settling: whether it falls because the learning rate does, and its fluctuations with it
+    """
+    fall = falls(values)
+    if fall is None:
+        return None
+    window = _window(values)
+    said = f"{name} {median(window[-BLOCK:]):.3g} at the end"
+    if fall < FALL:
+        said += f"; over the last {len(window)} iterations it does not fall steadily any more"
+        return Finding("end of learning", Level.GOOD, said, value=fall)
+    said += f", and still falls: by {percent(fall)} over the last {len(window)} iterations"
+    if settling:
+        said += ", as the learning rate falls: a longer run need not end lower"
+        return Finding("end of learning", Level.GOOD, said, value=fall)
+    if part is not None and part >= SATISFIED:
+        said += f", which is little where {_whole(part)} is reached"
+        return Finding("end of learning", Level.GOOD, said, value=fall)
+    return Finding("end of learning", Level.NOTE, said, MORE, fall)
+
+
+def falls(values: Sequence[float]) -> float | None:
+    """Return the part by which a measure falls steadily at the end, 0 where it does not.
+
+    The last quarter, at least 48 values, is cut into six blocks, and the medians of two blocks
+    are compared: it falls where the later is lower in 13 of the 15 pairs, which has a chance of
+    less than 3 % where the blocks only fluctuate. None where there are too few values.
+    """
+    window = _window(values)
+    if len(window) < BLOCKS * BLOCK:
+        return None
+    size = len(window) // BLOCKS
+    window = window[len(window) - BLOCKS * size :]
+    middles = [median(window[k * size : (k + 1) * size]) for k in range(BLOCKS)]
+    lower = sum(later < earlier for earlier, later in combinations(middles, 2))
+    change = middles[0] - middles[-1]
+    return change / abs(middles[0]) if lower >= PAIRS and middles[0] and change > 0 else 0.0
+
+
+def _window(values: Sequence[float]) -> Sequence[float]:
+    return values[-max(BLOCKS * BLOCK, len(values) // 4) :]
+
+
+def _banded(name: str, part: float, band: tuple[float, float], said: str, remedy: str) -> Finding:
+    if part >= band[1]:
+        return Finding(name, Level.GOOD, said, value=part)
+    level = Level.BAD if part < band[0] else Level.NOTE
+    return Finding(name, level, said, remedy, part)
+
+
+def _whole(part: float) -> str:
+    """Return a part as per cent with a tenth, rounded down, so that 100 means all."""
+    if part < 0:
+        return "none"
+    return f"{math.floor(1000 * part + 1e-6) / 10:g} %"

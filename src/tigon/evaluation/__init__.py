@@ -1,1 +1,0 @@
-"""What can be measured of chains and models."""

@@ -1,0 +1,206 @@
+"""The model card: what a model is, what it learned from, and what it is not.
+
+README.md with the front matter that the Hugging Face hub reads, and a grid of samples. What nobody
+said is "not stated".
+"""
+
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from tigon import __version__
+from tigon.data.pixels import to_uint8
+from tigon.diagnostics.rules import sampled
+from tigon.errors import TigonError
+from tigon.export.licences import hub_licence
+from tigon.export.models import Card, LearnedDescriptor, LearnedGenerator, LearnedModel
+from tigon.figures import tile
+from tigon.files import printable
+from tigon.inference.reconstruction import ColdStart
+from tigon.learners.generator import SEED_SIGMA
+from tigon.random.streams import RowRng
+from tigon.runs.run import Run
+
+SHOWN, COLUMNS, RECENT = 64, 8, 50
+UNKNOWN = "not stated"
+
+
+@dataclass(frozen=True)
+class Licence:
+    """What only the one who shares a model can say of it.
+
+    Arguments:
+        license: of the weights, such as cc0-1.0 or apache-2.0
+        data_license: of the training images
+        data_description: what the training images are, and where they are from
+    """
+
+    license: str = UNKNOWN
+    data_license: str = UNKNOWN
+    data_description: str = UNKNOWN
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card says besides what the model itself knows.
+
+    Arguments:
+        title: of the card
+        terms: licences, and what the data are
+        data: name of the data set, without the folders that it lies in
+        images: how many there are
+        measures: by name
+        verdict: of `tigon diagnose`
+        findings: of the same, a line each
+        settings: of the recipe, by dotted name
+        machine: hardware and versions
+    """
+
+    title: str = "A tigon model"
+    terms: Licence = Licence()
+    data: str = UNKNOWN
+    images: str = UNKNOWN
+    measures: dict[str, str] = field(default_factory=dict)
+    verdict: str = UNKNOWN
+    findings: Sequence[str] = ()
+    settings: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, str] = field(default_factory=dict)
+
+
+def facts_of(run: Run, terms: Licence) -> Facts:
+    """Gather what a run's files say, for its model's card.
+
+    Raises:
+        TigonError: if config.toml or diagnosis.json cannot be read
+    """
+    config = run.plain_config()
+    data = str(config.pop("data"))
+    described = run.environment.get("images")
+    count = described.get("count", UNKNOWN) if isinstance(described, dict) else UNKNOWN
+    verdict, findings = _diagnosis(run.folder / "diagnosis.json")
+    return Facts(
+        run.folder.resolve().name,
+        terms,
+        data if re.match("[a-z]+:", data) else Path(data).name,
+        str(count),
+        measures(run.records(), run.experiment.recipe),
+        verdict,
+        findings,
+        _flat(config),
+        _machine(run.environment),
+    )
+
+
+def make_card(model: LearnedModel, facts: Facts) -> Card:
+    """Return the card of a model, with a picture of images that it draws.
+
+    Raises:
+        TigonError: if the model's images are not finite
+    """
+    count = _shown(model)
+    images = to_uint8(model.sample(count, RowRng(0, 0, range(count), "sample")))
+    stream = io.BytesIO()
+    Image.fromarray(tile(images, min(COLUMNS, count))).save(stream, format="png")
+    environment = Environment(
+        loader=PackageLoader("tigon", "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"line": _line, "code": _code}
+    text = environment.get_template("model-card.md.jinja").render(
+        facts=facts,
+        terms=facts.terms,
+        license=hub_licence(facts.terms.license),
+        model=model,
+        recipe=model.recipe,
+        count=count,
+        starts=len(model.sampler.starts) if isinstance(model, LearnedDescriptor) else 0,
+        parameters=sum(p.numel() for p in model.parameters()),
+        cold=ColdStart(),
+        version=__version__,
+    )
+    return Card(text, stream.getvalue())
+
+
+def measures(records: list[dict[str, Any]], recipe: Any) -> dict[str, str]:  # noqa: ANN401
+    """Return the figures that sum the metrics of a recipe's run up, by name."""
+    if not records:
+        return {}
+    last, recent = records[-1], records[-RECENT:]
+    said = f"last {len(recent)} logged iterations"
+    found = {
+        "iterations": f"{last['iteration']}",
+        "gradient evaluations": f"{last['gradient_evaluations']:.0f} passes over the set",
+        "training time": f"{last['seconds']:.0f} s",
+    }
+    if "gap" in last:
+        gap = median(abs(record["gap"]) for record in recent)
+        outside = mean(record["saturation"] for record in recent)
+        return found | {
+            "gap": f"{gap:.3g} nats per dimension of f, "
+            f"{sampled([gap], recipe.chains.temperature)} (median size over the {said})",
+            "saturation": f"{100 * outside:.2g} % of values outside [-1, 1] by more than 0.1",
+        }
+    error = 2 * SEED_SIGMA**2 * mean(record["seed_loss"] for record in recent)
+    accept = mean(record["accept"] for record in recent)
+    return found | {
+        "reconstruction error": f"{error:.4f}, mean square on [-1, 1] (mean over the {said})",
+        "acceptance of the latents' chains": f"{accept:.2f} (mean over the {said})",
+    }
+
+
+def _shown(model: LearnedModel) -> int:
+    """Return how many images the card shows: of a descriptor, one for each start image."""
+    if isinstance(model, LearnedGenerator):
+        return SHOWN
+    assert isinstance(model, LearnedDescriptor)
+    starts = len(model.sampler.starts)
+    return min(SHOWN, starts) if starts > 1 else 2 * COLUMNS
+
+
+def _diagnosis(path: Path) -> tuple[str, list[str]]:
+    if not path.exists():
+        return "not diagnosed", []
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        lines = [f"{f['level']}: {f['name']}: {f['what']}" for f in found["findings"]]
+        return str(found["verdict"]), lines
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise TigonError(
+            f"{path}: cannot be read; tigon diagnose writes it again ({type(error).__name__})"
+        ) from error
+
+
+def _machine(environment: dict[str, Any]) -> dict[str, str]:
+    names = ("tigon", "torch", "processor", "threads", "device", "peak_memory_mb")
+    return {n.replace("_", " "): str(environment[n]) for n in names if n in environment}
+
+
+def _flat(values: dict[str, Any], where: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        inner = _flat(value, f"{where}{name}.") if isinstance(value, dict) else None
+        flat |= inner if inner is not None else {f"{where}{name}": str(value)}
+    return flat
+
+
+def _line(text: str) -> str:
+    """Return a text as one line, in which nothing is markup; an empty one is not stated."""
+    joined = " ".join(printable(" ".join(str(text).split())).split()) or UNKNOWN
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", joined)
+
+
+def _code(text: str) -> str:
+    """Return a text as code in a line; an empty one is not stated."""
+    joined = " ".join(printable(str(text)).replace("`", "'").replace("|", "/").split())
+    return f"`{joined}`" if joined else UNKNOWN

@@ -1,0 +1,96 @@
+"""A generator's decoder as an ONNX file: `z` (B, d) to `images` (B, C, H, W), any B."""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch.export import Dim
+
+from tigon import __version__
+from tigon.densities.log_density import frozen, mode
+from tigon.errors import TigonError, install
+from tigon.export.models import LearnedGenerator, LearnedModel
+
+NEEDED = ("onnx", "onnxscript")
+
+
+def require_onnx(model: LearnedModel) -> LearnedGenerator:
+    """Return the model, if it can become an ONNX file here.
+
+    A descriptor cannot: its images come from chains, which need the gradient of its network, and
+    an ONNX file computes none.
+
+    Raises:
+        TigonError: if it is no generator, or the extra is not installed
+    """
+    if not isinstance(model, LearnedGenerator):
+        raise TigonError(
+            f"--onnx: a {model.kind} samples by the gradient of its network, which an ONNX file "
+            "does not compute; --onnx needs a generator"
+        )
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise TigonError(f"--onnx needs {missing[0]}: {install('onnx')}")
+    return model
+
+
+def onnx_bytes(model: LearnedGenerator) -> bytes:
+    """Return the decoder f(z) of a generator as an ONNX file, weights within.
+
+    Raises:
+        TigonError: if it is larger than the 2 GB that such a file may be
+    """
+    network = model.model.network
+    example = torch.zeros(2, model.model.latent_dim)
+    with frozen(model), mode(network, training=False), _quiet():
+        program = torch.onnx.export(
+            network,
+            (example,),
+            input_names=["z"],
+            output_names=["images"],
+            dynamic_shapes={"z": {0: Dim("batch")}},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    _describe(proto, model)
+    try:
+        return proto.SerializeToString(deterministic=True)
+    except ValueError as error:
+        raise TigonError(f"--onnx: the model is too large for one file ({error})") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's remarks on torchvision and on itself to itself; errors still show."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+def _describe(proto: Any, model: LearnedGenerator) -> None:  # noqa: ANN401
+    """Say what the file holds, instead of where the code lay that wrote it."""
+    graph = proto.graph
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        del part.metadata_props[:]
+    proto.producer_name, proto.producer_version = "tigon", __version__
+    proto.doc_string = (
+        "Decoder f(z) of a generator: z (B, d), draws of N(0, I), to images (B, C, H, W) in "
+        "[-1, 1], without the model's noise."
+    )
+    said = {"recipe": model.recipe_name, "sigma": json.dumps(model.recipe.sigma)}
+    for name, value in said.items():
+        proto.metadata_props.add(key=name, value=value)

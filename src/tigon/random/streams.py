@@ -1,0 +1,155 @@
+r"""Random streams: noise that is a function of (seed, iteration, example).
+
+A chain that draws its noise from a stream of its own does not depend on which other chains share
+its batch, nor on the number of processes. `Rng` is what every sampler of this package takes: one
+`torch.Generator` for all rows, or `RowRng`, one stream a row.
+
+Words of Philox, a counter-based generator, become numbers for the whole batch at once: normal ones
+by Box and Muller,
+
+.. math:: \sqrt{-2 \log u} \cos 2 \pi v, \quad \sqrt{-2 \log u} \sin 2 \pi v.
+
+On a CPU rows of many numbers come from PyTorch's Mersenne twisters instead, one a row, which are
+faster there; the whole state of each is a hash of what its noise is a function of.
+
+References:
+    Box, Muller: A note on the generation of random normal deviates (1958).
+"""
+
+import copy
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tigon.random.philox import Words, normals, uniforms, words
+
+MANY = 256  # numbers of a row; of more than these, twisters draw sooner on a CPU
+TWISTER = slice(24, 24 + 8 * 624)  # of a CPU generator's state: 32-bit words, each as 64 bits
+
+
+def seed_of(*key: int | str) -> int:
+    """Hash integers and words to a seed, 56 bits; different keys give independent streams.
+
+    A CPU `torch.Generator` uses 32 bits of it, so among millions of them a few coincide.
+    """
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=7).digest()
+    return int.from_bytes(digest, "little")
+
+
+def make_rng(*key: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+    """Return a generator on `device`, seeded with the hash of `key`."""
+    return torch.Generator(device=device).manual_seed(seed_of(*key))
+
+
+class RowRng:
+    """One stream a row: row i draws from the stream (purpose, seed, iteration, index[i]).
+
+    No two examples, and no two draws of one, share a part of a stream. Noise is drawn on the
+    device of the points; between devices it differs by rounding, but for rows of more than 256
+    numbers, which differ between a CPU and all others.
+
+    Arguments:
+        seed: of the run or of the draw
+        iteration: of the run; 0 where there is none
+        index: the example that each row belongs to, (B,)
+        purpose: what is drawn; draws for different purposes are independent
+    """
+
+    def __init__(
+        self, seed: int, iteration: int, index: Sequence[int] | Tensor, purpose: str = "chains"
+    ) -> None:
+        self.name = repr((purpose, seed, iteration)).encode()
+        self.key = int.from_bytes(hashlib.blake2b(self.name, digest_size=8).digest(), "little")
+        self.index = torch.as_tensor(index, dtype=torch.int64, device="cpu").numpy().copy()
+        self.drawn = np.zeros_like(self.index)  # so many times, each row
+        self.twisters = np.full(len(self.index), None)
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Draw standard normal noise of the shape, type and device of `like` (B, *)."""
+        self._check(like)
+        count = math.prod(like.shape[1:])
+        if like.device.type == "cpu" and count > MANY:
+            return self._twisted(like)
+        drawn = normals(self._words(-(-count // 4), like.device), like.dtype)[:, :count]
+        return drawn.to(like).reshape(like.shape).contiguous()
+
+    def uniform(self, like: Tensor) -> Tensor:
+        """Draw one uniform number in [0, 1) for each row of `like`; returns (B,)."""
+        self._check(like)
+        return uniforms(self._words(1, like.device), like.dtype)[:, 0].to(like)
+
+    def _words(self, blocks: int, device: torch.device) -> Words:
+        drawn = words(self.key, self.index, self.drawn, blocks, device)
+        self.drawn += 1
+        return drawn
+
+    def _twisted(self, like: Tensor) -> Tensor:
+        new = [i for i, rng in enumerate(self.twisters) if rng is None]
+        if new:
+            self.twisters[new] = twisters(self.name + b"%d" % i for i in self.index[new].tolist())
+        drawn = torch.empty(like.shape, dtype=like.dtype, device=like.device)
+        for rng, numbers in zip(self.twisters, drawn, strict=True):
+            numbers.normal_(generator=rng)
+        return drawn
+
+    def _check(self, like: Tensor) -> None:
+        if len(self.index) != len(like):
+            raise ValueError(f"{len(like)} rows asked of {len(self.index)} streams")
+
+
+def twisters(names: Iterable[bytes]) -> list[torch.Generator]:
+    """Return Mersenne twisters, on the CPU, the whole state of each the hash of its name."""
+    state = torch.Generator().get_state()
+    own = state.numpy()[TWISTER].view(np.uint64)
+    made = []
+    for name in names:
+        own[:] = np.frombuffer(whole(name), np.uint32)
+        made.append(torch.Generator().set_state(state))
+    return made
+
+
+def whole(name: bytes) -> bytes:
+    """Return the 624 words of a twister, a hash of `name`."""
+    return hashlib.shake_128(name).digest(4 * 624)
+
+
+Rng = torch.Generator | RowRng
+Draw = Callable[[Rng, Tensor], Tensor]  # `normal` or `uniform`
+
+
+def rows(rng: Rng, part: slice) -> Rng:
+    """Return the streams of these rows; one generator for all rows stays as it is.
+
+    What they draw counts for the whole too.
+    """
+    if isinstance(rng, torch.Generator):
+        return rng
+    some = copy.copy(rng)
+    some.index, some.drawn, some.twisters = (
+        each[part] for each in (rng.index, rng.drawn, rng.twisters)
+    )
+    return some
+
+
+def normal(rng: Rng, like: Tensor) -> Tensor:
+    """Draw standard normal noise of the shape, type and device of `like` (B, *).
+
+    One generator draws on its own device, and the noise moves to the points: a CPU's generator
+    gives a model on a GPU the same noise as one on the CPU.
+    """
+    if isinstance(rng, torch.Generator):
+        drawn = torch.randn(like.shape, generator=rng, dtype=like.dtype, device=rng.device)
+        return drawn.to(like.device)
+    return rng.normal(like)
+
+
+def uniform(rng: Rng, like: Tensor) -> Tensor:
+    """Draw one uniform number in [0, 1) for each row of `like`; returns (B,)."""
+    if isinstance(rng, torch.Generator):
+        drawn = torch.rand(like.shape[:1], generator=rng, dtype=like.dtype, device=rng.device)
+        return drawn.to(like.device)
+    return rng.uniform(like)

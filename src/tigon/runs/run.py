@@ -1,0 +1,232 @@
+"""A run folder: what is in it, and how a model comes back out of it.
+
+config.toml       the whole experiment, resolved
+environment.json  hardware, versions, times, peak memory
+metrics.jsonl     one JSON object per logged iteration
+checkpoints/N/    weights, training state, chain rows
+snapshots/N.npz   what chains showed after iteration N
+figures/*.png, report.html
+"""
+
+import io
+import json
+import tomllib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+
+from tigon.data.arrays import read_images
+from tigon.data.images import ImageSet
+from tigon.data.sources import resolved
+from tigon.errors import TigonError
+from tigon.files import open_regular, replace_file, subfolder
+from tigon.learners.base import Learner
+from tigon.recipes import Recipe, recipe_type
+from tigon.runs.config import from_plain, to_plain
+from tigon.training.checkpoint import load_learner
+from tigon.training.iteration import Record
+from tigon.training.kept import find_checkpoint, numbered, remove
+from tigon.training.logs import read_events, read_metrics
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A recipe and the data it learns from: enough to run it again.
+
+    Arguments:
+        name: of the recipe
+        recipe: its numbers
+        data: a folder, a `.npz`, a picture, hf:NAME or embedded:animal-faces
+    """
+
+    name: str
+    recipe: Recipe
+    data: str
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the experiment as it stands in config.toml."""
+        return {"recipe": self.name, "data": resolved(self.data)} | to_plain(self.recipe)
+
+    @staticmethod
+    def from_plain(values: dict[str, Any]) -> "Experiment":
+        """Return the experiment of a config.toml.
+
+        Raises:
+            ValueError, TigonError: if a name or a value is wrong
+        """
+        values = dict(values)
+        head = {name: values.pop(name, None) for name in ("recipe", "data")}
+        if not isinstance(head["recipe"], str) or not isinstance(head["data"], str):
+            raise ValueError("recipe and data are both needed, as text")
+        kind = recipe_type(head["recipe"])
+        return Experiment(head["recipe"], from_plain(kind, values), head["data"])
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder.
+
+    Arguments:
+        folder: what `tigon train --out` was given
+        checkpoint: the one that its model is taken of: last, best, or an iteration
+    """
+
+    folder: Path
+    checkpoint: str = "last"
+
+    @property
+    def name(self) -> str:
+        """The folder's name, and the checkpoint where it is not the last."""
+        name = self.folder.resolve().name
+        return name if self.checkpoint == "last" else f"{name}, checkpoint {self.checkpoint}"
+
+    @property
+    def config(self) -> Path:
+        """Path of config.toml."""
+        return self.folder / "config.toml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Path of the checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """Path of metrics.jsonl."""
+        return self.folder / "metrics.jsonl"
+
+    def write_config(self, experiment: Experiment) -> None:
+        """Write config.toml, whole or not at all."""
+        replace_file(self.config, tomli_w.dumps(experiment.to_plain()))
+
+    def plain_config(self) -> dict[str, Any]:
+        """Return what config.toml says.
+
+        Raises:
+            TigonError: if the folder is no run, or its config cannot be read
+        """
+        if not self.folder.is_dir():
+            raise TigonError(f"run {self.folder}: no such folder")
+        if not self.config.exists() and (self.folder / "config.json").is_file():
+            raise TigonError(
+                f"run {self.folder}: is a model folder, which has no history; this needs the run "
+                "that it was exported from"
+            )
+        if not self.config.exists() or self.config.is_dir():
+            raise TigonError(f"run {self.folder}: is no run folder (it has no config.toml)")
+        try:
+            with open_regular(self.config) as file:
+                return tomllib.loads(file.read().decode("utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise TigonError(f"{self.config}: cannot be read ({error})") from error
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The experiment of this run."""
+        try:
+            return Experiment.from_plain(self.plain_config())
+        except ValueError as error:
+            raise TigonError(f"{self.config}: {error}") from error
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """What environment.json says of hardware, versions and times."""
+        try:
+            with open_regular(self.folder / "environment.json") as file:
+                found = json.loads(file.read().decode("utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def records(self) -> list[Record]:
+        """Return the records of metrics.jsonl."""
+        return read_metrics(self.metrics)
+
+    def events(self) -> list[Record]:
+        """Return what the guard wrote into metrics.jsonl."""
+        return read_events(self.metrics)
+
+    def learner(self, checkpoint: str | None = None) -> Learner:
+        """Return the learner of a checkpoint, ready to sample.
+
+        Arguments:
+            checkpoint: last, best, or an iteration; this run's `checkpoint` if not given
+        Raises:
+            TigonError: if there is no such checkpoint, or it is damaged
+        """
+        recipe = self.experiment.recipe
+        return load_learner(self.find(checkpoint), recipe.restored)
+
+    def find(self, checkpoint: str | None = None) -> Path:
+        """Return the folder of a checkpoint, as `learner` takes it.
+
+        Raises:
+            TigonError: if there is no such checkpoint, or it is damaged
+        """
+        which = checkpoint or self.checkpoint
+        if not numbered(self.checkpoints):
+            raise TigonError(f"run {self.folder}: has no checkpoint yet; train it first")
+        return find_checkpoint(self.checkpoints, which)
+
+    def images(self) -> ImageSet:
+        """Return the images that the run learned from.
+
+        Raises:
+            TigonError: if they cannot be read, or are others than they were
+        """
+        images = self.experiment.recipe.load(self.experiment.data)
+        self.refuse_other_images(images)
+        return images
+
+    def refuse_other_images(self, images: ImageSet) -> None:
+        """Refuse images that are not those whose chains this run keeps, row by row.
+
+        Raises:
+            TigonError: if the number of images or any of them is another
+        """
+        before = self.environment.get("images")
+        now = describe_images(images)
+        if before is not None and before != now:
+            then = before.get("count", "others") if isinstance(before, dict) else "others"
+            raise TigonError(
+                f"data '{self.experiment.data}': the images have changed since the run "
+                f"{self.folder} began ({then} then, {now['count']} now); restore them, "
+                "or start a new run"
+            )
+
+    def drop_after(self, iteration: int) -> None:
+        """Delete snapshots of later iterations, which the guard took back."""
+        for path in subfolder(self.folder, "snapshots").glob("*.npz"):
+            if path.stem.isdecimal() and int(path.stem) > iteration:
+                remove(path)
+
+    def save_snapshot(self, iteration: int, pixels: np.ndarray) -> None:
+        """Keep what chains showed after an iteration, uint8 (N, H, W, C)."""
+        folder = subfolder(self.folder, "snapshots")
+        folder.mkdir(exist_ok=True)
+        stream = io.BytesIO()
+        np.savez_compressed(stream, images=pixels)
+        replace_file(folder / f"{iteration}.npz", stream.getvalue())
+
+    def snapshots(self) -> list[tuple[int, np.ndarray]]:
+        """Return all snapshots: iteration and images, uint8 (N, H, W, C)."""
+        files = (self.folder / "snapshots").glob("*.npz")
+        found = sorted((p for p in files if p.stem.isdecimal()), key=lambda p: int(p.stem))
+        pairs = []
+        for path in found:
+            try:
+                open_regular(path).close()
+                pixels = read_images(path)
+                pairs.append((int(path.stem), pixels if pixels.ndim == 4 else pixels[..., None]))
+            except (TigonError, OSError) as error:
+                raise TigonError(f"snapshot {path}: is damaged; delete it ({error})") from error
+        return pairs
+
+
+def describe_images(images: ImageSet) -> dict[str, Any]:
+    """Return what tells one data set from another: how many images, and their fingerprint."""
+    return {"count": len(images), "fingerprint": images.fingerprint()}

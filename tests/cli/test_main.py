@@ -1,0 +1,261 @@
+"""The command line as a contract: statuses, what is printed, files written."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from small import SMALL, descriptor_recipe, generator_recipe
+from tigon.cli import learning
+from tigon.cli.main import NAMES, VERBS
+from tigon.cli.progress import counted
+from tigon.recipes import RECIPES
+
+
+@pytest.fixture
+def generator(tigon, pictures):
+    """A run folder of a learned generator."""
+    assert tigon("train", "generator", "--data", pictures, "--out", "gen", *SMALL)[0] == 0
+    return "gen"
+
+
+@pytest.fixture
+def descriptor(tigon, pictures):
+    """A run folder of a learned descriptor."""
+    words = ["--data", pictures, "--out", "desc", *SMALL, "--chains.steps", "3"]
+    assert tigon("train", "descriptor", *words)[0] == 0
+    return "desc"
+
+
+def test_train_prints_the_report_on_stdout_and_progress_on_stderr(tigon, pictures, tmp_path):
+    words = ["train", "generator", "--data", pictures, "--out", "run", *SMALL]
+    status, out, err = tigon(*words)
+    assert status == 0
+    assert f"report: {tmp_path / 'run' / 'report.html'}" in out
+    lines = err.splitlines()
+    assert lines[0] == f"generator: 5 images of 8x8x3 from {pictures}, 5 iterations, run run"
+    assert "seed loss is the mean squared error of the reconstructions over 2 x 0.3^2" in lines[1]
+    assert re.search(r"iteration 5 \(100 %\)  \d+ s  seed loss [\d.]+  acceptance", lines[2])
+    status, again, err = tigon(*words)
+    assert status == 0 and again == out and "(100 %)" not in err
+    assert "run run: it is finished already, at iteration 5 of 5; tigon resume run --iter" in err
+
+
+def test_the_demo_learns_both_models_and_prints_the_path_of_its_report(
+    tigon, tmp_path, monkeypatch
+):
+    recipes = {"generator": generator_recipe(), "descriptor": descriptor_recipe()}
+    monkeypatch.setattr(learning, "DEMO", recipes)
+    status, out, err = tigon("demo")
+    assert err.startswith("1 of 2: generator: 10 images of 8x8x3 from embedded:animal-faces, 6 it")
+    assert "2 of 2: descriptor: gap is mean f(synthesised) - mean f(observed)" in err
+    report = tmp_path / "tigon-demo" / "report.html"
+    assert status == 0 and out == f"report: {report}\n"
+    assert "generator: recipe generator" in report.read_text()
+    assert {p.name for p in report.parent.iterdir()} == {"generator", "descriptor", "report.html"}
+    assert tigon("demo")[0] == 0
+
+
+def test_json_is_one_object_with_the_last_record(tigon, pictures):
+    status, out, _ = tigon(
+        "train", "generator", "--data", pictures, "--out", "r", "--json", *SMALL
+    )
+    values = json.loads(out)
+    assert status == 0 and values["iteration"] == 5 and "seed_loss" in values
+
+
+def test_every_field_of_a_recipe_has_an_option(tigon, pictures):
+    status, out, _ = tigon(
+        "train", "generator", "--data", pictures, "--out", "r", "--json", *SMALL,
+        "--latent-dim", "3", "--sigma", "0.2", "--seed", "4", "--batch-size", "2",
+        "--gradient-evaluations", "7", "--network.norm", "group", "--optimizer.betas", "0.5",
+        "0.9", "--chains.steps", "2", "--annealing.start", "0.5", "--mirror",
+    )  # fmt: skip
+    assert status == 0
+    values = json.loads(out)
+    assert len(values["latent_mean"]) == 3 and values["gradient_evaluations"] <= 7
+
+
+@pytest.mark.parametrize("recipe", ["generator-original", "descriptor-original"])
+def test_the_original_algorithms_run(tigon, pictures, recipe):
+    words = ["--data", pictures, "--out", "run", *SMALL, "--chains.steps", "2"]
+    assert tigon("train", recipe, *words)[0] == 0
+    status, out, _ = tigon("train", recipe, "--help")
+    assert status == 0 and "FOR COMPARISON ONLY" in out
+
+
+def test_sample_writes_npz_png_and_folder(tigon, generator):
+    for out in ("s.npz", "s.png", "s"):
+        status, text, _ = tigon("sample", generator, "--count", "5", "--out", out)
+        assert status == 0 and f"5 images: {out}" in text
+    with np.load("s.npz") as arrays:
+        assert arrays["images"].dtype == np.uint8 and arrays["images"].shape == (5, 8, 8, 3)
+        first = arrays["images"][0]
+    assert np.array_equal(np.asarray(Image.open("s/00000.png")), first)
+    assert len(os.listdir("s")) == 5
+
+
+def test_a_sample_with_noise_is_the_same_sample_and_its_noise(tigon, generator, descriptor):
+    for name, words in (("plain", []), ("noisy", ["--noise"])):
+        assert tigon("sample", generator, "--count", "64", "--out", f"{name}.npz", *words)[0] == 0
+    plain, noisy = (np.load(f"{name}.npz")["images"].astype(float) for name in ("plain", "noisy"))
+    inside = (plain > 100) & (plain < 155)  # where noise of 0.3 * 127.5 is hardly clipped
+    assert (noisy - plain)[inside].std() == pytest.approx(0.3 * 127.5, rel=0.05)
+    status, _, err = tigon("sample", descriptor, "--out", "s.npz", "--noise")
+    assert status == 2 and err == (
+        "tigon: --noise: is a generator's, around f(z); a descriptor has none\n"
+    )
+
+
+def test_a_sample_is_repeated_by_its_seed(tigon, generator, descriptor):
+    for run in (generator, descriptor):
+        for name, seed in (("a.npz", 1), ("b.npz", 1), ("c.npz", 2)):
+            tigon("sample", run, "--count", "3", "--out", name, "--seed", seed)
+        a, b, c = (np.load(name)["images"] for name in ("a.npz", "b.npz", "c.npz"))
+        assert np.array_equal(a, b) and not np.array_equal(a, c)
+
+
+def test_reconstruct_prints_the_error_of_each_image(tigon, generator, pictures):
+    words = ["reconstruct", generator, "--data", pictures, "--starts", "2"]
+    status, text, _ = tigon(*words, "--out", "r.npz")
+    assert status == 0 and text.count("\n") == 8
+    assert "over 5 images" in text and "of 2 chains from the prior" in text
+    assert "176 gradient evaluations an image" in text
+    assert text.endswith("r.npz: reconstructions (`images`), `latents` and `errors`\n")
+    with np.load("r.npz") as arrays:
+        assert arrays["latents"].shape == (5, 2)
+        pixels = [
+            np.asarray(Image.open(pictures / f"{k}.png").resize((8, 8), 1)) for k in range(5)
+        ]
+        squares = (arrays["images"].astype(float) - np.stack(pixels)) ** 2
+        errors = squares.mean((1, 2, 3)) / 127.5**2
+        assert np.allclose(arrays["errors"], errors, rtol=0.02)
+    status, text, _ = tigon(*words, "--out", "r.png", "--json")
+    values = json.loads(text)
+    assert set(values["errors"]) == {f"{k}.png" for k in range(5)}
+    assert values["gradient_evaluations"] == 176
+    assert Image.open("r.png").size == (5 * (8 * 8 + 2) + 2, 2 * (8 * 8 + 4 + 20))
+
+
+def test_interpolate_writes_a_grid_or_a_line(tigon, generator, pictures):
+    status, text, _ = tigon("interpolate", generator, "--out", "grid.png")
+    assert status == 0 and "z1 from -2 (left) to 2 (right), z2 from -2 (bottom) to 2" in text
+    assert Image.open("grid.png").size == (82, 82)
+    words = ["--from", pictures / "0.png", "--to", pictures / "1.png", "--count", "5"]
+    status, text, _ = tigon("interpolate", generator, "--out", "line.png", *words)
+    assert status == 0 and "0.png (left) to" in text and "1.png (right)" in text
+    assert Image.open("line.png").size == (52, 12)
+
+
+def test_a_run_can_be_resumed_and_made_longer(tigon, generator):
+    status, out, err = tigon("resume", generator)
+    assert status == 0 and out.startswith("gen: 5 iterations done") and "finished already" in err
+    status, out, err = tigon("resume", generator, "--iterations", "8", "--json")
+    assert status == 0 and json.loads(out)["iteration"] == 8
+    assert "run gen: continues at iteration 5 of 8\n" in err
+    assert "iterations = 8" in open("gen/config.toml").read()
+    status, _, err = tigon("resume", generator, "--iterations", "7")
+    assert status == 2 and "--iterations 7: run gen has done 8 already" in err
+
+
+def test_changed_settings_are_refused_with_the_difference_unless_asked_for(
+    tigon, pictures, generator
+):
+    words = ["train", "generator", "--data", pictures, "--out", "gen", *SMALL, "--sigma", "0.2"]
+    status, _, err = tigon(*words)
+    assert status == 2 and "sigma was 0.3, now 0.2" in err and "--continue-with" in err
+    assert tigon(*words, "--continue-with")[0] == 0
+    assert "sigma = 0.2" in open("gen/config.toml").read()
+
+
+def test_another_recipe_is_refused_in_a_folder_that_holds_a_run(tigon, pictures, generator):
+    words = ["train", "descriptor", "--data", pictures, "--out", "gen", *SMALL]
+    for line in (words, [*words, "--continue-with"]):
+        status, _, err = tigon(*line)
+        assert status == 2 and err == (
+            "tigon: --out gen: holds a run of generator, not of descriptor; give another folder\n"
+        )
+
+
+def test_report_can_be_written_again(tigon, generator):
+    os.unlink("gen/report.html")
+    status, out, _ = tigon("report", generator)
+    assert status == 0 and os.path.getsize("gen/report.html") > 10_000 and "report.html" in out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(tigon, verb):
+    status, out, err = tigon(verb, "--help")
+    assert status == 0 and verb in out and err == ""
+
+
+def test_the_recipes_that_help_lists_are_those_there_are():
+    assert list(NAMES) == list(RECIPES)
+
+
+@pytest.mark.parametrize("line", ["--help", "trian", "train generater", "train", ""])
+def test_help_and_wrong_names_are_answered_without_torch(line):
+    code = (
+        f"import sys; from tigon.cli.main import main; main({line.split()!r}); "
+        "sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'tyro')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_help_of_a_recipe_says_what_its_progress_shows(tigon, recipe):
+    out = " ".join(tigon("train", recipe, "--help")[1].split())
+    shown = "seed loss is the mean" if recipe.startswith("gen") else "gap is mean f(synthesised)"
+    assert f"While it learns, {shown}" in out and "Table" not in out
+
+
+def test_top_level_help_and_version(tigon):
+    status, out, _ = tigon("--help")
+    assert status == 0 and all(name in out for name in (*VERBS, *NAMES))
+    assert max(map(len, out.splitlines())) <= 80
+    assert tigon("--version")[1].startswith("tigon 0.")
+
+
+def test_files_left_out_are_counted_and_named_on_stderr(tigon, pictures):
+    (pictures / "bad.png").write_text("text")
+    words = ["train", "generator", "--data", pictures, "--out", "run", *SMALL]
+    status, _, err = tigon(*words)
+    assert status == 0 and "left out 1 file: bad.png is not an image" in err
+
+
+def test_divergence_ends_with_status_3(tigon, pictures):
+    words = ["--data", pictures, "--out", "run", *SMALL, "--chains.step-size", "1e6"]
+    status, _, err = tigon("train", "descriptor", *words)
+    assert status == 3 and "diverged at iteration" in err and err.count("Traceback") == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_state_and_ends_with_130(pictures, tmp_path, number):
+    words = ["train", "generator", "--data", str(pictures), "--out", "run", *SMALL]
+    words[words.index("--iterations") + 1] = "1000000"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tigon", *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    err = "".join(line for line in err.splitlines(True) if not line.startswith("generator: "))
+    last = json.loads(metrics.read_text().splitlines()[-1])["iteration"]
+    assert process.returncode == 130 and "the same command continues" in out
+    assert f"run: interrupted after {counted(last, 'iteration')}, state saved" in out
+    assert err == "stopping after this iteration; once more stops at once, without saving it\n"
+    assert (tmp_path / "run" / "checkpoints" / str(last) / "manifest.json").exists()

@@ -1,0 +1,140 @@
+"""What a log and a terminal are told of how far a run is."""
+
+import io
+import re
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from small import generator_recipe, image_set
+from tigon.cli import progress as said
+from tigon.cli.progress import Clock, about, busy, duration, introduction, progress, steps_shown
+from tigon.training.loop import fit
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until it is told to go on."""
+
+    class Hand:
+        now = 100.0
+
+        def go(self, seconds):
+            self.now += seconds
+
+    hand = Hand()
+    monkeypatch.setattr(time, "monotonic", lambda: hand.now)
+    return hand
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (130, "2 min 10 s"),
+        (3599.7, "1 h"),
+        (11100, "3 h 5 min"),
+        (86400, "24 h"),
+    ],
+)
+def test_a_time_in_words_has_its_two_largest_units(seconds, words):
+    assert duration(seconds) == words
+
+
+@given(st.floats(0.01, 1e6))
+def test_an_estimate_in_words_is_off_by_no_more_than_it_is_rounded(seconds):
+    number = r"(?:(\d+) h ?)?(?:(\d+) min ?)?(?:(\d+) s)?"
+    parts = re.fullmatch(f"about {number}", about(seconds))
+    hours, minutes, rest = (int(part or 0) for part in parts.groups())
+    assert abs(3600 * hours + 60 * minutes + rest - seconds) <= max(1, 0.5 * seconds)
+
+
+def test_what_is_left_is_estimated_from_the_second_part_on(clock):
+    watch = Clock()
+    clock.go(50)  # the first part takes longer: it is no measure of the others
+    assert watch.words(0.1) == "50 s"
+    clock.go(30)
+    assert watch.words(0.2) == "1 min 20 s, about 4 min left"
+    assert watch.words(0.05) == "1 min 20 s"  # the guard went back
+    clock.go(60)
+    assert watch.words(1.0) == "2 min 20 s"
+
+
+def test_lines_of_a_log_say_how_far_how_long_and_what_is_left(clock, capsys):
+    training = generator_recipe(iterations=40).training(image_set())
+
+    def slowly(training, record):
+        clock.go(2)
+
+    with progress("faces") as watch:
+        fit(training, [slowly, watch])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("faces: seed loss is the mean squared error")
+    assert lines[1].startswith("faces: iteration 3 (8 %)  6 s, about 1 min left  seed loss ")
+    assert lines[2].startswith("faces: iteration 11 (28 %)  22 s, about 1 min left  seed loss ")
+    assert lines[-1].startswith("faces: iteration 40 (100 %)  1 min 20 s  seed loss ")
+    assert len(lines) == 7
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_bar_fits_its_terminal_and_shows_the_time_taken(monkeypatch, width):
+    screen = io.StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=width, color_system=None)
+    monkeypatch.setattr(said, "Console", lambda stderr: terminal)
+    training = generator_recipe().training(image_set())
+    with progress("1 of 2: generator") as watch:
+        fit(training, [watch])
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
+    last = [row.rstrip() for row in re.split(r"[\r\n]+", text) if "iteration 6" in row][-1]
+    assert re.search(r"iteration 6 0:00:\d\d left 0:00:00 seed loss \d\.\d{4}", last)
+    assert len(last) <= width and ("acceptance" in last) == (width == 120)
+    assert "of the reconstructions over 2 x" in " ".join(text.split())
+
+
+def test_the_introduction_says_what_where_to_and_where_a_run_goes_on():
+    training = generator_recipe().training(image_set())
+    what = "generator: 5 images of 8x8x3 from photos, 6 iterations, run a"
+    assert introduction("generator", training, "photos", "a") == what
+    training.step()
+    assert introduction("generator", training, "photos", "a") == (
+        f"{what}: continues at iteration 1 of 6"
+    )
+    fit(training)
+    assert introduction("generator", training, "photos", "a") == (
+        f"{what}: it is finished already, at iteration 6 of 6; tigon resume a --iterations N "
+        "makes it longer"
+    )
+
+
+def test_the_introduction_of_a_budget_speaks_of_gradient_evaluations():
+    training = generator_recipe(gradient_evaluations=7).training(image_set())
+    fit(training)
+    text = introduction("generator", training, "photos", "a")
+    assert "from photos, 7 gradient evaluations, run a" in text
+    assert f"at iteration {training.iteration}, after {training.evaluations:g} of 7" in text
+    assert "resume" not in text
+
+
+def test_steps_in_a_log_get_a_line_now_and_then(clock, capsys):
+    for _ in steps_shown(range(10), "inferring"):
+        clock.go(4)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "inferring: 20 %  8 s, about 30 s left",
+        "inferring: 60 %  24 s, about 15 s left",
+    ]
+
+
+def test_what_takes_no_time_gets_no_line(capsys):
+    with busy("reading", log=True, after=30):
+        pass
+    with busy("reading", log=True, after=0.01):
+        time.sleep(0.3)
+    with busy("reading"):
+        pass
+    assert capsys.readouterr().err == "reading ...\n"

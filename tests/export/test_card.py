@@ -1,0 +1,128 @@
+"""Model cards: what the hub reads, what people read, and that what they show runs."""
+
+import io
+import json
+import math
+import re
+import shutil
+from functools import cache
+
+import numpy as np
+import pytest
+from huggingface_hub import ModelCard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from learned import model_folder, run_of
+from tigon.cli.main import main
+from tigon.data.pixels import to_uint8
+from tigon.errors import TigonError
+from tigon.export.card import Facts, Licence, facts_of, make_card
+from tigon.export.folders import load_model
+from tigon.export.licences import hub_licence
+from tigon.figures import tile
+from tigon.random.streams import RowRng
+from tigon.recipes import RECIPES
+from tigon.runs.run import Run
+
+
+def card(name, terms=None):
+    """The card of a recipe's run."""
+    run = run_of(name)
+    return make_card(load_model(run), facts_of(Run(run), terms or Licence()))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_card_says_what_the_model_is_and_is_not(name):
+    text = card(name, Licence("CC0-1.0", "public domain", "noise")).text
+    said = ModelCard(text).data.to_dict()
+    assert said["library_name"] == "tigon" and said["license"] == "cc0-1.0"
+    assert said["pipeline_tag"] == "unconditional-image-generation"
+    answer = text.split("## Is this a density?")[1].split("##")[0]
+    if name.startswith("generator"):
+        assert "It defines one, but does not compute it" in answer and "sigma = 0.3" in answer
+    else:
+        chains = load_model(run_of(name)).recipe.chains
+        assert answer.strip().startswith("No. It is a sampler")
+        assert f"chains of 3 Langevin steps at temperature {chains.temperature:g}" in answer
+        aim = "aim at p^(1/T), here p^1000, whose reference density has the standard deviation "
+        assert (f"{aim}0.0221, not 0.7" in answer) == (chains.temperature == 0.001)
+        (gap,) = (row for row in text.splitlines() if row.startswith("| gap |"))
+        of_f, of_q = (float(v) for v in re.findall(r"(\S+) nats .* that is (\S+) of", gap)[0])
+        assert math.isclose(of_q, of_f / chains.temperature, rel_tol=0.01)
+    assert ("maximum-likelihood" in said["tags"]) == name.startswith("generator")
+    assert ("for comparison only" in text) == name.endswith("-seed")
+    for row in ("`pictures.npz`", "| images | 5,", "| description | noise |", "not diagnosed"):
+        assert row in text
+    assert "public domain" in text and "/tmp" not in text
+
+
+def test_the_verdict_of_diagnose_is_on_the_card(tmp_path):
+    shutil.copytree(run_of("descriptor"), tmp_path / "run")
+    found = {"verdict": "not healthy: gap", "findings": []}
+    path = tmp_path / "run" / "diagnosis.json"
+    path.write_text(json.dumps(found))
+    model, run = load_model(tmp_path / "run"), Run(tmp_path / "run")
+    assert "**not healthy: gap**" in make_card(model, facts_of(run, Licence())).text
+    path.write_text("{")
+    with pytest.raises(TigonError, match="diagnosis.json: cannot be read"):
+        facts_of(run, Licence())
+
+
+def test_what_nobody_said_is_not_stated():
+    text = make_card(load_model(run_of("generator")), Facts()).text
+    assert "Of the weights: not stated. Of the training images: not stated." in text
+    assert "license" not in ModelCard(text).data.to_dict()
+
+
+def test_a_licence_is_named_in_the_hub_s_way():
+    assert hub_licence("Apache 2.0") == {"license": "apache-2.0"}
+    assert hub_licence("CC0") == {"license": "cc0-1.0"}
+    own = {"license": "other", "license_name": "our-own-terms"}
+    assert hub_licence("Our own terms!") == own
+    assert hub_licence("not stated") == hub_licence("  ") == {}
+
+
+@settings(max_examples=25)
+@given(st.text(), st.text(), st.text())
+def test_no_text_breaks_the_front_matter_or_becomes_markup(license, data_license, description):
+    facts = Facts("a\nb", Licence(license, data_license, description), data=description)
+    text = make_card(load_model_once(), facts).text
+    data = ModelCard(text).data.to_dict()
+    assert set(data) <= {"library_name", "pipeline_tag", "tags", "license", "license_name"}
+    assert len(re.findall(r"^#+ ", text, re.MULTILINE)) == 8
+    assert "\n# a b\n" in text
+    assert not re.search(r"(?<!\\)<", re.sub("`[^`\n]*`", "", text)), "markup"
+    rows = [row for row in text.splitlines() if row.startswith("|")]
+    assert all(row.count("|") - row.count(r"\|") == 3 for row in rows)
+
+
+@cache
+def load_model_once():
+    """A model, read once."""
+    return load_model(run_of("generator"))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_card_s_picture_is_what_sample_draws(name):
+    model = load_model(run_of(name))
+    count = 64 if name.startswith("generator") else 5
+    images = to_uint8(model.sample(count, RowRng(0, 0, range(count), "sample")))
+    shown = np.asarray(Image.open(io.BytesIO(card(name).picture)))
+    assert np.array_equal(shown, tile(images, min(8, count)))
+
+
+@pytest.mark.parametrize("name", ["generator", "descriptor"])
+def test_what_a_card_shows_runs(name, tmp_path, monkeypatch, capsys):
+    folder = model_folder(name, tmp_path / "model")
+    monkeypatch.chdir(folder)
+    text = (folder / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    scope = {}
+    exec(code, scope)
+    assert scope["images"].shape == (16, 3, 8, 8)
+    (lines,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    for line in lines.splitlines():
+        assert main(line.split()[1:]) == 0
+    assert (folder / "images.png").is_file()
