@@ -22,6 +22,8 @@ _HOMES = {
     "ChainStore": "mcmc.store",
     "ImageSet": "data.images",
     "load_images": "data.load",
+    "as_data": "data.load",
+    "Batch": "data.batches",
     "to_uint8": "data.pixels",
     "DCGANGenerator": "nn.dcgan",
     "ConvDescriptor": "nn.dcgan",
