@@ -1,8 +1,5 @@
 """Tensors and data sets of PyTorch as data: what is taken, what is refused, what is learned."""
 
-import ast
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -17,7 +14,6 @@ from tigon.data.load import as_data
 from tigon.errors import TigonError
 
 LIKE = torch.zeros(())
-DATA = Path(tigon.__file__).parent / "data"
 
 
 def floats(count: int = 6, size=(8, 12), channels: int = 3) -> torch.Tensor:
@@ -194,19 +190,3 @@ def test_a_tensor_and_a_data_set_are_learned_from_as_image_sets_are(name):
             training.step()
         ends.append(parameters(training.learner))
     assert all(torch.equal(end, ends[0]) for end in ends)
-
-
-def test_no_module_of_data_defers_an_import_of_another_and_there_is_no_circle():
-    imports = {}
-    for path in DATA.glob("*.py"):
-        tree = ast.parse(path.read_text())
-        every = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom | ast.Import)]
-        deferred = [n for n in every if n not in tree.body and "tigon" in ast.unparse(n)]
-        assert not deferred, f"{path.name}: {ast.unparse(deferred[0])}"
-        names = [n.module or "" for n in every if isinstance(n, ast.ImportFrom)]
-        imports[f"tigon.data.{path.stem}"] = {n for n in names if n.startswith("tigon.data.")}
-    left = dict(imports)
-    while free := [name for name, needed in left.items() if not needed & left.keys()]:
-        for name in free:
-            del left[name]
-    assert not left

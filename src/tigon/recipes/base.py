@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from tigon.data.batches import ImageData
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
 from tigon.data.pixels import Fit
@@ -72,7 +73,7 @@ class Recipe(ABC):
         """Return the model, with the weights that learning begins with."""
 
     @abstractmethod
-    def learner(self, images: ImageSet) -> Learner:
+    def learner(self, images: ImageData) -> Learner:
         """Return a new learner for these images."""
 
     @abstractmethod
@@ -97,7 +98,7 @@ class Recipe(ABC):
 
     def training(
         self,
-        images: ImageSet,
+        images: ImageData,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> Training:

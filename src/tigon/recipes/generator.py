@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
+from tigon.data.batches import ImageData
 from tigon.data.cache import cache_folder
-from tigon.data.images import ImageSet
 from tigon.densities.generator import GeneratorModel
 from tigon.distributed import Ownership
 from tigon.learners.generator import GeneratorLearner
@@ -83,7 +83,7 @@ class GeneratorRecipe(Recipe):
         )
         return GeneratorModel(network, self.latent_dim, self._first_sigma)
 
-    def learner(self, images: ImageSet) -> GeneratorLearner:
+    def learner(self, images: ImageData) -> GeneratorLearner:
         """Return a new generator learner."""
         return self._build(len(images), images.ownership)
 
