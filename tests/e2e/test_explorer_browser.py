@@ -559,8 +559,8 @@ def test_a_run_that_is_training_shows_its_curves_and_then_its_model(visit, serve
     server = serve(folder)
     page = visit(server, ready="#waiting")
     assert "no checkpoint yet" in page.locator("#waiting").inner_text()
-    loss = page.locator("[data-curve=seed_loss] canvas")
-    drawn = """(until) => document.querySelector('[data-curve=seed_loss] canvas')
+    loss = page.locator("[data-curve=reconstruction_error] canvas")
+    drawn = """(until) => document.querySelector('[data-curve=reconstruction_error] canvas')
       .ariaLabel.endsWith(until)"""
     until(page, drawn, "iteration 2")
     with (folder / "metrics.jsonl").open("a") as file:

@@ -15,10 +15,10 @@ from tigon.errors import TigonError
 from tigon.export import hub
 from tigon.export.folders import FILES
 from tigon.random.streams import make_rng
-from tigon.recipes import RECIPES
+from tigon.recipes import recipes
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", recipes())
 def test_a_run_s_model_is_saved_and_loaded_as_it_is(name, tmp_path):
     model = tigon.PretrainedModel.from_run(run_of(name), tigon.Licence("mit"))
     assert model.save_pretrained(tmp_path / "model") is None

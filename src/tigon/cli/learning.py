@@ -13,7 +13,7 @@ from tigon.data.images import ImageSet
 from tigon.data.sources import is_pattern
 from tigon.distributed import TIMEOUT, launched, process_group
 from tigon.errors import TigonError
-from tigon.recipes import RECIPES, DescriptorRecipe, GeneratorRecipe, Recipe
+from tigon.recipes import DescriptorRecipe, GeneratorRecipe, Recipe
 from tigon.report import render, section, write_report
 from tigon.runs.experiment import choose_device, load, train
 from tigon.runs.run import Experiment, Run
@@ -59,8 +59,7 @@ class Train(Generic[R]):
 
     def run(self) -> Result:
         """Train, then write the report."""
-        name = next(name for name, kind in RECIPES.items() if type(self.recipe) is kind)
-        experiment = Experiment(name, self.recipe, self.data)
+        experiment = Experiment(self.recipe.name, self.recipe, self.data)
         how = Keeping(self.checkpoint_every, self.keep, self.timeout, self.tensorboard)
         end = learn(experiment, self.out, self.device, how, self.continue_with)
         return finished(self.out, end)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tigon.data.batches import Batch
 from tigon.diagnostics.probes import LatentProbe
-from tigon.learners.generator import GeneratorLearner
+from tigon.learners.abilities import InfersLatents
 from tigon.mcmc.chain import MCMC
 from tigon.random.streams import Rng
 
@@ -58,7 +58,7 @@ class ModesProbe(NamedTuple):
 
 
 def probe_modes(
-    learner: GeneratorLearner,
+    learner: InfersLatents,
     batch: Batch,
     own: LatentProbe,
     begin: Tensor,

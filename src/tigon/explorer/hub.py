@@ -12,7 +12,6 @@ from tigon.explorer.curves import Tail, thinned
 from tigon.explorer.models import Model, load_model, newest_checkpoint
 from tigon.explorer.session import Message, Session
 from tigon.explorer.worker import Worker
-from tigon.families import family_of
 from tigon.recipes import DescriptorRecipe
 from tigon.runs.run import Run
 from tigon.sizes import sides
@@ -71,7 +70,7 @@ class Hub:
             "name": self.run.folder.resolve().name,
             "recipe": experiment.name,
             "kind": "descriptor" if isinstance(recipe, DescriptorRecipe) else "generator",
-            "what": family_of(recipe).what(recipe),
+            "what": recipe.describe(),
             "image_size": sides(recipe.image_size),
             "channels": recipe.channels,
             "device": str(self.device),

@@ -22,7 +22,7 @@ from tigon.inference.reconstruction import ColdStart, Reconstruction, infer_late
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
 from tigon.random.streams import Rng
-from tigon.recipes import RECIPES, DescriptorRecipe, GeneratorRecipe, Recipe
+from tigon.recipes import DescriptorRecipe, GeneratorRecipe, Recipe
 from tigon.runs.run import Run
 
 CHUNK = 4
@@ -50,7 +50,7 @@ class LearnedModel(nn.Module, ABC):
     @property
     def recipe_name(self) -> str:
         """The name of the recipe that the model was learned by."""
-        return next(name for name, kind in RECIPES.items() if type(self.recipe) is kind)
+        return self.recipe.name
 
     @property
     def device(self) -> torch.device:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tigon.data.batches import Batch
 from tigon.densities.log_density import LogDensity
 from tigon.distributed import all_sum
+from tigon.learners.metrics import Metric
 from tigon.mcmc.store import ChainStore
 from tigon.random.streams import Rng
 
@@ -27,15 +28,17 @@ class Learner(nn.Module, ABC):
     """Alternates running chains and one gradient step on a model.
 
     Attributes:
+        metrics: what it logs and others show; more may be logged
         measure: name of the metric that says how good the model is, lower better: the checkpoint
-            with its lowest mean is the best
+            with its lowest mean is the best; none if empty
         gradient_evaluations: passes (forward and backward) of the network over one example, so
             far; divide by the number of examples for passes over the set
         precision: of the network's products, in the loss and in a descriptor's chains; a
             generator's latents are told apart by less than bfloat16 can
     """
 
-    measure: ClassVar[str]
+    metrics: ClassVar[tuple[Metric, ...]] = ()
+    measure: ClassVar[str] = ""
     gradient_evaluations: int = 0
     precision: Precision = "float32"
 

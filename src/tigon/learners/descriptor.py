@@ -34,6 +34,7 @@ from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.distributed import all_sum
 from tigon.learners.agreement import energy_distance
 from tigon.learners.base import Learner, Metrics, contrastive_loss, mean_over, spread
+from tigon.learners.metrics import GAP, SATURATION, Metric
 from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC, Trace
 from tigon.mcmc.langevin import Langevin
@@ -85,6 +86,66 @@ def short_run(
     return MCMC(kernel, steps, decay, final, evaluate_end=False)
 
 
+METRICS = (
+    Metric(
+        "gap",
+        "Gap",
+        "nats per dimension of f",
+        "near zero",
+        (-GAP, GAP),
+        "signed",
+        "Mean f(synthesised) - mean f(observed) in nats per dimension, the original code's loss "
+        "over the number of dimensions. Divided by the temperature T, it is in nats per dimension "
+        "of p^(1/T), the density at which the chains aim. A healthy gap swings about 0 and stays "
+        "within the dashed band. One gradient evaluation is one forward and backward pass of the "
+        "network over the whole set.",
+        "mean f(synthesised) - mean f(observed), in nats per dimension of f (over the "
+        "temperature, of the density at which chains aim): it swings about 0",
+        "+.3f",
+        marks={"agreement": 0.0, "band": GAP, "_": -GAP},
+        figure="figure-6-gap",
+    ),
+    Metric(
+        "saturation",
+        "Saturation",
+        "per cent",
+        "lower",
+        (0.0, 100 * SATURATION),
+        caption="Values of synthesised images outside [-1, 1] by more than 0.1, in per cent: 0 is "
+        f"best, and below {100 * SATURATION:g} is healthy.",
+        brief="the part of synthesised values that lies well outside [-1, 1]: it stays small",
+        progress=".1f",
+        factor=100.0,
+        figure="saturation",
+    ),
+    Metric(
+        "energy_distance",
+        "Energy distance",
+        better="lower",
+        caption="Between synthesised and training images, as distributions, on the scale of "
+        "[-1, 1]: 0 is best, where both are the same set. Its fluctuations grow with the learning "
+        "rate.",
+        figure="energy-distance",
+        optional=True,
+        follows_rate=True,
+    ),
+    Metric(
+        "spread",
+        "Spread",
+        healthy=(0.1, 10.0),
+        caption="How much synthesised images differ among themselves, over how much training "
+        "images do: 1 is best.",
+        marks={"training images": 1.0},
+    ),
+    Metric(
+        "rise",
+        "Rise",
+        "nats per dimension",
+        caption="How far the chains climb on their way from start to synthesised images.",
+    ),
+)
+
+
 class DescriptorLearner(Learner):
     """Learns an energy-based model with short chains from mean images.
 
@@ -101,6 +162,7 @@ class DescriptorLearner(Learner):
         compiled: run chains on a `Compiled` log-density while learning
     """
 
+    metrics = METRICS
     measure = "energy_distance"
 
     def __init__(

@@ -34,6 +34,15 @@ def from_plain(kind: type[T], values: dict[str, Any], where: str = "") -> T:
     return kind(**{name: _convert(hints[name], values[name], f"{where}{name}") for name in given})
 
 
+def flat(values: dict[str, Any], where: str = "") -> dict[str, str]:
+    """Return nested settings as one level, `chains.steps` and the like, as text."""
+    found: dict[str, str] = {}
+    for name, value in values.items():
+        inner = flat(value, f"{where}{name}.") if isinstance(value, dict) else None
+        found |= inner if inner is not None else {f"{where}{name}": str(value)}
+    return found
+
+
 def differences(old: dict[str, Any], new: dict[str, Any], where: str = "") -> list[str]:
     """Return a line for each value that differs between two plain dictionaries."""
     lines = []

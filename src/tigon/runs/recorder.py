@@ -17,7 +17,6 @@ from tigon import __version__
 from tigon.data.pixels import to_uint8
 from tigon.distributed import world
 from tigon.errors import DivergenceError, TigonError
-from tigon.families import family_of
 from tigon.files import refusal, replace_file, subfolder
 from tigon.runs.run import Run, describe_images
 from tigon.training.checkpoint import save_checkpoint
@@ -91,8 +90,8 @@ class Recorder:
                 self.run.save_snapshot(training.iteration, shown)
             if self.board:
                 self.board.images(training.iteration, shown)
-                family = family_of(self.run.experiment.recipe)
-                self.board.histograms(training.iteration, family.histograms(training.learner))
+                recipe = self.run.experiment.recipe
+                self.board.histograms(training.iteration, recipe.histograms(training.learner))
         self.passed = progress
         if training.finished or training.iteration % self.every == 0:
             self.save(training)
