@@ -110,7 +110,7 @@ def test_weights_depend_on_the_given_generator_alone():
         (lambda: DCGANGenerator(2, (50, 64)), "not 50x64; the nearest are 48x64 and 56x64"),
         (
             lambda: DCGANGenerator(2, (64, 2000)),
-            "not 64x2000; the nearest are 64x1008 and 64x1024",
+            "not 64x2000; the nearest are 64x1024 and 80x1024",
         ),
         (lambda: DCGANGenerator(2, 8, kernel_size=3), "4 or 5, not 3"),
         (lambda: DCGANGenerator(2, 8, norm="layer"), "none, group or batch, not 'layer'"),
