@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 
 import tigon
 from small import descriptor_recipe, generator_recipe, image_set, parameters
-from tigon.data.load import as_data
+from tigon.data.datasets import as_data
 from tigon.errors import TigonError
 
 LIKE = torch.zeros(())

@@ -14,7 +14,7 @@ from tigon.data.batches import even_rows
 from tigon.data.cache import cache_folder
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
-from tigon.data.pixels import picture_to_uint8
+from tigon.data.pictures import picture_to_uint8
 from tigon.errors import TigonError
 
 

@@ -4,15 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tigon.cli.common import Json, Result, RunFolder, RunFolders, Which
-from tigon.cli.progress import busy
+from tigon.cli.progress import SLOW, busy
 from tigon.errors import TigonError
 from tigon.outputs import check_out
 from tigon.report import save_diagnosis, write_comparison, write_report
 from tigon.runs.diagnosis import LENGTH, SEED, Diagnosis, diagnose
 from tigon.runs.experiment import choose_device
 from tigon.runs.run import Run
-
-SLOW = 2.0  # seconds, within which mistakes are found
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 
 import tyro
 
+from tigon.cli import INTERRUPTED
 from tigon.cli.common import Flag, Json, Result, RunFolder, warn_of_skipped
-from tigon.cli.progress import busy, counted, interruptible, introduction, progress, tell
+from tigon.cli.progress import SLOW, busy, counted, interruptible, introduction, progress, tell
 from tigon.data.images import ImageSet
 from tigon.data.sources import is_pattern
 from tigon.distributed import TIMEOUT, launched, process_group
@@ -22,8 +23,6 @@ from tigon.training.tensorboard import require_tensorboard
 
 EMBEDDED = "embedded:animal-faces"
 DEMO: dict[str, Recipe] = {"generator": GeneratorRecipe(), "descriptor": DescriptorRecipe()}
-INTERRUPTED = 130
-SLOW = 2.0
 R = TypeVar("R", bound=Recipe)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Collection, Sequence
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from tigon.cli import CANNOT, DIVERGED, INTERRUPTED
 from tigon.cli.stdio import Lasting, unread
 from tigon.errors import DivergenceError, TigonError
 from tigon.files import refusal
@@ -34,12 +35,13 @@ VERBS = {
     "report": "write a run's report.html, or compare runs on one page",
 }
 ELSEWHERE = {"lr": "optimizer.learning-rate", "epochs": "iterations"}
+# tyro offers its errors as the box that it prints, and its options as the help alone: the hook in
+# `tyro._errors` may change with any release, and `tyro.extras.get_parser` will be removed.
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 RULE = re.compile(r"[─╰╯-]{3,}")
 OPTION = re.compile(r"(?<![\w.-])--[a-z][\w.-]*\w")
 UNRECOGNIZED = re.compile(r"Unrecognized options: [^;]*")
 WRONG = ("Unrecognized", "Missing", "Error")
-CANNOT, DIVERGED, INTERRUPTED = 2, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -27,6 +27,7 @@ from tigon.sizes import sides
 from tigon.training.iteration import Record, Training
 from tigon.training.loop import Watcher
 
+SLOW = 2.0  # seconds, within which mistakes are found
 FIRST_LINE, LINE_EVERY = 3.0, 15.0
 WIDE = 100  # columns, below which a bar shows the first figure alone
 ROUNDED = ((10, 1), (60, 5), (5400, 60), (36000, 600))  # seconds below: to so many

@@ -7,7 +7,6 @@ names, sizes and times and on the form asked for. An entry appears whole or not 
 import hashlib
 import json
 import math
-import mmap
 import os
 import shutil
 import tempfile
@@ -15,15 +14,17 @@ from array import array
 from collections.abc import Iterable
 from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from tigon.data.names import Names, NamesWriter
-from tigon.data.pictures import Form
-from tigon.data.source import Labels, Source
 from tigon.errors import TigonError
-from tigon.files import npy_header
+from tigon.files import npy_header, release_pages
+
+if TYPE_CHECKING:  # image sets do without Pillow, where no file is decoded
+    from tigon.data.pictures import Form
+    from tigon.data.source import Labels, Source
 
 SAMPLED = 4096  # images that a fingerprint looks at, about
 TOUCHED = 16  # images anywhere before pages are let go of: to touch one can map a megabyte
@@ -60,7 +61,7 @@ def cache_folder() -> Path:
     return Path(home) / "tigon"
 
 
-def cached(source: Source, form: Form) -> Entry:
+def cached(source: "Source", form: "Form") -> Entry:
     """Return a source's entry, which is made if there is none.
 
     Raises:
@@ -110,10 +111,10 @@ def release(pixels: np.ndarray) -> None:
     """Let go of a file's mapped pages: the system's cache keeps what it likes."""
     area = getattr(pixels, "_mmap", None)
     if area is not None:
-        area.madvise(mmap.MADV_DONTNEED)
+        release_pages(area)
 
 
-def _read(folder: Path, form: Form) -> Entry:
+def _read(folder: Path, form: "Form") -> Entry:
     """Open what `_fill` wrote.
 
     Raises:
@@ -135,7 +136,7 @@ def _read(folder: Path, form: Form) -> Entry:
     return entry
 
 
-def _fill(folder: Path, source: Source, form: Form) -> None:
+def _fill(folder: Path, source: "Source", form: "Form") -> None:
     """Decode a source into a cache folder."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -147,10 +148,8 @@ def _fill(folder: Path, source: Source, form: Form) -> None:
     try:
         labels = source.labels()
         skipped = _decode(work, source, form, labels)
-        pixels = np.load(work / "images.npy", mmap_mode="r")
-        known = (fingerprint(Names(work), pixels), pixels_fingerprint(pixels))
         classes = labels.classes if labels else ()
-        about = {"skipped": skipped, "known": known, "classes": classes}
+        about = {"skipped": skipped, "known": _known(work), "classes": classes}
         (work / "about.json").write_text(json.dumps(about), encoding="utf-8")
         if not folder.exists():
             work.rename(folder)
@@ -161,7 +160,13 @@ def _fill(folder: Path, source: Source, form: Form) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _decode(folder: Path, source: Source, form: Form, labels: Labels | None) -> list[str]:
+def _known(folder: Path) -> tuple[str, str]:
+    """Return the hashes of an entry, and let go of its files: Windows moves no open ones."""
+    pixels = np.load(folder / "images.npy", mmap_mode="r")
+    return fingerprint(Names(folder), pixels), pixels_fingerprint(pixels)
+
+
+def _decode(folder: Path, source: "Source", form: "Form", labels: "Labels | None") -> list[str]:
     """Write the readable pictures of a source, their names and labels; return what failed.
 
     Rows are appended by plain writes: a full disk is an error, as it would not be in a memory map.
@@ -191,7 +196,7 @@ def _decode(folder: Path, source: Source, form: Form, labels: Labels | None) -> 
     return skipped
 
 
-def _append_mirrored(file: BinaryIO, start: int, count: int, form: Form) -> None:
+def _append_mirrored(file: BinaryIO, start: int, count: int, form: "Form") -> None:
     """Append the mirrored copies of the first `count` images after them."""
     row = math.prod(form.shape)
     for number in range(count):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -18,6 +19,44 @@ from tigon.sizes import ImageSize, image_size
 LOOKED_AT = 16  # items of a data set that tell it from others
 EDGE = 1e-3  # by which arithmetic may leave [-1, 1]
 FORMS = "images are floats in [-1, 1], (C, H, W), or uint8, (H, W, C)"
+
+
+def as_data(
+    data: Any,  # noqa: ANN401
+    condition: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> ImageData:
+    """Return tensors, arrays and data sets of PyTorch as data that a learner can be given.
+
+    Arguments:
+        data: what `load_images` gave, as it is; images as a tensor or an array, floats in [-1, 1]
+            (N, C, H, W) or uint8 (N, H, W, C); or a `torch.utils.data.Dataset` with a length,
+            whose items are an image (C, H, W), (image, label), or a dictionary of `image`, `mask`
+            and `condition`. Items are asked for as batches need them
+        condition: of a tensor's images: labels (N,) or any tensor (N, *)
+        mask: of a tensor's images: 1 where a value was observed, broadcastable to (N, C, H, W)
+    Raises:
+        TigonError: if they are none of these; it says how to convert them
+    """
+    if isinstance(data, np.ndarray):
+        data = torch.from_numpy(np.array(data))  # a copy: arrays may be read-only
+    if isinstance(data, Tensor):
+        return TensorImages(data, condition, mask)
+    if condition is not None or mask is not None:
+        raise TigonError("condition and mask go with a tensor; a data set gives them in its items")
+    if isinstance(data, ImageData):
+        return data
+    if isinstance(data, str | os.PathLike):
+        raise TigonError(f"data {data!s:.200}: load_images reads what has a name or a path")
+    if isinstance(data, torch.utils.data.DataLoader):
+        raise TigonError("a DataLoader has batches of its own: give its data set, loader.dataset")
+    indexed = hasattr(data, "__len__") and hasattr(data, "__getitem__")
+    if not indexed or isinstance(data, Mapping | torch.utils.data.IterableDataset):
+        raise TigonError(
+            f"data are a {type(data).__name__}: give images as a tensor, or a data set that has a "
+            "length and gives its items by number"
+        )
+    return DatasetImages(data)
 
 
 class TensorImages(ImageData):

@@ -23,6 +23,9 @@ from tigon.random.streams import Rng
 Metrics = dict[str, Tensor]
 Precision = Literal["float32", "bfloat16"]
 
+RECENT = 50  # iterations by which a run is judged, and a shorter one is not
+SILENCE = 1e-12  # of the gradient of a network that is dead
+
 
 class Learner(nn.Module, ABC):
     """Alternates running chains and one gradient step on a model.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tigon.errors import TigonError
-from tigon.files import FileRows, npy_header, replace_file
+from tigon.files import FileRows, npy_header, release_pages, replace_file
 
 CHUNK = 4096  # rows that follow one another, treated at once
 POINTS = "points.npy"
@@ -82,7 +82,7 @@ class RowFile:
 
     def release(self) -> None:
         """Let go of mapped pages: the file, or the system's cache, has what was written."""
-        self._area.madvise(mmap.MADV_DONTNEED)
+        release_pages(self._area)
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> tuple[FileIO, mmap.mmap, Tensor]:

@@ -22,7 +22,7 @@ from tigon.data.images import ImageSet
 from tigon.data.load import load_images
 from tigon.data.pixels import Fit, to_uint8
 from tigon.data.stream import open_stream, refuse_stream
-from tigon.learners.base import Learner, Precision
+from tigon.learners.base import RECENT, Learner, Precision
 from tigon.learners.metrics import Metric
 from tigon.mcmc.store import ChainStore
 from tigon.random.streams import RowRng
@@ -38,7 +38,6 @@ if TYPE_CHECKING:  # they import matplotlib, which a recipe does not need to lea
     from tigon.diagnostics.rules.base import Finding
     from tigon.figures import Figure
 
-RECENT = 50  # iterations that a report's results are of
 SAMPLES = 64
 Record = dict[str, Any]
 

@@ -11,12 +11,13 @@ from tigon.data.batches import ImageData
 from tigon.data.images import ImageSet
 from tigon.densities.energy import EnergyModel
 from tigon.errors import CAUSES
+from tigon.learners.base import RECENT
 from tigon.learners.descriptor import DescriptorLearner, start_images, starts_in_batches
 from tigon.learners.metrics import GAP, SATURATION, sampled
 from tigon.mcmc.store import ChainStore
 from tigon.nn.dcgan import ConvDescriptor
 from tigon.random.streams import make_rng
-from tigon.recipes.base import RECENT, SAMPLES, Recipe, Record, RunContext, Stages
+from tigon.recipes.base import SAMPLES, Recipe, Record, RunContext, Stages
 from tigon.settings import (
     DescriptorNetwork,
     ImageChains,

@@ -15,13 +15,14 @@ from tigon.data.pixels import to_uint8
 from tigon.densities.generator import GeneratorModel
 from tigon.distributed import Ownership
 from tigon.inference.interpolation import Plane, latent_plane
+from tigon.learners.base import RECENT
 from tigon.learners.generator import GeneratorLearner
 from tigon.learners.metrics import ACCEPT, by_name
 from tigon.learners.noise import FIRST, Annealing, LearnedNoise
 from tigon.mcmc.store import ChainStore
 from tigon.nn.dcgan import DCGANGenerator
 from tigon.random.streams import make_rng
-from tigon.recipes.base import RECENT, SAMPLES, Recipe, Record, RunContext, Stages
+from tigon.recipes.base import SAMPLES, Recipe, Record, RunContext, Stages
 from tigon.settings import (
     GeneratorNetwork,
     LatentChains,

@@ -14,12 +14,12 @@ import torch
 from tigon.data.images import ImageSet
 from tigon.diagnostics.examination import Examination
 from tigon.diagnostics.examine import IMAGES, first_images
-from tigon.diagnostics.rules.base import RECENT, Finding, Level, Record, too_short
+from tigon.diagnostics.rules.base import Finding, Level, Record, too_short
 from tigon.diagnostics.rules.course import of_events, of_gradient, of_length
 from tigon.diagnostics.rules.quality import Shows, of_course
 from tigon.errors import TigonError
 from tigon.figures import Figure
-from tigon.learners.base import Learner
+from tigon.learners.base import RECENT, Learner
 from tigon.learners.metrics import by_name
 from tigon.recipes.base import Recipe
 from tigon.runs.provenance import files_of, provenance

@@ -3,7 +3,6 @@
 from statistics import mean, median
 
 from tigon.diagnostics.rules.base import (
-    RECENT,
     Finding,
     Level,
     Record,
@@ -11,6 +10,7 @@ from tigon.diagnostics.rules.base import (
     percent,
 )
 from tigon.errors import CAUSES
+from tigon.learners.base import RECENT, SILENCE
 from tigon.learners.metrics import ACCEPT, GAP, SATURATION, Metric, sampled
 
 GAP_EVER = 5.0
@@ -18,7 +18,6 @@ AWAY = 0.5  # of values, from which chains have left the images' range
 SPREAD = (0.1, 10.0)
 GROWTH = 10.0
 ENOUGH = 0.98
-SILENCE = 1e-12  # of a gradient
 SLOWER = "lower the learning rate (--optimizer.learning-rate)"
 
 

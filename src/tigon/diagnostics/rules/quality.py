@@ -7,7 +7,8 @@ from statistics import median
 from typing import NamedTuple
 
 from tigon.diagnostics.quality import Reconstructions
-from tigon.diagnostics.rules.base import RECENT, Finding, Level, Record, percent
+from tigon.diagnostics.rules.base import Finding, Level, Record, percent
+from tigon.learners.base import RECENT
 
 EXPLAINED = (0.1, 0.5)
 CLOSER = (0.0, 0.5)
