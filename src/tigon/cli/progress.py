@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.table import Column
 
 from tigon.learners.metrics import Metric
+from tigon.sizes import sides
 from tigon.training.iteration import Record, Training
 from tigon.training.loop import Watcher
 
@@ -95,7 +96,7 @@ def introduction(title: str, training: Training, data: str, out: os.PathLike[str
         training: before its first iteration here
     """
     images, length, done = training.images, training.length, training.iteration
-    size = f"{images.image_size}x{images.image_size}x{images.channels}"
+    size = "x".join(map(str, (*sides(images.image_size), images.channels)))
     many = "a stream of images" if images.streamed else counted(len(images), "image")
     total, so_far = counted(length.iterations, "iteration"), f"{done} of {length.iterations}"
     if length.gradient_evaluations is not None:

@@ -17,7 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tigon.data.images import ImageSet, load_images
+from tigon.data.batches import ImageData
+from tigon.data.images import ImageSet
+from tigon.data.load import load_images
 from tigon.data.pixels import Fit, to_uint8
 from tigon.data.stream import open_stream, refuse_stream
 from tigon.learners.base import RECENT, Learner, Precision
@@ -27,6 +29,7 @@ from tigon.random.streams import RowRng
 from tigon.settings import (
     require,
 )
+from tigon.sizes import ImageSize
 from tigon.training.iteration import Training
 from tigon.training.settings import Guard, Length, Optimizer
 
@@ -67,8 +70,8 @@ class Recipe(ABC):
     """What every recipe has.
 
     Arguments:
-        image_size: height and width in pixels
-        fit: stretch each image to the square, or crop its centre
+        image_size: pixels of a side of a square, or HEIGHTxWIDTH
+        fit: stretch each image to this size, or crop its centre
         channels: 3 (RGB) or 1 (grey)
         mirror: learn from mirrored copies too
         stream: read hf: data as they come, without an index and without a copy on the disk
@@ -95,7 +98,7 @@ class Recipe(ABC):
     panels: ClassVar[tuple[str, ...]] = ("pictures", "curves")
     card: ClassVar[str] = "model-card.md.jinja"
 
-    image_size: int = 64
+    image_size: ImageSize = 64
     fit: Fit = "stretch"
     channels: Literal[1, 3] = 3
     mirror: bool = False
@@ -123,7 +126,7 @@ class Recipe(ABC):
         """Return the model, with the weights that learning begins with."""
 
     @abstractmethod
-    def learner(self, images: ImageSet) -> Learner:
+    def learner(self, images: ImageData) -> Learner:
         """Return a new learner for these images."""
 
     @abstractmethod
@@ -148,7 +151,7 @@ class Recipe(ABC):
 
     def training(
         self,
-        images: ImageSet,
+        images: ImageData,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> Training:

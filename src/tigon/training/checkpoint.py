@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tigon.data.images import cache_folder
+from tigon.data.cache import cache_folder
 from tigon.distributed import world
 from tigon.errors import TigonError
 from tigon.files import flush_to_disk, refusal
