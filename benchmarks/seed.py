@@ -29,7 +29,7 @@ from plain import DATA, STEPS, learn
 from results import table
 from tigon.cli.progress import progress
 from tigon.data.batches import Batch
-from tigon.data.images import load_images
+from tigon.data.load import load_images
 from tigon.data.pixels import saturation
 from tigon.diagnostics.probes import run_free
 from tigon.diagnostics.two_samples import latents_test

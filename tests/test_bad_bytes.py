@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from bad_input import encoded, member, picture, right_sums, write_zip
 from small import descriptor_recipe, generator_recipe, image_set
-from tigon.data.images import ImageSet, load_images
+from tigon.data.images import ImageSet
+from tigon.data.load import load_images
 from tigon.errors import TigonError
 from tigon.recipes import recipes
 from tigon.runs.config import from_plain, to_plain

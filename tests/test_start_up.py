@@ -113,6 +113,7 @@ chains = tigon.MCMC(tigon.MALA(1.0), 50).run(lambda x: -x.square().sum(1) / 2, x
 assert abs(chains.x.var().item() - 1) < 0.3
 pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
 images = tigon.ImageSet(pixels, list("abcde"), [])
+assert torch.equal(tigon.as_data(images.read()).read(), images.read())
 decoder = tigon.DCGANGenerator(2, 8, width=4, rng=rng)
 energy = tigon.EnergyModel(tigon.ConvDescriptor(8, width=4, rng=rng))
 for learner in (

@@ -9,7 +9,8 @@ import torch
 
 from small import descriptor_recipe, generator_recipe, image_set, parameters
 from tigon.cli.main import main
-from tigon.data.images import ImageSet, load_images
+from tigon.data.images import ImageSet
+from tigon.data.load import load_images
 from tigon.errors import DivergenceError
 from tigon.recipes import DescriptorRecipe
 from tigon.recipes.descriptor import ImageGuard

@@ -100,8 +100,8 @@ def test_a_run_may_go_on_with_or_without_it(pictures, tmp_path, switched):
     experiment = Experiment("generator", generator_recipe(iterations=8), str(pictures))
     run = Run(tmp_path / "run")
     for number, on in enumerate(switched, 1):
-        watchers, stop = stop_at(2) if number < len(switched) else ([], lambda: False)
-        train(experiment, run.folder, callbacks=watchers, stop=stop, tensorboard=bool(on))
+        noted, stop = stop_at(2) if number < len(switched) else ([], lambda: False)
+        train(experiment, run.folder, callbacks=noted, stop=stop, tensorboard=bool(on))
     assert [record["iteration"] for record in run.records()] == list(range(1, 9))
     assert_board_tells_metrics(run)
     grids = [grid.step for grid in board(run).Images("images")]
@@ -160,8 +160,8 @@ def test_a_rollback_while_it_was_switched_off_is_made_up_for(pictures, tmp_path,
     run = Run(tmp_path / "run")
     for on, count in ((True, 5), (False, 4), (True, 99)):
         spoil(monkeypatch, {} if on else {6})
-        watchers, stop = stop_at(count)
-        train(experiment, run.folder, callbacks=watchers, stop=stop, tensorboard=on)
+        noted, stop = stop_at(count)
+        train(experiment, run.folder, callbacks=noted, stop=stop, tensorboard=on)
     assert [event["iteration"] for event in run.events()] == [3]
     assert_board_tells_metrics(run)
 
@@ -184,8 +184,8 @@ def test_without_tensorboard_nothing_is_written_and_one_line_says_what_to_instal
 
 def test_a_folder_that_cannot_be_written_is_said_in_one_line(pictures, tmp_path):
     experiment = Experiment("generator", generator_recipe(iterations=4), str(pictures))
-    watchers, stop = stop_at(2)
-    train(experiment, tmp_path / "run", callbacks=watchers, stop=stop)
+    noted, stop = stop_at(2)
+    train(experiment, tmp_path / "run", callbacks=noted, stop=stop)
     (tmp_path / "run" / "tensorboard").write_text("a file")
     with pytest.raises(TigonError, match="tensorboard: cannot be written"):
         train(experiment, tmp_path / "run", tensorboard=True)
@@ -196,8 +196,8 @@ def test_files_of_the_future_are_refused_and_can_be_made_again(pictures, tmp_pat
     """A clock that was set back would let TensorBoard read new files before old ones."""
     experiment = Experiment("generator", generator_recipe(), str(pictures))
     run = Run(tmp_path / "run")
-    watchers, stop = stop_at(3)
-    train(experiment, run.folder, callbacks=watchers, stop=stop, tensorboard=True)
+    noted, stop = stop_at(3)
+    train(experiment, run.folder, callbacks=noted, stop=stop, tensorboard=True)
     (file,) = (run.folder / "tensorboard").iterdir()
     file.rename(file.with_name("events.out.tfevents.4000000000.host.1.0"))
     with pytest.raises(TigonError, match="events of the future"):

@@ -24,6 +24,7 @@ from rich.table import Column
 
 from tigon.learners.base import Record
 from tigon.learners.metrics import Metric
+from tigon.sizes import sides
 from tigon.training.trainer import Callback, Trainer
 
 SLOW = 2.0  # seconds, within which mistakes are found
@@ -95,7 +96,7 @@ def introduction(title: str, trainer: Trainer, data: str, out: os.PathLike[str])
         trainer: before its first iteration here
     """
     images, budget, done = trainer.data, trainer.budget, trainer.iteration
-    size = f"{images.image_size}x{images.image_size}x{images.channels}"
+    size = "x".join(map(str, (*sides(images.image_size), images.channels)))
     many = "a stream of images" if images.streamed else counted(len(images), "image")
     total, so_far = counted(budget.iterations, "iteration"), f"{done} of {budget.iterations}"
     if budget.gradient_evaluations is not None:

@@ -14,6 +14,7 @@ from tigon.explorer.session import Message, Session
 from tigon.explorer.worker import Worker
 from tigon.recipes import DescriptorRecipe
 from tigon.runs.run import Run
+from tigon.sizes import sides
 
 STILL = 60.0  # seconds without a new record after which a run is not called training
 
@@ -70,7 +71,7 @@ class Hub:
             "recipe": experiment.name,
             "kind": "descriptor" if isinstance(recipe, DescriptorRecipe) else "generator",
             "what": recipe.describe(),
-            "image_size": recipe.image_size,
+            "image_size": sides(recipe.image_size),
             "channels": recipe.channels,
             "device": str(self.device),
             "checkpoint": self._tried is not None,

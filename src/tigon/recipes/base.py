@@ -17,7 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tigon.data.images import ImageSet, load_images
+from tigon.data.batches import ImageData
+from tigon.data.images import ImageSet
+from tigon.data.load import load_images
 from tigon.data.pixels import Fit, to_uint8
 from tigon.data.stream import open_stream, refuse_stream
 from tigon.learners.base import RECENT, Learner, Precision, Record
@@ -27,6 +29,7 @@ from tigon.random.streams import RowRng
 from tigon.settings import (
     require,
 )
+from tigon.sizes import ImageSize
 from tigon.training.guard import Guard
 from tigon.training.settings import AdamSettings, Budget
 from tigon.training.trainer import Callback, Trainer
@@ -67,8 +70,8 @@ class Recipe(ABC):
     """What every recipe has.
 
     Arguments:
-        image_size: height and width in pixels
-        fit: stretch each image to the square, or crop its centre
+        image_size: pixels of a side of a square, or HEIGHTxWIDTH
+        fit: stretch each image to this size, or crop its centre
         channels: 3 (RGB) or 1 (grey)
         mirror: learn from mirrored copies too
         stream: read hf: data as they come, without an index and without a copy on the disk
@@ -97,7 +100,7 @@ class Recipe(ABC):
     panels: ClassVar[tuple[str, ...]] = ("pictures", "curves")
     card: ClassVar[str] = "model-card.md.jinja"
 
-    image_size: int = 64
+    image_size: ImageSize = 64
     fit: Fit = "stretch"
     channels: Literal[1, 3] = 3
     mirror: bool = False
@@ -130,7 +133,7 @@ class Recipe(ABC):
         """Return the model, with the weights that learning begins with."""
 
     @abstractmethod
-    def learner(self, images: ImageSet) -> Learner:
+    def learner(self, images: ImageData) -> Learner:
         """Return a new learner for these images."""
 
     @abstractmethod
@@ -155,7 +158,7 @@ class Recipe(ABC):
 
     def trainer(
         self,
-        images: ImageSet,
+        images: ImageData,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         callbacks: Sequence[Callback | Callable[[Trainer, Record], object]] = (),

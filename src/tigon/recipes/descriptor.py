@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
+from tigon.data.batches import ImageData
 from tigon.data.images import ImageSet
 from tigon.densities.energy import EnergyModel
 from tigon.errors import CAUSES
@@ -124,7 +125,7 @@ class DescriptorRecipe(Recipe):
         """Return the descriptor, with the weights that learning begins with."""
         return EnergyModel(self._network(bytes_range=False), self.scale)
 
-    def learner(self, images: ImageSet) -> DescriptorLearner:
+    def learner(self, images: ImageData) -> DescriptorLearner:
         """Return a new descriptor learner, whose chains start from these images' means."""
         start = self.chains.start
         return self._build(start_images(images, start), starts_in_batches(images, start))

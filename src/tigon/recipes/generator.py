@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tigon.data.images import ImageSet, cache_folder
+from tigon.data.batches import ImageData
+from tigon.data.cache import cache_folder
+from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
 from tigon.densities.generator import GeneratorModel
 from tigon.distributed import Ownership
@@ -112,7 +114,7 @@ class GeneratorRecipe(Recipe):
         )
         return GeneratorModel(network, self.latent_dim, self._first_sigma)
 
-    def learner(self, images: ImageSet) -> GeneratorLearner:
+    def learner(self, images: ImageData) -> GeneratorLearner:
         """Return a new generator learner."""
         return self._build(len(images), images.ownership)
 

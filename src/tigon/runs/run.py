@@ -19,6 +19,7 @@ import numpy as np
 import tomli_w
 import torch
 
+from tigon.data.batches import ImageData
 from tigon.data.images import ImageSet
 from tigon.data.sources import resolved
 from tigon.errors import TigonError
@@ -229,6 +230,6 @@ class Run:
         return read_snapshots(self.folder / "snapshots")
 
 
-def describe_images(images: ImageSet) -> dict[str, Any]:
+def describe_images(images: ImageData) -> dict[str, Any]:
     """Return what tells one data set from another: how many images, and their fingerprint."""
     return {"count": len(images), "fingerprint": images.fingerprint()}

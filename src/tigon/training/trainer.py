@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tigon.data.batches import Batch
-from tigon.data.images import ImageSet
+from tigon.data.batches import Batch, ImageData
+from tigon.data.datasets import as_data
 from tigon.distributed import all_objects, all_sum, any_of, in_all_processes, world
 from tigon.errors import CAUSES, DivergenceError, diverged
 from tigon.learners.base import Learner, Metrics, Optimizers, Record
@@ -63,7 +63,7 @@ class Trainer:
 
     Arguments:
         learner: what learns; its chains belong to `data`, row by row
-        data: the images
+        data: images as `load_images` gives them, a tensor, or a data set of PyTorch (`as_data`)
         optimizer: any of `torch.optim`, or several by name; all take a step at each iteration.
             Adam with a rate of 1e-3 if not given
         scheduler: of learning rates: any of `torch.optim.lr_scheduler`, stepped after each
@@ -88,7 +88,7 @@ class Trainer:
     def __init__(
         self,
         learner: Learner,
-        data: ImageSet,
+        data: ImageData | torch.utils.data.Dataset[Any] | Tensor,
         optimizer: Optimizers | None = None,
         scheduler: Scheduler | Sequence[Scheduler] | None = None,
         clip: float | None = None,
@@ -99,13 +99,13 @@ class Trainer:
         seed: int = 0,
         average: float | None = None,
     ) -> None:
-        self.data = data
+        self.data = as_data(data)
         self.learner, self.budget, self.clip, self.seed = learner, budget, clip, seed
         self.callbacks = list(callbacks)
         self.like = next(learner.parameters()).detach()
         self.device = self.like.device
         self.module = in_all_processes(learner)
-        self.order = data.order(batch_size, seed)
+        self.order = self.data.order(batch_size, seed)
         self.optimizer = optimizer or torch.optim.Adam(learner.parameters(), 1e-3)
         self.optimizers = OptimizerSet(self.optimizer, scheduler, learner.measure)
         self.guard = GuardRunner(guard, self.order.batches) if guard and guard.enabled else None
