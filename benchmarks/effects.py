@@ -93,7 +93,8 @@ class Variant:
 
     Attributes:
         costs: gradient evaluations and seconds to each threshold that was reached, a run each
-        losses, distances, cover: reconstruction error of the last 20 iterations, KID-lite0 of 64 images of
+        losses, distances, cover: reconstruction error of the last 20 iterations, KID-lite0 of 64
+            images of
             the prior, how many training images are the nearest one of 256 of them
     """
 

@@ -194,7 +194,8 @@ def sick_rate_generator(studio: Studio) -> Path:
         "generator-fast": "learning rate x 10",
         "generator-faster": "learning rate x 100",
     }
-    return save("sick-rate-generator", compared(studio, "reconstruction_error", names, "reconstruction error"))
+    name, called = "reconstruction_error", "reconstruction error"
+    return save("sick-rate-generator", compared(studio, name, names, called))
 
 
 def sick_rate_descriptor(studio: Studio) -> Path:
