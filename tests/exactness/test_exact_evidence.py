@@ -4,7 +4,7 @@ import pytest
 import torch
 from linear_models import images_of, linear_model, posterior
 from scipy import stats
-from tigon.diagnostics.judging import mode_findings, prior_findings
+from tigon.diagnostics.examine import mode_findings, prior_findings
 from torch import nn
 
 from small import generator_learner
