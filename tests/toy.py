@@ -11,8 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from tigon.data.batches import Batch
-from tigon.data.images import ImageSet
+from tigon.data.batches import Batch, ImageData
 from tigon.densities.gaussian import Gaussian
 from tigon.densities.log_density import LogDensity, sum_event
 from tigon.learners.base import Learner, Metrics, mean_over
@@ -20,7 +19,7 @@ from tigon.learners.metrics import Metric
 from tigon.mcmc.store import ChainStore
 from tigon.random.streams import Rng, normal
 from tigon.recipes import Recipe
-from tigon.training.settings import Guard
+from tigon.training.guard import Guard
 
 
 class ToyModel(nn.Module):
@@ -92,7 +91,7 @@ class ToyRecipe(Recipe):
     def model(self) -> nn.Module:
         return ToyModel(self.image_size)
 
-    def learner(self, images: ImageSet) -> ToyLearner:
+    def learner(self, images: ImageData) -> ToyLearner:
         return ToyLearner(images.image_size)
 
     def restored(self, chains: dict[str, Tensor], files: ChainStore | None = None) -> ToyLearner:

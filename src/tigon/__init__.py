@@ -21,7 +21,9 @@ _HOMES = {
     "GeneratorModel": "densities.generator",
     "ChainStore": "mcmc.store",
     "ImageSet": "data.images",
-    "load_images": "data.images",
+    "load_images": "data.load",
+    "as_data": "data.datasets",
+    "Batch": "data.batches",
     "to_uint8": "data.pixels",
     "DCGANGenerator": "nn.dcgan",
     "ConvDescriptor": "nn.dcgan",
@@ -40,11 +42,13 @@ _HOMES = {
     "GeneratorLearner": "learners.generator",
     "DescriptorLearner": "learners.descriptor",
     "infer_latents": "inference.reconstruction",
-    "Length": "training.settings",
-    "Optimizer": "training.settings",
-    "Guard": "training.settings",
-    "Training": "training.iteration",
-    "fit": "training.loop",
+    "start_images": "learners.descriptor",
+    "Trainer": "training.trainer",
+    "Budget": "training.settings",
+    "WarmUp": "training.settings",
+    "Cosine": "training.settings",
+    "Guard": "training.guard",
+    "callbacks": "training",
     "GeneratorRecipe": "recipes",
     "DescriptorRecipe": "recipes",
     "Run": "runs.run",
@@ -57,6 +61,8 @@ _HOMES = {
     "PretrainedDescriptor": "export.hub",
 }
 
+_MODULES = {"callbacks"}
+
 __all__ = ["__version__", *_HOMES]
 
 
@@ -64,6 +70,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
     """Import a public name when it is first used, so that `import tigon` costs nothing."""
     if name not in _HOMES:
         raise AttributeError(f"module 'tigon' has no attribute {name!r}")
+    if name in _MODULES:
+        return import_module(f"tigon.{_HOMES[name]}.{name}")
     return getattr(import_module(f"tigon.{_HOMES[name]}"), name)
 
 

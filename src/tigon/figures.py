@@ -109,12 +109,13 @@ def stages(rows: Sequence[tuple[str, Pixels]]) -> Canvas:
         rows: label and images (N, H, W, C); N is the same in every row
     """
     images = len(rows[0][1])
-    size, label = min(0.9, WIDTH / images), 0.3
-    figure = Canvas((max(size * images, WIDTH / 2), (size + label) * len(rows)))
+    across, label = min(0.9, WIDTH / images), 0.3
+    size = across * rows[0][1].shape[1] / rows[0][1].shape[2]
+    figure = Canvas((max(across * images, WIDTH / 2), (size + label) * len(rows)))
     width, height = figure.get_size_inches()
     for number, (words, pixels) in enumerate(rows):
         bottom = 1 - (number + 1) * (size + label) / height
-        axes = figure.add_axes((0, bottom, size * images / width, size / height))
+        axes = figure.add_axes((0, bottom, across * images / width, size / height))
         axes.imshow(tile(pixels, images), interpolation="nearest", aspect="auto")
         axes.axis("off")
         axes.text(0, 1.0, words, transform=axes.transAxes, va="bottom", color=INK, fontsize=TEXT)
@@ -130,10 +131,11 @@ def latent_grid(images: Pixels, ticks: NDArray[np.float64], names: tuple[str, st
         names: of the two axes
     """
     count, half = len(ticks), (ticks[1] - ticks[0]) / 2
-    figure = Canvas((WIDTH, WIDTH), layout="constrained")
+    ratio = images.shape[1] / images.shape[2]
+    figure = Canvas((WIDTH, WIDTH * ratio), layout="constrained")
     axes = figure.add_subplot()
     extent = (ticks[0] - half, ticks[-1] + half, ticks[0] - half, ticks[-1] + half)
-    axes.imshow(tile(images, count, gap=1), extent=extent, interpolation="nearest")
+    axes.imshow(tile(images, count, gap=1), extent=extent, aspect=ratio, interpolation="nearest")
     axes.set_xticks(ticks, [f"{tick:.2f}" for tick in ticks])
     axes.set_yticks(ticks, [f"{tick:.2f}" for tick in ticks])
     axes.set_xlabel(names[0], fontsize=TEXT)
@@ -247,7 +249,7 @@ def latent_plane(points: NDArray[np.float64], images: Pixels, names: tuple[str, 
         label = f"{100 * (1 - np.exp(-(radius**2) / 2)):.0f} %"
         axes.text(0, radius, label, color=FAINT, fontsize=TEXT - 1, ha="center", va="bottom")
     axes.scatter(points[:, 0], points[:, 1], s=4, color=ACCENT)
-    zoom = 32 / images.shape[1] * min(1.0, (40 / len(images)) ** 0.5)
+    zoom = 32 / max(images.shape[1:3]) * min(1.0, (40 / len(images)) ** 0.5)
     for point, image in zip(points, images, strict=False):
         picture = OffsetImage(np.broadcast_to(image, (*image.shape[:2], 3)), zoom=zoom)
         axes.add_artist(AnnotationBbox(picture, tuple(point), pad=0.1))

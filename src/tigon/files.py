@@ -1,13 +1,17 @@
 """Files that appear whole or not at all; and single rows of large ones."""
 
 import errno
+import io
 import mmap
 import os
 import stat
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+from tigon.errors import TigonError
 
 # Not all systems have all of these.
 AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -61,6 +65,21 @@ class FileRows(NamedTuple):
         if rows and (isinstance(rows[0], bool) or not 0 <= min(rows) <= max(rows) < self.number):
             raise IndexError(f"rows {min(rows)} to {max(rows)} of {self.number}, by number")
         return [self.start + row * self.size for row in rows]
+
+
+def npy_header(shape: Sequence[int], dtype: str) -> bytes:
+    """Return what a `.npy` file begins with (format 1.0), with room for more rows.
+
+    Arguments:
+        shape: of the array, rows first
+        dtype: such as '<f4'
+    """
+    import numpy as np  # this module is imported where `tigon --help` has to be quick
+
+    stream = io.BytesIO()
+    header = {"descr": dtype, "fortran_order": False, "shape": tuple(shape)}
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue()
 
 
 def _read_at(descriptor: int, size: int, place: int) -> bytes:
@@ -178,3 +197,18 @@ def is_utf8(name: str) -> bool:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Say which file of a run the disk refused, and that its checkpoints are whole.
+
+    Raises:
+        TigonError: if it did
+    """
+    try:
+        yield
+    except OSError as error:
+        raise TigonError(
+            f"run {folder}: cannot be written ({refusal(error)}); the last checkpoint is intact"
+        ) from error

@@ -1,4 +1,4 @@
-"""What runs cost to a seed loss, where some did not come to it."""
+"""What runs cost to a loss, where some did not come to it."""
 
 import pytest
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tigon.cli.main import main
-from tigon.data.images import load_images
+from tigon.data.load import load_images
 from tigon.runs.run import Run
 
 pytestmark = pytest.mark.slow

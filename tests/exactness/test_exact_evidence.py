@@ -4,12 +4,12 @@ import pytest
 import torch
 from linear_models import images_of, linear_model, posterior
 from scipy import stats
-from tigon.diagnostics.judging import mode_findings, prior_findings
 from torch import nn
 
 from small import generator_learner
 from tigon.data.batches import Batch
 from tigon.densities.generator import GeneratorModel
+from tigon.diagnostics.examine import mode_findings, prior_findings
 from tigon.diagnostics.probes import probe_latents, run_free
 from tigon.diagnostics.rules.base import Level
 from tigon.diagnostics.two_samples import energy_distance, latents_test, moments_test

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tigon.explorer.curves import Tail, thinned
 from tigon.learners.generator import METRICS
-from tigon.training.logs import read_metrics
+from tigon.training.callbacks.metrics import read_metrics
 
 
 def line(iteration, **values):

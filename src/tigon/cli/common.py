@@ -9,7 +9,8 @@ import tyro
 from torch import Tensor
 
 from tigon.cli.progress import counted, steps_shown, tell
-from tigon.data.images import ImageSet, load_images
+from tigon.data.images import ImageSet
+from tigon.data.load import load_images
 from tigon.errors import TigonError
 from tigon.export.folders import load_model
 from tigon.export.models import LearnedGenerator
@@ -17,6 +18,7 @@ from tigon.inference.reconstruction import ColdStart, Reconstruction
 from tigon.random.streams import RowRng
 from tigon.recipes import Recipe
 from tigon.runs.experiment import choose_device
+from tigon.sizes import ImageSize, parse_size, size_text
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Json = Flag
@@ -28,6 +30,20 @@ RunFolders = Annotated[
 ModelFolder = Annotated[
     tyro.conf.Positional[Path], tyro.conf.arg(name="model", metavar="RUN|MODEL")
 ]
+
+
+def registry() -> tyro.constructors.ConstructorRegistry:
+    """Return how options are read that tyro has no word for: an image size is 64 or 48x64."""
+    found = tyro.constructors.ConstructorRegistry()
+    size = tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT|HxW",
+        instance_from_str=lambda words: parse_size(words[0]),
+        is_instance=lambda value: isinstance(value, int | tuple),
+        str_from_instance=lambda value: [size_text(value)],
+    )
+    found.primitive_rule(lambda info: size if info.type == ImageSize else None)
+    return found
 
 
 class Result(NamedTuple):

@@ -120,13 +120,14 @@ def _parse(words: list[str]) -> Any:  # noqa: ANN401
     import tyro
 
     from tigon.cli import verbs
+    from tigon.cli.common import registry
 
     kind = _train_type(rest[0]) if verb == "train" else getattr(verbs, verb.capitalize())
     asked = " ".join(words[: 2 if verb == "train" else 1])
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors), unread(sys.stdout, only_gone=True):
-            return tyro.cli(kind, prog=f"tigon {verb}", args=rest)
+            return tyro.cli(kind, prog=f"tigon {verb}", args=rest, registry=registry())
         return 0  # help, whose reader is gone: `tigon VERB --help | head`
     except ValueError as error:
         return _fail(f"{verb}: {error}", CANNOT)
@@ -161,10 +162,12 @@ def options(kind: Any, words: list[str]) -> set[str]:  # noqa: ANN401
     """Return the options, with their dashes, that a verb's or a recipe's help names."""
     import tyro
 
+    from tigon.cli.common import registry
+
     helped = [*(words[1:2] if words[0] == "train" else []), "--help"]
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-        tyro.cli(kind, prog="tigon", args=helped)
+        tyro.cli(kind, prog="tigon", args=helped, registry=registry())
     return set(OPTION.findall(COLOUR.sub("", text.getvalue())))
 
 

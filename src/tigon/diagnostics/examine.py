@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from tigon.data.batches import Batch
-from tigon.data.images import ImageSet, even_rows
+from tigon.data.batches import Batch, even_rows
+from tigon.data.images import ImageSet
 from tigon.diagnostics.drawing import image_figures, latent_figures
 from tigon.diagnostics.examination import Examination
 from tigon.diagnostics.modes import probe_modes
@@ -87,13 +87,13 @@ def examine_synthesis(
 def first_images(images: ImageSet, most: int, like: Tensor) -> Batch:
     """Return a batch of the first images, `most` of them at most."""
     index = torch.arange(min(most, len(images)), device=like.device)
-    return Batch(images.read(index).to(like), index)
+    return images.batch(index).to(like)
 
 
 def _some(images: ImageSet, most: int, like: Tensor) -> Batch:
     """Return a batch of images at even distances, `most` of them at most."""
     index = even_rows(len(images), most).to(like.device)
-    return Batch(images.read(index).to(like), index, among=len(images))
+    return images.batch(index).to(like)._replace(among=len(images))
 
 
 def mode_findings(

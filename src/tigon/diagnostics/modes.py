@@ -77,12 +77,7 @@ def probe_modes(
         steps: of each chain, >= 2
     """
     count = len(begin) // len(batch.index)
-    repeated = Batch(
-        batch.images.repeat_interleave(count, 0),
-        batch.index.repeat_interleave(count),
-        batch.size,
-        batch.among,
-    )
+    repeated = batch.take(torch.arange(len(batch.index)).repeat_interleave(count))
     first, run = MCMC(learner.chains.kernel, steps // 2), MCMC(learner.chains.kernel, steps)
     sizes = learner.step_sizes(begin)
     with learner.chain_density(repeated) as log_density:

@@ -152,7 +152,7 @@ def run_free(learner: InfersLatents, batch: Batch, rng: Rng) -> FreeRun:
     sizes = learner.step_sizes(begin)
     for first in range(0, len(batch.index), CHUNK):
         part = slice(first, first + CHUNK)
-        some = Batch(batch.images[part], batch.index[part], batch.size, batch.among)
+        some = batch.take(part)
         with learner.chain_density(some) as log_density:
             ends.append(run.run(log_density, begin[part], rows(rng, part), sizes[part]).x)
     latents = torch.cat(ends)

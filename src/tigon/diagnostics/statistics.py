@@ -72,7 +72,7 @@ def coupling(learner: InfersLatents | SynthesisesImages, batch: Batch, x: Tensor
         batch: two images or more
         x: the chains' points, (B, *)
     """
-    first = Batch(batch.images[:1], batch.index[:1])
+    first = batch.take(slice(1))._replace(total=None, among=None)
     with learner.chain_density(batch) as log_density:
         _, together = value_and_grad(log_density, x)
     with learner.chain_density(first) as log_density:

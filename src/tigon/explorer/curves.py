@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tigon.learners.base import Record
 from tigon.learners.metrics import Metric
-from tigon.training.iteration import Record
 
 MOST = 2000  # rows that a page gets at once
 PROGRESS = ("iteration", "gradient_evaluations")

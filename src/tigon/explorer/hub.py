@@ -16,6 +16,7 @@ from tigon.explorer.session import Message, Session
 from tigon.explorer.worker import Worker
 from tigon.learners.metrics import Metric
 from tigon.runs.run import Run
+from tigon.sizes import sides
 
 STILL = 60.0  # seconds without a new record after which a run is not called training
 
@@ -75,7 +76,7 @@ class Hub:
             "what": recipe.describe(),
             "panels": list(recipe.panels),
             "metrics": [_shown(metric) for metric in recipe.metrics],
-            "image_size": [recipe.image_size, recipe.image_size],
+            "image_size": sides(recipe.image_size),
             "channels": recipe.channels,
             "device": str(self.device),
             "checkpoint": self._tried is not None,
@@ -83,7 +84,7 @@ class Hub:
 
     def state(self) -> dict[str, Any]:
         """Return how far the run's training is, for a page."""
-        length, last = self.run.experiment.recipe.length, (self.tail.rows or [{}])[-1]
+        length, last = self.run.experiment.recipe.budget, (self.tail.rows or [{}])[-1]
         iteration, spent = int(last.get("iteration") or 0), last.get("gradient_evaluations") or 0.0
         over = iteration > 0 and length.over(iteration, spent, spent / iteration)
         age = self.tail.age()

@@ -8,7 +8,7 @@ from tigon.explorer.panels import panels_named
 from tigon.explorer.panels.base import Model
 from tigon.learners.base import Learner
 from tigon.runs.run import Run
-from tigon.training.kept import latest_checkpoint
+from tigon.training.checkpoint_folder import latest_checkpoint
 
 
 def newest_checkpoint(run: Run) -> int | None:

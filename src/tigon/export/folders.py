@@ -32,6 +32,7 @@ from tigon.outputs import write_folder
 from tigon.recipes import DescriptorRecipe, GeneratorRecipe, Recipe, recipe_type
 from tigon.runs.config import from_plain, to_plain
 from tigon.runs.run import Run
+from tigon.sizes import sides
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD, PICTURE = "config.json", "model.safetensors", "README.md", "samples.png"
@@ -127,8 +128,8 @@ def _is_plane(recipe: GeneratorRecipe) -> Fits:
 
 def _are_starts(recipe: DescriptorRecipe) -> Fits:
     if recipe.chains.start == "mean-image":
-        size = recipe.image_size
-        return lambda shape: tuple(shape) == (1, recipe.channels, size, size)
+        size = sides(recipe.image_size)
+        return lambda shape: tuple(shape) == (1, recipe.channels, *size)
     return lambda shape: len(shape) == 4 and shape[0] >= 1 and tuple(shape[1:]) == (
         recipe.channels, 1, 1,
     )  # fmt: skip

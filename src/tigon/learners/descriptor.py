@@ -26,8 +26,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tigon.data.batches import Batch
-from tigon.data.images import MOST, ImageSet
+from tigon.data.batches import MOST, Batch, ImageData
 from tigon.data.pixels import saturations
 from tigon.densities.compiled import Compiled
 from tigon.densities.energy import EnergyModel
@@ -41,12 +40,13 @@ from tigon.mcmc.chain import MCMC, Trace
 from tigon.mcmc.langevin import Langevin
 from tigon.mcmc.store import ChainStore
 from tigon.random.streams import Rng, RowRng, rows
+from tigon.sizes import ImageSize, sides
 
 FAR, STEEP = 10.0, 1e4
 Start = Literal["mean-colour", "mean-image"]
 
 
-def start_images(images: ImageSet, start: Start) -> Tensor:
+def start_images(images: ImageData, start: Start) -> Tensor:
     """Return where chains start: each image's mean colour (N, C, 1, 1), or the set's mean image.
 
     The mean image is (1, C, H, W): all chains share it and part by their noise. Mean colours are
@@ -59,7 +59,7 @@ def start_images(images: ImageSet, start: Start) -> Tensor:
     raise ValueError(f"chains start from mean-colour or mean-image, not {start!r}")
 
 
-def starts_in_batches(images: ImageSet, start: Start) -> bool:
+def starts_in_batches(images: ImageData, start: Start) -> bool:
     """Return whether start images are taken from each batch, as there are too many to keep."""
     return start == "mean-colour" and (images.streamed or len(images) > MOST)
 
@@ -153,7 +153,7 @@ class DescriptorLearner(Learner):
         model: the descriptor
         starts: start images, (N, C, h, w) one per training image or (1, C, h, w) for all, that
             broadcast to images of `image_size`; see `start_images`
-        image_size: height and width in pixels
+        image_size: height and width in pixels; one number for a square
         chains: kernel and steps from a start image to a synthesised one
         batch_statistics: let the images of a batch share batch statistics while chains run, as
             the original code did; for comparison only
@@ -169,7 +169,7 @@ class DescriptorLearner(Learner):
         self,
         model: EnergyModel,
         starts: Tensor,
-        image_size: int,
+        image_size: ImageSize,
         chains: MCMC | None = None,
         batch_statistics: bool = False,
         in_batches: bool = False,
@@ -204,7 +204,7 @@ class DescriptorLearner(Learner):
     def start(self, index: Tensor) -> Tensor:
         """Return where the chains of training images `index` (B,) start, (B, C, H, W)."""
         starts = self.starts[index % len(self.starts)]
-        return starts.expand(-1, -1, self.image_size, self.image_size)
+        return starts.expand(-1, -1, *sides(self.image_size))
 
     def _starts_of(self, batch: Batch) -> Tensor:
         """Return where the chains of a batch start while learning, (B, C, H, W)."""
@@ -295,10 +295,9 @@ class DescriptorLearner(Learner):
     def load_chains(self, tensors: dict[str, Tensor], files: ChainStore | None = None) -> None:
         """Take start images and the factor of step sizes."""
         starts = tensors["starts"]
-        height = starts.shape[-1]
         if starts.dim() != 4 or not len(starts) or not starts.is_floating_point():
             raise ValueError(f"start images are {starts.dtype} {tuple(starts.shape)}")
-        if starts.shape[2] != height or height not in (1, self.image_size):
+        if tuple(starts.shape[2:]) not in ((1, 1), sides(self.image_size)):
             raise ValueError(f"start images are {tuple(starts.shape)}")
         self.starts = starts.to(self.starts.device)
         self.step_factor = float(tensors.get("step_factor", torch.ones(())))

@@ -26,8 +26,8 @@ from tigon.densities.generator import GeneratorModel
 from tigon.densities.log_density import LogDensity, frozen, mode, sum_event
 from tigon.distributed import Ownership, all_sum, world
 from tigon.errors import TigonError
-from tigon.learners.base import Learner, Metrics, mean_over, spread
-from tigon.learners.expansion import Moments, absorb, moments, require_first
+from tigon.learners.base import Learner, Metrics, Optimizers, mean_over, spread
+from tigon.learners.expansion import Moments, absorb, moments, require_first, undo
 from tigon.learners.metrics import ACCEPT, Metric
 from tigon.learners.noise import Annealing, LearnedNoise
 from tigon.mcmc.adaptation import StepSizeAdaptation
@@ -277,7 +277,7 @@ class GeneratorLearner(Learner):
             "latent_std": (all_sum(((samples - middle) ** 2).sum(0)) / batch.size).sqrt(),
         }
 
-    def after_update(self, optimizer: torch.optim.Optimizer) -> None:
+    def after_update(self, optimizer: Optimizers) -> None:
         """Learn sigma, then expand: latents come nearer to the prior's moments, f(z) stays."""
         if self.noise and self._error:
             self.noise.update(self.model.sigma, *self._error)
@@ -286,6 +286,10 @@ class GeneratorLearner(Learner):
         first: nn.Linear = self.model.network.first  # type: ignore[assignment]
         affine = self.moments.affine(self._weight, first.bias is not None)
         absorb(affine, first, optimizer)
+        if self.averaged is not None:
+            of_first = "model.network.first.{}"
+            weight = self.averaged[of_first.format("weight")]
+            undo(affine, weight, self.averaged.get(of_first.format("bias")))
         self.store.replace(affine.apply)
         if self.chains.adaptation is not None:  # else it is what the user wants of N(0, I)
             self.step_size *= affine.scale

@@ -8,25 +8,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tigon.data.images import ImageSet, cache_folder
+from tigon.data.batches import ImageData
+from tigon.data.cache import cache_folder
+from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
 from tigon.densities.generator import GeneratorModel
 from tigon.distributed import Ownership
 from tigon.inference.interpolation import Plane, latent_plane
-from tigon.learners.base import RECENT
+from tigon.learners.base import RECENT, Record
 from tigon.learners.generator import GeneratorLearner
 from tigon.learners.metrics import ACCEPT, by_name
 from tigon.learners.noise import FIRST, Annealing, LearnedNoise
 from tigon.mcmc.store import ChainStore
 from tigon.nn.dcgan import DCGANGenerator
 from tigon.random.streams import make_rng
-from tigon.recipes.base import SAMPLES, Recipe, Record, RunContext, Stages
+from tigon.recipes.base import SAMPLES, Recipe, RunContext, Stages
 from tigon.settings import (
     GeneratorNetwork,
     LatentChains,
     require,
 )
-from tigon.training.settings import Guard, Optimizer
+from tigon.training.guard import Guard
+from tigon.training.settings import AdamSettings
 
 if TYPE_CHECKING:
     from tigon.diagnostics.examination import Examination
@@ -80,7 +83,7 @@ class GeneratorRecipe(Recipe):
     average_likelihood: bool = False
     network: GeneratorNetwork = GeneratorNetwork()
     chains: LatentChains = LatentChains()
-    optimizer: Optimizer = Optimizer(learning_rate=2e-3)
+    optimizer: AdamSettings = AdamSettings(learning_rate=2e-3)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,7 +115,7 @@ class GeneratorRecipe(Recipe):
         )
         return GeneratorModel(network, self.latent_dim, self._first_sigma)
 
-    def learner(self, images: ImageSet) -> GeneratorLearner:
+    def learner(self, images: ImageData) -> GeneratorLearner:
         """Return a new generator learner."""
         return self._build(len(images), images.ownership)
 
@@ -292,7 +295,7 @@ class OriginalGeneratorRecipe(GeneratorRecipe):
     average_likelihood: bool = True
     network: GeneratorNetwork = GeneratorNetwork(kernel_size=5, norm="batch")
     chains: LatentChains = LatentChains(steps=30, step_size=0.3, kernel="langevin")
-    optimizer: Optimizer = Optimizer(1e-3, (0.5, 0.999), "constant")
+    optimizer: AdamSettings = AdamSettings(1e-3, (0.5, 0.999), "constant")
     guard: Guard = Guard(enabled=False)
 
     def describe(self) -> str:

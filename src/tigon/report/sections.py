@@ -14,6 +14,7 @@ from tigon.runs.config import flat
 from tigon.runs.diagnosis import LENGTH, SEED, Diagnosis, diagnose
 from tigon.runs.provenance import files_of, provenance
 from tigon.runs.run import Run
+from tigon.sizes import sides
 
 FIRST = 12
 
@@ -136,4 +137,5 @@ def results(shown: Opened) -> dict[str, str]:
 def described(shown: Opened) -> str:
     """Return how many images of which form a run learned from, in words."""
     images = shown.context.images
-    return f"{len(images)} of {images.image_size} x {images.image_size} x {images.channels}"
+    size = (*sides(images.image_size), images.channels)
+    return f"{len(images)} of {' x '.join(map(str, size))}"

@@ -109,7 +109,7 @@ def of_course(
     """Say whether a measure still falls at the end; None where too few values would tell.
 
     Arguments:
-        name: of the measure, as in "seed loss"
+        name: of the measure, as in "reconstruction error"
         values: one for each iteration, lower better
         part: what the model shows of what it could; None where that is not known
         settling: whether it falls because the learning rate does, and its fluctuations with it

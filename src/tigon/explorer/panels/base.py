@@ -18,6 +18,7 @@ from tigon.data.images import ImageSet
 from tigon.errors import TigonError
 from tigon.explorer.frames import pack, thumbnails
 from tigon.learners.base import Learner
+from tigon.sizes import ImageSize
 
 Number = Annotated[int, Field(ge=0, le=2**53)]
 SHOWN, FEW = 300, 100  # training images that are shown; up to so many, larger
@@ -124,7 +125,7 @@ class Model:
     Arguments:
         iteration: of the checkpoint
         learner: with its model and its chains
-        image_size: height and width of its images in pixels
+        image_size: height and width of its images in pixels; one number for a square
         channels: of its images, 1 or 3
         panels: that show it
         images: what it learned from, where they can still be read
@@ -133,7 +134,7 @@ class Model:
 
     iteration: int
     learner: Learner
-    image_size: int
+    image_size: ImageSize
     channels: int
     panels: tuple[Panel, ...]
     images: ImageSet | None
@@ -186,7 +187,7 @@ class Model:
         return pack(header, **arrays)
 
     def _images(self) -> tuple[np.ndarray, list[str]]:
-        """Return thumbnails (n, s, s, 4) and names of training images."""
+        """Return thumbnails (n, h, w, 4) and names of training images."""
         if self.images is None or not self.count:
             return np.zeros((0, 1, 1, 4), np.uint8), [f"image {row + 1}" for row in self.rows]
         side = 64 if len(self.rows) <= FEW else 32

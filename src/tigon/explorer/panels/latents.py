@@ -20,6 +20,7 @@ from tigon.inference.reconstruction import ColdStart, Descent, descend
 from tigon.learners.base import Learner
 from tigon.mcmc.store import ChainStore
 from tigon.random.streams import Rng, RowRng
+from tigon.sizes import sides
 
 MEASURED = 20_000  # latents that the principal directions are found from
 MOST_AT_ONCE = 64
@@ -164,7 +165,7 @@ class InferencePanel(Panel):
         """
         assert isinstance(request, Infer)
         able, how = with_latents(model), ColdStart(request.starts)
-        shape = (model.image_size, model.image_size, model.channels)
+        shape = (*sides(model.image_size), model.channels)
         if len(request.pixels) != math.prod(shape):
             raise TigonError(f"a picture for this model has {' x '.join(map(str, shape))} bytes")
         pixels = np.frombuffer(request.pixels, np.uint8).reshape(1, *shape)
