@@ -4,7 +4,6 @@ import torch
 from torch import nn
 
 import tigon
-from tigon.learners.descriptor import start_images
 
 images = tigon.load_images("embedded:animal-faces", image_size=32)
 
@@ -36,8 +35,9 @@ scores = nn.Sequential(
     nn.Conv2d(3, 32, 4, stride=2), nn.SiLU(), nn.Flatten(), nn.LazyLinear(1), nn.Flatten(0)
 )
 scores(images.read(slice(0, 1)))  # LazyLinear learns its size
-energy = tigon.EnergyModel(scores, scale=0.7)
-learner = tigon.DescriptorLearner(energy, start_images(images, "mean-colour"), image_size=32)
+starts = tigon.start_images(images, "mean-colour")
+energy = tigon.EnergyModel(scores, scale=0.7, starts=starts, image_size=32)
+learner = tigon.DescriptorLearner(energy)
 adam = tigon.Optimizer(learning_rate=1e-2, betas=(0.5, 0.95), warm_up=20)
 training = tigon.Training(learner, images, tigon.Length(40), adam, guard=tigon.Guard())
 records = tigon.fit(training)

@@ -186,17 +186,19 @@ def test_a_checkpoint_that_is_damaged_is_refused(capsys, run, case):
 
 
 DESCRIPTORS = {
-    "starts missing": lambda t: t.pop("starts"),
-    "starts of another shape": lambda t: t.update(starts=torch.ones(3, 3, 4, 4)),
-    "starts without rows": lambda t: t.update(starts=torch.ones(0, 3, 8, 8)),
-    "starts that are whole numbers": lambda t: t.update(starts=torch.ones(3, 3, 8, 8).int()),
-    "factor of two numbers": lambda t: t.update(step_factor=torch.ones(2)),
+    "starts missing": lambda t: t.pop("model.starts"),
+    "starts of another shape": lambda t: t.update({"model.starts": torch.ones(3, 3, 4, 4)}),
+    "starts without rows": lambda t: t.update({"model.starts": torch.ones(0, 3, 8, 8)}),
+    "starts that are whole numbers": lambda t: t.update(
+        {"model.starts": torch.ones(3, 3, 8, 8).int()}
+    ),
+    "factor of two numbers": lambda t: t.update({"model.step_factor": torch.ones(2)}),
 }
 
 
 @pytest.mark.parametrize("case", DESCRIPTORS)
 def test_start_images_that_do_not_fit_are_refused(capsys, run, case):
-    tensors("chains", DESCRIPTORS[case], run="descriptor")(run)
+    tensors("model", DESCRIPTORS[case], run="descriptor")(run)
     line = "sample descriptor --count 2 --out s.npz"
     check(capsys, run, line, "checkpoint descriptor/checkpoints/3 does not fit")
 

@@ -14,7 +14,7 @@ HEAVY = {
 CORE = (
     "MCMC", "MALA", "HMC", "Langevin", "ReplicaExchange", "Preconditioned", "DualAveraging",
     "ChainStore", "RowRng", "EnergyModel", "GeneratorModel", "DCGANGenerator", "ConvDescriptor",
-    "GeneratorLearner", "DescriptorLearner", "infer_latents",
+    "GeneratorLearner", "DescriptorLearner",
 )  # fmt: skip
 COUNT = """
 import json, sys

@@ -14,10 +14,10 @@ from tigon.diagnostics.rules import RECENT, Finding, Level, Shows
 from tigon.diagnostics.statistics import coupling, image_features
 from tigon.diagnostics.two_samples import features_test, latents_test, moments_test
 from tigon.errors import TigonError
-from tigon.inference.reconstruction import ColdStart, cold_chains
 from tigon.learners.base import Learner
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
+from tigon.models.cold_start import ColdStart, cold_chains
 from tigon.random.streams import RowRng, make_rng
 from tigon.runs.run import Run
 from tigon.training.iteration import Record

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from tigon.inference.reconstruction import ColdStart, Descent, descend
 from tigon.learners.generator import GeneratorLearner
+from tigon.models.cold_start import ColdStart, Descent, descend
 from tigon.random.streams import RowRng
 
 

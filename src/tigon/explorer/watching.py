@@ -12,7 +12,7 @@ from tigon.explorer.inference import watch_inference
 from tigon.explorer.models import Model, generator_of
 from tigon.explorer.requests import Decode, Infer
 from tigon.explorer.synthesis import Synthesis
-from tigon.inference.reconstruction import ColdStart
+from tigon.models.cold_start import ColdStart
 
 
 def decoded(model: Model | None, request: Decode) -> np.ndarray:

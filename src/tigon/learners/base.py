@@ -17,6 +17,7 @@ from tigon.data.batches import Batch
 from tigon.densities.log_density import LogDensity
 from tigon.distributed import all_sum
 from tigon.mcmc.store import ChainStore
+from tigon.models.base import Model
 from tigon.random.streams import Rng
 
 Metrics = dict[str, Tensor]
@@ -27,6 +28,7 @@ class Learner(nn.Module, ABC):
     """Alternates running chains and one gradient step on a model.
 
     Attributes:
+        model: what is learned
         measure: name of the metric that says how good the model is, lower better: the checkpoint
             with its lowest mean is the best
         gradient_evaluations: passes (forward and backward) of the network over one example, so
@@ -36,6 +38,7 @@ class Learner(nn.Module, ABC):
     """
 
     measure: ClassVar[str]
+    model: Model
     gradient_evaluations: int = 0
     precision: Precision = "float32"
 
@@ -109,6 +112,12 @@ class Learner(nn.Module, ABC):
 
     def after_update(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: B027
         """Change what the update has made due; nothing in most learners."""
+
+    def complete_model(self) -> None:  # noqa: B027
+        """Bring up to date what the model keeps besides its weights, before it is saved.
+
+        All processes call it. Nothing in most learners.
+        """
 
     @abstractmethod
     def map_chains(self, function: Callable[[Tensor], Tensor]) -> None:

@@ -54,6 +54,14 @@ class DCGANGenerator(nn.Module):
             raise ValueError(f"image_size is a power of two from 8 to 1024, not {image_size}")
         if kernel_size not in (4, 5):
             raise ValueError(f"kernel size is 4 or 5, not {kernel_size}")
+        self._config = {
+            "latent_dim": latent_dim,
+            "image_size": image_size,
+            "channels": channels,
+            "width": width,
+            "kernel_size": kernel_size,
+            "norm": norm,
+        }
         doublings = image_size.bit_length() - 3
         widths = [width * min(8, 2**k) for k in reversed(range(doublings))]
         self.seed_shape = (widths[0], 4, 4)
@@ -69,6 +77,10 @@ class DCGANGenerator(nn.Module):
         self.rest = nn.Sequential(*layers)
         _initialise(self, rng)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def config(self) -> dict[str, int | str]:
+        """Return the arguments of this network, but `rng`."""
+        return dict(self._config)
 
     def forward(self, z: Tensor) -> Tensor:
         """Decode latents (B, d) to images (B, C, H, W) in [-1, 1]."""
@@ -102,6 +114,13 @@ class ConvDescriptor(nn.Module):
         super().__init__()
         if image_size < 8 or image_size % 2:
             raise ValueError(f"image_size is even and at least 8, not {image_size}")
+        self._config = {
+            "image_size": image_size,
+            "channels": channels,
+            "width": width,
+            "norm": norm,
+            "bytes_range": bytes_range,
+        }
         self.bytes_range = bytes_range
         self.features = nn.Sequential(
             nn.Conv2d(channels, width, 4, stride=2, padding=1),
@@ -115,6 +134,10 @@ class ConvDescriptor(nn.Module):
         self.last = Projection(2 * width * (image_size // 2) ** 2, 1)
         _initialise(self, rng)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def config(self) -> dict[str, int | str]:
+        """Return the arguments of this network, but `rng`."""
+        return dict(self._config)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return f(images): (B, C, H, W) in [-1, 1] to (B,)."""

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tigon.data.images import ImageSet, load_images
 from tigon.data.pixels import Fit
 from tigon.data.stream import open_stream, refuse_stream
 from tigon.learners.base import Learner, Precision
 from tigon.mcmc.store import ChainStore
+from tigon.models.base import Model
 from tigon.settings import (
     require,
 )
@@ -40,6 +41,7 @@ class Recipe(ABC):
         guard: what watches over the run and goes back where it diverges
     """
 
+    model_type: ClassVar[type[Model]]  # what `model` returns
     persistent: ClassVar[bool] = False  # whether a chain is kept for each image
 
     image_size: int = 64
@@ -66,7 +68,7 @@ class Recipe(ABC):
         return Length(self.iterations, self.gradient_evaluations)
 
     @abstractmethod
-    def model(self) -> nn.Module:
+    def model(self) -> Model:
         """Return the model, with the weights that learning begins with."""
 
     @abstractmethod
@@ -75,7 +77,7 @@ class Recipe(ABC):
 
     @abstractmethod
     def restored(self, chains: dict[str, Tensor], files: ChainStore | None = None) -> Learner:
-        """Return a learner with the chains of a checkpoint, its weights still to be loaded.
+        """Return a learner with the chains of a checkpoint, its model's state still to be loaded.
 
         Arguments:
             chains: as `Learner.chain_tensors` gave them

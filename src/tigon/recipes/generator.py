@@ -6,11 +6,12 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from tigon.data.images import ImageSet, cache_folder
-from tigon.densities.generator import GeneratorModel
 from tigon.distributed import Ownership
 from tigon.learners.generator import GeneratorLearner
 from tigon.learners.noise import FIRST, Annealing, LearnedNoise
 from tigon.mcmc.store import ChainStore
+from tigon.models.base import Model
+from tigon.models.generator import GeneratorModel
 from tigon.nn.dcgan import DCGANGenerator
 from tigon.random.streams import make_rng
 from tigon.recipes.base import Recipe
@@ -39,6 +40,7 @@ class GeneratorRecipe(Recipe):
         chains: inference of latents
     """
 
+    model_type: ClassVar[type[Model]] = GeneratorModel
     persistent: ClassVar[bool] = True
 
     latent_dim: int = 2
@@ -80,7 +82,9 @@ class GeneratorRecipe(Recipe):
             self.network.norm,
             make_rng("weights", self.seed),
         )
-        return GeneratorModel(network, self.latent_dim, self._first_sigma)
+        model = GeneratorModel(network, self.latent_dim, self._first_sigma)
+        model.fit = self.fit
+        return model
 
     def learner(self, images: ImageSet) -> GeneratorLearner:
         """Return a new generator learner."""

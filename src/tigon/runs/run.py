@@ -25,9 +25,10 @@ from tigon.data.sources import resolved
 from tigon.errors import TigonError
 from tigon.files import open_regular, replace_file, subfolder
 from tigon.learners.base import Learner
+from tigon.models.base import Model
 from tigon.recipes import Recipe, recipe_type
 from tigon.runs.config import from_plain, to_plain
-from tigon.training.checkpoint import load_learner
+from tigon.training.checkpoint import load_learner, load_model
 from tigon.training.iteration import Record
 from tigon.training.kept import find_checkpoint, numbered, remove
 from tigon.training.logs import read_events, read_metrics
@@ -160,6 +161,19 @@ class Run:
         """
         recipe = self.experiment.recipe
         return load_learner(self.find(checkpoint), recipe.restored)
+
+    def model(self, checkpoint: str | None = None) -> Model:
+        """Return the model of a checkpoint, ready to sample; chains are not read.
+
+        Arguments:
+            checkpoint: last, best, or an iteration; this run's `checkpoint` if not given
+        Raises:
+            TigonError: if there is no such checkpoint, or it is damaged
+        """
+        recipe = self.experiment.recipe
+        model = load_model(self.find(checkpoint), recipe.model)
+        model.recipe = self.experiment.name
+        return model
 
     def find(self, checkpoint: str | None = None) -> Path:
         """Return the folder of a checkpoint, as `learner` takes it.

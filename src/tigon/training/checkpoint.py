@@ -1,6 +1,7 @@
 """Checkpoints: weights, training state and chain rows, written whole or not at all.
 
-A checkpoint is a folder RUN/checkpoints/N with `model.safetensors` (the weights),
+A checkpoint is a folder RUN/checkpoints/N with `model.safetensors` (the model's
+weights and whatever else sampling needs),
 `chains.safetensors` (chain rows), `training.pt` (the optimizer and counters, loadable with
 `weights_only`) and `manifest.json` (the SHA-256 of each). Chains in files are copied to `chains/`,
 and those of the guard's good states to `good-0/`, `good-1/`. It is written under another name,
@@ -15,7 +16,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -28,10 +29,12 @@ from tigon.errors import TigonError
 from tigon.files import refusal
 from tigon.learners.base import Learner
 from tigon.mcmc.store import ChainStore
+from tigon.models.base import Model
 from tigon.training.iteration import Training
 from tigon.training.kept import checksum, remove, tidy
 from tigon.training.snapshot import Snapshot
 
+M = TypeVar("M", bound=Model)
 CHAINS, GOOD = "chains", "good-{}"
 
 
@@ -109,6 +112,20 @@ def load_learner(
         return learner.eval()
 
 
+def load_model(path: Path, build: Callable[[], M]) -> M:
+    """Return the model of a checkpoint, without chains or optimizer, which are not read.
+
+    Arguments:
+        build: makes the model, with any weights
+    Raises:
+        TigonError: if they do not fit
+    """
+    with _refusing(path):
+        model, held = build(), load_file(path / "model.safetensors")
+        model.load_state_dict({name.removeprefix("model."): held[name] for name in held})
+        return model.eval()
+
+
 def _copied(folder: Path) -> ChainStore:
     """Return a store of its own with the rows of a folder."""
     return ChainStore.scratch(
@@ -178,6 +195,7 @@ class _State(NamedTuple):
 def _gather(training: Training) -> _State:
     """Return the state of a training, with the chains of all processes."""
     learner, guard = training.learner, training.memory()
+    learner.complete_model()
     good = [state.pop("files", None) for state in guard["good"]] if guard else []
     stores = {CHAINS: learner.files} | {GOOD.format(k): store for k, store in enumerate(good)}
     return _State(
