@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from measuring import arguments, launch, publish
-from tigon.data.images import load_images
+from tigon.data.load import load_images
 from tigon.distributed import leave, process_group, world
 from tigon.recipes import DescriptorRecipe, GeneratorRecipe, Recipe
 from tigon.runs.recorder import describe_machine

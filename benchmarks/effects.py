@@ -93,7 +93,8 @@ class Variant:
 
     Attributes:
         costs: gradient evaluations and seconds to each threshold that was reached, a run each
-        losses, distances, cover: seed loss of the last 20 iterations, KID-lite0 of 64 images of
+        losses, distances, cover: reconstruction error of the last 20 iterations, KID-lite0 of 64
+            images of
             the prior, how many training images are the nearest one of 256 of them
     """
 
@@ -149,7 +150,7 @@ def learn(variant: Variant, images: ImageSet, seed: int) -> None:
                 cost[threshold] = (records[-1]["gradient_evaluations"], spent)
     variant.seconds.append(time.process_time() - began)
     variant.costs.append(cost)
-    variant.losses.append(statistics.mean(record["seed_loss"] for record in records[-20:]))
+    variant.losses.append(statistics.mean(r["reconstruction_error"] for r in records[-20:]))
     seen = images.read()
     drawn = training.learner.sample(256, RowRng(seed, 0, range(256), "benchmark"))
     variant.distances.append(kid(features(drawn[:64]), features(seen)))
@@ -165,7 +166,7 @@ def row(variant: Variant, count: int) -> dict[str, str]:
         cells[f"to {threshold:g}"] = shown(some) if known else "not reached"
     return cells | {
         "seconds in all": f"{statistics.median(variant.seconds):.0f}",
-        "seed loss": f"{statistics.median(variant.losses):.4f}",
+        "reconstruction error": f"{statistics.median(variant.losses):.4f}",
         "prior KID-lite0": f"{statistics.median(variant.distances):.2f}",
         "covered": f"{statistics.median(variant.cover):g} of {count}",
     }
@@ -195,8 +196,9 @@ def main() -> None:
             f"Printed by `python benchmarks/effects.py` on {machine()}; lions and tigers, d = 2, "
             f"{options.evaluations} gradient evaluations a run, seeds "
             f"{', '.join(map(str, options.seeds))}: medians. `to 0.1`: gradient evaluations and "
-            "CPU seconds to the first iteration with a seed loss of at most that, of the runs "
-            "that came to it. KID-lite0 (64 images of the prior against the training images) is "
+            "CPU seconds to the first iteration with a loss, as the original prints it, of at "
+            "most that, of the runs that came to it. KID-lite0 (64 images of the prior against "
+            "the training images) is "
             "not FID; covered: training images that are the nearest one of any of 256 images.",
             table([row(variant, len(images)) for variant in every]),
             NOTES.strip(),

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tigon.data.images import load_images
+from tigon.data.load import load_images
 from tigon.errors import TigonError
 from tigon.random.streams import make_rng
 from tigon.recipes import DescriptorRecipe, GeneratorRecipe

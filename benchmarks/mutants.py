@@ -93,7 +93,7 @@ MUTATIONS = [
     Mutation("stale log-density", KERNEL, "log_density=rows[1], ", ""),
     Mutation("no way in from density 0", KERNEL, INWARDS, "log_ratio, log_ratio)"),
     Mutation(
-        "temperature of the schedule alone", KERNEL, "temperature_of(kernel) * factor", "factor"
+        "temperature without the kernel's own", KERNEL, "temperature_of(kernel) * factor", "factor"
     ),
     Mutation("swap ratio's sign", TEMPERED, RISE, " - ".join(reversed(RISE.split(" - ")))),
     Mutation(

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
+from tigon.report.album import Picture, album
 
 from explorer_pictures import explorer
 from made_pictures import HERE, Table, drawn, machine, rewrite, strip
@@ -31,15 +32,14 @@ from tigon.errors import DivergenceError
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import Annealing, GeneratorLearner
 from tigon.random.streams import make_rng
-from tigon.recipes import RECIPES as NAMED
 from tigon.recipes import (
     DescriptorRecipe,
     GeneratorRecipe,
     OriginalDescriptorRecipe,
     OriginalGeneratorRecipe,
     Recipe,
+    recipes,
 )
-from tigon.report.album import Picture, album
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
 from tigon.settings import ImageChains, LatentChains
@@ -117,7 +117,7 @@ class Studio:
 
 def recipe_name(recipe: Recipe) -> str:
     """Return the name under which the command line knows a recipe."""
-    return next(name for name, kind in NAMED.items() if type(recipe) is kind)
+    return next(name for name, kind in recipes().items() if type(recipe) is kind)
 
 
 def save(name: str, figure: Figure, dpi: int = 110) -> Path:
@@ -188,13 +188,14 @@ def compared(
 
 
 def sick_rate_generator(studio: Studio) -> Path:
-    """The seed loss at ten and a hundred times the learning rate."""
+    """The reconstruction error at ten and a hundred times the learning rate."""
     names = {
         "generator-small": "as it is",
         "generator-fast": "learning rate x 10",
         "generator-faster": "learning rate x 100",
     }
-    return save("sick-rate-generator", compared(studio, "seed_loss", names, "seed loss"))
+    name, called = "reconstruction_error", "reconstruction error"
+    return save("sick-rate-generator", compared(studio, name, names, called))
 
 
 def sick_rate_descriptor(studio: Studio) -> Path:

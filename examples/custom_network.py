@@ -28,7 +28,8 @@ model = tigon.GeneratorModel(Decoder(4), latent_dim=4, sigma=0.3)
 learner = tigon.GeneratorLearner(model, len(images))
 length, adam = tigon.Length(iterations=100), tigon.Optimizer(learning_rate=2e-3)
 records = tigon.fit(tigon.Training(learner, images, length, adam, guard=tigon.Guard()))
-print(f"generator: seed loss {records[0]['seed_loss']:.2f}, then {records[-1]['seed_loss']:.2f}")
+errors = [record["reconstruction_error"] for record in records]
+print(f"generator: error {errors[0]:.3f}, then {errors[-1]:.3f}")
 
 # Images (B, 3, 32, 32) to one number each, (B,): no batch statistics, which would couple chains.
 scores = nn.Sequential(

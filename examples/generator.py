@@ -17,7 +17,8 @@ training = recipe.training(images)
 
 def report(training: tigon.Training, record: dict) -> None:
     if "event" not in record and record["iteration"] % 50 == 0:
-        print(f"iteration {record['iteration']}: seed loss {record['seed_loss']:.3f}")
+        error = record["reconstruction_error"]
+        print(f"iteration {record['iteration']}: reconstruction error {error:.4f}")
 
 
 tigon.fit(training, [report])

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from bad_input import encoded, member, picture, right_sums, write_zip
 from small import descriptor_recipe, generator_recipe, image_set
-from tigon.data.images import ImageSet, load_images
+from tigon.data.images import ImageSet
+from tigon.data.load import load_images
 from tigon.errors import TigonError
-from tigon.recipes import RECIPES
+from tigon.recipes import recipes
 from tigon.runs.config import from_plain, to_plain
 from tigon.runs.run import Experiment, Run
 from tigon.training.checkpoint import load_training, save_checkpoint
@@ -142,8 +143,8 @@ def values(kind, name=""):
 @FEW
 @given(st.data())
 def test_any_recipe_comes_back_from_its_config(tmp_path, data):
-    name = data.draw(st.sampled_from(sorted(RECIPES)))
-    recipe = from_plain(RECIPES[name], data.draw(values(RECIPES[name])))
+    name = data.draw(st.sampled_from(sorted(recipes())))
+    recipe = from_plain(recipes()[name], data.draw(values(recipes()[name])))
     experiment = Experiment(name, recipe, data.draw(st.text()))
     assume(experiment.data.isprintable())
     Run(tmp_path).write_config(experiment)

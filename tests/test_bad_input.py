@@ -21,7 +21,7 @@ from bad_input import (
     write_zip,
 )
 from tigon.cli import learning
-from tigon.data.images import load_images
+from tigon.data.load import load_images
 
 JPEG = encoded(picture(), "JPEG")
 PNG = encoded(picture(), "PNG")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from bad_input import TINY, encoded, picture, run_watched, tree
 from tigon.cli import learning
-from tigon.data.images import load_images
+from tigon.data.load import load_images
 
 RED, GREY = (200, 0, 0), (100, 100, 100)
 

@@ -167,9 +167,9 @@ def test_the_page_on_ones_own_shows_the_examples_as_they_are():
 
 QUICK = {"custom_density": r"replica exchange 0\.(7[5-9]|8\d)", "custom_kernel": r"acceptance 0\."}
 LONG = {
-    "custom_network": r"generator: seed loss .*\ndescriptor: gap",
+    "custom_network": r"generator: error .*\ndescriptor: gap",
     "own_data": r"24 images, \(24, 32, 32, 3\), 0 left out\n.*: mean squared error",
-    "generator": r"iteration 150: seed loss 0\..*\nlatents of two mirrored images:",
+    "generator": r"iteration 150: reconstruction error 0\..*\nlatents of two mirrored images:",
     "descriptor": r"iteration 80: gap .*\na sampler of 30 steps",
 }
 

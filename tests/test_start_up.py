@@ -1,6 +1,7 @@
 """What a start imports: counted in fresh processes, since a timer would measure the machine."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -44,10 +45,10 @@ def test_the_package_imports_nothing_until_a_name_is_used():
     assert imported("import tigon") == (set(), 0)
 
 
-def test_models_samplers_and_learners_need_torch_and_what_reads_images():
+def test_models_samplers_and_learners_load_torch_and_numpy_alone():
     needed, _ = imported("import torch")
     found, _ = imported(f"import tigon; [getattr(tigon, name) for name in {CORE!r}]")
-    assert "torch" in found and found - needed <= {"numpy", "PIL"}
+    assert "torch" in found and found - needed <= {"numpy"}
 
 
 @pytest.mark.parametrize(
@@ -61,3 +62,75 @@ def test_models_samplers_and_learners_need_torch_and_what_reads_images():
 )
 def test_help_and_a_verb_that_there_is_not_import_nothing(words, status):
     assert command_line(*words) == (set(), status)
+
+
+WITHOUT_POSIX = """
+import os, sys
+for name in ("resource", "fcntl", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+for name in ("pread", "pwrite", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY"):
+    delattr(os, name)
+opened = os.open
+def open_file(path, *arguments, **options):
+    if os.path.isdir(path):
+        raise PermissionError(13, "Permission denied", path)
+    return opened(path, *arguments, **options)
+os.open = open_file
+import tigon.cli.main
+from pathlib import Path
+from small import generator_recipe
+from tigon.runs.experiment import train
+from tigon.runs.run import Experiment, Run
+run = Run(Path(sys.argv[1]))
+experiment = Experiment("generator", generator_recipe(iterations=2), "embedded:animal-faces")
+train(experiment, run.folder, device="cpu")
+print(len(run.records()), run.learner().store.points.shape[0], *run.environment)
+"""
+
+
+def test_a_run_needs_nothing_that_windows_lacks(tmp_path):
+    """Modules and functions of POSIX are taken away, and folders cannot be opened."""
+    command = [sys.executable, "-c", WITHOUT_POSIX, str(tmp_path / "run")]
+    paths = os.pathsep.join(path for path in sys.path if path)
+    environment = os.environ | {"PYTHONPATH": paths, "TIGON_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2 10 ") and "training_seconds" in done.stdout
+    assert "peak_memory_mb" not in done.stdout
+
+
+KERNEL = """
+import sys
+for name in ("PIL", "arviz_stats", "jinja2", "matplotlib", "rich", "safetensors", "scipy",
+             "tomli_w", "tyro"):
+    sys.modules[name] = None
+import numpy as np
+import torch
+import tigon
+from tigon.learners.descriptor import start_images
+
+x, rng = torch.zeros(500, 2), tigon.make_rng(0)
+chains = tigon.MCMC(tigon.MALA(1.0), 50).run(lambda x: -x.square().sum(1) / 2, x, rng)
+assert abs(chains.x.var().item() - 1) < 0.3
+pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+images = tigon.ImageSet(pixels, list("abcde"), [])
+assert torch.equal(tigon.as_data(images.read()).read(), images.read())
+decoder = tigon.DCGANGenerator(2, 8, width=4, rng=rng)
+energy = tigon.EnergyModel(tigon.ConvDescriptor(8, width=4, rng=rng))
+for learner in (
+    tigon.GeneratorLearner(tigon.GeneratorModel(decoder, 2), len(images), rng=rng),
+    tigon.DescriptorLearner(energy, start_images(images, "mean-colour"), 8),
+):
+    length, optimizer = tigon.Length(3), tigon.Optimizer()
+    training = tigon.Training(learner, images, length, optimizer, guard=tigon.Guard())
+    assert [record["iteration"] for record in tigon.fit(training)] == [1, 2, 3]
+"""
+
+
+def test_samplers_and_learners_need_torch_and_numpy_alone():
+    """Everything else that `pip install tigon` brings is for files, pages and the command line."""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    command = [sys.executable, "-c", KERNEL]
+    environment = os.environ | {"PYTHONPATH": paths}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr

@@ -1,4 +1,6 @@
-"""Figures: each function returns a matplotlib Figure and saves nothing.
+"""Figures: functions that draw return a matplotlib figure, and save nothing.
+
+A `Figure` is such a drawing with its words.
 
 Images come as uint8 (N, H, W, C) and are shown as they are: never scaled by their own minimum and
 maximum, so what saturates is seen to saturate. Figures are drawn small, `WIDTH` inches, so that
@@ -7,13 +9,15 @@ their words can still be read where a phone shows them 8 cm wide.
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from numpy.typing import NDArray
+
+from tigon.learners.metrics import Metric
 
 Pixels = NDArray[np.uint8]
 Scale = Literal["linear", "log", "symlog"]
@@ -22,6 +26,54 @@ INK, FAINT, ACCENT, SECOND = "#24292f", "#6a737d", "#b35900", "#1f6f8b"
 COLOURS = (ACCENT, SECOND, "#5b7f3a", "#7a4b8c")
 DASHES = ("-", "--", ":", "-.")
 LINES = len(COLOURS) * len(DASHES)
+
+
+class Figure(NamedTuple):
+    """A figure of a run, as wide as `WIDTH`.
+
+    Attributes:
+        name: of its file, without ending
+        title: its heading
+        caption: what it means, and what is healthy
+        drawing: the figure itself
+        description: what is seen in it, for those who cannot see it
+    """
+
+    name: str
+    title: str
+    caption: str
+    drawing: Canvas
+    description: str
+
+
+def curve(metric: Metric, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """Draw a metric of one run or more over gradient evaluations.
+
+    Arguments:
+        runs: records by the run's name, at least one that has the metric; "" is the metric itself
+    """
+    lines = {}
+    for run, records in runs.items():
+        having = [record for record in records if metric.name in record]
+        evaluations = [float(record["gradient_evaluations"]) for record in having]
+        lines[run or metric.title.lower()] = evaluations, [metric.of(r) for r in having]
+    scale: Scale = "linear" if metric.axis == "signed" else metric.axis
+    if metric.axis == "signed" and any(
+        abs(v) > 10 for _, values in lines.values() for v in values
+    ):
+        scale = "symlog"
+    drawing = curves(lines, metric.label, scale, metric.marks)
+    return Figure(metric.figure, metric.title, metric.caption, drawing, _spoken(metric, lines))
+
+
+def _spoken(metric: Metric, lines: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
+    """Say in words what a line chart shows: where each line begins, ends, and what it spans."""
+    said = [
+        f"{label} begins at {values[0]:.3g}, ends at {values[-1]:.3g} after {x[-1]:.6g} gradient "
+        f"evaluations, and stays between {min(values):.3g} and {max(values):.3g}"
+        for label, (x, values) in lines.items()
+    ]
+    return f"Line chart of {metric.title.lower()}: {'; '.join(said)}."
 
 
 def tile(images: Pixels, columns: int, gap: int = 2) -> Pixels:
@@ -37,39 +89,40 @@ def tile(images: Pixels, columns: int, gap: int = 2) -> Pixels:
     return canvas
 
 
-def image_grid(images: Pixels, columns: int = 8) -> Figure:
+def image_grid(images: Pixels, columns: int = 8) -> Canvas:
     """Show images (N, H, W, C) in rows of `columns`, a pixel as a square of whole pixels."""
     canvas = tile(images, min(columns, len(images)))
     full = tile(images[:1], 1).shape[1] * columns
     zoom = max(1, round(WIDTH * DPI / full))
     height, width = (zoom * side / DPI for side in canvas.shape[:2])
-    figure = Figure((width, height))
+    figure = Canvas((width, height))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(canvas, interpolation="nearest")
     axes.axis("off")
     return figure
 
 
-def stages(rows: Sequence[tuple[str, Pixels]]) -> Figure:
+def stages(rows: Sequence[tuple[str, Pixels]]) -> Canvas:
     """Show rows of images one below the other, each under its label.
 
     Arguments:
         rows: label and images (N, H, W, C); N is the same in every row
     """
     images = len(rows[0][1])
-    size, label = min(0.9, WIDTH / images), 0.3
-    figure = Figure((max(size * images, WIDTH / 2), (size + label) * len(rows)))
+    across, label = min(0.9, WIDTH / images), 0.3
+    size = across * rows[0][1].shape[1] / rows[0][1].shape[2]
+    figure = Canvas((max(across * images, WIDTH / 2), (size + label) * len(rows)))
     width, height = figure.get_size_inches()
     for number, (words, pixels) in enumerate(rows):
         bottom = 1 - (number + 1) * (size + label) / height
-        axes = figure.add_axes((0, bottom, size * images / width, size / height))
+        axes = figure.add_axes((0, bottom, across * images / width, size / height))
         axes.imshow(tile(pixels, images), interpolation="nearest", aspect="auto")
         axes.axis("off")
         axes.text(0, 1.0, words, transform=axes.transAxes, va="bottom", color=INK, fontsize=TEXT)
     return figure
 
 
-def latent_grid(images: Pixels, ticks: NDArray[np.float64], names: tuple[str, str]) -> Figure:
+def latent_grid(images: Pixels, ticks: NDArray[np.float64], names: tuple[str, str]) -> Canvas:
     """Show images on a square grid of two latent coordinates, with labelled axes.
 
     Arguments:
@@ -78,10 +131,11 @@ def latent_grid(images: Pixels, ticks: NDArray[np.float64], names: tuple[str, st
         names: of the two axes
     """
     count, half = len(ticks), (ticks[1] - ticks[0]) / 2
-    figure = Figure((WIDTH, WIDTH), layout="constrained")
+    ratio = images.shape[1] / images.shape[2]
+    figure = Canvas((WIDTH, WIDTH * ratio), layout="constrained")
     axes = figure.add_subplot()
     extent = (ticks[0] - half, ticks[-1] + half, ticks[0] - half, ticks[-1] + half)
-    axes.imshow(tile(images, count, gap=1), extent=extent, interpolation="nearest")
+    axes.imshow(tile(images, count, gap=1), extent=extent, aspect=ratio, interpolation="nearest")
     axes.set_xticks(ticks, [f"{tick:.2f}" for tick in ticks])
     axes.set_yticks(ticks, [f"{tick:.2f}" for tick in ticks])
     axes.set_xlabel(names[0], fontsize=TEXT)
@@ -96,7 +150,7 @@ def curves(
     scale: Scale = "linear",
     marks: Mapping[str, float] | None = None,
     xlabel: str = "gradient evaluations",
-) -> Figure:
+) -> Canvas:
     """Plot curves, each over an x of its own, with horizontal `marks` (label: height).
 
     Arguments:
@@ -114,7 +168,7 @@ def curves(
     return figure
 
 
-def _legend(figure: Figure, axes: Axes, entries: int) -> None:
+def _legend(figure: Canvas, axes: Axes, entries: int) -> None:
     """Say what lines are: a few within the axes, many below, where they hide nothing."""
     if 1 < entries <= 4:
         axes.legend(fontsize=TEXT - 1, framealpha=0.8, edgecolor="none")
@@ -123,7 +177,7 @@ def _legend(figure: Figure, axes: Axes, entries: int) -> None:
         figure.legend(frameon=False, fontsize=TEXT - 1, ncols=2, loc="outside lower left")
 
 
-def traces(values: NDArray[np.float64], ylabel: str, xlabel: str = "chain step") -> Figure:
+def traces(values: NDArray[np.float64], ylabel: str, xlabel: str = "chain step") -> Canvas:
     """Plot parallel chains over their steps, those of one image in one colour.
 
     Arguments:
@@ -138,7 +192,7 @@ def traces(values: NDArray[np.float64], ylabel: str, xlabel: str = "chain step")
 
 def panels(
     values: NDArray[np.float64], each: str, ylabel: str, xlabel: str = "chain step"
-) -> Figure:
+) -> Canvas:
     """Plot parallel chains over their steps, those of one image in a panel, on one scale.
 
     Arguments:
@@ -148,7 +202,7 @@ def panels(
     count = values.shape[2]
     columns = min(2, count)
     rows = -(-count // columns)
-    figure = Figure((WIDTH, 0.9 + 1.5 * rows), layout="constrained")
+    figure = Canvas((WIDTH, 0.9 + 1.5 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
     for number, axes in enumerate(grid):
         axes.set_visible(number < count)
@@ -162,9 +216,9 @@ def panels(
     return figure
 
 
-def _plain(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+def _plain(xlabel: str, ylabel: str) -> tuple[Canvas, Axes]:
     """Return a figure with the axes that every chart has."""
-    figure = Figure((WIDTH, 2.9), layout="constrained")
+    figure = Canvas((WIDTH, 2.9), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(xlabel, fontsize=TEXT)
     axes.set_ylabel(ylabel, fontsize=TEXT)
@@ -178,7 +232,7 @@ def _tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def latent_plane(points: NDArray[np.float64], images: Pixels, names: tuple[str, str]) -> Figure:
+def latent_plane(points: NDArray[np.float64], images: Pixels, names: tuple[str, str]) -> Canvas:
     """Show each training image at its inferred latent, over the prior's contours.
 
     Arguments:
@@ -187,7 +241,7 @@ def latent_plane(points: NDArray[np.float64], images: Pixels, names: tuple[str, 
         names: of the two axes
     """
     reach = max(3.0, float(np.abs(points).max()) * 1.15)
-    figure = Figure((WIDTH, WIDTH), layout="constrained")
+    figure = Canvas((WIDTH, WIDTH), layout="constrained")
     axes = figure.add_subplot(aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach))
     angle = np.linspace(0, 2 * np.pi, 200)
     for radius in (1, 2, 3):
@@ -195,7 +249,7 @@ def latent_plane(points: NDArray[np.float64], images: Pixels, names: tuple[str, 
         label = f"{100 * (1 - np.exp(-(radius**2) / 2)):.0f} %"
         axes.text(0, radius, label, color=FAINT, fontsize=TEXT - 1, ha="center", va="bottom")
     axes.scatter(points[:, 0], points[:, 1], s=4, color=ACCENT)
-    zoom = 32 / images.shape[1] * min(1.0, (40 / len(images)) ** 0.5)
+    zoom = 32 / max(images.shape[1:3]) * min(1.0, (40 / len(images)) ** 0.5)
     for point, image in zip(points, images, strict=False):
         picture = OffsetImage(np.broadcast_to(image, (*image.shape[:2], 3)), zoom=zoom)
         axes.add_artist(AnnotationBbox(picture, tuple(point), pad=0.1))

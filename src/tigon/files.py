@@ -2,6 +2,8 @@
 
 import contextlib
 import errno
+import io
+import mmap
 import os
 import shutil
 import stat
@@ -12,6 +14,8 @@ from typing import BinaryIO, NamedTuple
 
 from tigon.errors import TigonError
 
+# Not all systems have all of these.
+AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 HIDDEN = ("Cc", "Cs", "Zl", "Zp")
 
 
@@ -40,7 +44,7 @@ class FileRows(NamedTuple):
             IndexError: if there is no such row
             OSError: if the file cannot be read, or has become shorter
         """
-        parts = [os.pread(self.descriptor, self.size, place) for place in self._places(rows)]
+        parts = [_read_at(self.descriptor, self.size, place) for place in self._places(rows)]
         found = bytearray().join(parts)
         if len(found) != self.size * len(rows):
             raise OSError(errno.EIO, "has become shorter while it was in use")
@@ -55,13 +59,63 @@ class FileRows(NamedTuple):
         """
         for k, place in enumerate(self._places(rows)):
             part = content[k * self.size : (k + 1) * self.size]
-            if os.pwrite(self.descriptor, part, place) != self.size:
+            if _write_at(self.descriptor, part, place) != self.size:
                 raise OSError(errno.ENOSPC, "could not be written")
 
     def _places(self, rows: Sequence[int]) -> list[int]:
         if rows and (isinstance(rows[0], bool) or not 0 <= min(rows) <= max(rows) < self.number):
             raise IndexError(f"rows {min(rows)} to {max(rows)} of {self.number}, by number")
         return [self.start + row * self.size for row in rows]
+
+
+def npy_header(shape: Sequence[int], dtype: str) -> bytes:
+    """Return what a `.npy` file begins with (format 1.0), with room for more rows.
+
+    Arguments:
+        shape: of the array, rows first
+        dtype: such as '<f4'
+    """
+    import numpy as np  # this module is imported where `tigon --help` has to be quick
+
+    stream = io.BytesIO()
+    header = {"descr": dtype, "fortran_order": False, "shape": tuple(shape)}
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue()
+
+
+def _read_at(descriptor: int, size: int, place: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, size, place)
+    os.lseek(descriptor, place, os.SEEK_SET)  # on Windows
+    return os.read(descriptor, size)
+
+
+def _write_at(descriptor: int, content: bytes, place: int) -> int:
+    if hasattr(os, "pwrite"):
+        return os.pwrite(descriptor, content, place)
+    os.lseek(descriptor, place, os.SEEK_SET)
+    return os.write(descriptor, content)
+
+
+def release_pages(area: mmap.mmap) -> None:
+    """Let go of a file's mapped pages: the file, or the system's cache, has what was written."""
+    if hasattr(area, "madvise"):  # not on Windows, which does so by itself
+        area.madvise(mmap.MADV_DONTNEED)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Bring what was written to a file or a folder to the disk.
+
+    Raises:
+        OSError: if the disk refuses
+    """
+    if path.is_dir() and not hasattr(os, "O_DIRECTORY"):
+        return  # Windows opens no folder
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def replace_file(path: Path, content: bytes | str) -> None:
@@ -93,7 +147,7 @@ def open_regular(path: Path) -> BinaryIO:
     Raises:
         OSError: if it cannot be opened, or is something else
     """
-    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    file = open(os.open(path, os.O_RDONLY | AT_ONCE), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(errno.EINVAL, "is no regular file", str(path))

@@ -1,4 +1,4 @@
-"""Memory of the process: let freed blocks be used again.
+"""Memory of the process: its peak, and how to let freed blocks be used again.
 
 For each large tensor that is freed, glibc's allocator gives its pages back to the system, and the
 next tensor of that size takes thousands of page faults to get them again.
@@ -7,6 +7,7 @@ next tensor of that size takes thousands of page faults to get them again.
 import ctypes
 import os
 import platform
+import sys
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4  # of mallopt(3)
 MOST, PADDING = 2**31 - 1, 64 << 20
@@ -17,6 +18,16 @@ SETTINGS = (
     "MALLOC_MMAP_THRESHOLD_",
     "GLIBC_TUNABLES",
 )
+
+
+def peak_memory() -> int | None:
+    """Return the most bytes of memory that this process has had; None where no one counts them."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def keep_freed_memory() -> bool:

@@ -74,10 +74,14 @@ def test_lines_of_a_log_say_how_far_how_long_and_what_is_left(clock, capsys):
     with progress("faces") as watch:
         fit(training, [slowly, watch])
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("faces: seed loss is the mean squared error")
-    assert lines[1].startswith("faces: iteration 3 (8 %)  6 s, about 1 min left  seed loss ")
-    assert lines[2].startswith("faces: iteration 11 (28 %)  22 s, about 1 min left  seed loss ")
-    assert lines[-1].startswith("faces: iteration 40 (100 %)  1 min 20 s  seed loss ")
+    assert lines[0].startswith("faces: reconstruction error is the mean squared error")
+    assert lines[1].startswith(
+        "faces: iteration 3 (8 %)  6 s, about 1 min left  reconstruction error "
+    )
+    assert lines[2].startswith(
+        "faces: iteration 11 (28 %)  22 s, about 1 min left  reconstruction error "
+    )
+    assert lines[-1].startswith("faces: iteration 40 (100 %)  1 min 20 s  reconstruction error ")
     assert len(lines) == 7
 
 
@@ -91,9 +95,9 @@ def test_a_bar_fits_its_terminal_and_shows_the_time_taken(monkeypatch, width):
         fit(training, [watch])
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     last = [row.rstrip() for row in re.split(r"[\r\n]+", text) if "iteration 6" in row][-1]
-    assert re.search(r"iteration 6 0:00:\d\d left 0:00:00 seed loss \d\.\d{4}", last)
+    assert re.search(r"iteration 6 0:00:\d\d left 0:00:00 reconstruction error \d\.\d{4}", last)
     assert len(last) <= width and ("acceptance" in last) == (width == 120)
-    assert "of the reconstructions over 2 x" in " ".join(text.split())
+    assert "is the mean squared error of f(z)" in " ".join(text.split())
 
 
 def test_the_introduction_says_what_where_to_and_where_a_run_goes_on():

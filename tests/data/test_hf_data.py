@@ -12,7 +12,7 @@ from bad_input import TINY, run_watched, says
 from hf_sets import parquet, png
 from small import generator_recipe
 from tigon.data import hf
-from tigon.data.images import load_images
+from tigon.data.load import load_images
 from tigon.errors import TigonError
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from small import image_set
-from tigon.data.images import ImageSet, cache_folder, even_rows, load_images
-from tigon.data.pixels import picture_to_uint8
+from tigon.data.batches import even_rows
+from tigon.data.cache import cache_folder
+from tigon.data.images import ImageSet
+from tigon.data.load import load_images
+from tigon.data.pictures import picture_to_uint8
 from tigon.errors import TigonError
 
 
@@ -229,7 +232,7 @@ def test_even_rows_are_different_rows_of_the_set_in_order(count, most):
 
 
 def test_means_of_large_sets_are_taken_of_some(monkeypatch):
-    monkeypatch.setattr("tigon.data.images.MOST", 20)
+    monkeypatch.setattr("tigon.data.batches.MOST", 20)
     images = image_set(90)
     expected = images.read()[[number * 90 // 20 for number in range(20)]].mean(0)
     assert torch.allclose(images.mean_image(), expected, atol=1e-6)

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from tigon.data.pixels import picture_to_uint8, saturation, to_float, to_uint8
+from tigon.data.pictures import picture_to_uint8
+from tigon.data.pixels import saturation, to_float, to_uint8
 from tigon.errors import TigonError
 
 

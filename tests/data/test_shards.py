@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bad_input import TINY, run_watched, says
 from small import generator_recipe, parameters
 from tigon import distributed
-from tigon.data.images import load_images
+from tigon.data.load import load_images
 from tigon.data.shards import assign
 from tigon.distributed import ShardOwnership, World
 from tigon.errors import TigonError

@@ -9,14 +9,14 @@ import pytest
 
 from small import descriptor_recipe, generator_recipe
 from tigon.cli.main import main
-from tigon.diagnostics import diagnose
-from tigon.diagnostics.rules import Level
+from tigon.diagnostics.rules.base import Level
 from tigon.recipes import (
     DescriptorRecipe,
     GeneratorRecipe,
     OriginalDescriptorRecipe,
     OriginalGeneratorRecipe,
 )
+from tigon.runs.diagnosis import diagnose
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
 from tigon.settings import DescriptorNetwork, GeneratorNetwork, LatentChains

@@ -7,7 +7,8 @@ from torch import nn
 from small import descriptor_learner, image_set
 from tigon.data.batches import Batch
 from tigon.diagnostics.probes import probe_images, probe_latents
-from tigon.diagnostics.rules import Level, of_images, of_latents
+from tigon.diagnostics.rules.base import Level
+from tigon.diagnostics.rules.chains import of_images, of_latents
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
 from tigon.mcmc.chain import MCMC

@@ -11,8 +11,8 @@ from tigon.diagnostics.quality import (
     mean_image_distance,
     reconstructions,
 )
-from tigon.diagnostics.rules import (
-    Level,
+from tigon.diagnostics.rules.base import Level
+from tigon.diagnostics.rules.quality import (
     falls,
     of_agreement,
     of_course,
@@ -125,11 +125,11 @@ def test_values_that_fluctuate_are_seldom_taken_for_a_fall():
 
 def test_a_fall_is_a_note_unless_nearly_all_is_reached_and_too_few_values_are_not_judged():
     values = [1 / (k + 10) for k in range(200)]
-    note = of_course("seed loss", values, 0.9)
+    note = of_course("reconstruction error", values, 0.9)
     assert note.level is Level.NOTE and "still falls" in note.what
     assert "tigon resume" in note.remedy
-    assert of_course("seed loss", values, None).level is Level.NOTE
-    assert of_course("seed loss", values, 0.995).level is Level.GOOD
-    assert of_course("seed loss", values[:47], 0.9) is None
+    assert of_course("reconstruction error", values, None).level is Level.NOTE
+    assert of_course("reconstruction error", values, 0.995).level is Level.GOOD
+    assert of_course("reconstruction error", values[:47], 0.9) is None
     settled = of_course("energy distance", values, 0.7, settling=True)
     assert settled.level is Level.GOOD and not settled.remedy

@@ -10,23 +10,19 @@ from hypothesis import strategies as st
 from small import descriptor_recipe, generator_recipe
 from tigon.diagnostics.modes import ModesProbe
 from tigon.diagnostics.probes import FreeRun
-from tigon.diagnostics.rules import (
-    Level,
-    of_coupling,
+from tigon.diagnostics.rules.base import Level, percent
+from tigon.diagnostics.rules.chains import of_coupling, of_step_size
+from tigon.diagnostics.rules.course import of_events, of_gap, of_length
+from tigon.diagnostics.rules.latents import (
     of_distribution,
-    of_events,
     of_free_run,
-    of_gap,
-    of_length,
-    of_metrics,
     of_modes,
     of_moments,
     of_prior_images,
-    of_step_size,
 )
-from tigon.diagnostics.rules.base import percent
 from tigon.diagnostics.two_samples import MomentsTest, TwoSampleTest
 from tigon.errors import CAUSES
+from tigon.runs.diagnosis import metric_findings
 from tigon.settings import LatentChains
 
 
@@ -61,7 +57,7 @@ def test_gaps_within_the_band_are_good_and_beyond_it_are_not(gaps, level):
 def test_a_gap_is_told_in_units_of_the_density_at_which_chains_aim_too(temperature, said):
     recipe = descriptor_recipe(chains=replace(descriptor_recipe().chains, temperature=temperature))
     records = [record(gap=gap, saturation=0.0, spread=1.0) for gap in [1.5, -0.5] + [0.5] * 60]
-    (found,) = [f for f in of_metrics(records, recipe) if f.name == "gap"]
+    (found,) = [f for f in metric_findings(recipe, records) if f.name == "gap"]
     assert said in found.what and f"T = {temperature:g}" in found.what
     assert found.value == 0.5
 
@@ -158,13 +154,14 @@ def record(**values):
     ],
 )
 def test_metrics_beyond_their_band_are_bad_and_named(values, name):
-    found = of_metrics([record(**values)] * 60, generator_recipe())
+    recipe = descriptor_recipe() if "gap" in values else generator_recipe()
+    found = metric_findings(recipe, [record(**values)] * 60)
     assert [finding.name for finding in found if finding.level is Level.BAD] == [name]
 
 
 def test_a_growing_gradient_is_bad():
     records = [record(gradient_norm=1.0 if k < 70 else 20.0) for k in range(100)]
-    found = of_metrics(records, generator_recipe())
+    found = metric_findings(generator_recipe(), records)
     assert [f.name for f in found if f.level is Level.BAD] == ["gradient"]
 
 
@@ -191,19 +188,23 @@ def test_an_unfinished_run_is_noted_and_one_that_is_too_short():
 
 
 def test_metrics_of_too_short_a_run_are_told_and_neither_bad_nor_good():
-    found = of_metrics([record(accept=0.05, spread=0.01)] * 3, generator_recipe())
+    found = metric_findings(generator_recipe(), [record(accept=0.05, spread=0.01)] * 3)
     assert {finding.name for finding in found} == {"gradient", "spread", "acceptance"}
     assert levels(found) == [Level.NOTE] * 3
     assert all(f.what.startswith("too short to judge: ") and not f.remedy for f in found)
 
 
 def test_a_remedy_for_acceptance_points_the_right_way():
-    (low,) = [f for f in of_metrics([record(accept=0.05)] * 60, generator_recipe()) if f.remedy]
-    (high,) = [f for f in of_metrics([record(accept=0.99)] * 60, generator_recipe()) if f.remedy]
+    (low,) = [
+        f for f in metric_findings(generator_recipe(), [record(accept=0.05)] * 60) if f.remedy
+    ]
+    (high,) = [
+        f for f in metric_findings(generator_recipe(), [record(accept=0.99)] * 60) if f.remedy
+    ]
     assert low.remedy.startswith("lower --chains.step-size")
     assert high.remedy.startswith("raise --chains.step-size") and "--chains.gain" in high.remedy
     unadjusted = generator_recipe(chains=LatentChains(kernel="langevin"))
-    found = of_metrics([record(accept=0.05)] * 60, unadjusted)
+    found = metric_findings(unadjusted, [record(accept=0.05)] * 60)
     assert not any("--chains.gain" in finding.remedy for finding in found)
 
 

@@ -137,7 +137,9 @@ def test_two_machines_make_the_run_of_one(machines, pictures, tmp_path):
     assert two.environment["processes"] == 2
     chains = [run.learner().chain_tensors()["points"] for run in (one, two)]
     assert torch.allclose(*chains, atol=1e-3)
-    losses = [torch.tensor([r["seed_loss"] for r in run.records()]) for run in (one, two)]
+    losses = [
+        torch.tensor([r["reconstruction_error"] for r in run.records()]) for run in (one, two)
+    ]
     assert len(losses[0]) == 12 and torch.allclose(*losses, rtol=1e-3)
 
 

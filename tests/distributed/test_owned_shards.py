@@ -11,7 +11,7 @@ import torch
 
 from small import descriptor_recipe, generator_recipe
 from tigon.data import shards
-from tigon.data.images import load_images
+from tigon.data.load import load_images
 from tigon.distributed import all_objects, leave, process_group, world
 from tigon.errors import TigonError
 from tigon.training.checkpoint import load_training, save_checkpoint

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from explored import make_pictures, make_run, make_runs
-from small import generator_recipe
+from small import descriptor_recipe, generator_recipe
 from tigon.data.pixels import to_uint8
 from tigon.random.streams import RowRng
 from tigon.recipes import GeneratorRecipe
@@ -79,7 +79,11 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     recipe = GeneratorRecipe(iterations=2)
     large = make_run(folder / "large", "generator", recipe, "embedded:animal-faces")
-    return make_runs(folder) | {"large": large}
+    found, data = make_runs(folder) | {"large": large}, folder / "pictures"
+    for name, recipe in (("generator", generator_recipe), ("descriptor", descriptor_recipe)):
+        shape = recipe(image_size=(8, 12))
+        found[f"wide {name}"] = make_run(folder / f"wide-{name}", name, shape, data)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -351,6 +355,28 @@ def test_one_watches_the_chains_infer_a_dropped_picture(visit, serve, runs, tmp_
     assert page.locator("#plane-where").inner_text().startswith("mine.png")
 
 
+def test_rectangles_are_shown_and_inferred_as_they_are(visit, serve, runs, tmp_path):
+    page = visit(serve(runs["wide generator"].folder))
+    ready(page)
+    assert "8 × 12" in page.locator("#facts").get_attribute("data-run")
+    listen(page)
+    page.mouse.move(*middle(page, 0.3, 0.2))
+    z = settle(page)["z"]
+    assert np.array_equal(pixels(page), shown_by(runs["wide generator"], z))
+    until(page, "document.querySelector('#strip').width > 1")
+    strip = pixels(page, "#strip")
+    assert strip.shape[0] == 8 and strip.shape[1] % 12 == 0
+    size = page.eval_on_selector(".thumb canvas", "(canvas) => [canvas.width, canvas.height]")
+    assert size == [12, 8]
+    page.locator("#file").set_input_files(make_pictures(tmp_path / "own", 1) / "0.png")
+    until(page, "document.querySelector('#infer-status').textContent.startsWith('Done')")
+    assert pixels(page, "#own").shape == pixels(page, "#found").shape == (8, 12, 3)
+    page = visit(serve(runs["wide descriptor"].folder))
+    page.get_by_label("Start from 2.png").click()
+    until(page, "document.querySelector('#picture').width > 1")
+    assert pixels(page).shape == (8, 12, 3)
+
+
 def test_what_is_no_picture_is_refused_in_the_page(visit, serve, runs, tmp_path):
     page = visit(serve(runs["generator"].folder), expected="415")
     ready(page)
@@ -533,8 +559,8 @@ def test_a_run_that_is_training_shows_its_curves_and_then_its_model(visit, serve
     server = serve(folder)
     page = visit(server, ready="#waiting")
     assert "no checkpoint yet" in page.locator("#waiting").inner_text()
-    loss = page.locator("[data-curve=seed_loss] canvas")
-    drawn = """(until) => document.querySelector('[data-curve=seed_loss] canvas')
+    loss = page.locator("[data-curve=reconstruction_error] canvas")
+    drawn = """(until) => document.querySelector('[data-curve=reconstruction_error] canvas')
       .ariaLabel.endsWith(until)"""
     until(page, drawn, "iteration 2")
     with (folder / "metrics.jsonl").open("a") as file:

@@ -8,9 +8,9 @@ from torch import nn
 
 from small import generator_learner
 from tigon.data.batches import Batch
-from tigon.diagnostics.judging import mode_findings, prior_findings
+from tigon.diagnostics.examine import mode_findings, prior_findings
 from tigon.diagnostics.probes import probe_latents, run_free
-from tigon.diagnostics.rules import Level
+from tigon.diagnostics.rules.base import Level
 from tigon.diagnostics.two_samples import energy_distance, latents_test, moments_test
 from tigon.learners.expansion import moments
 from tigon.learners.generator import GeneratorLearner

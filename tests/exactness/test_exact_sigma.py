@@ -107,7 +107,7 @@ def test_annealed_chains_draw_from_the_posterior_with_their_own_sigma():
     loss, metrics = learner(batch, z)
     error = ((images - model(z)) ** 2).mean().item()
     assert loss.item() == pytest.approx(6 * error / (2 * 1.2**2))
-    assert metrics["residual"].item() == pytest.approx(error**0.5)
+    assert metrics["reconstruction_error"].item() == pytest.approx(error)
     assert (metrics["sigma"].item(), model.sigma.item()) == pytest.approx((1.2, 0.6))
 
 

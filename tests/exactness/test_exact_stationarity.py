@@ -15,9 +15,9 @@ from targets import (
 from tigon.densities.log_density import value_and_grad
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
+from tigon.mcmc.kernel import tempered
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.mcmc.preconditioning import Preconditioned
-from tigon.mcmc.schedules import Linear
 from tigon.mcmc.tempered import ReplicaExchange
 from tigon.random.streams import RowRng, make_rng
 
@@ -111,12 +111,12 @@ def test_chains_with_streams_of_their_own_are_independent_and_exact():
     assert_standard_normal(target.whiten(draws.x))
 
 
-def test_temperatures_multiply_from_schedule_to_kernel():
-    """T = 2 of the run times 0.3 of the kernel, through a preconditioner, is 0.6."""
+def test_temperatures_multiply_around_a_kernel():
+    """T = 2 times 0.3 of the kernel, through a preconditioner, is 0.6."""
     target = Banana()
     kernel = Preconditioned(MALA(0.6, 0.3), SCALE[:2])
     x = target.at(0.6).sample(20000, make_rng(1))
-    draws = MCMC(kernel, 8, temperature=Linear(2.0, 2.0)).run(target, x, make_rng(2))
+    draws = MCMC(tempered(kernel, 2.0), 8).run(target, x, make_rng(2))
     assert_standard_normal(target.at(0.6).whiten(draws.x))
 
 

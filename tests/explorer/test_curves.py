@@ -55,10 +55,12 @@ def test_a_file_that_a_continued_run_has_rewritten_is_read_anew(tmp_path):
 
 def test_moments_of_latents_become_two_numbers_and_what_is_not_finite_none(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    path.write_text(line(1, latent_std=[3.0, 4.0], latent_mean=[0.1, -0.2], seed_loss=math.nan))
+    path.write_text(
+        line(1, latent_std=[3.0, 4.0], latent_mean=[0.1, -0.2], reconstruction_error=math.nan)
+    )
     (row,) = Tail(path).read().rows
     assert math.isclose(row["latent_std"], math.sqrt(12.5)) and row["latent_mean"] == 0.2
-    assert row["seed_loss"] is None
+    assert row["reconstruction_error"] is None
 
 
 @given(st.lists(st.one_of(st.binary(max_size=20), st.just(line(1).encode().strip()))))

@@ -41,3 +41,4 @@ def test_thumbnails_are_no_larger_than_asked_and_small_pictures_stay():
     pixels = np.full((2, 64, 64, 3), 9, np.uint8)
     assert thumbnails(pixels, 32).shape == (2, 32, 32, 4)
     assert np.array_equal(thumbnails(pixels, 64), rgba(pixels))
+    assert thumbnails(pixels[:, :, :16], 32).shape == (2, 32, 8, 4)

@@ -23,7 +23,7 @@ from tigon.export.licences import hub_licence
 from tigon.export.load import load
 from tigon.figures import tile
 from tigon.random.streams import RowRng
-from tigon.recipes import RECIPES
+from tigon.recipes import recipes
 from tigon.runs.run import Run
 
 
@@ -33,7 +33,7 @@ def card(name, terms=None):
     return make_card(load(run), facts_of(Run(run), terms or Licence()))
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", recipes())
 def test_a_card_says_what_the_model_is_and_is_not(name):
     text = card(name, Licence("CC0-1.0", "public domain", "noise")).text
     said = ModelCard(text).data.to_dict()
@@ -104,7 +104,7 @@ def load_model_once():
     return load(run_of("generator"))
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", recipes())
 def test_the_card_s_picture_is_what_sample_draws(name):
     model = load(run_of(name))
     count = 64 if name.startswith("generator") else 5

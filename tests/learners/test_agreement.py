@@ -30,7 +30,7 @@ def of_sets(shown, observed):
 
 def estimate(shown, observed, rows, among):
     rows = torch.tensor(rows)
-    batch = Batch(observed[rows], rows, len(rows), among)
+    batch = Batch(observed[rows], rows, total=len(rows), among=among)
     return energy_distance(shown[rows], observed[rows], batch).item()
 
 

@@ -198,7 +198,7 @@ def test_a_set_too_large_to_keep_its_starts_takes_them_from_each_batch(monkeypat
     """The same chains, from the same starts, as where all are kept."""
     images = image_set(30)
     order, kept = images.order(4, 0), descriptor_learner(images)
-    for module in ("tigon.data.images.MOST", "tigon.learners.descriptor.MOST"):
+    for module in ("tigon.data.batches.MOST", "tigon.learners.descriptor.MOST"):
         monkeypatch.setattr(module, 6)
     starts = start_images(images, "mean-colour")
     assert starts.shape == (6, 3, 1, 1) and starts_in_batches(images, "mean-colour")

@@ -110,14 +110,14 @@ def test_gradient_evaluations_count_every_pass():
     assert learner.gradient_evaluations == sum(passed) == 4 * 3
 
 
-def test_the_seed_loss_is_the_mean_over_images_and_pixels_whatever_sigma_is():
+def test_the_reconstruction_error_is_the_mean_over_images_and_pixels_whatever_sigma_is():
     learner = generator_learner(3)
     learner.model.sigma.fill_(0.05)
     batch = batch_of(image_set(3))
     z = learner.run_chains(batch, RowRng(0, 0, range(3)))
     _, metrics = learner(batch, z)
-    expected = ((batch.images - learner.model(z)) ** 2).mean() / (2 * 0.3**2)
-    assert torch.allclose(metrics["seed_loss"], expected)
+    expected = ((batch.images - learner.model(z)) ** 2).mean()
+    assert torch.allclose(metrics["reconstruction_error"], expected)
 
 
 def test_sigma_falls_geometrically_to_the_models_own():
@@ -137,7 +137,8 @@ def test_annealed_chains_come_to_a_sigma_that_is_learned():
     _, metrics = learner(batch, learner.run_chains(batch, RowRng(0, 0, range(3))))
     learner.after_update(optimizer)
     own = learner.model.sigma.item()
-    assert metrics["sigma"] == 1.2 and own == pytest.approx(metrics["residual"].item())
+    residual = metrics["reconstruction_error"].item() ** 0.5
+    assert metrics["sigma"] == 1.2 and own == pytest.approx(residual)
     learner.begin(0.25)
     assert learner.chain_sigma == pytest.approx((1.2 * own) ** 0.5)
 
@@ -183,7 +184,7 @@ def test_learning_brings_reconstructions_close_and_latents_near_the_priors_momen
         loss.backward()
         optimizer.step()
         learner.after_update(optimizer)
-        losses.append(metrics["seed_loss"].item())
+        losses.append(metrics["reconstruction_error"].item())
     assert losses[-1] < 0.5 * losses[0]
     assert learner.store.points.mean(0).abs().max() < 0.5
     assert (learner.store.points.std(0, correction=0) - 1).abs().max() < 0.5

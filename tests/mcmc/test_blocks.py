@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
 from targets import correlated_gaussian, refuses_to_compile
 from tigon.densities.compiled import Compiled
@@ -13,7 +14,6 @@ from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.mcmc.preconditioning import Preconditioned
-from tigon.mcmc.schedules import Geometric
 from tigon.random.streams import RowRng, make_rng
 
 CHAINS = {
@@ -62,7 +62,7 @@ def test_a_failing_block_takes_the_noise_that_was_drawn_for_it():
     plain = chains.run(correlated_gaussian(), points(), make_rng(1))
 
     def broken(*_):
-        raise RuntimeError("no kernel for this")
+        raise TorchDynamoException("no kernel for this")
 
     block = block_of(density, chains.kernel, None, False)
     density._compiled[(chains.kernel, None, block.steps, False)] = broken
@@ -70,6 +70,20 @@ def test_a_failing_block_takes_the_noise_that_was_drawn_for_it():
     with pytest.warns(RuntimeWarning, match="evaluated as it is"):
         ours = chains.run(density, points(), make_rng(1))
     assert torch.allclose(ours.x, plain.x, rtol=1e-12)
+
+
+def test_an_error_that_is_not_of_compiling_is_raised():
+    density, chains = Compiled(correlated_gaussian()), replace(CHAINS["MALA"], adaptation=None)
+
+    def full(*_):
+        raise MemoryError("the machine is full")
+
+    block = block_of(density, chains.kernel, None, False)
+    density._compiled[(chains.kernel, None, block.steps, False)] = full
+    density._compiled["value_and_grad"] = full
+    with pytest.raises(MemoryError, match="is full"):
+        chains.run(density, points(), make_rng(1))
+    assert density.compiles
 
 
 @pytest.mark.parametrize(
@@ -84,8 +98,3 @@ def test_a_failing_block_takes_the_noise_that_was_drawn_for_it():
 def test_there_are_blocks_only_where_several_steps_can_be_one_function(log_density, kernel):
     assert block_of(log_density, kernel, None, False) is None
     assert block_of(Compiled(correlated_gaussian()), MALA(0.5), None, False).steps == EVALUATIONS
-
-
-def test_annealed_chains_change_their_kernel_and_take_no_blocks():
-    chains = MCMC(MALA(0.5), 20, temperature=Geometric(4.0))
-    assert chains._block(Compiled(correlated_gaussian()), False) is None

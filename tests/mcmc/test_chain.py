@@ -7,10 +7,9 @@ from targets import correlated_gaussian
 from tigon.mcmc.adaptation import ADAPTATION_SIZE, DualAveraging, StepSizeAdaptation, StepSizeDecay
 from tigon.mcmc.chain import MCMC, warm_up
 from tigon.mcmc.hmc import HMC
-from tigon.mcmc.kernel import Info, evaluate, start
+from tigon.mcmc.kernel import Info, start
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.mcmc.preconditioning import Preconditioned
-from tigon.mcmc.schedules import Geometric
 from tigon.mcmc.tempered import ReplicaExchange
 from tigon.random.streams import make_rng
 
@@ -110,10 +109,9 @@ def test_before_is_the_log_density_where_the_run_began_and_acceptance_the_mean()
 
 
 @dataclass(frozen=True)
-class Thermometer:
-    """A user's kernel that goes to its own temperature."""
+class Constant:
+    """A user's kernel, which may reject for all that is known."""
 
-    temperature: float = 1.0
     step_size: float = 1.0
     gradient_evaluations: int = 1
 
@@ -121,22 +119,7 @@ class Thermometer:
         return start(log_density, x, self.step_size, step_size)
 
     def step(self, log_density, state, rng):
-        x = torch.full_like(state.x, self.temperature)
-        return evaluate(log_density, x, state), Info(torch.ones(len(x)))
-
-
-@pytest.mark.parametrize("around", [lambda k: k, lambda k: Preconditioned(k, torch.ones(1))])
-def test_a_schedule_multiplies_the_temperature_from_the_first_step_to_the_last(around):
-    chains = MCMC(around(Thermometer(0.5)), 5, temperature=Geometric(16.0, 1.0))
-    draws = chains.run(lambda x: -x.sum(1), torch.zeros(2, 1), make_rng(0), keep=1)
-    assert torch.allclose(draws.trajectory[:, 0, 0], torch.tensor([8.0, 4.0, 2.0, 1.0, 0.5]))
-
-
-def test_a_schedule_holds_for_a_last_kernel_of_its_own_too():
-    final = Thermometer(3.0)
-    chains = MCMC(Thermometer(1.0), 3, final=final, temperature=lambda progress: 1 + progress)
-    draws = chains.run(lambda x: -x.sum(1), torch.zeros(1, 1), make_rng(0), keep=1)
-    assert draws.trajectory.flatten().tolist() == [1, 1.5, 6]
+        return state, Info(torch.ones(len(state.x)))
 
 
 @pytest.mark.parametrize("precondition", [False, True])
@@ -189,7 +172,7 @@ def test_step_sizes_are_adapted_to_no_acceptance_where_every_proposal_is_taken(k
         with pytest.raises(ValueError, match="Langevin takes every proposal: no acceptance"):
             make()
     assert MCMC(kernel, 5, StepSizeDecay(0.9)).adaptation and MCMC(kernel, 5).kernel is kernel
-    assert MCMC(Thermometer(), 5, rule).adaptation is rule  # which may reject
+    assert MCMC(Constant(), 5, rule).adaptation is rule  # which may reject
 
 
 @KERNELS

@@ -155,8 +155,13 @@ BAD = {
     "square overflows": (setting(1e300, "sigma"), "model.sigma is not within"),
     "reciprocal overflows": (setting(1e-300, "sigma"), "model.sigma is not within"),
     "no such size": (
-        setting(12, "network", "image_size"),
-        "no such DCGANGenerator (image_size is a power of two",
+        setting(13, "network", "image_size"),
+        "no such DCGANGenerator (image_size is a grid",
+    ),
+    "other size": (setting([12, 8], "network", "image_size"), "has shape"),
+    "too many sides": (
+        setting([8, 8, 8], "network", "image_size"),
+        "image_size is int or tuple",
     ),
     "wider than its weights": (setting(1_000_000, "network", "width"), "has shape"),
     "more latents than its weights": (setting(1_000_000, "latent_dim"), "has shape"),

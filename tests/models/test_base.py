@@ -18,7 +18,7 @@ from tigon.export.card import Licence, facts_of, make_card
 from tigon.models.config import KNOWN
 from tigon.models.folder import FILES
 from tigon.random.streams import make_rng
-from tigon.recipes import RECIPES
+from tigon.recipes import recipes
 from tigon.runs.run import Run
 
 BARE = sorted(set(FILES) - {"samples.png"})
@@ -31,7 +31,7 @@ def shared(name):
     return model
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", recipes())
 def test_a_run_s_model_is_saved_and_loaded_as_it_is(name, tmp_path):
     model = shared(name)
     model.save_pretrained(tmp_path / "model")
@@ -85,7 +85,7 @@ class Cube:
 def registered():
     before = dict(KNOWN)
     for kind in (Named, Cube):
-        tigon.register(kind)
+        tigon.register_part(kind)
     yield
     KNOWN.clear()
     KNOWN.update(before)
@@ -119,13 +119,13 @@ def test_a_part_that_cannot_be_saved_is_refused_in_one_line_that_says_what_to_do
 
 def test_what_has_no_numbers_to_save_is_not_registered():
     with pytest.raises(TypeError, match="config"):
-        tigon.register(Decoder)
+        tigon.register_part(Decoder)
 
     class MALA(Named):
         """Another class of a name that is taken."""
 
     with pytest.raises(TypeError, match="registered already"):
-        tigon.register(MALA)
+        tigon.register_part(MALA)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tigon.export.load import load
 from tigon.models.abilities import HasChains, HasLatents, HasLogDensity
 from tigon.models.folder import FILES
 from tigon.random.streams import RowRng, make_rng
-from tigon.recipes import RECIPES
+from tigon.recipes import recipes
 from tigon.runs.run import Run
 from tigon.training import checkpoint
 
@@ -36,9 +36,9 @@ for folder in sys.argv[1:]:
 
 
 def test_models_in_a_fresh_process_draw_what_their_runs_draw_to_the_bit(tmp_path):
-    folders = [str(model_folder(name, tmp_path / name)) for name in RECIPES]
+    folders = [str(model_folder(name, tmp_path / name)) for name in recipes()]
     subprocess.run([sys.executable, "-c", DRAW, *folders], check=True, timeout=300)
-    for name in RECIPES:
+    for name in recipes():
         learner = Run(run_of(name)).learner()
         images = learner.sample(7, RowRng(3, 0, range(7), "sample"))
         with torch.no_grad():
@@ -49,7 +49,7 @@ def test_models_in_a_fresh_process_draw_what_their_runs_draw_to_the_bit(tmp_path
             assert np.array_equal(drawn["more"], more.numpy())
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", recipes())
 def test_a_folder_written_from_a_folder_is_the_same_to_the_byte(name, tmp_path):
     first = model_folder(name, tmp_path / "first")
     load(first).save_pretrained(tmp_path / "second")

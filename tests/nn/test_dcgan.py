@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from tigon.nn.dcgan import ConvDescriptor, DCGANGenerator
+from tigon.sizes import sides
 
 
 def shapes_of(module, x, kinds):
@@ -59,12 +60,18 @@ def test_descriptor_has_the_shapes_of_table_2():
     assert widths == [64, 128]
 
 
-@pytest.mark.parametrize("image_size", [8, 16, 32, 128])
+@pytest.mark.parametrize("image_size", [8, 16, 32, 128, 28, 56, (48, 64), (64, 48), (8, 40)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_other_sizes_and_grey_images(image_size, channels):
     images = DCGANGenerator(5, image_size, channels, width=4)(torch.zeros(2, 5))
-    assert images.shape == (2, channels, image_size, image_size)
+    assert images.shape == (2, channels, *sides(image_size))
     assert ConvDescriptor(image_size, channels, width=4)(images).shape == (2,)
+
+
+@pytest.mark.parametrize("size", [8, 64, 1024])
+def test_a_power_of_two_begins_with_4_x_4(size):
+    with torch.device("meta"):
+        assert DCGANGenerator(2, size, width=2).seed_shape[1:] == (4, 4)
 
 
 def test_initial_activations_neither_vanish_nor_explode(rng):
@@ -95,11 +102,20 @@ def test_weights_depend_on_the_given_generator_alone():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: DCGANGenerator(2, 60), "power of two from 8 to 1024, not 60"),
-        (lambda: DCGANGenerator(2, 4), "power of two from 8 to 1024, not 4"),
+        (
+            lambda: DCGANGenerator(2, 60),
+            "4 to 7, doubled to 8 to 1024, not 60; the nearest are 56 and 64",
+        ),
+        (lambda: DCGANGenerator(2, 4), "doubled to 8 to 1024, not 4; the nearest are 8 and 10"),
+        (lambda: DCGANGenerator(2, (50, 64)), "not 50x64; the nearest are 48x64 and 56x64"),
+        (
+            lambda: DCGANGenerator(2, (64, 2000)),
+            "not 64x2000; the nearest are 64x1024 and 80x1024",
+        ),
         (lambda: DCGANGenerator(2, 8, kernel_size=3), "4 or 5, not 3"),
         (lambda: DCGANGenerator(2, 8, norm="layer"), "none, group or batch, not 'layer'"),
-        (lambda: ConvDescriptor(9), "even and at least 8, not 9"),
+        (lambda: ConvDescriptor(9), "even and at least 8, not 9; the nearest are 8 and 10"),
+        (lambda: ConvDescriptor((16, 9)), "not 16x9; the nearest are 16x8 and 16x10"),
     ],
 )
 def test_what_cannot_be_built_is_refused(build, message):

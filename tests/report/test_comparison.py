@@ -12,10 +12,10 @@ from PIL import Image
 
 from small import descriptor_recipe, generator_recipe
 from tigon.cli.main import main
-from tigon.diagnostics import Diagnosis
 from tigon.report import MOST, write_comparison
 from tigon.report.sections import Section, opened, results
 from tigon.report.tables import Entry, notes_of
+from tigon.runs.diagnosis import Diagnosis
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
 
@@ -66,9 +66,11 @@ def test_the_first_table_has_a_column_for_each_run_and_what_all_have_first(compa
     ]
     assert rows["data"][0].endswith("one") and rows["data"][2].endswith("other")
     assert rows["temperature"] == ["1"] * 3 + ["0.001"]
-    assert rows["seed loss"][3] == rows["|gap|"][0] == "–" and rows["|gap|"][3] != "–"
+    assert rows["reconstruction error"][3] == rows["|gap|"][0] == "–" and rows["|gap|"][3] != "–"
     names = list(rows)
-    assert names.index("verdict") < names.index("training time") < names.index("seed loss")
+    assert (
+        names.index("verdict") < names.index("training time") < names.index("reconstruction error")
+    )
     last = Run(runs / "d").records()[-1]
     evaluations = f"{last['gradient_evaluations']:.0f} passes over the set"
     assert rows["gradient evaluations"][3] == evaluations
@@ -85,7 +87,7 @@ def test_what_cannot_be_compared_is_said(compared):
     said = [" ".join(note.text.split()) for note in compared.select(".notes p")]
     assert "These runs learned from different images: a/g, b/g and d: 3 of 8" in said[0]
     assert "do not say which of these runs is the better one" in said[0]
-    assert "a/g, b/g and far (generator): seed loss" in said[1]
+    assert "a/g, b/g and far (generator): reconstruction error" in said[1]
     assert "d (descriptor): gap, saturation" in said[1]
 
 
@@ -93,7 +95,7 @@ def test_one_measure_of_several_runs_is_one_figure_and_no_other_measure_is_in_it
     seen = {
         image.find_previous("h3").text: image["alt"] for image in compared.section.find_all("img")
     }
-    loss = seen["Seed loss"]
+    loss = seen["Reconstruction error"]
     assert all(f"{name} begins at" in loss for name in ("a/g", "b/g", "far"))
     assert "d begins at" not in loss
     assert "Gap" not in seen and "Saturation" not in seen  # one run has them: in its section
@@ -140,7 +142,7 @@ def entry(name, run):
     """A run to be compared, without its pictures."""
     shown = opened(run)
     section = Section(
-        name, run.experiment.name, "", [], Diagnosis(name).told, [], results(shown), {}, {}, []
+        name, run.experiment.name, "", [], Diagnosis(name), results(shown), {}, {}, []
     )
     return Entry(name, shown, section)
 

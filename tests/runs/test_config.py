@@ -7,7 +7,7 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tigon.recipes import RECIPES
+from tigon.recipes import recipes
 from tigon.runs.config import differences, from_plain, to_plain
 
 
@@ -47,9 +47,9 @@ def test_what_is_written_as_toml_is_what_is_read(outer):
     assert from_plain(Outer, tomllib.loads(text)) == outer
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", recipes())
 def test_every_recipe_survives_its_file(name):
-    recipe = RECIPES[name]()
+    recipe = recipes()[name]()
     assert from_plain(type(recipe), tomllib.loads(tomli_w.dumps(to_plain(recipe)))) == recipe
 
 

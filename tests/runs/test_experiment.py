@@ -188,8 +188,8 @@ def test_data_that_cannot_be_read_leave_no_folder(tmp_path):
 
 
 def test_a_size_the_network_cannot_have_is_refused(tmp_path, pictures):
-    experiment = Experiment("generator", generator_recipe(image_size=20), str(pictures))
-    with pytest.raises(TigonError, match="power of two"):
+    experiment = Experiment("generator", generator_recipe(image_size=18), str(pictures))
+    with pytest.raises(TigonError, match="the nearest are 16 and 20"):
         train(experiment, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

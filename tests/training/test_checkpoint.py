@@ -67,7 +67,9 @@ def saved(folder, values, keep=2):
     training = stopped(generator_recipe(), 0)
     for value in values:
         training.step()
-        save_checkpoint(folder, training, keep, {} if value is None else {"seed_loss": value})
+        save_checkpoint(
+            folder, training, keep, {} if value is None else {"reconstruction_error": value}
+        )
     return sorted(int(path.name) for path in folder.iterdir())
 
 

@@ -9,10 +9,11 @@ import torch
 
 from small import descriptor_recipe, generator_recipe, image_set, parameters
 from tigon.cli.main import main
-from tigon.data.images import ImageSet, load_images
-from tigon.diagnostics import diagnose
+from tigon.data.images import ImageSet
+from tigon.data.load import load_images
 from tigon.errors import DivergenceError
 from tigon.recipes import DescriptorRecipe
+from tigon.runs.diagnosis import diagnose
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
 from tigon.settings import DescriptorNetwork, ImageChains

@@ -13,7 +13,14 @@ def test_records_logged_are_the_records_read(tmp_path):
     training = generator_recipe().training(image_set())
     records = fit(training, [MetricsLog(path)])
     assert read_metrics(path) == records
-    names = {"iteration", "seconds", "gradient_evaluations", "seed_loss", "accept", "step_size"}
+    names = {
+        "iteration",
+        "seconds",
+        "gradient_evaluations",
+        "reconstruction_error",
+        "accept",
+        "step_size",
+    }
     assert names | {"latent_mean", "latent_std"} <= set(records[0])
 
 

@@ -46,7 +46,7 @@ def test_a_run_that_ends_early_leaves_the_model_its_own_sigma(sigma):
     (record,) = fit(training, stop=lambda: training.iteration == 1)
     own = training.learner.model.sigma.item()
     assert record["sigma"] == 2.0 and own == pytest.approx(
-        record["residual"] if sigma == "learn" else 0.2
+        record["reconstruction_error"] ** 0.5 if sigma == "learn" else 0.2
     )
 
 

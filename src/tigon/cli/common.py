@@ -9,7 +9,8 @@ import tyro
 from torch import Tensor
 
 from tigon.cli.progress import counted, steps_shown, tell
-from tigon.data.images import ImageSet, load_images
+from tigon.data.images import ImageSet
+from tigon.data.load import load_images
 from tigon.errors import TigonError
 from tigon.export.load import load
 from tigon.models.abilities import HasLatents
@@ -17,6 +18,7 @@ from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart, Reconstruction
 from tigon.random.streams import RowRng
 from tigon.runs.experiment import choose_device
+from tigon.sizes import ImageSize, image_size, parse_size, size_text
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Json = Flag
@@ -28,6 +30,20 @@ RunFolders = Annotated[
 ModelFolder = Annotated[
     tyro.conf.Positional[Path], tyro.conf.arg(name="model", metavar="RUN|MODEL")
 ]
+
+
+def registry() -> tyro.constructors.ConstructorRegistry:
+    """Return how options are read that tyro has no word for: an image size is 64 or 48x64."""
+    found = tyro.constructors.ConstructorRegistry()
+    size = tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT|HxW",
+        instance_from_str=lambda words: parse_size(words[0]),
+        is_instance=lambda value: isinstance(value, int | tuple),
+        str_from_instance=lambda value: [size_text(value)],
+    )
+    found.primitive_rule(lambda info: size if info.type == ImageSize else None)
+    return found
 
 
 class Result(NamedTuple):
@@ -48,8 +64,8 @@ def warn_of_skipped(images: ImageSet) -> None:
 
 def images_for(model: Model, data: str | Path) -> ImageSet:
     """Load images that a model has not seen, in the form that it knows."""
-    channels, height, _ = model.image_shape
-    images = load_images(data, height, model.fit, channels)
+    channels, height, width = model.image_shape
+    images = load_images(data, image_size(height, width), model.fit, channels)
     warn_of_skipped(images)
     return images
 

@@ -4,15 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tigon.cli.common import Json, Result, RunFolder, RunFolders, Which
-from tigon.cli.progress import busy
-from tigon.diagnostics import LENGTH, SEED, Diagnosis, diagnose
+from tigon.cli.progress import SLOW, busy
 from tigon.errors import TigonError
 from tigon.outputs import check_out
 from tigon.report import save_diagnosis, write_comparison, write_report
+from tigon.runs.diagnosis import LENGTH, SEED, Diagnosis, diagnose
 from tigon.runs.experiment import choose_device
 from tigon.runs.run import Run
-
-SLOW = 2.0  # seconds, within which mistakes are found
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,8 @@ class Diagnose:
             run.find()
         with busy("running chains", log=True, after=SLOW):
             diagnosis = diagnose(run, self.long, self.seed, choose_device(self.device))
-        drawn = save_diagnosis(run, diagnosis)
-        saved = [run.folder / "figures" / f"{plate.name}.png" for plate in drawn]
+        drawn = save_diagnosis(run, diagnosis).figures
+        saved = [run.folder / "figures" / f"{figure.name}.png" for figure in drawn]
         values = diagnosis.to_plain() | {"figures": [str(path) for path in saved]}
         return Result(text_of(diagnosis, saved), values)
 

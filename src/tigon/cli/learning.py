@@ -7,13 +7,14 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 
 import tyro
 
+from tigon.cli import INTERRUPTED
 from tigon.cli.common import Flag, Json, Result, RunFolder, warn_of_skipped
-from tigon.cli.progress import busy, counted, interruptible, introduction, progress, tell
+from tigon.cli.progress import SLOW, busy, counted, interruptible, introduction, progress, tell
 from tigon.data.images import ImageSet
 from tigon.data.sources import is_pattern
 from tigon.distributed import TIMEOUT, launched, process_group
 from tigon.errors import TigonError
-from tigon.recipes import RECIPES, DescriptorRecipe, GeneratorRecipe, Recipe
+from tigon.recipes import DescriptorRecipe, GeneratorRecipe, Recipe
 from tigon.report import render, section, write_report
 from tigon.runs.experiment import choose_device, load, train
 from tigon.runs.run import Experiment, Run
@@ -22,8 +23,6 @@ from tigon.training.tensorboard import require_tensorboard
 
 EMBEDDED = "embedded:animal-faces"
 DEMO: dict[str, Recipe] = {"generator": GeneratorRecipe(), "descriptor": DescriptorRecipe()}
-INTERRUPTED = 130
-SLOW = 2.0
 R = TypeVar("R", bound=Recipe)
 
 
@@ -59,8 +58,7 @@ class Train(Generic[R]):
 
     def run(self) -> Result:
         """Train, then write the report."""
-        name = next(name for name, kind in RECIPES.items() if type(self.recipe) is kind)
-        experiment = Experiment(name, self.recipe, self.data)
+        experiment = Experiment(self.recipe.name, self.recipe, self.data)
         how = Keeping(self.checkpoint_every, self.keep, self.timeout, self.tensorboard)
         end = learn(experiment, self.out, self.device, how, self.continue_with)
         return finished(self.out, end)

@@ -11,8 +11,10 @@ import json
 import re
 import sys
 from collections.abc import Collection, Sequence
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from tigon.cli import CANNOT, DIVERGED, INTERRUPTED
 from tigon.cli.stdio import Lasting, unread
 from tigon.errors import DivergenceError, TigonError
 from tigon.files import refusal
@@ -32,19 +34,14 @@ VERBS = {
     "export": "write a model folder to share, or a generator as ONNX",
     "report": "write a run's report.html, or compare runs on one page",
 }
-NAMES = {
-    "generator": "decodes latents, which chains infer for each image",
-    "descriptor": "an energy-based model: chains synthesise its images",
-    "generator-original": "the original generator algorithm, for comparison only",
-    "descriptor-original": "the original descriptor algorithm, for comparison only",
-}
 ELSEWHERE = {"lr": "optimizer.learning-rate", "epochs": "iterations"}
+# tyro offers its errors as the box that it prints, and its options as the help alone: the hook in
+# `tyro._errors` may change with any release, and `tyro.extras.get_parser` will be removed.
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 RULE = re.compile(r"[─╰╯-]{3,}")
 OPTION = re.compile(r"(?<![\w.-])--[a-z][\w.-]*\w")
 UNRECOGNIZED = re.compile(r"Unrecognized options: [^;]*")
 WRONG = ("Unrecognized", "Missing", "Error")
-CANNOT, DIVERGED, INTERRUPTED = 2, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,13 +81,20 @@ def _answer(words: list[str]) -> int:
 
 def usage() -> str:
     """Return what `tigon --help` prints."""
-    verbs, recipes = (
-        [f"  {name:<{max(map(len, names))}}  {what}" for name, what in names.items()]
-        for names in (VERBS, NAMES)
-    )
-    head = ["usage: tigon VERB ...", "", *verbs, "", "recipes:", *recipes, ""]
+    verbs = [f"  {name:<{max(map(len, VERBS))}}  {what}" for name, what in VERBS.items()]
+    head = ["usage: tigon VERB ...", "", *verbs, "", f"recipes: {', '.join(recipe_names())}", ""]
     tail = "tigon VERB --help says a verb's options, tigon train RECIPE --help a recipe's."
     return "\n".join([*head, tail])
+
+
+def recipe_names() -> list[str]:
+    """Return the names of all recipes, without importing them where that can be had."""
+    names = [point.name for point in entry_points(group="tigon.recipes")]
+    if names and "tigon.recipes" not in sys.modules:
+        return names
+    from tigon.recipes import recipes
+
+    return list(recipes())
 
 
 def _run(words: list[str]) -> int:
@@ -108,22 +112,22 @@ def _run(words: list[str]) -> int:
 def _parse(words: list[str]) -> Any:  # noqa: ANN401
     """Return the command that the words ask for, or the exit status where tyro has the answer."""
     verb, rest = words[0], words[1:]
-    if verb == "train" and not (rest and rest[0] in (*NAMES, "-h", "--help")):
-        wrong = bool(rest) and rest[0][:1] != "-"
-        which = (
-            f"no recipe {rest[0]!r}{meant(rest[0], NAMES)}" if wrong else "a recipe comes first"
-        )
-        return _fail(f"train: {which}; there are {', '.join(NAMES)}", CANNOT)
+    if verb == "train" and not (rest and rest[0] in (*recipe_names(), "-h", "--help")):
+        which, known = "a recipe comes first", recipe_names()
+        if rest and rest[0][:1] != "-":
+            which = f"no recipe {rest[0]!r}{meant(rest[0], known)}"
+        return _fail(f"train: {which}; there are {', '.join(known)}", CANNOT)
     import tyro
 
     from tigon.cli import verbs
+    from tigon.cli.common import registry
 
     kind = _train_type(rest[0]) if verb == "train" else getattr(verbs, verb.capitalize())
     asked = " ".join(words[: 2 if verb == "train" else 1])
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors), unread(sys.stdout, only_gone=True):
-            return tyro.cli(kind, prog=f"tigon {verb}", args=rest)
+            return tyro.cli(kind, prog=f"tigon {verb}", args=rest, registry=registry())
         return 0  # help, whose reader is gone: `tigon VERB --help | head`
     except ValueError as error:
         return _fail(f"{verb}: {error}", CANNOT)
@@ -140,16 +144,15 @@ def _train_type(asked: str) -> Any:  # noqa: ANN401
 
     import tyro
 
-    from tigon.cli.progress import LEGENDS
+    from tigon.cli.progress import legend
     from tigon.cli.verbs import Train
-    from tigon.recipes import RECIPES, DescriptorRecipe, GeneratorRecipe
+    from tigon.recipes import recipes
 
     kinds = []
-    for name, recipe in RECIPES.items():
+    for name, recipe in recipes().items():
         description = " ".join((recipe.__doc__ or "").split("\n\n")[0].split())
-        if name == asked and issubclass(recipe, GeneratorRecipe | DescriptorRecipe):
-            shown = "seed_loss" if issubclass(recipe, GeneratorRecipe) else "gap"
-            description += f" While it learns, {LEGENDS[shown]}."
+        if name == asked and (shown := legend(recipe.learner_type.metrics)):
+            description += f" While it learns, {shown}."
         settings = tyro.conf.subcommand(name, description=description, prefix_name=False)
         kinds.append(Annotated[Train[recipe], settings])  # type: ignore[valid-type]
     return Union[tuple(kinds)]  # noqa: UP007
@@ -159,10 +162,12 @@ def options(kind: Any, words: list[str]) -> set[str]:  # noqa: ANN401
     """Return the options, with their dashes, that a verb's or a recipe's help names."""
     import tyro
 
+    from tigon.cli.common import registry
+
     helped = [*(words[1:2] if words[0] == "train" else []), "--help"]
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-        tyro.cli(kind, prog="tigon", args=helped)
+        tyro.cli(kind, prog="tigon", args=helped, registry=registry())
     return set(OPTION.findall(COLOUR.sub("", text.getvalue())))
 
 

@@ -22,35 +22,27 @@ from rich.progress import (
 )
 from rich.table import Column
 
-from tigon.learners.generator import SEED_SIGMA
+from tigon.learners.metrics import Metric
+from tigon.sizes import sides
 from tigon.training.iteration import Record, Training
 from tigon.training.loop import Watcher
 
+SLOW = 2.0  # seconds, within which mistakes are found
 FIRST_LINE, LINE_EVERY = 3.0, 15.0
 WIDE = 100  # columns, below which a bar shows the first figure alone
 ROUNDED = ((10, 1), (60, 5), (5400, 60), (36000, 600))  # seconds below: to so many
 T = TypeVar("T")
-LEGENDS = {
-    "seed_loss": f"seed loss is the mean squared error of the reconstructions over 2 x "
-    f"{SEED_SIGMA}^2, on the scale of [-1, 1]: it falls; acceptance, of the chains' proposals, is "
-    "best near 0.57",
-    "gap": "gap is mean f(synthesised) - mean f(observed), in nats per dimension of f (over the "
-    "temperature, of the density at which chains aim): it swings about 0; saturation is the part "
-    "of synthesised values that lies well outside [-1, 1]: it stays small",
-}
 STOPPING = b"stopping after this iteration; once more stops at once, without saving it\n"
 
 
-def summary(record: Record) -> str:
-    """Return the figures of a record to be watched, in a few words."""
-    if "seed_loss" in record:
-        return f"seed loss {record['seed_loss']:.4f}  acceptance {record['accept']:.2f}"
-    return f"gap {record['gap']:+.3f}  saturation {100 * record['saturation']:.1f} %"
+def summary(metrics: Sequence[Metric], record: Record) -> str:
+    """Return the numbers of a record to be watched, in a few words."""
+    return "  ".join(m.shown(record) for m in metrics if m.progress and m.name in record)
 
 
-def legend(record: Record) -> str:
-    """Return what the figures of `summary` are, and what they do in a healthy run."""
-    return LEGENDS["seed_loss" if "seed_loss" in record else "gap"]
+def legend(metrics: Sequence[Metric]) -> str:
+    """Return what the numbers of `summary` are, and what they do in a healthy run."""
+    return "; ".join(f"{m.title.lower()} is {m.brief}" for m in metrics if m.progress)
 
 
 def duration(seconds: float) -> str:
@@ -104,7 +96,7 @@ def introduction(title: str, training: Training, data: str, out: os.PathLike[str
         training: before its first iteration here
     """
     images, length, done = training.images, training.length, training.iteration
-    size = f"{images.image_size}x{images.image_size}x{images.channels}"
+    size = "x".join(map(str, (*sides(images.image_size), images.channels)))
     many = "a stream of images" if images.streamed else counted(len(images), "image")
     total, so_far = counted(length.iterations, "iteration"), f"{done} of {length.iterations}"
     if length.gradient_evaluations is not None:
@@ -200,9 +192,9 @@ class _Bar:
             return
         if not self.explained:
             self.explained = True
-            self.bar.console.print(legend(record), highlight=False)
+            self.bar.console.print(legend(training.learner.metrics), highlight=False)
         done = 1.0 if training.finished else training.progress
-        said = summary(record)
+        said = summary(training.learner.metrics, record)
         if self.bar.console.width < WIDE:
             said = said.split("  ")[0]
         self.bar.update(self.task, completed=done, iteration=record["iteration"], summary=said)
@@ -219,14 +211,14 @@ class _Lines:
             return
         if self.due is None:
             self.due = time.monotonic() + FIRST_LINE
-            tell(f"{self.title}: {legend(record)}")
+            tell(f"{self.title}: {legend(training.learner.metrics)}")
         done = 1.0 if training.finished else training.progress
         times = self.clock.words(done)
         if time.monotonic() < self.due and not training.finished:
             return
         self.due = time.monotonic() + LINE_EVERY
         where = f"iteration {record['iteration']} ({round(100 * done)} %)"
-        tell(f"{self.title}: {where}  {times}  {summary(record)}")
+        tell(f"{self.title}: {where}  {times}  {summary(training.learner.metrics, record)}")
 
 
 class Interruption:

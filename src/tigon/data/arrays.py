@@ -55,6 +55,29 @@ def images_shape(path: Path) -> tuple[int, ...]:
         return found.shape
 
 
+def read_labels(path: Path) -> np.ndarray | None:
+    """Read the array `labels` of a `.npz`, int64 (N,), one for each image; None if there is none.
+
+    Raises:
+        TigonError: if they are no integers, or not as many as the images
+    """
+    with _opened_archive(path) as archive:
+        if "labels.npy" not in archive.namelist():
+            return None
+        count = images_shape(path)[0]
+        with archive.open("labels.npy") as file:
+            header = _header(file)  # type: ignore[arg-type]
+            if header.shape != (count,) or not np.can_cast(header.dtype, np.int64):
+                raise TigonError(
+                    f"data '{path}': its labels are {header.dtype} {header.shape}; give an "
+                    f"integer for each of its images, ({count},), or call the array otherwise"
+                )
+            size = count * header.dtype.itemsize
+            values = np.frombuffer(_read_exactly(file, size), header.dtype)  # type: ignore[arg-type]
+            _refuse_more(file)  # type: ignore[arg-type]
+    return values.astype(np.int64)
+
+
 def iterate_images(path: Path) -> Iterator[np.ndarray]:
     """Yield the images one by one, (H, W, 3) or (H, W), with a megabyte in memory at a time.
 
@@ -77,14 +100,20 @@ def iterate_images(path: Path) -> Iterator[np.ndarray]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[_Opened]:
+    with _opened_archive(path) as archive:
+        info = _member(path, archive)
+        with archive.open(info) as file:
+            header = _header(file)  # type: ignore[arg-type]
+            shape = _shape(path, header)
+            _refuse_bomb(path, info, math.prod(shape))
+            yield _Opened(file, shape, header.fortran)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _opened_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
-            info = _member(path, archive)
-            with archive.open(info) as file:
-                header = _header(file)  # type: ignore[arg-type]
-                shape = _shape(path, header)
-                _refuse_bomb(path, info, math.prod(shape))
-                yield _Opened(file, shape, header.fortran)  # type: ignore[arg-type]
+            yield archive
     except TigonError:
         raise
     except Exception as error:  # readers of broken archives raise anything
@@ -107,14 +136,14 @@ def _whole(found: _Opened) -> np.ndarray:
 def _read_exactly(file: BinaryIO, size: int) -> np.ndarray:
     found = file.read(size)
     if len(found) != size:
-        raise ValueError("its images are cut short")
+        raise ValueError("an array in it is cut short")
     return np.frombuffer(found, np.uint8)
 
 
 def _refuse_more(file: BinaryIO) -> None:
     """Refuse what follows the images; asking for it is what checks their sum."""
     if file.read(1):
-        raise ValueError("its images are longer than their shape")
+        raise ValueError("an array in it is longer than its shape")
 
 
 def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:

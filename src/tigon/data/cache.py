@@ -6,21 +6,25 @@ names, sizes and times and on the form asked for. An entry appears whole or not 
 
 import hashlib
 import json
-import mmap
+import math
 import os
 import shutil
 import tempfile
+from array import array
 from collections.abc import Iterable
 from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from tigon.data.names import Names, NamesWriter
-from tigon.data.pictures import Form
-from tigon.data.source import Source
 from tigon.errors import TigonError
+from tigon.files import npy_header, release_pages
+
+if TYPE_CHECKING:  # image sets do without Pillow, where no file is decoded
+    from tigon.data.pictures import Form
+    from tigon.data.source import Labels, Source
 
 SAMPLED = 4096  # images that a fingerprint looks at, about
 TOUCHED = 16  # images anywhere before pages are let go of: to touch one can map a megabyte
@@ -36,7 +40,8 @@ class Known(NamedTuple):
 class Entry(NamedTuple):
     """What is in a cache folder: images uint8 (N, H, W, C), names, what was left out.
 
-    `file` is the one that `pixels` is mapped from.
+    `file` is the one that `pixels` is mapped from. `labels` are int64 (N,), where there are any,
+    and `classes` their names, where they have names.
     """
 
     pixels: np.ndarray
@@ -44,6 +49,8 @@ class Entry(NamedTuple):
     skipped: list[str]
     known: Known
     file: FileIO
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
 
 
 def cache_folder() -> Path:
@@ -54,7 +61,7 @@ def cache_folder() -> Path:
     return Path(home) / "tigon"
 
 
-def cached(source: Source, form: Form) -> Entry:
+def cached(source: "Source", form: "Form") -> Entry:
     """Return a source's entry, which is made if there is none.
 
     Raises:
@@ -104,10 +111,10 @@ def release(pixels: np.ndarray) -> None:
     """Let go of a file's mapped pages: the system's cache keeps what it likes."""
     area = getattr(pixels, "_mmap", None)
     if area is not None:
-        area.madvise(mmap.MADV_DONTNEED)
+        release_pages(area)
 
 
-def _read(folder: Path, form: Form) -> Entry:
+def _read(folder: Path, form: "Form") -> Entry:
     """Open what `_fill` wrote.
 
     Raises:
@@ -116,14 +123,20 @@ def _read(folder: Path, form: Form) -> Entry:
     about = json.loads((folder / "about.json").read_text("utf-8"))
     pixels = np.load(folder / "images.npy", mmap_mode="r")
     file = (folder / "images.npy").open("rb", buffering=0)
-    entry = Entry(pixels, Names(folder), list(about["skipped"]), Known(*about["known"]), file)
+    labels, classes = None, tuple(map(str, about["classes"]))
+    if (folder / "labels.npy").is_file():
+        labels = np.load(folder / "labels.npy", mmap_mode="r")
+        if labels.shape != (len(pixels),) or labels.dtype != np.int64:
+            raise ValueError(f"labels are {labels.dtype} {labels.shape}")
+    known = Known(*about["known"])
+    entry = Entry(pixels, Names(folder), list(about["skipped"]), known, file, labels, classes)
     shape = (len(entry.names), *form.shape)
     if pixels.shape != shape or pixels.dtype != np.uint8 or not len(pixels):
         raise ValueError(f"{pixels.dtype} {pixels.shape}, not uint8 {shape}")
     return entry
 
 
-def _fill(folder: Path, source: Source, form: Form) -> None:
+def _fill(folder: Path, source: "Source", form: "Form") -> None:
     """Decode a source into a cache folder."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -133,10 +146,10 @@ def _fill(folder: Path, source: Source, form: Form) -> None:
             f"image cache {folder.parent} cannot be written; set TIGON_CACHE ({error})"
         ) from error
     try:
-        skipped = _decode(work, source, form)
-        pixels = np.load(work / "images.npy", mmap_mode="r")
-        known = (fingerprint(Names(work), pixels), pixels_fingerprint(pixels))
-        about = {"skipped": skipped, "known": known}
+        labels = source.labels()
+        skipped = _decode(work, source, form, labels)
+        classes = labels.classes if labels else ()
+        about = {"skipped": skipped, "known": _known(work), "classes": classes}
         (work / "about.json").write_text(json.dumps(about), encoding="utf-8")
         if not folder.exists():
             work.rename(folder)
@@ -147,42 +160,45 @@ def _fill(folder: Path, source: Source, form: Form) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _decode(folder: Path, source: Source, form: Form) -> list[str]:
-    """Write the readable pictures of a source and their names; return what failed.
+def _known(folder: Path) -> tuple[str, str]:
+    """Return the hashes of an entry, and let go of its files: Windows moves no open ones."""
+    pixels = np.load(folder / "images.npy", mmap_mode="r")
+    return fingerprint(Names(folder), pixels), pixels_fingerprint(pixels)
+
+
+def _decode(folder: Path, source: "Source", form: "Form", labels: "Labels | None") -> list[str]:
+    """Write the readable pictures of a source, their names and labels; return what failed.
 
     Rows are appended by plain writes: a full disk is an error, as it would not be in a memory map.
     """
-    names, skipped = NamesWriter(folder), list(source.unreadable)
+    names, skipped, taken = NamesWriter(folder), list(source.unreadable), array("q")
     with (folder / "images.npy").open("w+b") as file:
-        start = _write_header(file, 0, form)
-        for name, pixels in source.pictures(form):
+        start = file.write(npy_header((0, *form.shape), "|u1"))
+        for number, (name, pixels) in enumerate(source.pictures(form)):
             if isinstance(pixels, str):
                 skipped.append(f"{name} {pixels}")
             else:
                 file.write(pixels.tobytes())
                 names.append(name)
+                taken.append(number)
         if not len(names):
             raise TigonError(f"data: none of {len(skipped)} images can be read; {skipped[0]}")
         if form.mirror:
             _append_mirrored(file, start, len(names), form)
             names.append_mirrored()
         file.seek(0)
-        if _write_header(file, len(names), form) != start:
+        if file.write(npy_header((len(names), *form.shape), "|u1")) != start:
             raise AssertionError("the header of a .npy changed its length")
     names.close()
+    if labels is not None:
+        values = labels.values[np.frombuffer(taken, np.int64)]
+        np.save(folder / "labels.npy", np.tile(values, 1 + form.mirror))
     return skipped
 
 
-def _write_header(file: BinaryIO, count: int, form: Form) -> int:
-    """Write a .npy header for `count` images; its length does not depend on the count."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": (count, *form.shape)}
-    np.lib.format.write_array_header_1_0(file, header)
-    return file.tell()
-
-
-def _append_mirrored(file: BinaryIO, start: int, count: int, form: Form) -> None:
+def _append_mirrored(file: BinaryIO, start: int, count: int, form: "Form") -> None:
     """Append the mirrored copies of the first `count` images after them."""
-    row = form.image_size**2 * form.channels
+    row = math.prod(form.shape)
     for number in range(count):
         file.seek(start + number * row)
         pixels = np.frombuffer(file.read(row), np.uint8).reshape(form.shape)

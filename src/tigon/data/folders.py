@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from tigon.data.pictures import Form, decode_file, reason
-from tigon.data.source import Source
+from tigon.data.source import Labels, Source
 from tigon.errors import TigonError
 from tigon.files import printable
 
@@ -45,6 +45,15 @@ class FileSource(Source):
     def decode(self, item: str, form: Form) -> np.ndarray | str:
         """Decode one file."""
         return decode_file(item, form)
+
+    def labels(self) -> Labels | None:
+        """Return the sub-folder of each picture as its class, if all are in one."""
+        folders = [path.partition(os.sep)[0] for path in self.paths]
+        if any(os.sep not in path for path in self.paths):
+            return None
+        numbers = {name: number for number, name in enumerate(sorted(set(folders)))}
+        values = np.fromiter((numbers[name] for name in folders), np.int64, len(folders))
+        return Labels(values, tuple(map(printable, numbers)))
 
 
 def open_file(path: Path) -> FileSource:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tigon.data.pictures import Form, decode_bytes, decode_file, reason
-from tigon.data.source import Source
+from tigon.data.source import Labels, Source
 from tigon.errors import TigonError, install
 from tigon.files import printable
 
@@ -62,12 +62,21 @@ class Column(NamedTuple):
         name: of the column
         has_files: whether pictures may be files of their own
         fingerprint: text that changes when the data set does; none of a stream
+        label: the column of labels, if there is one
+        classes: names of the labels by number, if they have names
     """
 
     rows: Any
     name: str
     has_files: bool
     fingerprint: str = ""
+    label: str | None = None
+    classes: tuple[str, ...] = ()
+
+    def label_of(self, row: dict[str, Any]) -> int:
+        """Return the label of a row; -1 where it has none, as for tests whose labels are kept."""
+        value = row.get(self.label) if self.label else None
+        return -1 if value is None else int(value)
 
     def decode(self, cell: Any, form: Form) -> np.ndarray | str:  # noqa: ANN401
         """Decode one cell: bytes, or where the data set is a folder of pictures, a file."""
@@ -111,6 +120,14 @@ class HubSource(Source):
         """Decode one cell."""
         return self.column.decode(item, form)
 
+    def labels(self) -> Labels | None:
+        """Return the column of labels, if there is one."""
+        if self.column.label is None:
+            return None
+        rows = self.column.rows.select_columns([self.column.label])
+        values = np.fromiter(map(self.column.label_of, rows), np.int64, len(rows))
+        return Labels(values, self.column.classes)
+
 
 def open_column(name: Name, streaming: bool) -> Column:
     """Open a data set, to be indexed or as a stream.
@@ -141,8 +158,24 @@ def open_column(name: Name, streaming: bool) -> Column:
         )
     column = "image" if "image" in found else found[0]
     mark, has_files = getattr(rows, "_fingerprint", ""), rows.info.builder_name == "imagefolder"
-    rows = rows.select_columns([column]).cast_column(column, datasets.Image(decode=False))
-    return Column(rows, column, has_files, mark)
+    label, classes = _label_column(rows.features)
+    wanted = [column, label] if label else [column]
+    rows = rows.select_columns(wanted).cast_column(column, datasets.Image(decode=False))
+    return Column(rows, column, has_files, mark, label, classes)
+
+
+def _label_column(features: Any) -> tuple[str | None, tuple[str, ...]]:  # noqa: ANN401
+    """Return the column of labels and their names: one of classes, or of integers so named."""
+    import datasets
+
+    named = [key for key, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
+    if named:
+        label = "label" if "label" in named else named[0]
+        return label, tuple(printable(str(name)) for name in features[label].names)
+    for key in ("label", "labels"):
+        if str(getattr(features.get(key), "dtype", "")).startswith(("int", "uint")):
+            return key, ()
+    return None, ()
 
 
 @contextmanager

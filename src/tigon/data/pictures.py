@@ -15,12 +15,15 @@ from itertools import islice
 from typing import BinaryIO, TypeVar
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from tigon.data.pixels import Fit, picture_to_uint8
+from tigon.data.pixels import Fit
+from tigon.errors import TigonError
 from tigon.files import printable
+from tigon.sizes import ImageSize, sides, size_text
 
 CHUNK = 256  # pictures that are decoded together
+SMALLEST, LARGEST = 8, 8192  # pixels of a side
 # What is decoded. Formats that Pillow hands to another program (EPS, to Ghostscript) are not.
 FORMATS = (
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICNS", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG"),
@@ -38,21 +41,32 @@ class Form:
     """The form that every image of a set is brought to.
 
     Arguments:
-        image_size: height and width in pixels
-        fit: `stretch` to the square, or `crop` its centre
+        image_size: height and width in pixels; one number for a square
+        fit: `stretch` to this size, or `crop` the centre
         channels: 3 (RGB) or 1 (grey)
         mirror: whether a mirrored copy of every image follows the images
+    Raises:
+        TigonError: if sizes or channels make no sense
     """
 
-    image_size: int = 64
+    image_size: ImageSize = 64
     fit: Fit = "stretch"
     channels: int = 3
     mirror: bool = False
 
+    def __post_init__(self) -> None:
+        fits = all(SMALLEST <= side <= LARGEST for side in sides(self.image_size))
+        if not fits or self.channels not in (1, 3):
+            raise TigonError(
+                f"image size {size_text(self.image_size)} and {self.channels} channels: images "
+                f"have at least {SMALLEST} pixels a side and at most {LARGEST}, and 1 or 3 "
+                "channels"
+            )
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape of one image, (H, W, C)."""
-        return (self.image_size, self.image_size, self.channels)
+        return (*sides(self.image_size), self.channels)
 
     def convert(self, picture: Image.Image) -> np.ndarray:
         """Convert one picture to uint8 (H, W, C)."""
@@ -125,6 +139,47 @@ def convert(picture: Image.Image, form: Form) -> np.ndarray | str:
         return "has too many pixels"
     with _one_by_one if math.prod(picture.size) > LARGE else nullcontext():
         return form.convert(picture)
+
+
+def picture_to_uint8(picture: Image.Image, size: ImageSize, fit: Fit, channels: int) -> np.ndarray:
+    """Convert a picture to uint8 (H, W, C).
+
+    Arguments:
+        picture: of any mode; the camera's rotation is applied, transparency shows white
+        size: height and width in pixels; one number for a square
+        fit: `stretch` to this size, or `crop` the centre
+        channels: 3 (RGB) or 1 (grey)
+    """
+    height, width = sides(size)
+    picture = _to_rgb(ImageOps.exif_transpose(picture))
+    if fit == "crop":
+        picture = ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)
+    elif picture.size != (width, height):
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    if channels == 1:
+        picture = picture.convert("L")
+    return np.asarray(picture, dtype=np.uint8).reshape(height, width, channels)
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I") or picture.mode == "F":
+        picture = _deep_grey(np.asarray(picture))
+    if picture.mode.endswith("A") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture)
+    return picture.convert("RGB")
+
+
+def _deep_grey(values: np.ndarray) -> Image.Image:
+    """Map a grey picture of more than 8 bits to 8: integers from 16 bits, floats from [0, 1]."""
+    if values.dtype.kind == "f":
+        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+            raise ValueError("float pixels outside [0, 1]")
+        return Image.fromarray((values * 255).round().astype(np.uint8))
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError("integer pixels of more than 16 bits")
+    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 
 def reason(error: Exception) -> str:

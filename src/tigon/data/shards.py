@@ -16,22 +16,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tigon.data.batches import chunks
 from tigon.data.cache import Entry, cached, known_fingerprint, release
-from tigon.data.images import ImageSet, chunks
+from tigon.data.images import ImageSet
 from tigon.data.pictures import Form
 from tigon.data.sources import open_source
 from tigon.distributed import ShardOwnership, all_objects, world
 from tigon.errors import TigonError
 from tigon.files import printable
+from tigon.sizes import sides
 
 
 class Shard(NamedTuple):
-    """What all processes know of a shard: its path, its owner, and its owner's description."""
+    """What all processes know of a shard: its path, its owner, and its owner's description.
+
+    `classes` are the names of its labels; None where it has no labels.
+    """
 
     path: str
     owner: int
     images: int
     fingerprint: str
+    classes: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class ShardedSet(ImageSet):
         """Return the mean of all images, or of 4096 of them, (C, H, W), in [-1, 1]."""
         rows = self.mean_rows()
         own = self.ownership.owned(torch.tensor(rows)).tolist()
-        total = torch.zeros(self.channels, self.image_size, self.image_size, dtype=torch.float64)
+        total = torch.zeros(self.channels, *sides(self.image_size), dtype=torch.float64)
         for part in chunks(own):
             total += self.read(part).sum(0, dtype=torch.float64)
         return (sum(all_objects(total)) / len(rows)).float()  # type: ignore[union-attr]
@@ -86,20 +92,51 @@ def load_shards(pattern: str, form: Form) -> ShardedSet:
     mine = [path for path, owner in owners.items() if owner == rank]
     entries = {}
 
-    def load() -> list[tuple[str, int, str, list[str]]]:
+    def load() -> list[tuple[str, int, str, tuple[str, ...] | None, list[str]]]:
         for path in mine:
             entries[path] = cached(open_source(path), form)
             entries[path].file.close()  # a shard's batches are read from the map
         return [
-            (path, len(e.pixels), known_fingerprint(e.known, e.names, e.pixels), e.skipped)
+            (
+                path,
+                len(e.pixels),
+                known_fingerprint(e.known, e.names, e.pixels),
+                None if e.labels is None else e.classes,
+                e.skipped,
+            )
             for path, e in entries.items()
         ]
 
     told = {path: found for part in _together(load) for path, *found in part}
-    shards = tuple(Shard(p, owner, *told[p][:2]) for p, owner in owners.items())
-    skipped = [line for path in owners for line in told[path][2]]
-    pixels, names = ShardedPixels(shards, entries, form), ShardedNames(shards, entries)
-    return ShardedSet(pixels, names, skipped, shards=shards)  # type: ignore[arg-type]
+    shards = tuple(Shard(p, owner, *told[p][:3]) for p, owner in owners.items())
+    skipped = [line for path in owners for line in told[path][3]]
+    pixels = ShardedRows(shards, {path: e.pixels for path, e in entries.items()}, form.shape)
+    labels, classes = _labels(shards, entries)
+    return ShardedSet(
+        pixels,  # type: ignore[arg-type]
+        ShardedNames(shards, entries),
+        skipped,
+        labels=labels,  # type: ignore[arg-type]
+        classes=classes,
+        shards=shards,
+    )
+
+
+def _labels(
+    shards: Sequence[Shard], entries: dict[str, Entry]
+) -> tuple["ShardedRows | None", tuple[str, ...]]:
+    """Return the labels of all shards and their classes, if all have labels of one kind."""
+    if any(shard.classes is None for shard in shards):
+        return None, ()
+    named = [bool(shard.classes) for shard in shards]
+    if any(named) and not all(named):
+        return None, ()  # numbers and names are not the same classes
+    classes = tuple(sorted({name for shard in shards for name in shard.classes or ()}))
+    own = {path: np.asarray(entry.labels) for path, entry in entries.items()}
+    if classes:
+        numbers = {path: np.array(list(map(classes.index, entries[path].classes))) for path in own}
+        own = {path: numbers[path][labels] for path, labels in own.items()}
+    return ShardedRows(shards, own, (), np.int64), classes
 
 
 def assign(pattern: str, seen: Sequence[dict[str, int]]) -> dict[str, int]:
@@ -148,37 +185,49 @@ def _together(work: Any) -> list[Any]:  # noqa: ANN401
     return [found for found, _ in told]
 
 
-class ShardedPixels:
-    """The pixels of all shards as one array, uint8 (N, H, W, C), of which own rows can be read."""
+class ShardedRows:
+    """The arrays of all shards as one array, (N, *), of which own rows can be read.
 
-    def __init__(self, shards: Sequence[Shard], entries: dict[str, Entry], form: Form) -> None:
-        self.shards, self.entries = shards, entries
-        self.shape = (sum(shard.images for shard in shards), *form.shape)
-        self.dtype, self.ndim = np.dtype(np.uint8), 4
-        self.nbytes = int(np.prod(self.shape))
+    Arguments:
+        shards: all, in the order of their rows
+        arrays: those of this process's shards, by path
+        shape: of a row
+        dtype: of the arrays
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        arrays: dict[str, np.ndarray],
+        shape: tuple[int, ...],
+        dtype: type = np.uint8,
+    ) -> None:
+        self.shards, self.arrays = shards, arrays
+        self.shape = (sum(shard.images for shard in shards), *shape)
+        self.dtype, self.ndim = np.dtype(dtype), len(self.shape)
+        self.nbytes = int(np.prod(self.shape)) * self.dtype.itemsize
         self._place = _ownership(shards)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> np.ndarray:  # noqa: ANN401
-        """Return the images of rows, as an array does: a number, a slice or an index (B,).
+        """Return what is in rows, as an array does: a number, a slice or an index (B,).
 
         Raises:
             TigonError: if another process owns one of them
         """
         index = torch.from_numpy(self._index(rows))
-        found = np.empty((len(index), *self.shape[1:]), np.uint8)
+        found = np.empty((len(index), *self.shape[1:]), self.dtype)
         places = self._place.shards(index)
         for number in places.unique().tolist():
             here = (places == number).numpy()
             shard = self.shards[number]
-            if shard.path not in self.entries:
+            if shard.path not in self.arrays:
                 raise TigonError(f"data '{shard.path}': belongs to process {shard.owner}")
             within = index[here].numpy() - int(self._place.starts[number])
-            pixels = self.entries[shard.path].pixels
-            found[here] = pixels[within]
-            release(pixels)
+            found[here] = self.arrays[shard.path][within]
+            release(self.arrays[shard.path])
         return found[0] if isinstance(rows, int | np.integer) else found
 
     def _index(self, rows: Any) -> np.ndarray:  # noqa: ANN401

@@ -5,13 +5,20 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tigon.data.pictures import Form, decode_all
 
-VERSION = 3  # of what the cache holds
+VERSION = 4  # of what the cache holds
+
+
+class Labels(NamedTuple):
+    """A class for each picture: its number, int64 (N,), and the names by number, if there are."""
+
+    values: np.ndarray
+    classes: tuple[str, ...] = ()
 
 
 class Source(ABC):
@@ -38,6 +45,10 @@ class Source(ABC):
     @abstractmethod
     def decode(self, item: Any, form: Form) -> np.ndarray | str:  # noqa: ANN401
         """Return a picture in this form, uint8 (H, W, C), or why it cannot be read."""
+
+    def labels(self) -> Labels | None:
+        """Return the class of each picture of `items`; None where they have none."""
+        return None
 
     def pictures(self, form: Form) -> Iterator[tuple[str, np.ndarray | str]]:
         """Yield every picture's name, and the picture or why there is none."""

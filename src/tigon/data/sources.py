@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from tigon.data import hf
-from tigon.data.arrays import images_shape, iterate_images
+from tigon.data.arrays import images_shape, iterate_images, read_labels
 from tigon.data.folders import open_file, open_folder
 from tigon.data.pictures import CHUNK, Form, decode_all, decode_array, reason
-from tigon.data.source import Source
+from tigon.data.source import Labels, Source
 from tigon.errors import TigonError
 from tigon.files import is_utf8, printable
 
@@ -43,6 +43,11 @@ class ArraySource(Source):
     def decode(self, item: np.ndarray, form: Form) -> np.ndarray | str:
         """Bring one image of the array to this form."""
         return decode_array(item, form)
+
+    def labels(self) -> Labels | None:
+        """Return the array `labels`, if there is one."""
+        values = read_labels(self.path)
+        return None if values is None else Labels(values)
 
     def pictures(self, form: Form) -> Iterator[tuple[str, np.ndarray | str]]:
         """Yield every image, so many at a time that they are few bytes."""

@@ -15,14 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tigon.data.batches import Batch
+from tigon.data.batches import Batch, ImageData
 from tigon.data.hf import PREFIX, Column, Name, open_column
-from tigon.data.images import ImageSet, require_form
+from tigon.data.images import ImageSet
 from tigon.data.pictures import Form, decode_all, reason
 from tigon.data.pixels import Fit, to_float
 from tigon.distributed import all_objects, owned, world
 from tigon.errors import TigonError
 from tigon.random.streams import make_rng
+from tigon.sizes import ImageSize
 
 BLOCK, BLOCK_BYTES = 1024, 2**28  # what is in memory at most
 SHOWN = 5
@@ -63,12 +64,14 @@ class Block(NamedTuple):
         positions: of those that can be read, in the stream, (R,)
         own: of those that this process owns, (O,)
         pixels: theirs, uint8 (O, H, W, C)
+        labels: theirs, int64 (O,); None where the stream has none
     """
 
     taken: int
     positions: Tensor
     own: Tensor
     pixels: np.ndarray
+    labels: Tensor | None
 
 
 class Examples:
@@ -92,20 +95,22 @@ class Examples:
         self._block: Block | None = None
         self._said: set[int] = set()
 
-    def first(self) -> tuple[np.ndarray, list[str]]:
-        """Return the first readable images and their names.
+    def first(self) -> tuple[np.ndarray, list[str], np.ndarray | None]:
+        """Return the first readable images, their names and labels.
 
         Raises:
             TigonError: if there is none
         """
-        found = list(self._decode(enumerate(islice(self._from(0), self.most))))
+        labels: dict[int, int] = {}
+        found = list(self._decode(enumerate(islice(self._from(0), self.most)), labels))
         good = [(number, pixels) for number, pixels in found if not isinstance(pixels, str)]
         if not good:
             why = f"; [0] {found[0][1]}" if found else ""
             raise TigonError(
                 f"data 'hf:{self.name}': none of its first {len(found)} images can be read{why}"
             )
-        return np.stack([pixels for _, pixels in good]), [f"{self.name}[{k}]" for k, _ in good]
+        names, pixels = [f"{self.name}[{k}]" for k, _ in good], np.stack([p for _, p in good])
+        return pixels, names, self._labels(labels, good)
 
     def block(self, number: int, size: int) -> Block:
         """Return block `number` (0, 1, ...) of so many examples; at the end it has fewer, or none.
@@ -127,13 +132,14 @@ class Examples:
 
         def mine() -> Iterator[tuple[int, Any]]:
             nonlocal taken
-            for position, cell in enumerate(islice(self._coming, size), first):
+            for position, row in enumerate(islice(self._coming, size), first):
                 taken += 1
                 if position % processes == rank:
-                    yield position, cell
+                    yield position, row
 
         self._position = None
-        found = dict(self._decode(mine()))
+        labels: dict[int, int] = {}
+        found = dict(self._decode(mine(), labels))
         self._position = first + taken if taken == size else None
         if taken < size and self.count is None:
             self.count = first + taken if taken or went_on else self._counted()
@@ -144,20 +150,36 @@ class Examples:
         shape = (len(good), *self.form.shape)
         pixels = np.stack([p for _, p in good]) if good else np.empty(shape, np.uint8)
         own = torch.tensor([k for k, _ in good], dtype=torch.long)
-        return Block(taken, torch.tensor(positions, dtype=torch.long), own, pixels)
+        known = self._labels(labels, good)
+        theirs = None if known is None else torch.from_numpy(known)
+        return Block(taken, torch.tensor(positions, dtype=torch.long), own, pixels, theirs)
 
-    def _decode(self, items: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
-        return decode_all(items, self.column.decode, self.form)
+    def _decode(
+        self, rows: Iterable[tuple[int, Any]], labels: dict[int, int]
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield the picture of each row, or why there is none; add the row's label to `labels`."""
+
+        def cells() -> Iterator[tuple[int, Any]]:
+            for position, row in rows:
+                labels[position] = self.column.label_of(row)
+                yield position, row[self.column.name]
+
+        return decode_all(cells(), self.column.decode, self.form)
+
+    def _labels(self, labels: dict[int, int], good: list[tuple[int, Any]]) -> np.ndarray | None:
+        """Return the labels of readable pictures, int64 (N,), where the stream has labels."""
+        if self.column.label is None:
+            return None
+        return np.array([labels[position] for position, _ in good], np.int64)
 
     def _from(self, position: int) -> Iterator[Any]:
-        """Yield the cells from a position on.
+        """Yield the rows from a position on.
 
         Raises:
             TigonError: if they cannot be had
         """
         try:
-            for row in self.column.rows.skip(position):
-                yield row[self.column.name]
+            yield from self.column.rows.skip(position)
         except Exception as error:  # of the network, of readers of many formats
             raise TigonError(
                 f"data 'hf:{self.name}': the stream broke off ({reason(error)}); "
@@ -219,12 +241,14 @@ class StreamOrder:
         """Return how many examples the batch of an iteration has, at most."""
         return self.batch_size
 
-    def read(self, images: ImageSet, iteration: int, like: Tensor) -> Batch:
+    def read(self, images: ImageData, iteration: int, like: Tensor) -> Batch:
         """Return this process's part of the batch, of the device and type of `like`."""
         index, block = self._find(iteration)
         own = owned(index)
-        pixels = block.pixels[torch.searchsorted(block.own, own).numpy()]
-        return Batch(to_float(pixels).to(like), own.to(like.device), len(index), math.inf)
+        place = torch.searchsorted(block.own, own)
+        labels = None if block.labels is None else block.labels[place]
+        batch = Batch(to_float(block.pixels[place.numpy()]), own, condition=labels)
+        return batch.to(like)._replace(total=len(index), among=math.inf)
 
     def index(self, iteration: int) -> Tensor:
         """Return the positions in the stream of the batch of this iteration (0, 1, ...), (B,)."""
@@ -257,23 +281,24 @@ class StreamOrder:
 
 
 def open_stream(
-    data: str, image_size: int = 64, fit: Fit = "stretch", channels: int = 3
+    data: str, image_size: ImageSize = 64, fit: Fit = "stretch", channels: int = 3
 ) -> ImageStream:
     """Open a data set of Hugging Face as a stream, of which nothing is kept on the disk.
 
     Arguments:
         data: hf:NAME or hf:NAME@SPLIT
-        image_size: height and width in pixels, >= 8
-        fit: `stretch` each image to the square, or `crop` its centre
+        image_size: height and width in pixels, >= 8; one number for a square
+        fit: `stretch` each image to this size, or `crop` its centre
         channels: 3 (RGB) or 1 (grey)
     Raises:
         TigonError: if it cannot be opened, or its first images cannot be read
     """
     form = Form(image_size, fit, channels)
-    require_form(form)
     name = Name.of(data)
     examples = Examples(open_column(name, streaming=True), name.label, form)
-    return ImageStream(*examples.first(), [], examples=examples)
+    pixels, names, labels = examples.first()
+    classes = examples.column.classes
+    return ImageStream(pixels, names, [], labels=labels, classes=classes, examples=examples)
 
 
 def refuse_stream(data: str, persistent: bool, mirror: bool) -> None:

@@ -5,11 +5,10 @@ function has less of. Large networks gain less on a CPU, which their matrix prod
 fill. Compiling takes seconds, for each density, kind of chain and shape of points.
 """
 
+import inspect
 import warnings
 from collections.abc import Callable, Hashable
-from itertools import count
-from types import FunctionType
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,7 +17,10 @@ from tigon.densities.log_density import LogDensity, value_and_grad
 
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
-NUMBERS = count()  # of functions that were compiled
+# Functions of one code share eight compilations where torch (before 2.13) cannot isolate them.
+ISOLATED: dict[str, Any] = dict.fromkeys(
+    {"isolate_recompiles"} & set(inspect.signature(torch.compile).parameters), True
+)
 
 
 class Compiled:
@@ -60,15 +62,17 @@ class Compiled:
             build: makes a function of tensors without random numbers, which asks the log-density
                 by `densities.value_and_grad`
         """
+        from torch._dynamo.exc import TorchDynamoException  # takes a second, so not before
+
         if not self.compiles:
             return build(self.log_density)(*arguments, **options)
         if key not in self._compiled:
-            traced = _apart(build(_Traced(self.log_density)))
-            self._compiled[key] = torch.compile(traced, fullgraph=True)
+            traced = build(_Traced(self.log_density))
+            self._compiled[key] = torch.compile(traced, fullgraph=True, **ISOLATED)
         try:
             with torch.no_grad():
                 return self._compiled[key](*arguments, **options)  # type: ignore[return-value]
-        except Exception as error:  # whatever torch.compile may raise; what x may, comes again
+        except TorchDynamoException as error:  # what is wrong with x itself is raised again here
             found = build(self.log_density)(*arguments, **options)
             self.compiles = False
             self._warn(error)
@@ -98,13 +102,6 @@ class _Traced:
         if value.shape != x.shape[:1]:
             raise ValueError("not one number a row")
         return value.sum(), value
-
-
-def _apart(function: Callable[Given, Found]) -> Callable[Given, Found]:
-    """Return the function with code of its own: torch.compile makes eight compilations of each."""
-    code = function.__code__.replace(co_name=f"{function.__name__}_{next(NUMBERS)}")
-    name, closure = function.__name__, function.__closure__
-    return FunctionType(code, function.__globals__, name, None, closure)
 
 
 def _evaluation(log_density: LogDensity) -> Callable[[Tensor], tuple[Tensor, Tensor]]:

@@ -6,28 +6,16 @@ import torch
 from tigon import figures
 from tigon.data.pixels import to_uint8
 from tigon.diagnostics.probes import ImageProbe, LatentProbe
-from tigon.diagnostics.results import Diagnosis
-from tigon.families.base import Picture
-from tigon.figures import Pixels
+from tigon.figures import Figure, Pixels
 
 
-def pictures(diagnosis: Diagnosis) -> list[Picture]:
-    """Return the figures of a diagnosis: traces of the probes, and what long chains show."""
-    if diagnosis.shown is None:
-        return []
-    training = ("training images", to_uint8(diagnosis.shown))
-    if diagnosis.probes.latents is not None:
-        return _of_latents(diagnosis.probes.latents, training)
-    assert diagnosis.probes.images is not None
-    return _of_images(diagnosis.probes.images, training)
-
-
-def _of_latents(probe: LatentProbe, training: tuple[str, Pixels]) -> list[Picture]:
-    rows = [training, *_shown("after the long chains", probe.images)]
+def latent_figures(probe: LatentProbe, images: torch.Tensor) -> list[Figure]:
+    """Draw parallel chains on the latents of images (B, C, H, W), and what they end with."""
+    rows = [("training images", to_uint8(images)), *_shown("after the long chains", probe.images)]
     values, chains = probe.log_densities.cpu().double().numpy(), probe.log_densities.shape[1]
     centred = values - np.median(values, (0, 1))
     return [
-        Picture(
+        Figure(
             "diagnosis-traces",
             "Parallel chains",
             f"Log-density of the latents of {len(probe.images)} training images (a panel each), "
@@ -40,7 +28,7 @@ def _of_latents(probe: LatentProbe, training: tuple[str, Pixels]) -> list[Pictur
             f"{chains} chains, less the image's median; it lies between {centred.min():.3g} and "
             f"{centred.max():.3g}.",
         ),
-        Picture(
+        Figure(
             "diagnosis-long-run",
             "After long chains",
             "Training images, and f(z) at the end of these chains.",
@@ -59,15 +47,16 @@ def _rows_seen(rows: list[tuple[str, Pixels]]) -> str:
     return f"Rows of {len(rows[0][1])} images: {'; '.join(label for label, _ in rows)}."
 
 
-def _of_images(probe: ImageProbe, training: tuple[str, Pixels]) -> list[Picture]:
+def image_figures(probe: ImageProbe, images: torch.Tensor) -> list[Figure]:
+    """Draw long chains from what images (B, C, H, W) are synthesised to, and their traces."""
     values = probe.log_densities.cpu().double().numpy()[:, None] / probe.before[0].numel()
     rows = [
-        training,
+        ("training images", to_uint8(images)),
         *_shown("training's chain", probe.before),
         *_shown(f"{probe.length} times as long", probe.after),
     ]
     return [
-        Picture(
+        Figure(
             "diagnosis-long-run",
             "Long-run test",
             "Training images, what chains of the training's length show, and the same chains "
@@ -75,7 +64,7 @@ def _of_images(probe: ImageProbe, training: tuple[str, Pixels]) -> list[Picture]
             figures.stages(rows),
             _rows_seen(rows),
         ),
-        Picture(
+        Figure(
             "diagnosis-traces",
             "Long chains",
             "Log-density along these chains, each in a colour, in nats per dimension. Where it "

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tigon.data.batches import Batch
 from tigon.diagnostics.probes import LatentProbe
-from tigon.learners.generator import GeneratorLearner
+from tigon.learners.abilities import InfersLatents
 from tigon.mcmc.chain import MCMC
 from tigon.random.streams import Rng
 
@@ -58,7 +58,7 @@ class ModesProbe(NamedTuple):
 
 
 def probe_modes(
-    learner: GeneratorLearner,
+    learner: InfersLatents,
     batch: Batch,
     own: LatentProbe,
     begin: Tensor,
@@ -77,12 +77,7 @@ def probe_modes(
         steps: of each chain, >= 2
     """
     count = len(begin) // len(batch.index)
-    repeated = Batch(
-        batch.images.repeat_interleave(count, 0),
-        batch.index.repeat_interleave(count),
-        batch.size,
-        batch.among,
-    )
+    repeated = batch.take(torch.arange(len(batch.index)).repeat_interleave(count))
     first, run = MCMC(learner.chains.kernel, steps // 2), MCMC(learner.chains.kernel, steps)
     sizes = learner.step_sizes(begin)
     with learner.chain_density(repeated) as log_density:

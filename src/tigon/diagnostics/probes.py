@@ -15,8 +15,7 @@ from tigon.diagnostics.statistics import (
     implied_temperature,
     split_rhat,
 )
-from tigon.learners.descriptor import DescriptorLearner
-from tigon.learners.generator import GeneratorLearner
+from tigon.learners.abilities import InfersLatents, SynthesisesImages
 from tigon.mcmc.chain import MCMC, Trace
 from tigon.random.streams import Rng, normal, rows
 
@@ -53,7 +52,7 @@ class LatentProbe(NamedTuple):
 
 
 def probe_latents(
-    learner: GeneratorLearner, batch: Batch, rng: Rng, steps: int = 200, chains: int = 4
+    learner: InfersLatents, batch: Batch, rng: Rng, steps: int = 200, chains: int = 4
 ) -> LatentProbe:
     """Run `chains` on the posterior of each image of a batch, and compare them.
 
@@ -139,7 +138,7 @@ def free_steps(count: int) -> int:
     return min(100, max(20, 10_000 // count))
 
 
-def run_free(learner: GeneratorLearner, batch: Batch, rng: Rng) -> FreeRun:
+def run_free(learner: InfersLatents, batch: Batch, rng: Rng) -> FreeRun:
     """Let the chains of a batch go on for `free_steps`, and measure how far they travel.
 
     The step size is the learner's, and stays.
@@ -153,7 +152,7 @@ def run_free(learner: GeneratorLearner, batch: Batch, rng: Rng) -> FreeRun:
     sizes = learner.step_sizes(begin)
     for first in range(0, len(batch.index), CHUNK):
         part = slice(first, first + CHUNK)
-        some = Batch(batch.images[part], batch.index[part], batch.size, batch.among)
+        some = batch.take(part)
         with learner.chain_density(some) as log_density:
             ends.append(run.run(log_density, begin[part], rows(rng, part), sizes[part]).x)
     latents = torch.cat(ends)
@@ -194,7 +193,7 @@ class ImageProbe(NamedTuple):
 
 
 def probe_images(
-    learner: DescriptorLearner, batch: Batch, rng: Rng, length: int = 10, states: int = 50
+    learner: SynthesisesImages, batch: Batch, rng: Rng, length: int = 10, states: int = 50
 ) -> ImageProbe:
     """Let the chains of a batch go on for `length` training runs, at the last step's size.
 

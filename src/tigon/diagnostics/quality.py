@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import Batch
+from tigon.learners.abilities import InfersLatents
 from tigon.learners.agreement import energy_distance
-from tigon.learners.generator import GeneratorLearner
 
 MOST = 256  # images that are looked at
 
@@ -38,7 +38,7 @@ class Reconstructions(NamedTuple):
 
 
 @torch.no_grad()
-def reconstructions(learner: GeneratorLearner, batch: Batch) -> Reconstructions:
+def reconstructions(learner: InfersLatents, batch: Batch) -> Reconstructions:
     """Hold reconstructions of a batch, from latents as they are, against its images."""
     shown = learner.decode(learner.store.read(batch.index))
     errors = (shown - batch.images).double().square().flatten(1).mean(1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tigon.data.batches import Batch
 from tigon.densities.log_density import sum_event, value_and_grad
-from tigon.learners.base import Learner
+from tigon.learners.abilities import InfersLatents, SynthesisesImages
 
 FEATURES = (
     "red or grey",
@@ -62,7 +62,7 @@ def implied_temperature(draws: Tensor, gradients: Tensor, centre: Tensor | None 
     return -(away * gradients).flatten(2).sum(2).mean().item() / draws[0, 0].numel()
 
 
-def coupling(learner: Learner, batch: Batch, x: Tensor) -> float:
+def coupling(learner: InfersLatents | SynthesisesImages, batch: Batch, x: Tensor) -> float:
     """Return how much a chain's gradient depends on the other chains of its batch; 0 is right.
 
     The gradient of the first row's log-density within the batch, against the same row alone:
@@ -72,7 +72,7 @@ def coupling(learner: Learner, batch: Batch, x: Tensor) -> float:
         batch: two images or more
         x: the chains' points, (B, *)
     """
-    first = Batch(batch.images[:1], batch.index[:1])
+    first = batch.take(slice(1))._replace(total=None, among=None)
     with learner.chain_density(batch) as log_density:
         _, together = value_and_grad(log_density, x)
     with learner.chain_density(first) as log_density:

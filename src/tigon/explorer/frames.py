@@ -62,9 +62,11 @@ def pictures(images: Tensor) -> np.ndarray:
 
 
 def thumbnails(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Return uint8 (B, H, W, C) as RGBA of at most `side` pixels a side, (B, s, s, 4)."""
+    """Return uint8 (B, H, W, C) as RGBA of at most `side` pixels a side, (B, h, w, 4)."""
     full = rgba(pixels)
-    if full.shape[1] <= side:
+    height, width = full.shape[1:3]
+    if max(height, width) <= side:
         return full
-    small = [Image.fromarray(one).resize((side, side), Image.Resampling.BOX) for one in full]
+    size = tuple(max(1, round(side * own / max(height, width))) for own in (width, height))
+    small = [Image.fromarray(one).resize(size, Image.Resampling.BOX) for one in full]
     return np.stack([np.asarray(one) for one in small])

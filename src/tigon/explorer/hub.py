@@ -12,9 +12,9 @@ from tigon.explorer.curves import Tail, thinned
 from tigon.explorer.models import Model, load_model, newest_checkpoint
 from tigon.explorer.session import Message, Session
 from tigon.explorer.worker import Worker
-from tigon.families import family_of
 from tigon.recipes import DescriptorRecipe
 from tigon.runs.run import Run
+from tigon.sizes import sides
 
 STILL = 60.0  # seconds without a new record after which a run is not called training
 
@@ -70,8 +70,8 @@ class Hub:
             "name": self.run.folder.resolve().name,
             "recipe": experiment.name,
             "kind": "descriptor" if isinstance(recipe, DescriptorRecipe) else "generator",
-            "what": family_of(recipe).what(recipe),
-            "image_size": recipe.image_size,
+            "what": recipe.describe(),
+            "image_size": sides(recipe.image_size),
             "channels": recipe.channels,
             "device": str(self.device),
             "checkpoint": self._tried is not None,

@@ -17,6 +17,7 @@ from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
 from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.runs.run import Run
+from tigon.sizes import ImageSize
 from tigon.training.kept import latest_checkpoint
 
 SHOWN, FEW = 300, 100  # training images that are shown; up to so many, larger
@@ -30,7 +31,7 @@ class Model:
     Arguments:
         iteration: of the checkpoint
         learner: a generator's or a descriptor's
-        image_size: height and width of its images in pixels
+        image_size: height and width of its images in pixels; one number for a square
         channels: of its images, 1 or 3
         images: what it learned from, where they can still be read
         note: why they cannot
@@ -38,7 +39,7 @@ class Model:
 
     iteration: int
     learner: GeneratorLearner | DescriptorLearner
-    image_size: int
+    image_size: ImageSize
     channels: int
     images: ImageSet | None
     note: str

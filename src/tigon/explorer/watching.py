@@ -1,5 +1,6 @@
 """The chains that a page watches, as the messages that it is sent, one a step."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,6 +14,7 @@ from tigon.explorer.models import Model, generator_of
 from tigon.explorer.requests import Decode, Infer
 from tigon.explorer.synthesis import Synthesis
 from tigon.models.cold_start import ColdStart
+from tigon.sizes import sides
 
 
 def decoded(model: Model | None, request: Decode) -> np.ndarray:
@@ -39,10 +41,10 @@ def inferring(model: Model | None, request: Infer) -> Iterator[bytes]:
     """
     learner = generator_of(model)
     assert model is not None
-    size, channels = model.image_size, model.channels
-    if len(request.pixels) != size * size * channels:
-        raise TigonError(f"a picture for this model has {size} x {size} x {channels} bytes")
-    pixels = np.frombuffer(request.pixels, np.uint8).reshape(1, size, size, channels)
+    shape = (*sides(model.image_size), model.channels)
+    if len(request.pixels) != math.prod(shape):
+        raise TigonError(f"a picture for this model has {' x '.join(map(str, shape))} bytes")
+    pixels = np.frombuffer(request.pixels, np.uint8).reshape(1, *shape)
     glances = watch_inference(
         learner, to_float(pixels).to(model.device), request.seed, ColdStart(request.starts)
     )

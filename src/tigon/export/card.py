@@ -10,7 +10,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean, median
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,21 +17,21 @@ from PIL import Image
 
 from tigon import __version__
 from tigon.data.pixels import to_uint8
-from tigon.diagnostics.rules import sampled
 from tigon.errors import TigonError
 from tigon.export.licences import hub_licence
 from tigon.figures import tile
 from tigon.files import printable
-from tigon.learners.generator import SEED_SIGMA
 from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.models.abilities import HasChains, HasLatents
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart
 from tigon.models.folder import Card
 from tigon.random.streams import RowRng
+from tigon.recipes.base import Recipe
+from tigon.runs.config import flat
 from tigon.runs.run import Run
 
-SHOWN, COLUMNS, RECENT = 64, 8, 50
+SHOWN, COLUMNS = 64, 8
 UNKNOWN = "not stated"
 
 
@@ -97,7 +96,7 @@ def facts_of(run: Run, terms: Licence) -> Facts:
         measures(run.records(), run.experiment.recipe),
         verdict,
         findings,
-        _flat(config),
+        flat(config),
         _machine(run.environment),
     )
 
@@ -138,30 +137,16 @@ def make_card(model: Model, facts: Facts) -> Card:
     return Card(text, stream.getvalue())
 
 
-def measures(records: list[dict[str, Any]], recipe: Any) -> dict[str, str]:  # noqa: ANN401
-    """Return the figures that sum the metrics of a recipe's run up, by name."""
+def measures(records: list[dict[str, Any]], recipe: Recipe) -> dict[str, str]:
+    """Return the numbers that sum the metrics of a recipe's run up, by name."""
     if not records:
         return {}
-    last, recent = records[-1], records[-RECENT:]
-    said = f"last {len(recent)} logged iterations"
-    found = {
+    last = records[-1]
+    return {
         "iterations": f"{last['iteration']}",
         "gradient evaluations": f"{last['gradient_evaluations']:.0f} passes over the set",
         "training time": f"{last['seconds']:.0f} s",
-    }
-    if "gap" in last:
-        gap = median(abs(record["gap"]) for record in recent)
-        outside = mean(record["saturation"] for record in recent)
-        return found | {
-            "gap": f"{gap:.3g} nats per dimension of f, "
-            f"{sampled([gap], recipe.chains.temperature)} (median size over the {said})",
-            "saturation": f"{100 * outside:.2g} % of values outside [-1, 1] by more than 0.1",
-        }
-    error = 2 * SEED_SIGMA**2 * mean(record["seed_loss"] for record in recent)
-    accept = mean(record["accept"] for record in recent)
-    return found | {
-        "reconstruction error": f"{error:.4f}, mean square on [-1, 1] (mean over the {said})",
-        "acceptance of the latents' chains": f"{accept:.2f} (mean over the {said})",
+        **recipe.summary(records),
     }
 
 
@@ -206,14 +191,6 @@ def _diagnosis(path: Path) -> tuple[str, list[str]]:
 def _machine(environment: dict[str, Any]) -> dict[str, str]:
     names = ("tigon", "torch", "processor", "threads", "device", "peak_memory_mb")
     return {n.replace("_", " "): str(environment[n]) for n in names if n in environment}
-
-
-def _flat(values: dict[str, Any], where: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in values.items():
-        inner = _flat(value, f"{where}{name}.") if isinstance(value, dict) else None
-        flat |= inner if inner is not None else {f"{where}{name}": str(value)}
-    return flat
 
 
 def _line(text: str) -> str:

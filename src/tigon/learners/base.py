@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tigon.data.batches import Batch
 from tigon.densities.log_density import LogDensity
 from tigon.distributed import all_sum
+from tigon.learners.metrics import Metric
 from tigon.mcmc.store import ChainStore
 from tigon.models.base import Model
 from tigon.random.streams import Rng
@@ -23,22 +24,27 @@ from tigon.random.streams import Rng
 Metrics = dict[str, Tensor]
 Precision = Literal["float32", "bfloat16"]
 
+RECENT = 50  # iterations by which a run is judged, and a shorter one is not
+SILENCE = 1e-12  # of the gradient of a network that is dead
+
 
 class Learner(nn.Module, ABC):
     """Alternates running chains and one gradient step on a model.
 
     Attributes:
         model: what is learned
+        metrics: what it logs and others show; more may be logged
         measure: name of the metric that says how good the model is, lower better: the checkpoint
-            with its lowest mean is the best
+            with its lowest mean is the best; none if empty
         gradient_evaluations: passes (forward and backward) of the network over one example, so
             far; divide by the number of examples for passes over the set
         precision: of the network's products, in the loss and in a descriptor's chains; a
             generator's latents are told apart by less than bfloat16 can
     """
 
-    measure: ClassVar[str]
     model: Model
+    metrics: ClassVar[tuple[Metric, ...]] = ()
+    measure: ClassVar[str] = ""
     gradient_evaluations: int = 0
     precision: Precision = "float32"
 

@@ -25,14 +25,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tigon.data.batches import Batch
-from tigon.data.images import MOST, ImageSet
+from tigon.data.batches import MOST, Batch, ImageData
 from tigon.data.pixels import saturations
 from tigon.densities.compiled import Compiled
 from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.distributed import all_sum
 from tigon.learners.agreement import energy_distance
 from tigon.learners.base import Learner, Metrics, contrastive_loss, mean_over, spread
+from tigon.learners.metrics import GAP, SATURATION, Metric
 from tigon.mcmc.chain import MCMC, Trace
 from tigon.mcmc.store import ChainStore
 from tigon.models.energy import EnergyModel
@@ -42,7 +42,7 @@ FAR, STEEP = 10.0, 1e4
 Start = Literal["mean-colour", "mean-image"]
 
 
-def start_images(images: ImageSet, start: Start) -> Tensor:
+def start_images(images: ImageData, start: Start) -> Tensor:
     """Return where chains start: each image's mean colour (N, C, 1, 1), or the set's mean image.
 
     The mean image is (1, C, H, W): all chains share it and part by their noise. Mean colours are
@@ -55,9 +55,69 @@ def start_images(images: ImageSet, start: Start) -> Tensor:
     raise ValueError(f"chains start from mean-colour or mean-image, not {start!r}")
 
 
-def starts_in_batches(images: ImageSet, start: Start) -> bool:
+def starts_in_batches(images: ImageData, start: Start) -> bool:
     """Return whether start images are taken from each batch, as there are too many to keep."""
     return start == "mean-colour" and (images.streamed or len(images) > MOST)
+
+
+METRICS = (
+    Metric(
+        "gap",
+        "Gap",
+        "nats per dimension of f",
+        "near zero",
+        (-GAP, GAP),
+        "signed",
+        "Mean f(synthesised) - mean f(observed) in nats per dimension, the original code's loss "
+        "over the number of dimensions. Divided by the temperature T, it is in nats per dimension "
+        "of p^(1/T), the density at which the chains aim. A healthy gap swings about 0 and stays "
+        "within the dashed band. One gradient evaluation is one forward and backward pass of the "
+        "network over the whole set.",
+        "mean f(synthesised) - mean f(observed), in nats per dimension of f (over the "
+        "temperature, of the density at which chains aim): it swings about 0",
+        "+.3f",
+        marks={"agreement": 0.0, "band": GAP, "_": -GAP},
+        figure="figure-6-gap",
+    ),
+    Metric(
+        "saturation",
+        "Saturation",
+        "per cent",
+        "lower",
+        (0.0, 100 * SATURATION),
+        caption="Values of synthesised images outside [-1, 1] by more than 0.1, in per cent: 0 is "
+        f"best, and below {100 * SATURATION:g} is healthy.",
+        brief="the part of synthesised values that lies well outside [-1, 1]: it stays small",
+        progress=".1f",
+        factor=100.0,
+        figure="saturation",
+    ),
+    Metric(
+        "energy_distance",
+        "Energy distance",
+        better="lower",
+        caption="Between synthesised and training images, as distributions, on the scale of "
+        "[-1, 1]: 0 is best, where both are the same set. Its fluctuations grow with the learning "
+        "rate.",
+        figure="energy-distance",
+        optional=True,
+        follows_rate=True,
+    ),
+    Metric(
+        "spread",
+        "Spread",
+        healthy=(0.1, 10.0),
+        caption="How much synthesised images differ among themselves, over how much training "
+        "images do: 1 is best.",
+        marks={"training images": 1.0},
+    ),
+    Metric(
+        "rise",
+        "Rise",
+        "nats per dimension",
+        caption="How far the chains climb on their way from start to synthesised images.",
+    ),
+)
 
 
 class DescriptorLearner(Learner):
@@ -73,6 +133,7 @@ class DescriptorLearner(Learner):
         compiled: run chains on a `Compiled` log-density while learning
     """
 
+    metrics = METRICS
     measure = "energy_distance"
     model: EnergyModel
 

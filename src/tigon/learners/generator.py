@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -28,6 +29,7 @@ from tigon.distributed import Ownership, all_sum, world
 from tigon.errors import TigonError
 from tigon.learners.base import Learner, Metrics, mean_over, spread
 from tigon.learners.expansion import Moments, absorb, moments, require_first
+from tigon.learners.metrics import ACCEPT, Metric
 from tigon.learners.noise import Annealing, LearnedNoise
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
@@ -37,8 +39,65 @@ from tigon.mcmc.store_files import chunks, create
 from tigon.models.generator import GeneratorModel, principal_directions
 from tigon.random.streams import Rng, make_rng, rows
 
-SEED_SIGMA = 0.3
 MOVED = 0.1  # of all latents, after which their moments are measured again
+
+
+METRICS = (
+    Metric(
+        "reconstruction_error",
+        "Reconstruction error",
+        better="lower",
+        axis="log",
+        caption="Mean squared error of f(z) at the chains' latents, on the scale of [-1, 1]: "
+        "lower is better. The original code prints it over 2 x 0.3^2. One gradient evaluation is "
+        "one forward and backward pass of the network over the whole set.",
+        brief="the mean squared error of f(z) at the chains' latents, on the scale of [-1, 1]: it "
+        "falls",
+        progress=".4f",
+        figure="figure-4-loss",
+    ),
+    Metric(
+        "accept",
+        "Acceptance",
+        healthy=ACCEPT,
+        caption=f"Mean acceptance of the chains' proposals. Healthy is {ACCEPT[0]:g} to "
+        f"{ACCEPT[1]:g}: less where steps are too long, more where they are too short; MALA mixes "
+        "best near 0.574 (dashed). Unadjusted Langevin dynamics takes every step, which counts "
+        "as 1.",
+        brief="the part of the chains' proposals that is accepted: best near 0.57",
+        progress=".2f",
+        marks={"0.574": 0.574},
+        figure="acceptance",
+    ),
+    Metric(
+        "step_size",
+        "Step size",
+        axis="log",
+        caption="Step size that all chains share, in standard deviations of the prior. It follows "
+        "the width of the posteriors, which narrow as the model learns: neither high nor low is "
+        "better.",
+        figure="step-size",
+    ),
+    Metric(
+        "latent_std",
+        "Standard deviation of the inferred latents",
+        caption="The root of the mean variance over coordinates of the batch's latents, which "
+        "have moved since parameter expansion gave latents the prior's 1 (dashed), and before it "
+        "does so again: far from 1 is a sign of bad chains, near 1 no evidence of good ones.",
+        marks={"prior": 1.0},
+        figure="latent-deviation",
+        value=lambda deviations: float(np.sqrt(np.mean(np.square(deviations)))),
+    ),
+    Metric(
+        "latent_mean",
+        "Mean of the inferred latents",
+        caption="The mean of the batch's latents in the coordinate where it is furthest from 0, "
+        "the prior's, before parameter expansion: far from 0 is a sign of bad chains, near 0 no "
+        "evidence.",
+        figure="latent-mean",
+        value=lambda means: float(np.abs(means).max()),
+    ),
+)
 
 
 class GeneratorLearner(Learner):
@@ -64,7 +123,8 @@ class GeneratorLearner(Learner):
     at every update where a batch is that much.
     """
 
-    measure = "seed_loss"
+    metrics = METRICS
+    measure = "reconstruction_error"
     model: GeneratorModel
 
     def __init__(
@@ -215,8 +275,7 @@ class GeneratorLearner(Learner):
         middle = all_sum(samples.sum(0)) / batch.size
         return loss, {
             "sigma": loss.new_tensor(sigma),
-            "residual": error.sqrt(),
-            "seed_loss": error / (2 * SEED_SIGMA**2),
+            "reconstruction_error": error,
             **self._seen,
             "spread": spread(decoded, batch.images, batch),
             "latent_mean": middle,

@@ -8,10 +8,9 @@ from torch import Tensor
 
 from tigon.densities.log_density import LogDensity
 from tigon.mcmc.adaptation import Adaptation, DualAveraging, averaged_step_size
-from tigon.mcmc.blocks import Block, BlockResult, block_of
-from tigon.mcmc.kernel import Info, Kernel, State, target_of, tempered
+from tigon.mcmc.blocks import BlockResult, block_of
+from tigon.mcmc.kernel import Info, Kernel, State, target_of
 from tigon.mcmc.preconditioning import Preconditioned, estimate_scale
-from tigon.mcmc.schedules import Schedule
 from tigon.random.streams import Rng
 
 
@@ -66,8 +65,6 @@ class MCMC:
         adaptation: what changes the step sizes after each step, if anything; one to an
             acceptance, that is with a `target`, only of kernels that reject
         final: the kernel of the last step, where it is another
-        temperature: what the kernel's temperature is multiplied with, from the first step
-            (progress 0) to the last (progress 1); 1 throughout if not given
         evaluate_end: False leaves out the gradient evaluation at the last point, which nothing
             but another run from `Trace.state` needs; log-density and gradient are NaN there. For
             unadjusted Langevin only: others judge where they end. What a run keeps is evaluated
@@ -82,7 +79,6 @@ class MCMC:
     steps: int
     adaptation: Adaptation | None = None
     final: Kernel | None = None
-    temperature: Schedule | None = None
     evaluate_end: bool = True
 
     def __post_init__(self) -> None:
@@ -121,7 +117,7 @@ class MCMC:
         """
         state = self._begin(log_density, x, step_size, adaptation_state)
         course, number = _Course(state, keep), 0
-        block = self._block(log_density, keep > 0)
+        block = block_of(log_density, self.kernel, self.adaptation, keep > 0)
         alike = self.steps - int(self.final is not None or not self.evaluate_end)
         while number < self.steps:
             if block and block.goes_on_from(state) and number + block.steps <= alike:
@@ -151,18 +147,11 @@ class MCMC:
             else state._replace(adaptation_state=adaptation_state)
         )
 
-    def _block(self, log_density: LogDensity, keep: bool) -> Block | None:
-        if self.temperature is not None:
-            return None
-        return block_of(log_density, self.kernel, self.adaptation, keep)
-
     def _step(
         self, number: int, log_density: LogDensity, state: State, rng: Rng, keep: bool
     ) -> tuple[State, Info]:
         last = number == self.steps - 1
         kernel: Any = self.final if last and self.final is not None else self.kernel
-        if self.temperature is not None:
-            kernel = tempered(kernel, self.temperature(number / max(1, self.steps - 1)))
         if last and not self.evaluate_end and not keep:
             state, info = kernel.end(state, rng)
         else:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tigon.errors import TigonError
-from tigon.files import FileRows, replace_file
+from tigon.files import FileRows, npy_header, release_pages, replace_file
 
 CHUNK = 4096  # rows that follow one another, treated at once
 POINTS = "points.npy"
@@ -42,7 +42,7 @@ class RowFile:
         self.parent = folder.parent
         self._file, self._area, self.points = _mapped(folder / POINTS, self.shape)
         count, *row = self.shape
-        start = len(_header(self.shape))
+        start = len(npy_header(self.shape, "<f4"))
         self._rows = FileRows(self._file.fileno(), start, 4 * math.prod(row), count)
 
     @classmethod
@@ -82,12 +82,12 @@ class RowFile:
 
     def release(self) -> None:
         """Let go of mapped pages: the file, or the system's cache, has what was written."""
-        self._area.madvise(mmap.MADV_DONTNEED)
+        release_pages(self._area)
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> tuple[FileIO, mmap.mmap, Tensor]:
     """Map a file that is exactly what `create` writes: else rows would be read beyond it."""
-    header = _header(shape)
+    header = npy_header(shape, "<f4")
     size = len(header) + 4 * math.prod(shape)
     try:
         file = path.open("r+b", buffering=0)
@@ -114,7 +114,7 @@ def create(folder: Path, shape: tuple[int, ...], draw: Callable[[Tensor], Tensor
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / POINTS).open("wb") as file:
-        file.write(_header(shape))
+        file.write(npy_header(shape, "<f4"))
         for part in chunks(shape[0]):
             rows = torch.zeros(part.stop - part.start, *shape[1:])
             rows = rows if draw is None else draw(rows)
@@ -143,10 +143,3 @@ def _described(folder: Path) -> tuple[int, ...]:
     if not all(type(n) is int and n >= 0 for n in shape):
         raise TigonError(f"chain store {path}: tells no shape but {shape}")
     return shape
-
-
-def _header(shape: tuple[int, ...]) -> bytes:
-    """Return what a `.npy` file of float32 begins with (format 1.0), whatever numpy is there."""
-    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
-    text = text.ljust(117) + " " * (-(max(len(text), 117) + 11) % 64) + "\n"
-    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()

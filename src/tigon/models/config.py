@@ -17,18 +17,18 @@ from tigon.mcmc.adaptation import DualAveraging, StepSizeAdaptation, StepSizeDec
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
-from tigon.mcmc.schedules import Geometric, Linear
+from tigon.mcmc.schedules import Geometric
 from tigon.nn.dcgan import ConvDescriptor, DCGANGenerator
 
 K = TypeVar("K", bound=type)
 OWN = (
     Gaussian, StandardNormal, MCMC, Langevin, MALA, UnderdampedLangevin, HMC, StepSizeDecay,
-    StepSizeAdaptation, DualAveraging, Geometric, Linear, DCGANGenerator, ConvDescriptor,
+    StepSizeAdaptation, DualAveraging, Geometric, DCGANGenerator, ConvDescriptor,
 )  # fmt: skip
 KNOWN: dict[str, type] = {kind.__name__: kind for kind in OWN}
 
 
-def register(kind: K) -> K:
+def register_part(kind: K) -> K:
     """Let models be saved with objects of this class, and loaded; a decorator.
 
     Arguments:
@@ -62,7 +62,7 @@ def to_plain(value: Any, where: str = "model") -> Any:  # noqa: ANN401
     if KNOWN.get(kind.__name__) is not kind:
         raise TigonError(
             f"{where}: a {kind.__name__} cannot be saved; give its class a method config() that "
-            "returns its constructor's arguments, and decorate it with @tigon.register"
+            "returns its constructor's arguments, and decorate it with @tigon.register_part"
         )
     own = getattr(value, "config", None)
     numbers = own() if own else {f.name: getattr(value, f.name) for f in fields(value)}

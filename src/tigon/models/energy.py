@@ -13,8 +13,9 @@ from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC, Trace
 from tigon.mcmc.langevin import Langevin
 from tigon.models.base import Model
-from tigon.models.config import build, register, to_plain
+from tigon.models.config import build, register_part, to_plain
 from tigon.random.streams import Rng, rows
+from tigon.sizes import ImageSize, sides, size_text
 
 
 def short_run(
@@ -39,7 +40,7 @@ def short_run(
     return MCMC(kernel, steps, decay, final, evaluate_end=False)
 
 
-@register
+@register_part
 class EnergyModel(Model):
     """Descriptor (4): log-density f(x) + log p0(x), up to log Z, with p0 = N(loc, scale^2 I).
 
@@ -70,7 +71,7 @@ class EnergyModel(Model):
         loc: float = 0.0,
         chains: MCMC | None = None,
         starts: Tensor | None = None,
-        image_size: int | tuple[int, int] | None = None,
+        image_size: ImageSize | None = None,
     ) -> None:
         super().__init__()
         if not scale > 0:
@@ -100,8 +101,7 @@ class EnergyModel(Model):
         """Channels, height and width of the model's images."""
         starts = self._given_starts()
         size = self.image_size or (starts.shape[2], starts.shape[3])
-        height, width = (size, size) if isinstance(size, int) else size
-        return starts.shape[1], height, width
+        return starts.shape[1], *sides(size)
 
     @property
     def step_size(self) -> float:
@@ -184,7 +184,7 @@ class EnergyModel(Model):
             loc: float,
             chains: MCMC,
             starts: tuple[int, int, int, int],
-            image_size: int | tuple[int, int] | None,
+            image_size: ImageSize | None,
         ) -> EnergyModel:
             return cls(network, scale, loc, chains, torch.empty(starts), image_size)
 
@@ -205,9 +205,8 @@ class EnergyModel(Model):
         if starts.dim() != 4 or not len(starts) or not starts.is_floating_point():
             raise ValueError(f"{said}: they are (N, C, H, W) or (N, C, 1, 1), of floats")
         size = self.image_size or (starts.shape[2], starts.shape[3])
-        sides = (size, size) if isinstance(size, int) else tuple(size)
-        if tuple(starts.shape[2:]) not in ((1, 1), sides):
-            raise ValueError(f"{said}, and images are {sides[0]} x {sides[1]}")
+        if tuple(starts.shape[2:]) not in ((1, 1), sides(size)):
+            raise ValueError(f"{said}, and images are {size_text(size)}")
 
     def _load_from_state_dict(
         self,

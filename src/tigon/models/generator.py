@@ -10,11 +10,11 @@ from tigon.densities.gaussian import Prior, StandardNormal
 from tigon.densities.log_density import LogDensity, mode, sum_event
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart, Reconstruction, infer_latents
-from tigon.models.config import build, register, to_plain
+from tigon.models.config import build, register_part, to_plain
 from tigon.random.streams import Rng, normal
 
 
-@register
+@register_part
 class GeneratorModel(Model):
     """Generator (1): latents z of the prior, images y = f(z) + sigma eps.
 

@@ -1,12 +1,16 @@
 """The seed's two networks: Table 1 (generator) and Table 2 (descriptor).
 
-Both are built for square images. No normalisation by default: batch statistics couple chains.
+Images may be rectangles. No normalisation by default: batch statistics couple chains.
 """
 
+from collections.abc import Callable
+from itertools import product
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from tigon.sizes import ImageSize, sides, size_text
 
 Norm = Literal["none", "group", "batch"]
 SLOPE = 0.2
@@ -27,11 +31,13 @@ class DCGANGenerator(nn.Module):
     """Table 1: latents to images by transposed convolutions.
 
     FC-norm-LReLU to 512 x 4 x 4; Deconv-norm-LReLU to 256 x 8 x 8, 128 x 16 x 16, 64 x 32 x 32;
-    Deconv-tanh to 3 x 64 x 64. Other sizes have as many doublings as they need.
+    Deconv-tanh to 3 x 64 x 64. Other sizes have as many doublings as they need, and rectangles a
+    first grid of their own: 48 x 64 has 6 x 8.
 
     Arguments:
         latent_dim: d >= 1
-        image_size: H = W, a power of two, 8 to 1024
+        image_size: height and width, 8 to 1024: k doublings of a grid whose shorter side is 4 to
+            7, such as 64, 56 or (48, 64); a power of two begins with 4 x 4
         channels: of the image, 1 or 3
         width: channels of the last hidden layer; they double towards the latents, up to 8 x width
         kernel_size: of the transposed convolutions, 4 or 5 (5 is the original's)
@@ -42,7 +48,7 @@ class DCGANGenerator(nn.Module):
     def __init__(
         self,
         latent_dim: int,
-        image_size: int = 64,
+        image_size: ImageSize = 64,
         channels: int = 3,
         width: int = 64,
         kernel_size: int = 4,
@@ -50,8 +56,7 @@ class DCGANGenerator(nn.Module):
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if image_size not in [2**k for k in range(3, 11)]:
-            raise ValueError(f"image_size is a power of two from 8 to 1024, not {image_size}")
+        doublings = doublings_to(image_size)
         if kernel_size not in (4, 5):
             raise ValueError(f"kernel size is 4 or 5, not {kernel_size}")
         self._config = {
@@ -62,10 +67,10 @@ class DCGANGenerator(nn.Module):
             "kernel_size": kernel_size,
             "norm": norm,
         }
-        doublings = image_size.bit_length() - 3
         widths = [width * min(8, 2**k) for k in reversed(range(doublings))]
-        self.seed_shape = (widths[0], 4, 4)
-        self.first = nn.Linear(latent_dim, widths[0] * 16)
+        height, width = (side // 2**doublings for side in sides(image_size))
+        self.seed_shape = (widths[0], height, width)
+        self.first = nn.Linear(latent_dim, widths[0] * height * width)
         layers: list[nn.Module] = [
             normalisation(norm, widths[0]),
             nn.LeakyReLU(SLOPE, inplace=True),
@@ -78,9 +83,9 @@ class DCGANGenerator(nn.Module):
         _initialise(self, rng)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def config(self) -> dict[str, int | str]:
+    def config(self) -> dict[str, object]:
         """Return the arguments of this network, but `rng`."""
-        return dict(self._config)
+        return {**self._config}
 
     def forward(self, z: Tensor) -> Tensor:
         """Decode latents (B, d) to images (B, C, H, W) in [-1, 1]."""
@@ -94,7 +99,7 @@ class ConvDescriptor(nn.Module):
     Conv 4x4 stride 2 to 64; Conv 2x2 stride 1 to 128; norm-LReLU after each; FC to 1.
 
     Arguments:
-        image_size: H = W, even, >= 8
+        image_size: height and width, even, >= 8
         channels: of the image, 1 or 3
         width: channels of the first convolution; the second has twice as many
         norm: none, group or batch
@@ -104,7 +109,7 @@ class ConvDescriptor(nn.Module):
 
     def __init__(
         self,
-        image_size: int = 64,
+        image_size: ImageSize = 64,
         channels: int = 3,
         width: int = 64,
         norm: Norm = "none",
@@ -112,8 +117,11 @@ class ConvDescriptor(nn.Module):
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if image_size < 8 or image_size % 2:
-            raise ValueError(f"image_size is even and at least 8, not {image_size}")
+        if not _even(image_size):
+            raise ValueError(
+                f"image_size is even and at least 8, not {size_text(image_size)}"
+                f"{_nearest(image_size, _even)}"
+            )
         self._config = {
             "image_size": image_size,
             "channels": channels,
@@ -121,6 +129,7 @@ class ConvDescriptor(nn.Module):
             "norm": norm,
             "bytes_range": bytes_range,
         }
+        height, width_pixels = sides(image_size)
         self.bytes_range = bytes_range
         self.features = nn.Sequential(
             nn.Conv2d(channels, width, 4, stride=2, padding=1),
@@ -131,13 +140,13 @@ class ConvDescriptor(nn.Module):
             normalisation(norm, 2 * width),
             nn.LeakyReLU(SLOPE, inplace=True),
         )
-        self.last = Projection(2 * width * (image_size // 2) ** 2, 1)
+        self.last = Projection(2 * width * (height // 2) * (width_pixels // 2), 1)
         _initialise(self, rng)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def config(self) -> dict[str, int | str]:
+    def config(self) -> dict[str, object]:
         """Return the arguments of this network, but `rng`."""
-        return dict(self._config)
+        return {**self._config}
 
     def forward(self, images: Tensor) -> Tensor:
         """Return f(images): (B, C, H, W) in [-1, 1] to (B,)."""
@@ -161,6 +170,47 @@ class Projection(nn.Linear):
         flat = features.permute(0, 2, 3, 1).flatten(1)
         with torch.autocast(flat.device.type, enabled=False):
             return nn.functional.linear(flat.to(weight.dtype), weight, self.bias)
+
+
+def doublings_to(image_size: ImageSize) -> int:
+    """Return how often a generator's first grid is doubled to make images of this size.
+
+    Raises:
+        ValueError: if no grid can be; it names the nearest sizes that one can be
+    """
+    if not _doubled(image_size):
+        raise ValueError(
+            "image_size is a grid whose shorter side is 4 to 7, doubled to 8 to 1024, not "
+            f"{size_text(image_size)}{_nearest(image_size, _doubled)}"
+        )
+    return _doublings(image_size)
+
+
+def _doublings(image_size: ImageSize) -> int:
+    return min(sides(image_size)).bit_length() - 3
+
+
+def _doubled(image_size: ImageSize) -> bool:
+    """Return whether a grid whose shorter side is 4 to 7 can be doubled to this size."""
+    whole = [side for side in sides(image_size) if 8 <= side <= 1024]
+    return len(whole) == 2 and all(side % 2 ** _doublings(image_size) == 0 for side in whole)
+
+
+def _even(image_size: ImageSize) -> bool:
+    return all(side >= 8 and side % 2 == 0 for side in sides(image_size))
+
+
+def _nearest(image_size: ImageSize, fits: Callable[[ImageSize], bool]) -> str:
+    """Name the two nearest sizes that fit."""
+    height, width = sides(image_size)
+    steps = [2**k for k in range(1, 9)]
+    around = [
+        {side // step * step + more for step in steps for more in (0, step)}
+        for side in (min(max(height, 8), 1024), min(max(width, 8), 1024))
+    ]
+    found = [(h, w) for h, w in product(*around) if fits((h, w)) and (h == w or height != width)]
+    found.sort(key=lambda size: (abs(size[0] - height) + abs(size[1] - width), size))
+    return f"; the nearest are {' and '.join(map(size_text, sorted(found[:2])))}"
 
 
 def _deconvolution(before: int, after: int, kernel_size: int) -> nn.Module:

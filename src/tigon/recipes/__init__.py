@@ -1,4 +1,11 @@
-"""A recipe is a named set of numbers: everything about a run but its data and its folder."""
+"""A recipe is a named set of numbers: everything about a run but its data and its folder.
+
+Recipes of other packages are found by the entry point `tigon.recipes`, whose name is the recipe's;
+`register` adds one by hand.
+"""
+
+from functools import cache
+from importlib.metadata import entry_points
 
 from tigon.errors import TigonError
 from tigon.recipes.base import Recipe
@@ -6,21 +13,51 @@ from tigon.recipes.descriptor import DescriptorRecipe, OriginalDescriptorRecipe
 from tigon.recipes.generator import GeneratorRecipe, OriginalGeneratorRecipe
 
 __all__ = [
-    "RECIPES",
     "DescriptorRecipe",
-    "OriginalDescriptorRecipe",
     "GeneratorRecipe",
+    "OriginalDescriptorRecipe",
     "OriginalGeneratorRecipe",
     "Recipe",
     "recipe_type",
+    "recipes",
+    "register",
 ]
 
-RECIPES: dict[str, type[Recipe]] = {
-    "generator": GeneratorRecipe,
-    "descriptor": DescriptorRecipe,
-    "generator-original": OriginalGeneratorRecipe,
-    "descriptor-original": OriginalDescriptorRecipe,
-}
+GROUP = "tigon.recipes"
+OWN = (GeneratorRecipe, DescriptorRecipe, OriginalGeneratorRecipe, OriginalDescriptorRecipe)
+
+
+@cache
+def recipes() -> dict[str, type[Recipe]]:
+    """Return all recipes by name: tigon's own, those registered, those of other packages.
+
+    Raises:
+        TigonError: if a package's entry point cannot be loaded, or is no recipe; it names it
+    """
+    found: dict[str, type[Recipe]] = {kind.name: kind for kind in OWN}
+    for point in entry_points(group=GROUP):
+        try:
+            kind = point.load()
+        except Exception as error:  # it runs another package's code
+            raise TigonError(
+                f"recipe {point.name!r} of {point.value}: cannot be imported ({error}); mend or "
+                "uninstall the package"
+            ) from error
+        found[_checked(kind).name] = kind
+    return found
+
+
+def register(kind: type[Recipe]) -> type[Recipe]:
+    """Add a recipe for this process, under its `name`; may be used as a decorator.
+
+    Raises:
+        TigonError: if it is no recipe, or its name is taken by another
+    """
+    known = recipes()
+    if known.get(_checked(kind).name, kind) is not kind:
+        raise TigonError(f"recipe {kind.name!r}: {known[kind.name].__qualname__} has that name")
+    known[kind.name] = kind
+    return kind
 
 
 def recipe_type(name: str) -> type[Recipe]:
@@ -29,6 +66,12 @@ def recipe_type(name: str) -> type[Recipe]:
     Raises:
         TigonError: if there is none
     """
-    if name not in RECIPES:
-        raise TigonError(f"recipe {name!r}: there are {', '.join(RECIPES)}")
-    return RECIPES[name]
+    if name not in recipes():
+        raise TigonError(f"recipe {name!r}: there are {', '.join(recipes())}")
+    return recipes()[name]
+
+
+def _checked(kind: type[Recipe]) -> type[Recipe]:
+    if not (isinstance(kind, type) and issubclass(kind, Recipe) and hasattr(kind, "name")):
+        raise TigonError(f"recipe {kind!r}: is no subclass of tigon.Recipe with a `name`")
+    return kind

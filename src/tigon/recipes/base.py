@@ -1,23 +1,69 @@
-"""What every recipe has: data, length, optimizer, guard."""
+"""What every recipe has and declares.
+
+A recipe is a named set of numbers, and says all that is particular about its kind of model: the
+metrics it logs, its figures, what is found out about its models, and what the explorer shows.
+Reports, comparisons, diagnoses, cards and progress read these declarations, and know no kind.
+
+House style of figures: as wide as `figures.WIDTH`, values as they are, a caption that says what a
+figure means and what is healthy, and a description for those who cannot see it.
+"""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from tigon.data.images import ImageSet, load_images
-from tigon.data.pixels import Fit
+from tigon.data.batches import ImageData
+from tigon.data.images import ImageSet
+from tigon.data.load import load_images
+from tigon.data.pixels import Fit, to_uint8
 from tigon.data.stream import open_stream, refuse_stream
-from tigon.learners.base import Learner, Precision
+from tigon.learners.base import RECENT, Learner, Precision
+from tigon.learners.metrics import Metric
 from tigon.mcmc.store import ChainStore
 from tigon.models.base import Model
+from tigon.random.streams import RowRng
 from tigon.settings import (
     require,
 )
+from tigon.sizes import ImageSize
 from tigon.training.iteration import Training
 from tigon.training.settings import Guard, Length, Optimizer
+
+if TYPE_CHECKING:  # they import matplotlib, which a recipe does not need to learn
+    from tigon.diagnostics.examination import Examination
+    from tigon.diagnostics.rules.base import Finding
+    from tigon.figures import Figure
+
+SAMPLES = 64
+Record = dict[str, Any]
+
+
+class Stages(NamedTuple):
+    """How snapshots are shown: the name of the figure's file, its title and caption."""
+
+    name: str
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """A run that is opened to be shown.
+
+    Attributes:
+        learner: of its newest checkpoint
+        images: that it learned from
+        records: of its iterations, at least one
+    """
+
+    learner: Any
+    images: ImageSet
+    records: list[Record]
 
 
 @dataclass(frozen=True)
@@ -25,8 +71,8 @@ class Recipe(ABC):
     """What every recipe has.
 
     Arguments:
-        image_size: height and width in pixels
-        fit: stretch each image to the square, or crop its centre
+        image_size: pixels of a side of a square, or HEIGHTxWIDTH
+        fit: stretch each image to this size, or crop its centre
         channels: 3 (RGB) or 1 (grey)
         mirror: learn from mirrored copies too
         stream: read hf: data as they come, without an index and without a copy on the disk
@@ -42,9 +88,19 @@ class Recipe(ABC):
     """
 
     model_type: ClassVar[type[Model]]  # what `model` returns
+    name: ClassVar[str]
+    about: ClassVar[str]  # in half a line, for the command line's help
+    noun: ClassVar[str]  # what one of its models is called
+    learner_type: ClassVar[type[Learner]]
     persistent: ClassVar[bool] = False  # whether a chain is kept for each image
+    stages: ClassVar[Stages] = Stages(
+        "stages", "What the model shows as it learns", "The first training images, and below them "
+        "what the model shows of them after some iterations.",
+    )  # fmt: skip
+    panels: ClassVar[tuple[str, ...]] = ("pictures", "curves")
+    card: ClassVar[str] = "model-card.md.jinja"
 
-    image_size: int = 64
+    image_size: ImageSize = 64
     fit: Fit = "stretch"
     channels: Literal[1, 3] = 3
     mirror: bool = False
@@ -72,7 +128,7 @@ class Recipe(ABC):
         """Return the model, with the weights that learning begins with."""
 
     @abstractmethod
-    def learner(self, images: ImageSet) -> Learner:
+    def learner(self, images: ImageData) -> Learner:
         """Return a new learner for these images."""
 
     @abstractmethod
@@ -97,7 +153,7 @@ class Recipe(ABC):
 
     def training(
         self,
-        images: ImageSet,
+        images: ImageData,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> Training:
@@ -115,3 +171,98 @@ class Recipe(ABC):
             self.seed,
             self.guard,
         )
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What its learner logs."""
+        return self.learner_type.metrics
+
+    @property
+    def measure(self) -> str:
+        """Name of the metric that says how good the model is, lower better; empty if none does."""
+        return self.learner_type.measure
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Say in words what kind of model this is, and whether it is a density."""
+
+    def results(self, context: RunContext) -> dict[str, str]:
+        """Return the numbers that sum a run up, by name, besides those of every run."""
+        recent = context.records[-RECENT:]
+        return {
+            metric.title.lower(): f"{metric.mean(recent):.4g} {metric.unit} "
+            f"(mean of the last {len(recent)} logged)".replace("  ", " ")
+            for metric in self.metrics
+            if any(metric.name in record for record in recent)
+        }
+
+    def summary(self, records: list[Record]) -> dict[str, str]:
+        """Return the numbers that a model's card gives of its run, by name."""
+        recent = records[-RECENT:]
+        said = f"last {len(recent)} logged iterations"
+        return {
+            metric.title.lower(): f"{metric.mean(recent):.3g} {metric.unit} "
+            f"(mean over the {said})".replace("  ", " ")
+            for metric in self.metrics
+            if metric.progress
+        }
+
+    def samples(self, context: RunContext, count: int) -> np.ndarray:
+        """Draw images of the model, uint8 (count, H, W, C), the same ones at every call."""
+        rng = RowRng(self.seed, 0, range(count), "report")
+        return to_uint8(context.learner.sample(count, rng))
+
+    def figures(self, context: RunContext) -> Iterator["Figure"]:
+        """Yield the figures of a run, one by one: images of the model, and the metrics."""
+        from tigon import figures
+
+        yield figures.Figure(
+            "samples",
+            "Images of the model",
+            "Draws of the model, none left out.",
+            figures.image_grid(self.samples(context, SAMPLES)),
+            f"Grid of {SAMPLES} images that the model draws, 8 in a row.",
+        )
+        yield from self.curves(context)
+
+    def curves(self, context: RunContext, *names: str) -> Iterator["Figure"]:
+        """Yield the figures of these metrics, or of all that have one and were logged."""
+        from tigon import figures
+
+        for metric in self.metrics:
+            asked = metric.name in names if names else bool(metric.figure)
+            if asked and any(metric.name in record for record in context.records):
+                yield figures.curve(metric, {"": context.records})
+
+    def judge(self, records: list[Record]) -> list["Finding"]:
+        """Judge the metrics of a run: each that has a healthy band, by it."""
+        from tigon.diagnostics.rules.course import of_metric
+
+        found = [of_metric(metric, records) for metric in self.metrics]
+        return [finding for finding in found if finding is not None]
+
+    def examine(
+        self,
+        learner: Any,  # noqa: ANN401
+        images: ImageSet,
+        records: list[Record],
+        length: int,
+        seed: int,
+    ) -> "Examination":
+        """Run a learner's chains and judge them; in most kinds nothing is known of these.
+
+        Arguments:
+            records: of the run
+            length: of the long-run test of images, in multiples of a training's chain
+            seed: of the noise
+        """
+        from tigon.diagnostics.examination import Examination
+
+        return Examination()
+
+    def histograms(self, learner: Any) -> dict[str, Tensor]:  # noqa: ANN401
+        """Return what TensorBoard shows the distribution of, by name; nothing in most kinds.
+
+        In several processes, of the rows of the first.
+        """
+        return {}

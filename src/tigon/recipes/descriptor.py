@@ -1,25 +1,36 @@
 """Recipes that learn a descriptor by real sampling."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from statistics import fmean, median
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
+from tigon.data.batches import ImageData
 from tigon.data.images import ImageSet
+from tigon.errors import CAUSES
+from tigon.learners.base import RECENT
 from tigon.learners.descriptor import DescriptorLearner, start_images, starts_in_batches
+from tigon.learners.metrics import GAP, SATURATION, sampled
 from tigon.mcmc.store import ChainStore
 from tigon.models.base import Model
 from tigon.models.energy import EnergyModel
 from tigon.nn.dcgan import ConvDescriptor
 from tigon.random.streams import make_rng
-from tigon.recipes.base import Recipe
+from tigon.recipes.base import SAMPLES, Recipe, Record, RunContext, Stages
 from tigon.settings import (
     DescriptorNetwork,
     ImageChains,
     require,
 )
 from tigon.training.settings import Guard, Optimizer
+
+if TYPE_CHECKING:
+    from tigon.diagnostics.examination import Examination
+    from tigon.diagnostics.rules.base import Finding
+    from tigon.figures import Figure
 
 BYTES = 127.5
 
@@ -40,6 +51,16 @@ class DescriptorRecipe(Recipe):
     """
 
     model_type: ClassVar[type[Model]] = EnergyModel
+    name: ClassVar = "descriptor"
+    about: ClassVar = "an energy-based model: chains synthesise its images"
+    noun: ClassVar = "descriptor"
+    learner_type: ClassVar = DescriptorLearner
+    stages: ClassVar = Stages(
+        "figure-5-synthesised",
+        "Synthesised images as the model learns",
+        "The first training images, and below them what the chain from each one's start image "
+        "synthesises after some iterations. Values outside [-1, 1] are clipped for display.",
+    )
     batch_statistics: ClassVar[bool] = False  # whether the images of a batch share them in chains
     bytes_range: ClassVar[bool] = False  # whether the network sees pixels from 0 to 255
     loc: ClassVar[float] = 0.0  # mean of the reference density
@@ -75,7 +96,7 @@ class DescriptorRecipe(Recipe):
         model.fit = self.fit
         return model
 
-    def learner(self, images: ImageSet) -> DescriptorLearner:
+    def learner(self, images: ImageData) -> DescriptorLearner:
         """Return a new descriptor learner, whose chains start from these images' means."""
         start = self.chains.start
         model = self.model(start_images(images, start))
@@ -100,6 +121,91 @@ class DescriptorRecipe(Recipe):
             make_rng("weights", self.seed),
         )
 
+    def describe(self) -> str:
+        """Say what the model is, and that it is a sampler."""
+        return (
+            f"A descriptor, learned with chains of {self.chains.steps} Langevin steps at "
+            f"temperature {self.chains.temperature:g} that start from mean images. {self._aim()}: "
+            "this is a sampler, not a density, learned by contrast with its images, and its "
+            "log-density says nothing of how probable an image is."
+        )
+
+    def _aim(self) -> str:
+        """Say which density the chains aim at, and that they do not reach it."""
+        temperature, scale = self.chains.temperature, self.scale
+        if not temperature:
+            return "At T = 0 they climb without noise, and aim at no density"
+        if temperature == 1:
+            return "Chains this short do not reach the model's density p"
+        return (
+            f"At temperature T they aim at p^(1/T), here p^{1 / temperature:.4g}, whose reference "
+            f"density is {scale * temperature**0.5:.3g} wide, not {scale:.3g} as p's; this short, "
+            "they do not reach it"
+        )
+
+    def results(self, context: RunContext) -> dict[str, str]:
+        """Return temperature, gap and saturation."""
+        gaps = [abs(record["gap"]) for record in context.records]
+        recent, temperature = gaps[-RECENT:], self.chains.temperature
+        return {
+            "temperature": f"{temperature:g}",
+            "|gap|": f"{median(recent):.3f} nats per dimension of f, "
+            f"{sampled([median(recent)], temperature)} (0 is best, healthy: below {GAP:g} of f; "
+            f"median of the last {len(recent)} logged, at most {max(gaps):.3f})",
+            "saturation": f"{100 * context.records[-1]['saturation']:.2f} % outside [-1, 1] by "
+            f"more than 0.1 (0 is best, healthy: below {100 * SATURATION:g} %)",
+        }
+
+    def summary(self, records: list[Record]) -> dict[str, str]:
+        """Return gap and saturation, for the card."""
+        recent = records[-RECENT:]
+        said = f"last {len(recent)} logged iterations"
+        gap = median(abs(record["gap"]) for record in recent)
+        outside = fmean(record["saturation"] for record in recent)
+        return {
+            "gap": f"{gap:.3g} nats per dimension of f, {sampled([gap], self.chains.temperature)} "
+            f"(median size over the {said})",
+            "saturation": f"{100 * outside:.2g} % of values outside [-1, 1] by more than 0.1",
+        }
+
+    def figures(self, context: RunContext) -> Iterator["Figure"]:
+        """Yield the gap, the sampler's images, and the other metrics."""
+        from tigon import figures
+
+        yield from self.curves(context, "gap")
+        count = min(SAMPLES, len(context.images))
+        yield figures.Figure(
+            "samples",
+            "Images of the sampler",
+            "One chain from each start image, in order, none left out.",
+            figures.image_grid(self.samples(context, count), columns=min(count, 8)),
+            f"Grid of {count} images that chains synthesise, {min(count, 8)} in a row.",
+        )
+        yield from self.curves(context, "saturation", "energy_distance")
+
+    def judge(self, records: list[Record]) -> list["Finding"]:
+        """Judge the gap, saturation, and how much synthesised images vary."""
+        from tigon.diagnostics.rules.course import of_gap, of_saturation, of_spread
+
+        return [
+            *of_gap([record["gap"] for record in records], self.chains.temperature),
+            *of_saturation(records),
+            *of_spread("synthesised images", CAUSES["collapse"][1], records),
+        ]
+
+    def examine(
+        self,
+        learner: DescriptorLearner,
+        images: ImageSet,
+        records: list[Record],
+        length: int,
+        seed: int,
+    ) -> "Examination":
+        """Let chains go on for `length` times the training's."""
+        from tigon.diagnostics.examine import examine_synthesis
+
+        return examine_synthesis(learner, images, records, length, seed)
+
 
 @dataclass(frozen=True)
 class OriginalDescriptorRecipe(DescriptorRecipe):
@@ -112,6 +218,8 @@ class OriginalDescriptorRecipe(DescriptorRecipe):
         chains: synthesis of images
     """
 
+    name: ClassVar = "descriptor-original"
+    about: ClassVar = "the original descriptor algorithm, for comparison only"
     batch_statistics: ClassVar[bool] = True
     bytes_range: ClassVar[bool] = True
     loc: ClassVar[float] = -1.0  # black
@@ -122,3 +230,10 @@ class OriginalDescriptorRecipe(DescriptorRecipe):
     chains: ImageChains = ImageChains(30, 0.3 / BYTES, 1.0, 1.0, noiseless_last_step=False)
     optimizer: Optimizer = Optimizer(0.1, (0.5, 0.999), "constant")
     guard: Guard = Guard(enabled=False)
+
+    def describe(self) -> str:
+        """Say what the model is, and what the original does to it."""
+        return (
+            f"{super().describe()} This is the original algorithm, for comparison only: it lets "
+            "its chains share batch statistics."
+        )

@@ -1,26 +1,47 @@
 """Recipes that learn a generator by real inference."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from tigon.data.images import ImageSet, cache_folder
+from tigon.data.batches import ImageData
+from tigon.data.cache import cache_folder
+from tigon.data.images import ImageSet
+from tigon.data.pixels import to_uint8
 from tigon.distributed import Ownership
+from tigon.inference.interpolation import Plane, latent_plane
+from tigon.learners.base import RECENT
 from tigon.learners.generator import GeneratorLearner
+from tigon.learners.metrics import ACCEPT, by_name
 from tigon.learners.noise import FIRST, Annealing, LearnedNoise
 from tigon.mcmc.store import ChainStore
 from tigon.models.base import Model
 from tigon.models.generator import GeneratorModel
 from tigon.nn.dcgan import DCGANGenerator
 from tigon.random.streams import make_rng
-from tigon.recipes.base import Recipe
+from tigon.recipes.base import SAMPLES, Recipe, Record, RunContext, Stages
 from tigon.settings import (
     GeneratorNetwork,
     LatentChains,
     require,
 )
 from tigon.training.settings import Guard, Optimizer
+
+if TYPE_CHECKING:
+    from tigon.diagnostics.examination import Examination
+    from tigon.diagnostics.rules.base import Finding
+    from tigon.figures import Figure
+
+THUMBNAILS, HISTOGRAM_COORDINATES = 100, 8
+KERNELS = {
+    "mala": "MALA",
+    "hmc": "Hamiltonian Monte Carlo",
+    "langevin": "unadjusted Langevin dynamics",
+}
 
 
 @dataclass(frozen=True)
@@ -41,7 +62,17 @@ class GeneratorRecipe(Recipe):
     """
 
     model_type: ClassVar[type[Model]] = GeneratorModel
+    name: ClassVar = "generator"
+    about: ClassVar = "decodes latents, which chains infer for each image"
+    noun: ClassVar = "generator"
+    learner_type: ClassVar = GeneratorLearner
     persistent: ClassVar[bool] = True
+    stages: ClassVar = Stages(
+        "figure-1-reconstructions",
+        "Reconstructions as the model learns",
+        "The first training images, and below them f(z) at their inferred latents after some "
+        "iterations.",
+    )
 
     latent_dim: int = 2
     sigma: float | Literal["learn"] = 0.3
@@ -86,7 +117,7 @@ class GeneratorRecipe(Recipe):
         model.fit = self.fit
         return model
 
-    def learner(self, images: ImageSet) -> GeneratorLearner:
+    def learner(self, images: ImageData) -> GeneratorLearner:
         """Return a new generator learner."""
         return self._build(len(images), images.ownership)
 
@@ -114,6 +145,131 @@ class GeneratorRecipe(Recipe):
             LearnedNoise(self.sigma_floor) if self.sigma == "learn" else None,
         )
 
+    def describe(self) -> str:
+        """Say what the model is, and how its latents are inferred."""
+        noise = "sigma, which is learned" if self.sigma == "learn" else f"{self.sigma:g}"
+        return (
+            f"A generator: images are f(z) plus noise of standard deviation {noise}, "
+            f"with {self.latent_dim} latents z ~ N(0, I). Latents of the training images are "
+            f"inferred by {KERNELS[self.chains.kernel]} "
+            f"at temperature {self.chains.temperature:g}."
+        )
+
+    def results(self, context: RunContext) -> dict[str, str]:
+        """Return temperature, reconstruction error, sigma and acceptance."""
+        recent, last = context.records[-RECENT:], context.records[-20:]
+        learned = ", learned" if context.learner.noise else ""
+        error, accept = (
+            by_name(self.metrics, name) for name in ("reconstruction_error", "accept")
+        )
+        return {
+            "temperature": f"{self.chains.temperature:g}",
+            "reconstruction error": f"{error.mean(last):.4g} (mean square on [-1, 1], lower is "
+            f"better; mean of the last {len(last)} logged)",
+            "sigma": f"{context.learner.model.sigma.item():.3g}{learned}, beside a residual of "
+            f"{error.mean(recent) ** 0.5:.3g} (root of the reconstruction error; mean of the last "
+            f"{len(recent)} logged)",
+            "acceptance": f"{accept.mean(recent):.2f} (healthy: {ACCEPT[0]:g} to {ACCEPT[1]:g}; "
+            f"mean of the last {len(recent)} logged)",
+        }
+
+    def summary(self, records: list[Record]) -> dict[str, str]:
+        """Return reconstruction error and acceptance, for the card."""
+        recent = records[-RECENT:]
+        said = f"mean over the last {len(recent)} logged iterations"
+        error, accept = (
+            by_name(self.metrics, name) for name in ("reconstruction_error", "accept")
+        )
+        return {
+            "reconstruction error": f"{error.mean(recent):.4f}, mean square on [-1, 1] ({said})",
+            "acceptance of the latents' chains": f"{accept.mean(recent):.2f} ({said})",
+        }
+
+    def samples(self, context: RunContext, count: int) -> np.ndarray:
+        """Decode `count` draws of the prior."""
+        return to_uint8(context.learner.sample(count, make_rng("report", self.seed)))
+
+    def figures(self, context: RunContext) -> Iterator["Figure"]:
+        """Yield the prior's images, the latent plane twice, and the metrics."""
+        from tigon import figures
+
+        yield figures.Figure(
+            "figure-2-prior",
+            "Images of the model",
+            f"f(z) for {SAMPLES} draws z of the prior N(0, I), none left out.",
+            figures.image_grid(self.samples(context, SAMPLES)),
+            f"Grid of {SAMPLES} images that the model draws, 8 in a row.",
+        )
+        plane = latent_plane(context.learner.latents())
+        yield _grid(context.learner, plane)
+        yield from self.curves(context, "reconstruction_error")
+        yield _places(context, plane)
+        yield from self.curves(context, "accept", "step_size", "latent_std", "latent_mean")
+
+    def judge(self, records: list[Record]) -> list["Finding"]:
+        """Judge how much reconstructions vary, and the acceptance of chains that reject."""
+        from tigon.diagnostics.rules.course import SLOWER, of_acceptance, of_spread
+
+        remedy = f"images hardly depend on latents: {SLOWER}, or take another --seed"
+        found = of_spread("reconstructions", remedy, records)
+        adapts = self.chains.kernel != "langevin"
+        return found + (of_acceptance(records, adapts) if adapts else [])
+
+    def examine(
+        self,
+        learner: GeneratorLearner,
+        images: ImageSet,
+        records: list[Record],
+        length: int,
+        seed: int,
+    ) -> "Examination":
+        """Run chains on the latents of training images."""
+        from tigon.diagnostics.examine import examine_latents
+
+        return examine_latents(learner, images, seed, learner.noise is not None)
+
+    def histograms(self, learner: GeneratorLearner) -> dict[str, Tensor]:
+        """Return inferred latents, all coordinates and the first few."""
+        points = learner.latents()
+        each = {
+            f"latents/z{k + 1}": points[:, k]
+            for k in range(min(points.shape[1], HISTOGRAM_COORDINATES))
+        }
+        return {"latents/all": points, **each}
+
+
+def _grid(learner: GeneratorLearner, plane: Plane) -> "Figure":
+    from tigon import figures
+
+    ticks = torch.linspace(-2, 2, 8, device=learner.like.device)
+    images = to_uint8(learner.decode(plane.grid(ticks)))
+    return figures.Figure(
+        "figure-3-latent-grid",
+        "The latent plane",
+        f"f(z) on an 8 x 8 grid over [-2, 2] x [-2, 2] of {plane.span}.",
+        figures.latent_grid(images, ticks.cpu().double().numpy(), plane.names),
+        "Grid of 8 times 8 images that change from left to right with the first coordinate and "
+        "from bottom to top with the second.",
+    )
+
+
+def _places(context: RunContext, plane: Plane) -> "Figure":
+    from tigon import figures
+
+    points = plane.coordinates(context.learner.latents()).cpu().double().numpy()
+    pictured = context.learner.some_rows()[:THUMBNAILS].cpu().numpy()
+    inside = int((np.square(points).sum(1) < 9).sum())
+    return figures.Figure(
+        "latents",
+        "Where the training images are",
+        "Each training image at its inferred latent, over the circles that hold 39, 86 and 99 % "
+        "of the prior. Where inferred latents do not fill the prior, images of the model are bad "
+        "though reconstructions are good.",
+        figures.latent_plane(points, context.images.pixels[pictured], plane.names),
+        f"Scatter plot of {len(points)} training images over two latent coordinates; {inside} lie "
+        "within the circle that holds 99 % of the prior.",
+    )
+
 
 @dataclass(frozen=True)
 class OriginalGeneratorRecipe(GeneratorRecipe):
@@ -132,6 +288,9 @@ class OriginalGeneratorRecipe(GeneratorRecipe):
         chains: inference of latents
     """
 
+    name: ClassVar = "generator-original"
+    about: ClassVar = "the original generator algorithm, for comparison only"
+
     iterations: int = 600
     annealing: Annealing = Annealing(0.3, 0.0)
     expand: bool = False
@@ -140,3 +299,10 @@ class OriginalGeneratorRecipe(GeneratorRecipe):
     chains: LatentChains = LatentChains(steps=30, step_size=0.3, kernel="langevin")
     optimizer: Optimizer = Optimizer(1e-3, (0.5, 0.999), "constant")
     guard: Guard = Guard(enabled=False)
+
+    def describe(self) -> str:
+        """Say what the model is, and what the original does to it."""
+        return (
+            f"{super().describe()} This is the original algorithm, for comparison only: it "
+            "averages the likelihood over the batch, and its chains share batch statistics."
+        )

@@ -1,8 +1,8 @@
 """report.html: one file, no other needed, that shows runs and says what they are."""
 
 from tigon.report.comparison import MOST, write_comparison
-from tigon.report.kept import save_diagnosis
 from tigon.report.page import render, write_report
+from tigon.report.saved import save_diagnosis
 from tigon.report.sections import section
 
 __all__ = ["MOST", "render", "save_diagnosis", "section", "write_comparison", "write_report"]

@@ -5,20 +5,19 @@ from pathlib import Path
 
 from tigon import figures
 from tigon.errors import TigonError
-from tigon.families import family_of
-from tigon.families.base import Picture
+from tigon.figures import Figure
+from tigon.report.embedded import embedded
 from tigon.report.names import distinct_names
 from tigon.report.page import render
-from tigon.report.plates import plates
 from tigon.report.sections import opened, section_of
 from tigon.report.tables import (
     Comparison,
     Entry,
     by_data,
-    by_family,
+    by_metric,
+    by_noun,
     measures_of,
     notes_of,
-    records_by_measure,
     settings_of,
 )
 from tigon.runs.run import Run
@@ -38,7 +37,7 @@ def write_comparison(runs: Sequence[Run], path: Path) -> Path:
     names = distinct_names([run.folder for run in runs])
     shown = [opened(run) for run in runs]
     entries = [
-        Entry(name, run, section_of(run, name, keep=False))
+        Entry(name, run, section_of(run, name, save=False))
         for name, run in zip(names, shown, strict=True)
     ]
     sections = [entry.section for entry in entries]
@@ -52,30 +51,31 @@ def compare(entries: Sequence[Entry]) -> Comparison:
         measures_of(entries),
         settings_of(entries),
         notes_of(entries),
-        plates(_curves(entries)),
-        plates(_rows(entries)),
-        [(entry.name, plates([_samples(entry)])[0]) for entry in entries],
+        embedded(_curves(entries)),
+        embedded(_rows(entries)),
+        [(entry.name, embedded([_samples(entry)])[0]) for entry in entries],
     )
 
 
-def _curves(entries: Sequence[Entry]) -> Iterator[Picture]:
-    """Yield a figure for each measure that two runs or more have."""
-    for name, group in records_by_measure(entries).items():
-        measures = family_of(group[0].shown.recipe).measures
-        measure = next(measure for measure in measures if measure.name == name)
-        yield measure.picture({entry.name: entry.shown.records for entry in group})
+def _curves(entries: Sequence[Entry]) -> Iterator[Figure]:
+    """Yield a figure for each metric that two runs or more have."""
+    for group in by_metric(entries).values():
+        metric = group[0][1]
+        yield figures.curve(
+            metric, {entry.name: entry.shown.context.records for entry, _ in group}
+        )
 
 
-def _rows(entries: Sequence[Entry]) -> Iterator[Picture]:
-    """Yield, for runs of one family and the same images, what each shows of these in the end."""
+def _rows(entries: Sequence[Entry]) -> Iterator[Figure]:
+    """Yield, for runs of one kind and the same images, what each shows of these in the end."""
     for group in by_data(entries).values():
-        for noun, same in by_family(group).items():
+        for noun, same in by_noun(group).items():
             if len(same) > 1:
                 yield _last_shown(noun, same)
 
 
-def _last_shown(noun: str, same: Sequence[Entry]) -> Picture:
-    images = same[0].shown.images
+def _last_shown(noun: str, same: Sequence[Entry]) -> Figure:
+    images = same[0].shown.context.images
     last = [(entry, entry.shown.run.snapshots()) for entry in same]
     taken = [(entry, snapshots[-1]) for entry, snapshots in last if snapshots]
     count = min(FIRST, len(images), *(len(pixels) for _, (_, pixels) in taken))
@@ -84,8 +84,8 @@ def _last_shown(noun: str, same: Sequence[Entry]) -> Picture:
         (f"{entry.name}, iteration {iteration}", pixels[:count])
         for entry, (iteration, pixels) in taken
     ]
-    stages = family_of(same[0].shown.recipe).stages
-    return Picture(
+    stages = same[0].shown.recipe.stages
+    return Figure(
         f"comparison-{noun}",
         f"What the {noun}s make of the same images",
         f"{stages.caption.split(',')[0]}, and below them the newest snapshot of each run.",
@@ -95,9 +95,9 @@ def _last_shown(noun: str, same: Sequence[Entry]) -> Picture:
     )
 
 
-def _samples(entry: Entry) -> Picture:
-    images = family_of(entry.shown.recipe).samples(entry.shown, SAMPLES)
-    return Picture(
+def _samples(entry: Entry) -> Figure:
+    images = entry.shown.recipe.samples(entry.shown.context, SAMPLES)
+    return Figure(
         "comparison-samples",
         f"{entry.name}",
         f"{SAMPLES} images of the model, none left out.",

@@ -1,16 +1,22 @@
-"""One run in a page: what it is, its results, pictures, diagnosis, settings and machine."""
+"""One run in a page: what it is, its results, figures, diagnosis, settings and machine."""
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from tigon.diagnostics import LENGTH, SEED, Told, diagnose, files_of, made_from, pictures
+from tigon import figures
 from tigon.errors import TigonError
-from tigon.families import family_of
-from tigon.families.base import Shown
+from tigon.figures import Figure
 from tigon.files import subfolder
-from tigon.report.album import album
-from tigon.report.kept import Kept, kept_diagnosis, save_diagnosis
-from tigon.report.plates import Plate, plates
+from tigon.recipes.base import Recipe, RunContext
+from tigon.report.embedded import Embedded, embedded
+from tigon.report.saved import save_diagnosis, saved_diagnosis, with_embedded
+from tigon.runs.config import flat
+from tigon.runs.diagnosis import LENGTH, SEED, Diagnosis, diagnose
+from tigon.runs.provenance import files_of, provenance
 from tigon.runs.run import Run
+from tigon.sizes import sides
+
+FIRST = 12
 
 
 class Section(NamedTuple):
@@ -19,16 +25,31 @@ class Section(NamedTuple):
     name: str
     recipe: str
     what: str
-    figures: list[Plate]
-    diagnosis: Told
-    probes: list[Plate]
+    figures: list[Embedded]
+    diagnosis: Diagnosis[Embedded]
     results: dict[str, str]
     settings: dict[str, str]
     environment: dict[str, str]
     skipped: list[str]
 
 
-def opened(run: Run) -> Shown[Any, Any]:
+class Opened(NamedTuple):
+    """A run that is opened to be shown.
+
+    Attributes:
+        run: its folder
+        recipe: its numbers, and what it declares
+        context: its learner, images and records
+        files: checksums of the run's files from before these were read
+    """
+
+    run: Run
+    recipe: Recipe
+    context: RunContext
+    files: dict[str, str]
+
+
+def opened(run: Run) -> Opened:
     """Open a run to be shown.
 
     Raises:
@@ -38,77 +59,83 @@ def opened(run: Run) -> Shown[Any, Any]:
     learner, images, records = run.learner(), run.images(), run.records()
     if not records:
         raise TigonError(f"run {run.folder}: has no metrics yet; train it first")
-    return Shown(run, run.experiment.recipe, learner, images, records, files)
+    return Opened(run, run.experiment.recipe, RunContext(learner, images, records), files)
 
 
 def section(run: Run) -> Section:
     """Make a run's figures, save them under RUN/figures, and gather what is said of the run."""
-    return section_of(opened(run), run.name, keep=True)
+    return section_of(opened(run), run.name, save=True)
 
 
-def section_of(shown: Shown[Any, Any], name: str, keep: bool) -> Section:
+def section_of(shown: Opened, name: str, save: bool) -> Section:
     """Make an opened run's figures, and gather what is said of the run.
 
     Arguments:
         name: what the page calls the run
-        keep: write RUN/figures and RUN/diagnosis.json; otherwise the run stays as it is
+        save: write RUN/figures and RUN/diagnosis.json; otherwise the run stays as it is
     """
     run = shown.run
-    drawn = plates(
-        album(run, shown.learner, shown.images), subfolder(run.folder, "figures") if keep else None
-    )
-    diagnosed = _diagnosed(shown, keep)
+    drawn = embedded(figures_of(shown), subfolder(run.folder, "figures") if save else None)
     return Section(
         name,
         run.experiment.name,
-        family_of(shown.recipe).what(shown.recipe),
+        shown.recipe.describe(),
         drawn,
-        diagnosed.told,
-        diagnosed.plates,
+        _diagnosed(shown, save),
         results(shown),
-        flat(run.plain_config()) | {"images": str(len(shown.images))},
+        flat(run.plain_config()) | {"images": str(len(shown.context.images))},
         {n.replace("_", " "): str(v) for n, v in run.environment.items() if n != "images"},
-        shown.images.skipped,
+        shown.context.images.skipped,
     )
 
 
-def _diagnosed(shown: Shown[Any, Any], keep: bool) -> Kept:
-    """Return the diagnosis that the run keeps, where it is still true, or a new one."""
-    run = shown.run
-    kept = kept_diagnosis(run, made_from(run, shown.images, LENGTH, SEED, "cpu"))
-    if kept is not None and files_of(run) == shown.files:
-        return kept
-    loaded = shown.learner, shown.images
+def figures_of(shown: Opened) -> Iterator[Figure]:
+    """Yield the figures of a run, one by one: its snapshots, then those of its recipe."""
+    yield _snapshots(shown)
+    yield from shown.recipe.figures(shown.context)
+
+
+def _snapshots(shown: Opened) -> Figure:
+    """Draw the training images, and below them what the run showed of them as it learned."""
+    taken, images = shown.run.snapshots(), shown.context.images
+    count = len(taken[-1][1]) if taken else min(FIRST, len(images))
+    rows = [("training images", images.pixels[:count])]
+    rows += [(f"iteration {iteration}", pixels) for iteration, pixels in taken]
+    stages = shown.recipe.stages
+    seen = f"A row of {count} training images, and below it {len(taken)} rows of the model's"
+    if taken:
+        seen += f", after iteration {', '.join(str(iteration) for iteration, _ in taken)}"
+    return Figure(stages.name, stages.title, stages.caption, figures.stages(rows), f"{seen}.")
+
+
+def _diagnosed(shown: Opened, save: bool) -> Diagnosis[Embedded]:
+    """Return the diagnosis that the run saved, where it is still true, or a new one."""
+    run, context = shown.run, shown.context
+    saved = saved_diagnosis(run, provenance(run, context.images, LENGTH, SEED, "cpu"))
+    if saved is not None and files_of(run) == shown.files:
+        return saved
+    loaded = context.learner, context.images
     diagnosis = diagnose(run, LENGTH, SEED, "cpu", loaded, shown.files)
-    drawn = save_diagnosis(run, diagnosis) if keep else plates(pictures(diagnosis))
-    return Kept(diagnosis.told, drawn)
+    return save_diagnosis(run, diagnosis) if save else with_embedded(diagnosis)
 
 
-def results(shown: Shown[Any, Any]) -> dict[str, str]:
-    """Return the figures that sum a run up, by name: those of every run, then its family's."""
-    last = shown.records[-1]
-    parameters = sum(p.numel() for p in shown.learner.parameters())
+def results(shown: Opened) -> dict[str, str]:
+    """Return the numbers that sum a run up, by name: those of every run, then its recipe's."""
+    last = shown.context.records[-1]
+    parameters = sum(p.numel() for p in shown.context.learner.parameters())
     return {
         "data": shown.run.experiment.data,
-        "training images": told_images(shown),
+        "training images": described(shown),
         "iterations": str(last["iteration"]),
         "gradient evaluations": f"{last['gradient_evaluations']:.0f} passes over the set",
         "training time": f"{last['seconds']:.1f} s",
         "parameters": f"{parameters:,}",
-        **family_of(shown.recipe).results(shown),
+        **shown.recipe.results(shown.context),
     }
 
 
-def told_images(shown: Shown[Any, Any]) -> str:
+def described(shown: Opened) -> str:
     """Return how many images of which form a run learned from, in words."""
-    images = shown.images
-    return f"{len(images)} of {images.image_size} x {images.image_size} x {images.channels}"
-
-
-def flat(values: dict[str, Any], where: str = "") -> dict[str, str]:
-    """Return nested settings as one level, `chains.steps` and the like."""
-    found: dict[str, str] = {}
-    for name, value in values.items():
-        inner = flat(value, f"{where}{name}.") if isinstance(value, dict) else None
-        found |= inner if inner is not None else {f"{where}{name}": str(value)}
-    return found
+    images = shown.context.images
+    size = (*sides(images.image_size), images.channels)
+    return f"{len(images)} of {' x '.join(map(str, size))}"

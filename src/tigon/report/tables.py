@@ -1,12 +1,12 @@
 """Runs side by side in words: what differs, what they share, and what cannot be compared."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from tigon.families import family_of
-from tigon.families.base import Shown
-from tigon.report.plates import Plate
-from tigon.report.sections import Section, flat, told_images
+from tigon.learners.metrics import Metric
+from tigon.report.embedded import Embedded
+from tigon.report.sections import Opened, Section, described
+from tigon.runs.config import flat
 
 NONE = "–"
 
@@ -15,7 +15,7 @@ class Entry(NamedTuple):
     """A run that is compared: its name on the page, what was opened, and its section."""
 
     name: str
-    shown: Shown[Any, Any]
+    shown: Opened
     section: Section
 
 
@@ -35,7 +35,7 @@ class Comparison(NamedTuple):
         settings: those that differ
         notes: what has to be known before numbers are compared
         curves: each with all runs that have the measure
-        rows: images of the same training images, one figure for each family and data set
+        rows: images of the same training images, one figure for each kind and data set
         samples: a grid of each run, of equal count
     """
 
@@ -43,25 +43,27 @@ class Comparison(NamedTuple):
     measures: list[Row]
     settings: list[Row]
     notes: list[str]
-    curves: list[Plate]
-    rows: list[Plate]
-    samples: list[tuple[str, Plate]]
+    curves: list[Embedded]
+    rows: list[Embedded]
+    samples: list[tuple[str, Embedded]]
 
 
 def measures_of(entries: Sequence[Entry]) -> list[Row]:
     """Return the rows of the first table: what all have first, then what only some have."""
-    told = [_told(entry) for entry in entries]
-    names = list(dict.fromkeys(name for values in told for name in values))
-    shared = [name for name in names if all(name in values for values in told)]
+    values_of = [_values(entry) for entry in entries]
+    names = list(dict.fromkeys(name for values in values_of for name in values))
+    shared = [name for name in names if all(name in values for values in values_of)]
     others = [name for name in names if name not in shared]
-    return [Row(name, [values.get(name, NONE) for values in told]) for name in shared + others]
+    return [
+        Row(name, [values.get(name, NONE) for values in values_of]) for name in shared + others
+    ]
 
 
-def _told(entry: Entry) -> dict[str, str]:
+def _values(entry: Entry) -> dict[str, str]:
     return {
         "recipe": entry.section.recipe,
         "data": entry.shown.run.experiment.data,
-        "training images": told_images(entry.shown),
+        "training images": described(entry.shown),
         "verdict": entry.section.diagnosis.verdict,
         **entry.section.results,
     }
@@ -69,10 +71,10 @@ def _told(entry: Entry) -> dict[str, str]:
 
 def settings_of(entries: Sequence[Entry]) -> list[Row]:
     """Return the settings that differ between runs that could have had the same."""
-    told = [flat(entry.shown.run.plain_config()) for entry in entries]
-    nouns = [family_of(entry.shown.recipe).noun for entry in entries]
-    names = dict.fromkeys(name for config in told for name in config)
-    rows = [Row(name, [config.get(name, NONE) for config in told]) for name in names]
+    configs = [flat(entry.shown.run.plain_config()) for entry in entries]
+    nouns = [entry.shown.recipe.noun for entry in entries]
+    names = dict.fromkeys(name for config in configs for name in config)
+    rows = [Row(name, [config.get(name, NONE) for config in configs]) for name in names]
     rows = [row for row in rows if row.name not in ("recipe", "data")]
     return [row for row in rows if _differs(row, nouns)]
 
@@ -86,29 +88,29 @@ def _differs(row: Row, nouns: Sequence[str]) -> bool:
 
 def notes_of(entries: Sequence[Entry]) -> list[str]:
     """Return what has to be known before the numbers of these runs are compared."""
-    return [*_on_data(entries), *_on_families(entries), *_on_chance(entries)]
+    return [*_on_data(entries), *_on_kinds(entries), *_on_chance(entries)]
 
 
 def by_data(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
     """Group runs by the images that they learned from, whatever the folder was called."""
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
-        groups.setdefault(entry.shown.images.fingerprint(), []).append(entry)
+        groups.setdefault(entry.shown.context.images.fingerprint(), []).append(entry)
     return groups
 
 
-def by_family(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """Group runs by the noun of their family."""
+def by_noun(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Group runs by what their models are called."""
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
-        groups.setdefault(family_of(entry.shown.recipe).noun, []).append(entry)
+        groups.setdefault(entry.shown.recipe.noun, []).append(entry)
     return groups
 
 
 def _on_data(entries: Sequence[Entry]) -> list[str]:
     groups = list(by_data(entries).values())
     if len(groups) == 1:
-        return [f"All runs learned from the same {len(entries[0].shown.images)} images."]
+        return [f"All runs learned from the same {len(entries[0].shown.context.images)} images."]
     sources = {entry.shown.run.experiment.data for entry in entries}
     form = "in different forms (size, fit, channels or mirroring)"
     how = f"from the same source {form}" if len(sources) == 1 else "from different images"
@@ -120,12 +122,12 @@ def _on_data(entries: Sequence[Entry]) -> list[str]:
 
 
 def _data(entry: Entry) -> str:
-    told = _told(entry)
-    return f"{told['training images']} from {told['data']}"
+    values = _values(entry)
+    return f"{values['training images']} from {values['data']}"
 
 
-def _on_families(entries: Sequence[Entry]) -> list[str]:
-    groups = by_family(entries)
+def _on_kinds(entries: Sequence[Entry]) -> list[str]:
+    groups = by_noun(entries)
     if len(groups) == 1:
         return []
     said = [f"{_listed(group)} ({noun}): {_measured(group)}" for noun, group in groups.items()]
@@ -137,7 +139,7 @@ def _on_families(entries: Sequence[Entry]) -> list[str]:
 
 
 def _measured(group: Sequence[Entry]) -> str:
-    return ", ".join(m.title.lower() for m in family_of(group[0].shown.recipe).measures)
+    return ", ".join(metric.title.lower() for metric in drawn(group[0]))
 
 
 def _on_chance(entries: Sequence[Entry]) -> list[str]:
@@ -158,10 +160,20 @@ def _listed(group: Sequence[Entry]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def records_by_measure(entries: Sequence[Entry]) -> Mapping[str, list[Entry]]:
-    """Group runs by the names of the measures that they have; those of one run are left out."""
-    groups: dict[str, list[Entry]] = {}
+def drawn(entry: Entry) -> list[Metric]:
+    """Return the metrics of a run that have a figure, and were logged."""
+    records = entry.shown.context.records
+    return [
+        metric
+        for metric in entry.shown.recipe.metrics
+        if metric.figure and any(metric.name in record for record in records)
+    ]
+
+
+def by_metric(entries: Sequence[Entry]) -> Mapping[str, list[tuple[Entry, Metric]]]:
+    """Group runs by the names of the metrics that are drawn; those of one run are left out."""
+    groups: dict[str, list[tuple[Entry, Metric]]] = {}
     for entry in entries:
-        for measure in family_of(entry.shown.recipe).measures:
-            groups.setdefault(measure.name, []).append(entry)
+        for metric in drawn(entry):
+            groups.setdefault(metric.name, []).append((entry, metric))
     return {name: group for name, group in groups.items() if len(group) > 1}

@@ -34,6 +34,15 @@ def from_plain(kind: type[T], values: dict[str, Any], where: str = "") -> T:
     return kind(**{name: _convert(hints[name], values[name], f"{where}{name}") for name in given})
 
 
+def flat(values: dict[str, Any], where: str = "") -> dict[str, str]:
+    """Return nested settings as one level, `chains.steps` and the like, as text."""
+    found: dict[str, str] = {}
+    for name, value in values.items():
+        inner = flat(value, f"{where}{name}.") if isinstance(value, dict) else None
+        found |= inner if inner is not None else {f"{where}{name}": str(value)}
+    return found
+
+
 def differences(old: dict[str, Any], new: dict[str, Any], where: str = "") -> list[str]:
     """Return a line for each value that differs between two plain dictionaries."""
     lines = []
@@ -58,6 +67,9 @@ def _convert(hint: Any, value: Any, name: str) -> Any:  # noqa: ANN401
                 f"{name} is one of {', '.join(map(str, options))}, not {_shown(value)}"
             )
         return value
+    lists = [option for option in options if get_origin(option) is tuple]
+    if lists and isinstance(value, list):
+        return _convert(lists[0], value, name)
     if origin is tuple:
         if not isinstance(value, list) or len(value) != len(options):
             raise ValueError(f"{name} is a list of {len(options)}, not {_shown(value)}")
@@ -70,7 +82,8 @@ def _convert(hint: Any, value: Any, name: str) -> Any:  # noqa: ANN401
     if float in kinds and type(value) is int:
         return float(value)
     if type(value) not in kinds or (type(value) is float and math.isnan(value)):
-        may = " or ".join([kinds[0].__name__, *_words(options)])
+        pairs = [f"a list of {len(get_args(option))}" for option in lists]
+        may = " or ".join([kinds[0].__name__, *_words(options), *pairs])
         raise ValueError(f"{name} is {may}, not {_shown(value)}")
     return value
 

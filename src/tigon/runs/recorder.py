@@ -4,7 +4,6 @@ import json
 import math
 import os
 import platform
-import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +16,8 @@ from tigon import __version__
 from tigon.data.pixels import to_uint8
 from tigon.distributed import world
 from tigon.errors import DivergenceError, TigonError
-from tigon.families import family_of
 from tigon.files import refusal, replace_file, subfolder
+from tigon.memory import peak_memory
 from tigon.runs.run import Run, describe_images
 from tigon.training.checkpoint import save_checkpoint
 from tigon.training.iteration import Record, Training
@@ -91,8 +90,8 @@ class Recorder:
                 self.run.save_snapshot(training.iteration, shown)
             if self.board:
                 self.board.images(training.iteration, shown)
-                family = family_of(self.run.experiment.recipe)
-                self.board.histograms(training.iteration, family.histograms(training.learner))
+                recipe = self.run.experiment.recipe
+                self.board.histograms(training.iteration, recipe.histograms(training.learner))
         self.passed = progress
         if training.finished or training.iteration % self.every == 0:
             self.save(training)
@@ -147,12 +146,12 @@ class Recorder:
         save_checkpoint(self.run.checkpoints, training, self.keep, self.measure(training))
         if not self.writes:
             return
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         measured = {
             "iteration": training.iteration,
             "training_seconds": round(training.seconds, 2),
-            "peak_memory_mb": round(peak / 1024),
         }
+        if (peak := peak_memory()) is not None:
+            measured["peak_memory_mb"] = round(peak / 2**20)
         text = json.dumps(self.environment | measured, indent=1)
         replace_file(self.run.folder / "environment.json", text)
         if self.board:

@@ -20,6 +20,7 @@ import numpy as np
 import tomli_w
 
 from tigon.data.arrays import read_images
+from tigon.data.batches import ImageData
 from tigon.data.images import ImageSet
 from tigon.data.sources import resolved
 from tigon.errors import TigonError
@@ -241,6 +242,6 @@ class Run:
         return pairs
 
 
-def describe_images(images: ImageSet) -> dict[str, Any]:
+def describe_images(images: ImageData) -> dict[str, Any]:
     """Return what tells one data set from another: how many images, and their fingerprint."""
     return {"count": len(images), "fingerprint": images.fingerprint()}

@@ -10,7 +10,6 @@ flushed, and renamed. Which of them stay, see `tigon.training.kept`.
 
 import json
 import math
-import os
 import pickle
 import shutil
 from collections.abc import Callable, Iterator
@@ -23,10 +22,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tigon.data.images import cache_folder
+from tigon.data.cache import cache_folder
 from tigon.distributed import world
 from tigon.errors import TigonError
-from tigon.files import refusal
+from tigon.files import flush_to_disk, refusal
 from tigon.learners.base import Learner
 from tigon.mcmc.store import ChainStore
 from tigon.models.base import Model
@@ -63,7 +62,7 @@ def save_checkpoint(
         _write(work, state, measure or {})
         remove(final)
         work.rename(final)
-        _flush(folder)
+        flush_to_disk(folder)
     except (OSError, SafetensorError, RuntimeError) as error:
         shutil.rmtree(work, ignore_errors=True)
         raise TigonError(
@@ -227,7 +226,7 @@ def _write(folder: Path, state: _State, measure: dict[str, float]) -> None:
     manifest = {"sha256": sums, "measure": measure}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), "utf-8")
     for path in folder.rglob("*"):
-        _flush(path)
+        flush_to_disk(path)
 
 
 def _write_state(path: Path, state: dict[str, Any]) -> None:
@@ -238,11 +237,3 @@ def _write_state(path: Path, state: dict[str, Any]) -> None:
         except RuntimeError as error:
             cause = error.__context__
             raise (cause if isinstance(cause, OSError) else error) from error
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -23,14 +23,14 @@ from typing import Any
 import torch
 
 from tigon.errors import CAUSES, DivergenceError, diverged
+from tigon.learners.base import RECENT, SILENCE
 from tigon.random.streams import RowRng
 from tigon.training.iteration import Record, Training
 from tigon.training.settings import Guard
 from tigon.training.snapshot import Snapshot, put_back, take
 
-RECENT, HISTORY = 50, 10
+HISTORY = 10
 KEPT = 2
-SILENCE = 1e-12
 
 
 class Watch:

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tigon.data.batches import Batch
-from tigon.data.images import ImageSet
+from tigon.data.batches import Batch, ImageData
 from tigon.distributed import all_objects, all_sum, any_of, in_all_processes, world
 from tigon.errors import CAUSES, DivergenceError, diverged
 from tigon.learners.base import Learner, Metrics
@@ -45,7 +44,7 @@ class Training:
     def __init__(
         self,
         learner: Learner,
-        images: ImageSet,
+        images: ImageData,
         length: Length,
         optimizer: Optimizer,
         batch_size: int = 64,

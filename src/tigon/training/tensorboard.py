@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -59,9 +59,10 @@ class TensorBoard:
         require_tensorboard()
         self.folder = folder
         try:
-            written = read_events(folder)
-            known = agreed(written, records)
-            self.said = {(step, text) for step, text in written.said if step <= known}
+            folder.mkdir(parents=True, exist_ok=True)
+            seconds, said = read_events(folder)
+            known = agreed(seconds, records)
+            self.said = {(step, text) for step, text in said if step <= known}
             self.writer = self._open(known + 1)
             self._catch_up(known, records, events, snapshots)
         except OSError as error:
@@ -76,7 +77,8 @@ class TensorBoard:
             self._numbers(record)
             return
         if record["event"] == "rollback":
-            self._hide(record["iteration"] + 1)
+            self.writer.close()
+            self.writer = self._open(record["iteration"] + 1)
         self._say(record)
 
     def images(self, iteration: int, pixels: np.ndarray) -> None:
@@ -103,13 +105,6 @@ class TensorBoard:
 
         wait_for_turn(self.folder)
         return SummaryWriter(str(self.folder), purge_step=first)
-
-    def _hide(self, first: int) -> None:
-        """Hide step `first` and what lies beyond, as `purge_step` does where a file begins."""
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-
-        start = SessionLog(status=SessionLog.START)
-        self.writer.file_writer.add_event(Event(session_log=start), first)
 
     def _catch_up(
         self,
@@ -178,42 +173,26 @@ def scalars(record: Record) -> dict[str, float]:
     return found
 
 
-class Written(NamedTuple):
-    """What event files hold: each iteration's `seconds`, and what the guard said after which."""
+def read_events(folder: Path) -> tuple[dict[int, float], set[tuple[int, str]]]:
+    """Return each iteration's `seconds` that TensorBoard shows, and the guard's texts by step."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    seconds: dict[int, float]
-    said: set[tuple[int, str]]
-
-
-def read_events(folder: Path) -> Written:
-    """Read a folder's event files; what a later part hides is left out."""
-    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
-    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-
-    seconds: dict[int, float] = {}
-    said: set[tuple[int, str]] = set()
-    for path in sorted(folder.glob("*tfevents*")):
-        for raw in RawEventFileLoader(str(path)).Load():
-            event = Event.FromString(raw)
-            if event.session_log.status == SessionLog.START:
-                seconds = {k: value for k, value in seconds.items() if k < event.step}
-                said = {(k, text) for k, text in said if k < event.step}
-            for value in event.summary.value:
-                if value.tag == "seconds":
-                    seconds[event.step] = value.simple_value
-                elif value.tag == "guard/text_summary":
-                    said.add((event.step, value.tensor.string_val[0].decode()))
-    return Written(seconds, said)
+    board = EventAccumulator(str(folder), {"scalars": 0, "tensors": 0}).Reload()
+    tags = board.Tags()
+    numbers = board.Scalars("seconds") if "seconds" in tags["scalars"] else []
+    texts = board.Tensors("guard/text_summary") if "guard/text_summary" in tags["tensors"] else []
+    said = {(event.step, event.tensor_proto.string_val[0].decode()) for event in texts}
+    return {event.step: event.value for event in numbers}, said
 
 
-def agreed(written: Written, records: Sequence[Record]) -> int:
-    """Return the last iteration up to which event files tell these records, or -1.
+def agreed(seconds: Mapping[int, float], records: Sequence[Record]) -> int:
+    """Return the last iteration up to which the events are those of the records, or -1.
 
     The time that an iteration ended at tells it from the same one taken again.
     """
     known = NOTHING
     for record in records:
-        if written.seconds.get(record["iteration"]) != np.float32(record["seconds"]):
+        if seconds.get(record["iteration"]) != np.float32(record["seconds"]):
             break
         known = record["iteration"]
     return known

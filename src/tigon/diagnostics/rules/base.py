@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 
 Record = dict[str, Any]
 
-RECENT = 50  # iterations that bands are of; a shorter run is not judged
-
 
 class Level(Enum):
     """How much a finding matters; the order is that of a report."""

@@ -2,10 +2,9 @@
 
 from tigon.diagnostics.probes import ImageProbe, LatentProbe
 from tigon.diagnostics.rules.base import Finding, Level, percent
-from tigon.diagnostics.rules.course import SATURATION
 from tigon.errors import CAUSES
-from tigon.learners.descriptor import DescriptorLearner
-from tigon.learners.generator import GeneratorLearner
+from tigon.learners.abilities import InfersLatents, SynthesisesImages
+from tigon.learners.metrics import SATURATION
 from tigon.mcmc.langevin import Langevin
 
 COUPLING = 1e-3
@@ -49,7 +48,7 @@ def of_coupling(size: float) -> list[Finding]:
     return [Finding("coupled chains", Level.BAD, said, remedy, size)]
 
 
-def of_latents(probe: LatentProbe, learner: GeneratorLearner) -> list[Finding]:
+def of_latents(probe: LatentProbe, learner: InfersLatents) -> list[Finding]:
     """Judge parallel chains on the posterior."""
     if not probe.images.isfinite().all():
         return [_lost()]
@@ -74,7 +73,7 @@ def _mixing(probe: LatentProbe, own: float) -> Finding:
     return _mixed(probe.rhat, said, SLOW)
 
 
-def _temperature(implied: float, learner: GeneratorLearner) -> Finding:
+def _temperature(implied: float, learner: InfersLatents) -> Finding:
     kernel = learner.chains.kernel
     own = kernel.temperature  # type: ignore[attr-defined]
     low, high = TEMPERATURE
@@ -106,7 +105,7 @@ def _stay(probe: LatentProbe, sigma: float) -> Finding:
     return Finding("long run", level, said, remedy, probe.error_after)
 
 
-def of_images(probe: ImageProbe, learner: DescriptorLearner) -> list[Finding]:
+def of_images(probe: ImageProbe, learner: SynthesisesImages) -> list[Finding]:
     """Judge chains that went on beyond the training's length."""
     if not probe.after.isfinite().all():
         return [_lost()]

@@ -1,27 +1,23 @@
 """How a run went: what the guard did, its length, and its metrics."""
 
 from statistics import mean, median
-from typing import Any
 
 from tigon.diagnostics.rules.base import (
-    RECENT,
     Finding,
     Level,
     Record,
     logged,
     percent,
-    too_short,
 )
 from tigon.errors import CAUSES
+from tigon.learners.base import RECENT, SILENCE
+from tigon.learners.metrics import ACCEPT, GAP, SATURATION, Metric, sampled
 
-GAP_RECENT, GAP_EVER = 1.0, 5.0
-SATURATION = 0.02
+GAP_EVER = 5.0
 AWAY = 0.5  # of values, from which chains have left the images' range
 SPREAD = (0.1, 10.0)
-ACCEPT = (0.15, 0.9)
 GROWTH = 10.0
 ENOUGH = 0.98
-SILENCE = 1e-12  # of a gradient
 SLOWER = "lower the learning rate (--optimizer.learning-rate)"
 
 
@@ -80,25 +76,40 @@ def of_length(records: list[Record], progress: float) -> list[Finding]:
     return [Finding("length", Level.NOTE, said, more, progress)]
 
 
-def of_metrics(records: list[Record], recipe: Any) -> list[Finding]:  # noqa: ANN401
-    """Judge the logged metrics; those of too short a run are told, and not judged."""
-    found = _of_metrics(records, recipe)
-    return found if len(records) >= RECENT else too_short(found)
+def of_gradient(records: list[Record]) -> Finding:
+    """Judge whether the network still learns, and does not begin to diverge."""
+    norms = [record["gradient_norm"] for record in records]
+    last = norms[-20:]
+    if max(last) < SILENCE:
+        said = "the network is dead: it has had no gradient for the last iterations"
+        remedy = f"{SLOWER}, leave the guard on, and start a new run"
+        return Finding("dead network", Level.BAD, said, remedy, max(last))
+    middle = norms[len(norms) // 3 : 2 * len(norms) // 3] or norms
+    ratio = median(last) / max(median(middle), 1e-30)
+    said = (
+        f"gradient norm of the parameters {median(last):.3g} at the end, {ratio:.2g} times "
+        f"that of the middle of the run (healthy: below {GROWTH:g} times; it grows where learning "
+        "is about to diverge)"
+    )
+    if ratio < GROWTH:
+        return Finding("gradient", Level.GOOD, said, value=ratio)
+    return Finding("gradient", Level.BAD, said, SLOWER, ratio)
 
 
-def _of_metrics(records: list[Record], recipe: Any) -> list[Finding]:  # noqa: ANN401
-    recent = records[-RECENT:]
-    found = _growth([record["gradient_norm"] for record in records])
-    if "gap" in records[0]:
-        found += of_gap([record["gap"] for record in records], recipe.chains.temperature)
-        found += _saturation(mean(record["saturation"] for record in recent))
-        found += _spread("synthesised images", CAUSES["collapse"][1], recent)
-        return found
-    remedy = f"images hardly depend on latents: {SLOWER}, or take another --seed"
-    found += _spread("reconstructions", remedy, recent)
-    if recipe.chains.kernel != "langevin":
-        found += _acceptance(mean(record["accept"] for record in recent), recipe)
-    return found
+def of_metric(metric: Metric, records: list[Record]) -> Finding | None:
+    """Judge a metric by its healthy band; None where it has none, or no record has it."""
+    recent = [record for record in records[-RECENT:] if metric.name in record]
+    if metric.healthy is None or not recent:
+        return None
+    low, high = metric.healthy
+    usual = median(metric.of(record) for record in recent)
+    said = (
+        f"{metric.label} {usual:.3g}, median of the last {len(recent)} iterations (healthy: "
+        f"{low:g} to {high:g})"
+    )
+    level = Level.GOOD if low <= usual <= high else Level.BAD
+    remedy = "" if level is Level.GOOD else SLOWER
+    return Finding(metric.title.lower(), level, said, remedy, usual)
 
 
 def of_gap(gaps: list[float], temperature: float) -> list[Finding]:
@@ -108,11 +119,11 @@ def of_gap(gaps: list[float], temperature: float) -> list[Finding]:
         f"median |gap| of the last {len(gaps[-RECENT:])} iterations {usual:.3g}, "
         f"at most {largest:.3g} nats per dimension of f, {sampled([usual, largest], temperature)}"
     )
-    band = f"(0 is best; healthy: below {GAP_RECENT:g}, never above {GAP_EVER:g})"
-    if usual < GAP_RECENT and largest < GAP_EVER:
+    band = f"(0 is best; healthy: below {GAP:g}, never above {GAP_EVER:g})"
+    if usual < GAP and largest < GAP_EVER:
         return [Finding("gap", Level.GOOD, f"{said} {band}", value=usual)]
     late = max(map(abs, gaps[len(gaps) // 2 :]))
-    level = Level.BAD if usual >= GAP_RECENT or late >= GAP_EVER else Level.NOTE
+    level = Level.BAD if usual >= GAP or late >= GAP_EVER else Level.NOTE
     remedy = (
         "lower the learning rate (--optimizer.learning-rate), or take more chain steps "
         "(--chains.steps): the chains do not keep up"
@@ -120,32 +131,9 @@ def of_gap(gaps: list[float], temperature: float) -> list[Finding]:
     return [Finding("gap", level, f"beyond its band: {said} {band}", remedy, usual)]
 
 
-def sampled(gaps: list[float], temperature: float) -> str:
-    """Say gaps, in nats per dimension of f, in those of p^(1/T), at which chains at T aim."""
-    if not temperature:
-        return "and of no density that is sampled, since T = 0"
-    values = " and ".join(f"{float(f'{gap / temperature:.3g}'):g}" for gap in gaps)
-    return f"that is {values} of p^(1/T), at which chains aim, with T = {temperature:g}"
-
-
-def _growth(norms: list[float]) -> list[Finding]:
-    if max(norms[-20:]) < SILENCE:
-        said = "the network is dead: it has had no gradient for the last iterations"
-        remedy = f"{SLOWER}, leave the guard on, and start a new run"
-        return [Finding("dead network", Level.BAD, said, remedy, max(norms[-20:]))]
-    middle = norms[len(norms) // 3 : 2 * len(norms) // 3] or norms
-    ratio = median(norms[-20:]) / max(median(middle), 1e-30)
-    said = (
-        f"gradient norm of the parameters {median(norms[-20:]):.3g} at the end, {ratio:.2g} times "
-        f"that of the middle of the run (healthy: below {GROWTH:g} times; it grows where learning "
-        "is about to diverge)"
-    )
-    if ratio < GROWTH:
-        return [Finding("gradient", Level.GOOD, said, value=ratio)]
-    return [Finding("gradient", Level.BAD, said, SLOWER, ratio)]
-
-
-def _saturation(part: float) -> list[Finding]:
+def of_saturation(records: list[Record]) -> list[Finding]:
+    """Judge the part of synthesised values that lies well outside the images' range."""
+    part = mean(record["saturation"] for record in records[-RECENT:])
     said = (
         f"{percent(part)} of the synthesised values lie outside [-1, 1] by more than 0.1 (0 is "
         f"best; healthy: below {percent(SATURATION)})"
@@ -156,8 +144,9 @@ def _saturation(part: float) -> list[Finding]:
     return [Finding("saturation", Level.BAD, said, remedy, part)]
 
 
-def _spread(what: str, remedy: str, recent: list[Record]) -> list[Finding]:
-    spreads = [record["spread"] for record in recent if "spread" in record]
+def of_spread(what: str, remedy: str, records: list[Record]) -> list[Finding]:
+    """Judge how much the model's images vary, `what` they are called, with what to do."""
+    spreads = [record["spread"] for record in records[-RECENT:] if "spread" in record]
     if not spreads:
         return []
     usual = median(spreads)
@@ -172,7 +161,9 @@ def _spread(what: str, remedy: str, recent: list[Record]) -> list[Finding]:
     return [Finding("spread", Level.BAD, said, remedy, usual)]
 
 
-def _acceptance(accept: float, recipe: Any) -> list[Finding]:  # noqa: ANN401
+def of_acceptance(records: list[Record], adapts: bool) -> list[Finding]:
+    """Judge the acceptance of chains, whose step sizes follow it if `adapts`."""
+    accept = mean(record["accept"] for record in records[-RECENT:])
     low, high = ACCEPT
     said = (
         f"chains accept {accept:.2f} of their proposals (healthy: {low:g} to {high:g}; less where "
@@ -181,6 +172,6 @@ def _acceptance(accept: float, recipe: Any) -> list[Finding]:  # noqa: ANN401
     if low < accept < high:
         return [Finding("acceptance", Level.GOOD, said, value=accept)]
     remedy = f"{'lower' if accept <= low else 'raise'} --chains.step-size"
-    if recipe.chains.kernel != "langevin":
+    if adapts:
         remedy += ", or raise --chains.gain so that steps adapt sooner"
     return [Finding("acceptance", Level.BAD, said, remedy, accept)]

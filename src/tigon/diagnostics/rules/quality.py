@@ -7,7 +7,8 @@ from statistics import median
 from typing import NamedTuple
 
 from tigon.diagnostics.quality import Reconstructions
-from tigon.diagnostics.rules.base import RECENT, Finding, Level, Record, percent
+from tigon.diagnostics.rules.base import Finding, Level, Record, percent
+from tigon.learners.base import RECENT
 
 EXPLAINED = (0.1, 0.5)
 CLOSER = (0.0, 0.5)
@@ -108,7 +109,7 @@ def of_course(
     """Say whether a measure still falls at the end; None where too few values would tell.
 
     Arguments:
-        name: of the measure, as in "seed loss"
+        name: of the measure, as in "reconstruction error"
         values: one for each iteration, lower better
         part: what the model shows of what it could; None where that is not known
         settling: whether it falls because the learning rate does, and its fluctuations with it

@@ -127,7 +127,7 @@ export function descriptor(link) {
     if (message.id !== state.id) return;
     if (!state.running) { state.running = true; buttons(); }
     const { values, shape } = message.arrays.pixels;
-    const canvas = paint(find("picture"), values, shape[1]);
+    const canvas = paint(find("picture"), values, shape[1], shape[2]);
     density.add(message.step, message.log_density);
     accept.add(message.step, message.accept);
     find("chain-status").textContent = `Step ${message.step} of ${message.steps}, s = ${short(message.step_size)}`;

@@ -12,20 +12,20 @@ export function make(name, values = {}, ...children) {
   return element;
 }
 
-/** Paint RGBA bytes of a square picture on a canvas, pixel by pixel; returns the canvas. */
-export function paint(canvas, pixels, side) {
-  if (canvas.width !== side || canvas.height !== side) canvas.width = canvas.height = side;
-  const bytes = new Uint8ClampedArray(pixels.buffer, pixels.byteOffset, side * side * 4);
-  canvas.getContext("2d").putImageData(new ImageData(bytes, side, side), 0, 0);
+/** Paint RGBA bytes of a picture on a canvas, pixel by pixel; returns the canvas. */
+export function paint(canvas, pixels, height, width) {
+  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+  const bytes = new Uint8ClampedArray(pixels.buffer, pixels.byteOffset, height * width * 4);
+  canvas.getContext("2d").putImageData(new ImageData(bytes, width, height), 0, 0);
   return canvas;
 }
 
-/** Return one canvas for each picture of an array of shape [count, side, side, 4]. */
+/** Return one canvas for each picture of an array of shape [count, height, width, 4]. */
 export function canvases({ values, shape }) {
-  const [count, side] = shape;
-  const size = side * side * 4;
+  const [count, height, width] = shape;
+  const size = height * width * 4;
   return Array.from({ length: count }, (_, k) =>
-    paint(make("canvas"), values.subarray(k * size, (k + 1) * size), side));
+    paint(make("canvas"), values.subarray(k * size, (k + 1) * size), height, width));
 }
 
 /** Save what a canvas shows as a PNG. */

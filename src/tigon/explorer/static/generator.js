@@ -61,7 +61,7 @@ export function generator(link, decoder) {
   function pick(index) { go(state.latents[index], state.names[index]); }
 
   function show(z, name, pixels, milliseconds, started) {
-    paint(canvas, pixels.values, pixels.shape[1]);
+    paint(canvas, pixels.values, pixels.shape[1], pixels.shape[2]);
     const text = `${name ? `${name}, ` : ""}z = ${said(z)}`;
     find("picture-where").textContent = text;
     canvas.setAttribute("aria-label", `Picture decoded at ${text}`);
@@ -130,9 +130,11 @@ export function generator(link, decoder) {
     const row = (k) => {
       const latents = ticks.map((u) => lift(state.anchor, state.directions, [u, -ticks[k]]));
       decoder.ask("grid", latents, (pixels) => {
-        const side = pixels.shape[1];
+        const [, height, width] = pixels.shape;
+        const side = Math.max(height, width); // the plane is square, and so are its cells
         if (!k) sheet.width = sheet.height = CELLS * side;
-        canvases(pixels).forEach((cell, at) => sheet.getContext("2d").drawImage(cell, at * side, k * side));
+        canvases(pixels).forEach((cell, at) => sheet.getContext("2d")
+          .drawImage(cell, at * side + (side - width) / 2, k * side + (side - height) / 2));
         plane.backdrop = sheet;
         plane.draw();
         if (k + 1 < CELLS) row(k + 1);

@@ -38,11 +38,11 @@ export function inference({ state, plane, link, go }) {
 
   function showOwn() {
     find("infer-view").hidden = false;
-    const side = find("picture").width;
-    const channels = current.pixels.length / (side * side);
-    const pixels = new Uint8Array(side * side * 4).map((_, k) =>
+    const { width, height } = find("picture");
+    const channels = current.pixels.length / (width * height);
+    const pixels = new Uint8Array(width * height * 4).map((_, k) =>
       (k % 4 === 3 ? 255 : current.pixels[(k >> 2) * channels + Math.min(k % 4, channels - 1)]));
-    paint(find("own"), pixels, side);
+    paint(find("own"), pixels, height, width);
   }
 
   function start() {
@@ -83,7 +83,8 @@ export function inference({ state, plane, link, go }) {
     else step.forEach((z, k) => plane.trails[k].push(project(z, state.directions)));
     plane.best = message.best;
     plane.draw();
-    paint(find("found"), message.arrays.pixels.values, message.arrays.pixels.shape[1]);
+    const { values: pixels, shape: [, height, width] } = message.arrays.pixels;
+    paint(find("found"), pixels, height, width);
     error.add(message.step, message.error);
     if (message.accept !== null) accept.add(message.step, message.accept);
     const { step: done, steps, temperature } = message;

@@ -20,16 +20,16 @@ export function interpolation({ state, plane, decoder, go }) {
       const size = pixels.values.length / 2;
       ["start", "end"].forEach((which, k) => {
         const canvas = find(`line-${which}`);
-        paint(canvas, pixels.values.subarray(k * size, (k + 1) * size), pixels.shape[1]);
+        paint(canvas, pixels.values.subarray(k * size, (k + 1) * size), pixels.shape[1], pixels.shape[2]);
         canvas.setAttribute("aria-label", `${which}: ${ends[which].name}`);
       });
     });
     const count = Number(find("line-count").value);
     const steps = Array.from({ length: count }, (_, k) => between(ends.start.z, ends.end.z, k / (count - 1)));
     decoder.ask("strip", steps, (pixels) => {
-      const side = pixels.shape[1];
-      [strip.width, strip.height] = [side * count, side];
-      canvases(pixels).forEach((one, k) => strip.getContext("2d").drawImage(one, k * side, 0));
+      const [, height, width] = pixels.shape;
+      [strip.width, strip.height] = [width * count, height];
+      canvases(pixels).forEach((one, k) => strip.getContext("2d").drawImage(one, k * width, 0));
       strip.setAttribute("aria-label", `${count} pictures from ${ends.start.name} to ${ends.end.name}`);
       strip.dispatchEvent(new CustomEvent("painted"));
     });

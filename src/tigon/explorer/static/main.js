@@ -38,7 +38,7 @@ link.on("run", (run) => {
   find("what").textContent = run.what;
   find("version").textContent = `tigon ${run.version} on ${run.device}`;
   const channels = run.channels === 1 ? ", grey" : "";
-  find("facts").dataset.run = `${run.recipe} · ${run.image_size} × ${run.image_size}${channels}`;
+  find("facts").dataset.run = `${run.recipe} · ${run.image_size.join(" × ")}${channels}`;
   facts(run.checkpoint ? "loading" : "no checkpoint yet");
   waiting(run.checkpoint
     ? "Loading the model."

@@ -183,11 +183,13 @@ export class Plane {
     this.points.forEach((point, index) => {
       const [x, y] = this.#pixel(point);
       const thumb = this.thumbs[index];
-      if (thumb) context.drawImage(thumb, x - side / 2, y - side / 2, side, side);
+      const scale = thumb ? side / Math.max(thumb.width, thumb.height) : 1;
+      const [w, h] = thumb ? [thumb.width * scale, thumb.height * scale] : [side, side];
+      if (thumb) context.drawImage(thumb, x - w / 2, y - h / 2, w, h);
       context.lineWidth = index === this.chosen ? 3 : 1;
       context.strokeStyle = index === this.chosen ? colour("accent") : colour("card");
       if (!thumb) context.strokeStyle = colour("accent");
-      context.strokeRect(x - side / 2, y - side / 2, side, side);
+      context.strokeRect(x - w / 2, y - h / 2, w, h);
     });
   }
 

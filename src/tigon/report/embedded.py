@@ -1,4 +1,4 @@
-"""Pictures as a page holds them, and the files of them that a run keeps."""
+"""Figures as a page holds them, and the files of them that a run keeps."""
 
 import base64
 import io
@@ -8,19 +8,18 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from tigon.families.base import Picture
-from tigon.figures import DPI
+from tigon.figures import DPI, Figure
 from tigon.files import replace_file
 
 SHOWN_DPI = 110
 
 
-class Plate(NamedTuple):
-    """A picture that stands in a page.
+class Embedded(NamedTuple):
+    """A figure that stands in a page.
 
     Attributes:
         name: of its file, without ending
-        title, caption, description: as of a `Picture`
+        title, caption, description: as of a `Figure`
         data: its pixels in base 64, as WebP without loss, which is smaller than PNG
         width, height: as shown, in CSS pixels
     """
@@ -34,18 +33,18 @@ class Plate(NamedTuple):
     height: int
 
 
-def plates(drawn: Iterable[Picture], folder: Path | None = None) -> list[Plate]:
-    """Turn pictures into plates, and keep their PNGs in a folder, where one is given."""
+def embedded(drawn: Iterable[Figure], folder: Path | None = None) -> list[Embedded]:
+    """Embed figures one by one, and keep their PNGs in a folder, where one is given."""
     if folder is not None:
         folder.mkdir(exist_ok=True)
     kept = []
-    for picture in drawn:
-        data = _png(picture)
+    for figure in drawn:
+        data = _png(figure)
         if folder is not None:
-            replace_file(folder / f"{picture.name}.png", data)
-        width, height = (round(SHOWN_DPI * inches) for inches in picture.figure.get_size_inches())
-        words = (picture.name, picture.title, picture.caption, picture.description)
-        kept.append(Plate(*words, as_webp(data), width, height))
+            replace_file(folder / f"{figure.name}.png", data)
+        width, height = (round(SHOWN_DPI * inches) for inches in figure.drawing.get_size_inches())
+        words = (figure.name, figure.title, figure.caption, figure.description)
+        kept.append(Embedded(*words, as_webp(data), width, height))
     return kept
 
 
@@ -56,7 +55,7 @@ def as_webp(png: bytes) -> str:
     return base64.b64encode(stream.getvalue()).decode()
 
 
-def _png(picture: Picture) -> bytes:
+def _png(figure: Figure) -> bytes:
     stream = io.BytesIO()
-    picture.figure.savefig(stream, format="png", dpi=DPI)
+    figure.drawing.savefig(stream, format="png", dpi=DPI)
     return stream.getvalue()

@@ -7,10 +7,11 @@ import pytest
 
 from small import descriptor_recipe, generator_recipe
 from tigon.cli.main import main
-from tigon.diagnostics import LENGTH, SEED, diagnose, made_from
 from tigon.report import sections, write_report
-from tigon.report.kept import kept_diagnosis
+from tigon.report.saved import saved_diagnosis
+from tigon.runs.diagnosis import LENGTH, SEED, diagnose
 from tigon.runs.experiment import train
+from tigon.runs.provenance import provenance
 from tigon.runs.run import Experiment, Run
 
 RECIPES = {"generator": generator_recipe(), "descriptor": descriptor_recipe()}
@@ -33,7 +34,7 @@ def run(reported, tmp_path):
 
 
 def kept(run, **changed):
-    return kept_diagnosis(run, made_from(run, run.images(), LENGTH, SEED, "cpu") | changed)
+    return saved_diagnosis(run, provenance(run, run.images(), LENGTH, SEED, "cpu") | changed)
 
 
 @pytest.fixture
@@ -57,8 +58,8 @@ def test_a_second_report_runs_no_chains_and_is_the_same(run, diagnoses):
 
 def test_what_is_kept_is_what_a_diagnosis_says_now(run):
     found = kept(run)
-    assert found.told == diagnose(run).told
-    assert [plate.name for plate in found.plates]
+    assert found.to_plain() == diagnose(run).to_plain()
+    assert [figure.name for figure in found.figures]
 
 
 def append(path, end=b"\n"):
@@ -95,13 +96,13 @@ def test_a_diagnosis_that_is_damaged_or_of_something_else_is_not_used(run, damag
 def test_what_cannot_be_used_is_made_anew(run, diagnoses):
     append(run.folder / "figures/diagnosis-traces.png")
     write_report(run)
-    assert len(diagnoses) == 1 and kept(run).told == diagnose(run).told
+    assert len(diagnoses) == 1 and kept(run).to_plain() == diagnose(run).to_plain()
 
 
 def test_a_figure_of_a_name_that_leads_elsewhere_is_not_read(run, monkeypatch):
     values = json.loads((run.folder / "diagnosis.json").read_text())
     values["figures"][0]["name"] = "../figures/diagnosis-traces"
-    monkeypatch.setattr("tigon.report.kept._digest", lambda _: values["sha256"])
+    monkeypatch.setattr("tigon.report.saved._digest", lambda _: values["sha256"])
     assert kept(run) is not None
     (run.folder / "diagnosis.json").write_text(json.dumps(values))
     assert kept(run) is None

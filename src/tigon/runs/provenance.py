@@ -1,4 +1,4 @@
-"""What a diagnosis depends on, so that one that was made can be told to be still true."""
+"""What a diagnosis depends on, so that one that was made can be known to be still true."""
 
 import hashlib
 from contextlib import suppress
@@ -24,7 +24,7 @@ def files_of(run: Run) -> dict[str, str]:
     return sums
 
 
-def made_from(
+def provenance(
     run: Run, images: ImageSet, length: int, seed: int, device: torch.device | str
 ) -> dict[str, Any]:
     """Return all that a diagnosis depends on: where it is the same, so are the findings.

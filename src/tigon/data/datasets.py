@@ -1,0 +1,334 @@
+"""Tensors, and PyTorch's map-style data sets, as images that a learner can be given."""
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tigon.data.batches import Batch, ImageData, even_rows
+from tigon.data.pixels import to_float
+from tigon.errors import TigonError
+from tigon.sizes import ImageSize, image_size
+
+LOOKED_AT = 16  # items of a data set that tell it from others
+EDGE = 1e-3  # by which arithmetic may leave [-1, 1]
+FORMS = "images are floats in [-1, 1], (C, H, W), or uint8, (H, W, C)"
+
+
+def as_data(
+    data: Any,  # noqa: ANN401
+    condition: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> ImageData:
+    """Return tensors, arrays and data sets of PyTorch as data that a learner can be given.
+
+    Arguments:
+        data: what `load_images` gave, as it is; images as a tensor or an array, floats in [-1, 1]
+            (N, C, H, W) or uint8 (N, H, W, C); or a `torch.utils.data.Dataset` with a length,
+            whose items are an image (C, H, W), (image, label), or a dictionary of `image`, `mask`
+            and `condition`. Items are asked for as batches need them
+        condition: of a tensor's images: labels (N,) or any tensor (N, *)
+        mask: of a tensor's images: 1 where a value was observed, broadcastable to (N, C, H, W)
+    Raises:
+        TigonError: if they are none of these; it says how to convert them
+    """
+    if isinstance(data, np.ndarray):
+        data = torch.from_numpy(np.array(data))  # a copy: arrays may be read-only
+    if isinstance(data, Tensor):
+        return TensorImages(data, condition, mask)
+    if condition is not None or mask is not None:
+        raise TigonError("condition and mask go with a tensor; a data set gives them in its items")
+    if isinstance(data, ImageData):
+        return data
+    if isinstance(data, str | os.PathLike):
+        raise TigonError(f"data {data!s:.200}: load_images reads what has a name or a path")
+    if isinstance(data, torch.utils.data.DataLoader):
+        raise TigonError("a DataLoader has batches of its own: give its data set, loader.dataset")
+    indexed = hasattr(data, "__len__") and hasattr(data, "__getitem__")
+    if not indexed or isinstance(data, Mapping | torch.utils.data.IterableDataset):
+        raise TigonError(
+            f"data are a {type(data).__name__}: give images as a tensor, or a data set that has a "
+            "length and gives its items by number"
+        )
+    return DatasetImages(data)
+
+
+class TensorImages(ImageData):
+    """Images that are in memory.
+
+    Arguments:
+        images: floats in [-1, 1] (N, C, H, W), or uint8 (N, H, W, C) with 1 or 3 channels
+        condition: labels (N,) or any tensor (N, *)
+        mask: 1 or True where a value was observed, (N, C, H, W) or broadcastable to it with N rows
+            or 1
+    Raises:
+        TigonError: if they are of another type, range or shape; it says how to convert them
+    """
+
+    def __init__(
+        self, images: Tensor, condition: Tensor | None = None, mask: Tensor | None = None
+    ) -> None:
+        require_images(images, "images", images.shape[1:])
+        warn_of_unit_range(images)
+        for name, given, rows in (
+            ("condition", condition, {len(images)}),
+            ("mask", mask, {len(images), 1}),
+        ):
+            if given is not None and (not given.dim() or len(given) not in rows):
+                raise TigonError(
+                    f"{name} of shape {tuple(given.shape)} for {len(images)} images: give a row "
+                    "for each"
+                )
+        self.images, self.condition, self.mask = images, condition, mask
+        if mask is not None:
+            _require_mask(mask, self._form, "mask")
+
+    @property
+    def _floats(self) -> bool:
+        return self.images.is_floating_point()
+
+    @property
+    def _form(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        one, two, three = self.images.shape[1:]
+        return (one, two, three) if self._floats else (three, one, two)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def image_size(self) -> ImageSize:
+        """Height and width in pixels; one number for a square."""
+        return image_size(*self._form[1:])
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image."""
+        return self._form[0]
+
+    def name(self, row: int) -> str:
+        """Return the number of an image, which it is called by."""
+        return f"[{row}]"
+
+    def batch(self, index: Tensor) -> Batch:
+        """Return the images of rows (B,), with mask and condition where there are any."""
+        rows = index.to(self.images.device)
+        found = self.images[rows]
+        images = _last(found) if self._floats else to_float(found.cpu().numpy())
+        mask, condition = self.mask, self.condition
+        if mask is not None:
+            mask = (mask[index.to(mask.device)] if len(mask) > 1 else mask).to(images)
+        if condition is not None:
+            condition = condition[index.to(condition.device)]
+        return Batch(images, index, mask, condition)
+
+    def fingerprint(self) -> str:
+        """Return a hash of the shape and of at most 4096 of the images."""
+        digest = hashlib.sha256(json.dumps(list(self.images.shape)).encode())
+        for row in even_rows(len(self), 4096).tolist():
+            digest.update(self.images[row].cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+class Item(NamedTuple):
+    """One item of a data set: an image (C, H, W), its mask and its condition, if any."""
+
+    image: Tensor
+    mask: Tensor | None
+    condition: Tensor | None
+
+
+class DatasetImages(ImageData):
+    """A map-style data set, whose items are asked for when a batch needs them, and not before.
+
+    Arguments:
+        dataset: has a length, and gives by number an image, or (image, label), or a dictionary of
+            image, mask and condition; all images of one shape
+    Raises:
+        TigonError: if it is empty, or one of 16 items is none of these
+    """
+
+    def __init__(self, dataset: Any) -> None:  # noqa: ANN401
+        self.dataset, self.count = dataset, len(dataset)
+        if not self.count:
+            raise TigonError("the data set is empty")
+        self.first = self._item(0)
+        images = self.batch(even_rows(self.count, LOOKED_AT)).images
+        warn_of_unit_range(images)
+        digest = hashlib.sha256(json.dumps([self.count, *images.shape]).encode())
+        digest.update(images.cpu().contiguous().numpy().tobytes())
+        self._fingerprint = digest.hexdigest()[:16]
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def image_size(self) -> ImageSize:
+        """Height and width in pixels; one number for a square."""
+        return image_size(*self.first.image.shape[1:])
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image."""
+        return self.first.image.shape[0]
+
+    def name(self, row: int) -> str:
+        """Return the number of an item, which it is called by."""
+        return f"[{row}]"
+
+    def batch(self, index: Tensor) -> Batch:
+        """Return the items of rows (B,).
+
+        Raises:
+            TigonError: if one is not like the first
+        """
+        items = [self._item(row) for row in index.tolist()]
+        for row, item in zip(index.tolist(), items, strict=True):
+            if _shapes(item) != _shapes(self.first):
+                raise TigonError(
+                    f"item {row} has {_said(item)}, and item 0 {_said(self.first)}: all items of "
+                    "a data set are alike"
+                )
+        parts = [_stacked([item[k] for item in items], like) for k, like in enumerate(self.first)]
+        images, mask, condition = parts
+        assert images is not None
+        return Batch(_last(images), index, mask, condition)
+
+    def fingerprint(self) -> str:
+        """Return a hash of the length and of at most 16 of the images."""
+        return self._fingerprint
+
+    def _item(self, row: int) -> Item:
+        """Return an item in the form that batches need."""
+        where = f"item {row}"
+        image, mask, condition = _parts(self.dataset[row], where)
+        image = _tensor(image, where)
+        require_images(image, where, image.shape)
+        if image.dtype == torch.uint8:
+            image = to_float(image.cpu().numpy()[None])[0]
+        mask = None if mask is None else _tensor(mask, f"{where}, mask").to(image)
+        if mask is not None:
+            _require_mask(mask[None], image.shape, f"{where}, mask")
+        condition = None if condition is None else _tensor(condition, f"{where}, condition")
+        return Item(image, mask, condition)
+
+
+def require_images(images: Tensor, what: str, shape: Sequence[int]) -> None:
+    """Refuse images that are not floats in [-1, 1], (C, H, W), or uint8, (H, W, C).
+
+    Arguments:
+        what: they are called
+        shape: of one of them
+    Raises:
+        TigonError: it says what they are, and the call that converts them
+    """
+    whole, found = images.dtype == torch.uint8, f"{images.dtype} {tuple(images.shape)}"
+    found = found.removeprefix("torch.")
+    call = ""
+    if not whole and not images.is_floating_point():
+        call = "x.to(torch.uint8)"
+    elif len(shape) == 2:
+        call = "x.unsqueeze(-1)" if whole else "x.unsqueeze(-3)"
+    elif whole and len(shape) == 3 and shape[-1] not in (1, 3):
+        call = "x.movedim(-3, -1)"
+    elif not whole and len(shape) == 3 and shape[-1] in (1, 3) and shape[0] not in (1, 3):
+        call = "x.movedim(-1, -3)"
+    if call:
+        raise TigonError(f"{what} of {found}: {FORMS}; convert x by {call}")
+    if len(shape) != 3 or not images.numel():
+        raise TigonError(f"{what} of {found}: {FORMS}")
+    if not whole:
+        _require_range(images, what)
+
+
+def _require_range(images: Tensor, what: str) -> None:
+    low, high = (value.item() for value in images.aminmax())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise TigonError(f"{what}: holds values that are not finite")
+    if low < -1 - EDGE or high > 1 + EDGE:
+        call = "convert x by x / 127.5 - 1" if low >= 0 and high <= 255 else "bring it there"
+        raise TigonError(f"{what}: ranges from {low:g} to {high:g}, and {FORMS}; {call}")
+
+
+def warn_of_unit_range(images: Tensor) -> None:
+    """Warn where floats look as if black were 0: as torchvision's ToTensor leaves them."""
+    if images.is_floating_point() and images.min() >= 0 and images.max() > 0:
+        warnings.warn(
+            "no value of the images is below 0: black is -1 here, and 0 in what torchvision's "
+            "ToTensor gives, of which 2 * x - 1 makes images in [-1, 1]",
+            stacklevel=4,
+        )
+
+
+def _require_mask(mask: Tensor, shape: Sequence[int], what: str) -> None:
+    try:
+        fits = torch.broadcast_shapes(mask.shape[1:], tuple(shape)) == tuple(shape)
+    except RuntimeError:
+        fits = False
+    if not fits or mask.dim() != 4:
+        raise TigonError(
+            f"{what} of shape {tuple(mask.shape[-3:])} does not go with images (C, H, W) of "
+            f"{tuple(shape)}: give the same shape, or 1 where a side is shared"
+        )
+
+
+def _parts(item: Any, where: str) -> tuple[Any, Any, Any]:  # noqa: ANN401
+    """Return image, mask and condition of what a data set gave."""
+    if isinstance(item, Mapping):
+        unknown = sorted(map(str, item.keys() - {"image", "mask", "condition"}))
+        if unknown or "image" not in item:
+            raise TigonError(
+                f"{where} has the names {', '.join(sorted(map(str, item)))[:200]}: a dictionary "
+                "has image, and mask and condition where there are any"
+            )
+        return item["image"], item.get("mask"), item.get("condition")
+    if isinstance(item, tuple | list):
+        if len(item) not in (1, 2):
+            raise TigonError(
+                f"{where} has {len(item)} parts: give an image, (image, label), or a dictionary "
+                "of image, mask and condition"
+            )
+        return item[0], None, item[1] if len(item) == 2 else None
+    return item, None, None
+
+
+def _tensor(value: Any, where: str) -> Tensor:  # noqa: ANN401
+    """Return a number, an array or a tensor as a tensor."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, float):
+        return torch.tensor(value)
+    if isinstance(value, int | np.number | np.ndarray):
+        return torch.from_numpy(np.array(value))  # a copy: pictures are read-only
+    raise TigonError(
+        f"{where} is a {type(value).__name__}: give a tensor or an array; of a picture, "
+        "numpy.asarray(picture.convert('RGB'))"
+    )
+
+
+def _last(images: Tensor) -> Tensor:
+    """Return images (B, C, H, W) with their channels last in memory, as all sources give them."""
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def _stacked(values: list[Tensor | None], like: Tensor | None) -> Tensor | None:
+    if like is None:
+        return None
+    present = [value for value in values if value is not None]
+    return torch.stack(present) if present else like.new_zeros((0, *like.shape))
+
+
+def _shapes(item: Item) -> list[tuple[int, ...] | None]:
+    return [None if part is None else tuple(part.shape) for part in item]
+
+
+def _said(item: Item) -> str:
+    names = ("image", "mask", "condition")
+    parts = zip(names, _shapes(item), strict=True)
+    return ", ".join(f"{name} {shape}" for name, shape in parts if shape is not None)

@@ -1,0 +1,37 @@
+"""Load data by their name: images of any source, brought to one size."""
+
+import os
+
+from tigon.data.cache import cached
+from tigon.data.images import ImageSet
+from tigon.data.pictures import Form
+from tigon.data.pixels import Fit
+from tigon.data.shards import load_shards
+from tigon.data.sources import is_pattern, open_source
+from tigon.sizes import ImageSize
+
+
+def load_images(
+    data: str | os.PathLike[str],
+    image_size: ImageSize = 64,
+    fit: Fit = "stretch",
+    channels: int = 3,
+    mirror: bool = False,
+) -> ImageSet:
+    """Load images of any depth, size and mode in one size.
+
+    Arguments:
+        data: a folder (searched to its depths), a `.npz` with `images` (uint8, N H W C), one
+            picture file, `hf:NAME` (see `data.hf`), `embedded:animal-faces`, or a pattern with *
+            of which each match is a shard (see `data.shards`)
+        image_size: height and width in pixels, >= 8; one number for a square
+        fit: `stretch` each image to this size, or `crop` its centre
+        channels: 3 (RGB) or 1 (grey)
+        mirror: whether to append a mirrored copy of every image
+    Raises:
+        TigonError: if there is nothing that can be read; it says what and why
+    """
+    form = Form(image_size, fit, channels, mirror)
+    if is_pattern(os.fspath(data)):
+        return load_shards(os.fspath(data), form)
+    return ImageSet(*cached(open_source(os.fspath(data)), form))

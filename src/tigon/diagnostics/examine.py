@@ -1,0 +1,157 @@
+"""Run the chains of a learned model, and judge what they do: what recipes choose from."""
+
+import torch
+from torch import Tensor
+
+from tigon.data.batches import Batch, even_rows
+from tigon.data.images import ImageSet
+from tigon.diagnostics.drawing import image_figures, latent_figures
+from tigon.diagnostics.examination import Examination
+from tigon.diagnostics.modes import probe_modes
+from tigon.diagnostics.probes import LatentProbe, probe_images, probe_latents, run_free
+from tigon.diagnostics.quality import MOST, mean_image_distance, reconstructions
+from tigon.diagnostics.rules.base import Finding, Level, Record
+from tigon.diagnostics.rules.chains import of_coupling, of_images, of_latents, of_step_size
+from tigon.diagnostics.rules.latents import (
+    of_distribution,
+    of_free_run,
+    of_modes,
+    of_moments,
+    of_prior_images,
+)
+from tigon.diagnostics.rules.quality import of_agreement, of_reconstructions, of_sigma
+from tigon.diagnostics.statistics import coupling, image_features
+from tigon.diagnostics.two_samples import features_test, latents_test, moments_test
+from tigon.learners.abilities import InfersLatents, SynthesisesImages
+from tigon.models.cold_start import ColdStart, cold_chains
+from tigon.random.streams import RowRng, make_rng
+
+LATENTS, IMAGES = 4, 10
+FREE, DECODED, POOL = 500, 128, 768  # chains that go on; images that are compared, of a pool
+COLD = ColdStart(starts=3, steps=5)
+
+
+def examine_latents(
+    learner: InfersLatents, images: ImageSet, seed: int, sigma_learned: bool
+) -> Examination:
+    """Run parallel chains on latents, chains from the prior, and chains that go on freely.
+
+    Arguments:
+        images: that the learner has chains for
+        seed: of the noise
+        sigma_learned: whether the model's sigma follows the residuals
+    """
+    batch = first_images(images, LATENTS, learner.like)
+    probe = probe_latents(learner, batch, RowRng(seed, 0, batch.index, "diagnose"))
+    found = of_step_size(learner.step_size) + of_latents(probe, learner)
+    if probe.images.isfinite().all():
+        found += mode_findings(learner, batch, probe, seed)
+    found += prior_findings(learner, _some(images, FREE, learner.like), seed)
+    shown = reconstructions(learner, _some(images, MOST, learner.like))
+    found.append(of_sigma(learner.model.sigma.item(), shown.residual, sigma_learned))
+    shows = of_reconstructions(shown)
+    return Examination(
+        found + ([shows.finding] if shows else []),
+        _coupling(learner, batch, learner.store.read(batch.index)),
+        shows,
+        _unmixed(found),
+        batch.images,
+        lambda: latent_figures(probe, batch.images),
+    )
+
+
+def examine_synthesis(
+    learner: SynthesisesImages, images: ImageSet, records: list[Record], length: int, seed: int
+) -> Examination:
+    """Let the chains of some images go on for many times the training's length.
+
+    Arguments:
+        records: of the run, which say how close synthesised images came to these
+        length: in multiples of the training's chain
+        seed: of the noise
+    """
+    like = next(learner.parameters())  # type: ignore[attr-defined]
+    batch = first_images(images, IMAGES, like)
+    probe = probe_images(learner, batch, RowRng(seed, 0, batch.index, "diagnose"), length)
+    shows = of_agreement(records, mean_image_distance(_some(images, MOST, like)))
+    return Examination(
+        of_images(probe, learner) + ([shows.finding] if shows else []),
+        _coupling(learner, batch, probe.before),
+        shows,
+        [],
+        batch.images,
+        lambda: image_figures(probe, batch.images),
+    )
+
+
+def first_images(images: ImageSet, most: int, like: Tensor) -> Batch:
+    """Return a batch of the first images, `most` of them at most."""
+    index = torch.arange(min(most, len(images)), device=like.device)
+    return images.batch(index).to(like)
+
+
+def _some(images: ImageSet, most: int, like: Tensor) -> Batch:
+    """Return a batch of images at even distances, `most` of them at most."""
+    index = even_rows(len(images), most).to(like.device)
+    return images.batch(index).to(like)._replace(among=len(images))
+
+
+def mode_findings(
+    learner: InfersLatents, batch: Batch, own: LatentProbe, seed: int
+) -> list[Finding]:
+    """Bring chains from the prior to these images, and judge what they find.
+
+    Arguments:
+        batch: the images of `own`
+        own: chains around their inferred latents
+        seed: of the noise
+    """
+    chains = range(len(batch.index) * COLD.starts)
+    rng = RowRng(seed, 0, chains, "diagnose from the prior")
+    begin = cold_chains(learner.model, batch.images, rng, COLD).x
+    return of_modes(probe_modes(learner, batch, own, begin, rng))
+
+
+def prior_findings(learner: InfersLatents, batch: Batch, seed: int) -> list[Finding]:
+    """Judge whether latents, and what they decode to, are distributed as the prior is.
+
+    Arguments:
+        batch: images that the learner has chains for
+        seed: of the noise
+    """
+    run = run_free(learner, batch, RowRng(seed, 0, batch.index, "diagnose freely"))
+    if lost := of_free_run(run, learner.expand):
+        return lost
+    rng = make_rng("diagnose the prior", seed, device=learner.like.device)
+
+    def draw(count: int) -> Tensor:
+        return learner.model.latents(count, rng, learner.like)
+
+    def shown(latents: Tensor) -> Tensor:
+        return image_features(learner.decode(latents))
+
+    some = run.latents[even_rows(len(run.latents), DECODED).to(learner.like.device)]
+    alike = features_test(shown(some), shown(draw(POOL)), make_rng("diagnose images", seed))
+    return [
+        *of_moments(moments_test(run.latents), run, learner.expand),
+        *of_distribution(latents_test(run.latents, draw)),
+        *of_prior_images(alike),
+    ]
+
+
+def _coupling(
+    learner: InfersLatents | SynthesisesImages, batch: Batch, points: Tensor
+) -> list[Finding]:
+    """Judge whether chains are independent, which a run of any length shows."""
+    if len(batch.index) < 2:
+        return []
+    return of_coupling(coupling(learner, batch, points))
+
+
+def _unmixed(found: list[Finding]) -> list[str]:
+    """Return what the verdict on a healthy run says of chains that do not mix."""
+    return [
+        f"chains do not mix (R-hat {finding.value:.3g}; 1 is best)"
+        for finding in found
+        if finding.name == "mixing" and finding.level is Level.NOTE
+    ]

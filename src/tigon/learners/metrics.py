@@ -1,0 +1,93 @@
+"""What a learner logs at each iteration, declared once for all that shows it.
+
+Progress, metrics.jsonl, TensorBoard, reports, comparisons, diagnoses, cards and the explorer read
+these declarations, and know no metric by name.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any, Literal
+
+# Bands of a healthy run: of acceptance; of the gap, in nats per dimension of f; the part of values
+# outside the images' range.
+ACCEPT, GAP, SATURATION = (0.15, 0.9), 1.0, 0.02
+
+Axis = Literal["linear", "log", "signed"]
+Better = Literal["lower", "higher", "near zero", "neither"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number of every iteration.
+
+    Arguments:
+        name: its key in a record of metrics.jsonl
+        title: of its figure, and in lower case what it is called in a sentence
+        unit: of the number as it is shown
+        better: which values are better, where any are
+        healthy: the band of a healthy run, (lowest, highest), of the number as it is shown
+        axis: of its figure; `signed` is linear, and logarithmic beyond +-1 where values reach
+            beyond +-10
+        caption: what it means, and what is healthy, in full sentences
+        brief: what it is, for the line of progress: "the part of ... : it stays small"
+        progress: how progress shows it, a format specification such as `.4f`; nothing if empty
+        factor: the number shown over the number logged, 100 for a part shown in per cent
+        marks: heights of dashed lines in its figure, by label; one that begins with _ has none
+        figure: name of its figure's file without ending; "" is no figure
+        value: the number of what a record holds, where that is a list
+        optional: whether records may lack it
+        follows_rate: whether it falls as the learning rate does, with its fluctuations
+    """
+
+    name: str
+    title: str
+    unit: str = ""
+    better: Better = "neither"
+    healthy: tuple[float, float] | None = None
+    axis: Axis = "linear"
+    caption: str = ""
+    brief: str = ""
+    progress: str = ""
+    factor: float = 1.0
+    marks: Mapping[str, float] = field(default_factory=dict)
+    figure: str = ""
+    value: Callable[[Any], float] = float
+    optional: bool = False
+    follows_rate: bool = False
+
+    @property
+    def label(self) -> str:
+        """What an axis says: the title in lower case, and the unit."""
+        return f"{self.title.lower()}, {self.unit}" if self.unit else self.title.lower()
+
+    def of(self, record: Mapping[str, Any]) -> float:
+        """Return the number of a record that has it, as it is shown."""
+        return self.factor * self.value(record[self.name])
+
+    def mean(self, records: list[dict[str, Any]]) -> float:
+        """Return the mean over the records that have it, at least one, as it is shown."""
+        return fmean(self.of(record) for record in records if self.name in record)
+
+    def shown(self, record: Mapping[str, Any]) -> str:
+        """Return the number of a record in words, as progress shows it."""
+        unit = " %" if self.unit == "per cent" else ""
+        return f"{self.title.lower()} {self.of(record):{self.progress}}{unit}"
+
+
+def by_name(metrics: tuple[Metric, ...], name: str) -> Metric:
+    """Return the metric of this name.
+
+    Raises:
+        KeyError: if there is none
+    """
+    found = {metric.name: metric for metric in metrics}
+    return found[name]
+
+
+def sampled(gaps: list[float], temperature: float) -> str:
+    """Say gaps, in nats per dimension of f, in those of p^(1/T), at which chains at T aim."""
+    if not temperature:
+        return "and of no density that is sampled, since T = 0"
+    values = " and ".join(f"{float(f'{gap / temperature:.3g}'):g}" for gap in gaps)
+    return f"that is {values} of p^(1/T), at which chains aim, with T = {temperature:g}"

@@ -1,0 +1,178 @@
+"""Is a run healthy, and if not, why and what to do: findings, and a verdict in words.
+
+Four sources: what the guard wrote, the metrics, what the recipe finds by running the learned
+model's chains, and what the model shows of its training images. A run without a checkpoint, or
+whose images are gone, is judged by what is left; a run of fewer than `RECENT` iterations is
+described, and not judged.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
+
+import torch
+
+from tigon.data.images import ImageSet
+from tigon.diagnostics.examination import Examination
+from tigon.diagnostics.examine import IMAGES, first_images
+from tigon.diagnostics.rules.base import Finding, Level, Record, too_short
+from tigon.diagnostics.rules.course import of_events, of_gradient, of_length
+from tigon.diagnostics.rules.quality import Shows, of_course
+from tigon.errors import TigonError
+from tigon.figures import Figure
+from tigon.learners.base import RECENT, Learner
+from tigon.learners.metrics import by_name
+from tigon.recipes.base import Recipe
+from tigon.runs.provenance import files_of, provenance
+from tigon.runs.run import Run
+
+LENGTH, SEED = 10, 0
+OVERFLOW = "the network overflows: train again with a lower learning rate, or another network"
+F = TypeVar("F")
+
+
+@dataclass(frozen=True)
+class Diagnosis(Generic[F]):
+    """Findings about a run, and the verdict.
+
+    Attributes:
+        name: of the run
+        healthy: whether the run was long enough to be judged, and nothing bad was found
+        verdict: in one sentence, with what it covers
+        findings: in the order of their weight
+        figures: traces of the chains that were run, and what they show
+        provenance: what it depends on; None where chains could not be run, or the run went on
+            meanwhile
+    """
+
+    name: str
+    healthy: bool = False
+    verdict: str = ""
+    findings: list[Finding] = field(default_factory=list)
+    figures: list[F] = field(default_factory=list)
+    provenance: dict[str, Any] | None = None
+
+    @property
+    def level(self) -> Level:
+        """How the verdict is shown: a run that is too short to judge is neither good nor bad."""
+        return Level.GOOD if self.healthy else Level.BAD if _bad(self.findings) else Level.NOTE
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the diagnosis as a JSON object, without its figures."""
+        return {
+            "run": self.name,
+            "healthy": self.healthy,
+            "verdict": self.verdict,
+            "findings": [finding.to_plain() for finding in self.findings],
+        }
+
+
+def diagnose(
+    run: Run,
+    length: int = LENGTH,
+    seed: int = SEED,
+    device: torch.device | str = "cpu",
+    loaded: tuple[Learner, ImageSet] | None = None,
+    before: dict[str, str] | None = None,
+) -> Diagnosis[Figure]:
+    """Judge a run.
+
+    Arguments:
+        length: of the long-run test of images, in multiples of a training run's chain, 1 to 100
+        seed: of the probes' noise
+        device: where they run
+        loaded: the run's learner and images, where they are at hand
+        before: `files_of` the run from before these were read, for the provenance
+    Raises:
+        TigonError: if the folder is no run
+    """
+    before = before if loaded else files_of(run)
+    records = run.records()
+    found = of_events(run.events(), records) + of_length(records, _progress(run, records))
+    origin, seen = None, Examination()
+    try:
+        learner, images = loaded or (run.learner(), run.images())
+        origin = provenance(run, images, length, seed, device)
+    except TigonError as error:
+        found.append(Finding("model", Level.NOTE, f"its chains could not be run ({error})"))
+    else:
+        seen = _examined(run, learner.to(device), images, records, (length, seed))
+    chains = seen.findings if len(records) >= RECENT else too_short(seen.findings)
+    found += [*seen.always, *chains, *metric_findings(run.experiment.recipe, records)]
+    course, falls = _course(run, records, seen.shows)
+    found += course
+    found.sort(key=lambda finding: finding.level.value)
+    said = _verdict(found, len(records), seen, falls)
+    healthy = len(records) >= RECENT and not _bad(found)
+    same = files_of(run) == before  # else of which state it is, nobody can say
+    return Diagnosis(run.name, healthy, said, found, seen.figures(), origin if same else None)
+
+
+def _examined(
+    run: Run, learner: Learner, images: ImageSet, records: list[Record], how: tuple[int, int]
+) -> Examination:
+    """Let the recipe run a learner's chains, where its images are finite.
+
+    Arguments:
+        how: length of the long-run test and seed, as in `diagnose`
+    """
+    batch = first_images(images, IMAGES, next(learner.parameters()))
+    if not learner.show(len(batch.index)).isfinite().all():
+        lost = Finding("model", Level.BAD, "its images are not finite", OVERFLOW)
+        return Examination(always=[lost])
+    seen = run.experiment.recipe.examine(learner, images, records, *how)
+    return seen if seen.examined is not None else replace(seen, examined=batch.images)
+
+
+def metric_findings(recipe: Recipe, records: list[Record]) -> list[Finding]:
+    """Judge the logged metrics; those of too short a run are described, and not judged."""
+    if not records:
+        return []
+    found = [of_gradient(records), *recipe.judge(records)]
+    return found if len(records) >= RECENT else too_short(found)
+
+
+def _progress(run: Run, records: list[Record]) -> float:
+    """Return how far through the run its records go, in [0, 1]."""
+    if not records:
+        return 0.0
+    last = records[-1]
+    return run.experiment.recipe.length.progress(last["iteration"], last["gradient_evaluations"])
+
+
+def _course(
+    run: Run, records: list[Record], shows: Shows | None
+) -> tuple[list[Finding], list[str]]:
+    """Say whether the recipe's measure still falls, if it has one; in the verdict's words, too."""
+    name = run.experiment.recipe.measure
+    values = [record[name] for record in records if name in record]
+    if not values:
+        return [], []
+    metric = by_name(run.experiment.recipe.metrics, name)
+    settling = metric.follows_rate and _slowed(records)
+    called, part = metric.title.lower(), shows.part if shows else None
+    course = of_course(called, values, part, settling)
+    if course is None:
+        return [], []
+    return [course], [f"the {called} still falls"] if course.level is Level.NOTE else []
+
+
+def _slowed(records: list[Record]) -> bool:
+    """Return whether the learning rate fell to less than half over the last quarter of a run."""
+    rates = [record["learning_rate"] for record in records[-max(1, len(records) // 4) :]]
+    return rates[-1] < rates[0] / 2
+
+
+def _verdict(found: list[Finding], count: int, seen: Examination, falls: list[str]) -> str:
+    """Return the verdict in one sentence: of a healthy run, with what it covers."""
+    if bad := _bad(found):
+        return f"not healthy: {', '.join(bad)}"
+    if count < RECENT:
+        iterations = "iteration" if count == 1 else "iterations"
+        return f"too short to judge ({count or 'no'} {iterations})"
+    covered = "chains and training" if seen.examined is not None else "training alone"
+    words = [seen.shows.words] if seen.shows else []
+    return "; ".join([f"healthy ({covered})", *words, *falls, *seen.remarks])
+
+
+def _bad(findings: list[Finding]) -> list[str]:
+    return [finding.name for finding in findings if finding.level is Level.BAD]

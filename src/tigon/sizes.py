@@ -1,0 +1,35 @@
+"""Image sizes in pixels: one number for a square, or (height, width)."""
+
+import re
+
+ImageSize = int | tuple[int, int]
+
+
+def sides(size: ImageSize) -> tuple[int, int]:
+    """Return height and width."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def image_size(height: int, width: int) -> ImageSize:
+    """Return one number for a square, else (height, width)."""
+    return height if height == width else (height, width)
+
+
+def size_text(size: ImageSize) -> str:
+    """Return a size in words that `parse_size` reads, such as 64 or 48x64."""
+    height, width = sides(size)
+    return str(height) if height == width else f"{height}x{width}"
+
+
+def parse_size(text: str) -> ImageSize:
+    """Return the size that a text such as 64 or 48x64 (height x width) names.
+
+    Raises:
+        ValueError: if it names none
+    """
+    if not re.fullmatch(r"[0-9]{1,9}(x[0-9]{1,9})?", text):
+        raise ValueError(
+            f"a size is a number of pixels or HEIGHTxWIDTH, such as 48x64, not {text}"
+        )
+    height, _, width = text.partition("x")
+    return image_size(int(height), int(width or height))
