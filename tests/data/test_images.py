@@ -63,7 +63,7 @@ def test_a_file_that_makes_its_decoder_fail_in_any_way_is_left_out(pictures, mon
     def fail(*_):
         raise struct.error("unpack requires 8 bytes")
 
-    monkeypatch.setattr("tigon.data.pixels.ImageOps.exif_transpose", fail)
+    monkeypatch.setattr("tigon.data.pictures.ImageOps.exif_transpose", fail)
     with pytest.raises(TigonError, match="0.png cannot be read .unpack requires 8 bytes"):
         load_images(pictures, 16)
 

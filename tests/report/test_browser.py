@@ -85,7 +85,7 @@ def test_folded_sections_are_open_on_paper_and_no_figure_is_cut(chromium, pages)
     assert page.evaluate("document.documentElement.scrollWidth") <= 680
     style = "[...document.querySelectorAll('figure')].map(f => getComputedStyle(f).breakInside)"
     assert set(page.evaluate(style)) == {"avoid"}
-    tall = "Math.max(...[...document.querySelectorAll('.plate')].map(p => p.offsetHeight))"
+    tall = "Math.max(...[...document.querySelectorAll('.shown')].map(p => p.offsetHeight))"
     assert page.evaluate(tall) < 265 / 25.4 * 96  # so that each fits on a page
     page.close()
 

@@ -105,11 +105,11 @@ def test_one_measure_of_several_runs_is_one_figure_and_no_other_measure_is_in_it
 
 
 def test_image_grids_stand_side_by_side_in_equal_number_and_size(compared):
-    plates = compared.select(".side .plate")
-    assert [plate.h4.text for plate in plates] == ["a/g", "b/g", "far", "d"]
-    data = [base64.b64decode(plate.img["src"].split(",")[1]) for plate in plates]
+    grids = compared.select(".side .shown")
+    assert [grid.h4.text for grid in grids] == ["a/g", "b/g", "far", "d"]
+    data = [base64.b64decode(grid.img["src"].split(",")[1]) for grid in grids]
     assert len({Image.open(io.BytesIO(png)).size for png in data}) == 1
-    assert all("16 images" in plate.img["alt"] for plate in plates)
+    assert all("16 images" in grid.img["alt"] for grid in grids)
 
 
 def test_each_runs_section_is_folded_and_can_be_reached(compared):
