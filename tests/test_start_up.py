@@ -107,7 +107,6 @@ for name in ("PIL", "arviz_stats", "jinja2", "matplotlib", "rich", "safetensors"
 import numpy as np
 import torch
 import tigon
-from tigon.learners.descriptor import start_images
 
 x, rng = torch.zeros(500, 2), tigon.make_rng(0)
 chains = tigon.MCMC(tigon.MALA(1.0), 50).run(lambda x: -x.square().sum(1) / 2, x, rng)
@@ -116,10 +115,12 @@ pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
 images = tigon.ImageSet(pixels, list("abcde"), [])
 assert torch.equal(tigon.as_data(images.read()).read(), images.read())
 decoder = tigon.DCGANGenerator(2, 8, width=4, rng=rng)
-energy = tigon.EnergyModel(tigon.ConvDescriptor(8, width=4, rng=rng))
+starts = tigon.start_images(images, "mean-colour")
+scores = tigon.ConvDescriptor(8, width=4, rng=rng)
+energy = tigon.EnergyModel(scores, starts=starts, image_size=8)
 for learner in (
     tigon.GeneratorLearner(tigon.GeneratorModel(decoder, 2), len(images), rng=rng),
-    tigon.DescriptorLearner(energy, start_images(images, "mean-colour"), 8),
+    tigon.DescriptorLearner(energy),
 ):
     length, optimizer = tigon.Length(3), tigon.Optimizer()
     training = tigon.Training(learner, images, length, optimizer, guard=tigon.Guard())

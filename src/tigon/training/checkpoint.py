@@ -1,7 +1,6 @@
 """Checkpoints: weights, training state and chain rows, written whole or not at all.
 
-A checkpoint is a folder RUN/checkpoints/N with `model.safetensors` (the model's
-weights and whatever else sampling needs),
+A checkpoint is a folder RUN/checkpoints/N with `model.safetensors` (the model's state),
 `chains.safetensors` (chain rows), `training.pt` (the optimizer and counters, loadable with
 `weights_only`) and `manifest.json` (the SHA-256 of each). Chains in files are copied to `chains/`,
 and those of the guard's good states to `good-0/`, `good-1/`. It is written under another name,
