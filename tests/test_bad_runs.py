@@ -153,6 +153,9 @@ CHECKPOINTS = {
         tensors("model", lambda t: t.update({first(t): torch.ones(7)})),
         "does not fit its run's config .*size mismatch",
     ),
+    "name that is no number": (lambda run: (run / "checkpoints" / "\u00b2").mkdir(), ""),
+}
+CHAINS = {
     "chains missing": (tensors("chains", lambda t: t.pop("points")), "does not fit"),
     "chains of another shape": (
         tensors("chains", lambda t: t.update(points=torch.ones(3, 5))),
@@ -162,7 +165,6 @@ CHECKPOINTS = {
         tensors("chains", lambda t: t.update(step_size=torch.ones(2))),
         "does not fit",
     ),
-    "name that is no number": (lambda run: (run / "checkpoints" / "\u00b2").mkdir(), ""),
 }
 
 
@@ -183,6 +185,13 @@ def test_a_checkpoint_that_is_damaged_is_refused(capsys, run, case):
     change, said = CHECKPOINTS[case]
     change(run)
     check(capsys, run, SAMPLE, said)
+
+
+@pytest.mark.parametrize("case", CHAINS)
+def test_chains_that_are_damaged_are_refused_by_what_goes_on_with_them(capsys, run, case):
+    change, said = CHAINS[case]
+    change(run)
+    check(capsys, run, GO_ON, said, "run")
 
 
 DESCRIPTORS = {

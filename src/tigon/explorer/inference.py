@@ -38,7 +38,7 @@ def watch_inference(
 ) -> Iterator[Glance]:
     """Yield the chains before the first step and after each.
 
-    They take the very steps of `GeneratorModel.infer`, with the noise of `tigon reconstruct --seed`.
+    They take the very steps of the model's `infer`, with the noise of `tigon reconstruct --seed`.
 
     Arguments:
         image: (1, C, H, W) in [-1, 1], on the model's device
