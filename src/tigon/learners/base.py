@@ -19,7 +19,7 @@ from tigon.distributed import all_sum
 from tigon.learners.metrics import Metric
 from tigon.mcmc.store import ChainStore
 from tigon.models.base import Model
-from tigon.random.streams import Rng
+from tigon.random.streams import Rng, RowRng
 
 Metrics = dict[str, Tensor]
 Record = dict[str, Any]
@@ -83,30 +83,33 @@ class Learner(nn.Module, ABC):
         Parts sum to the loss over processes; metrics are of the whole batch in each of them.
         """
 
-    @abstractmethod
     def sample(self, count: int, rng: Rng) -> Tensor:
         """Draw images of the model, (count, C, H, W)."""
+        return self.model.sample(count, rng)
 
-    @abstractmethod
     def show(self, count: int) -> Tensor:
-        """Return what the first `count` chains now show, (count, C, H, W), for the figures."""
+        """Return what the first `count` chains now show, (count, C, H, W), for the figures.
 
-    @abstractmethod
+        Draws of the model, where chains do not persist.
+        """
+        return self.sample(count, RowRng(0, 0, range(count), "show"))
+
     def chain_tensors(self) -> dict[str, Tensor]:
         """Return all that the chains carry from iteration to iteration, but `files`, by name."""
+        return {}
 
-    @abstractmethod
     def load_chains(self, tensors: dict[str, Tensor], files: ChainStore | None = None) -> None:
         """Take the chains as `chain_tensors` gave them, and those that were in files."""
+        if tensors or files:
+            raise ValueError(f"chains {', '.join(tensors) or 'in files'}: this learner has none")
 
     @property
     def files(self) -> ChainStore | None:
         """The chains, where they are in files, which are saved as such."""
         return None
 
-    @abstractmethod
-    def scale_steps(self, factor: float) -> None:
-        """Multiply the step sizes of all chains by a factor, from now on."""
+    def scale_steps(self, factor: float) -> None:  # noqa: B027
+        """Multiply the step sizes of all chains by a factor, from now on; nothing without any."""
 
     def ran_away(self, batch: Batch, rng: Rng) -> bool:
         """Return whether chains whose points are not finite had left first, by their steps.
@@ -136,9 +139,8 @@ class Learner(nn.Module, ABC):
         All processes call it. Nothing in most learners.
         """
 
-    @abstractmethod
-    def map_chains(self, function: Callable[[Tensor], Tensor]) -> None:
-        """Replace every tensor of the chains by `function` of it."""
+    def map_chains(self, function: Callable[[Tensor], Tensor]) -> None:  # noqa: B027
+        """Replace every tensor of the chains by `function` of it; nothing without any."""
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Learner":
         """Let chains follow the parameters wherever `to`, `double` and their like move them."""
