@@ -14,7 +14,8 @@ class Mutation(NamedTuple):
 
 LANGEVIN, HMC, KERNEL = "mcmc/langevin.py", "mcmc/hmc.py", "mcmc/kernel.py"
 TEMPERED, SCALED, ADAPTED = "mcmc/tempered.py", "mcmc/preconditioning.py", "mcmc/adaptation.py"
-GENERATIVE, ENERGY = "densities/generator.py", "densities/energy.py"
+GENERATIVE, ENERGY = "models/generator.py", "models/energy.py"
+NORMAL = "densities/gaussian.py"
 STORE, STREAMS, PHILOX = "mcmc/store.py", "random/streams.py", "random/philox.py"
 TWO_SAMPLES, PROBES, MODES = (
     "diagnostics/two_samples.py",
@@ -156,8 +157,8 @@ MUTATIONS = [
         SQUARES.replace("sum_event(", "(").replace("** 2)", "** 2).flatten(1).mean(1)"),
     ),
     Mutation("likelihood over sigma", GENERATIVE, "(2 * noise**2)", "(2 * noise)"),
-    Mutation("no prior", GENERATIVE, " - sum_event(z**2) / 2", ""),
-    Mutation("prior twice", GENERATIVE, "sum_event(z**2) / 2", "sum_event(z**2)"),
+    Mutation("no prior", GENERATIVE, " + self.log_prior(z)", ""),
+    Mutation("prior twice", NORMAL, "-sum_event(z**2) / 2", "-sum_event(z**2)"),
     Mutation("no reference density", ENERGY, " + self.reference.log_prob(x)", ""),
     Mutation("reference at 0", ENERGY, "Gaussian(loc, scale)", "Gaussian(0.0, scale)"),
     Mutation(

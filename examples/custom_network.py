@@ -37,9 +37,9 @@ scores = nn.Sequential(
     nn.Conv2d(3, 32, 4, stride=2), nn.SiLU(), nn.Flatten(), nn.LazyLinear(1), nn.Flatten(0)
 )
 scores(images.read(slice(0, 1)))  # LazyLinear learns its size
-energy = tigon.EnergyModel(scores, scale=0.7)
 starts = tigon.start_images(images, "mean-colour")
-learner = tigon.DescriptorLearner(energy, starts, image_size=32)
+energy = tigon.EnergyModel(scores, scale=0.7, starts=starts, image_size=32)
+learner = tigon.DescriptorLearner(energy)
 adam = torch.optim.Adam(learner.parameters(), lr=1e-2, betas=(0.5, 0.95))
 rate = [tigon.WarmUp(20), tigon.Cosine()]
 records = tigon.Trainer(learner, images, adam, rate, budget=tigon.Budget(40)).fit()

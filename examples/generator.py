@@ -33,6 +33,6 @@ stages(rows).savefig("generator.png")
 
 # Latents of images the model has not seen: here, the mirrored training images.
 mirrored = images.read(slice(0, 2)).flip(3)
-found = tigon.infer_latents(learner.model, mirrored, tigon.make_rng("infer", 0))
+found = learner.model.infer(mirrored, tigon.make_rng("infer", 0))
 print("latents of two mirrored images:", found.latents.tolist())
 print("mean squared errors, on [-1, 1]:", found.errors.tolist())

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tigon.export.card import Licence, facts_of, make_card
-from tigon.export.folders import load_model, write_model_folder
+from tigon.export.load import load
 from tigon.recipes import recipes
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
@@ -44,10 +44,10 @@ def run_of(name: str, **options) -> Path:
 @cache
 def _exported(name: str) -> Path:
     run = run_of(name)
-    model = load_model(run)
+    model = load(run)
     model.card = make_card(model, facts_of(Run(run), Licence("cc0-1.0")))
     folder = _home() / f"{name}-model"
-    write_model_folder(folder, model)
+    model.save_pretrained(folder)
     return folder
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 
 from tigon.data.images import ImageSet
-from tigon.densities.energy import EnergyModel
-from tigon.densities.generator import GeneratorModel
 from tigon.learners.descriptor import DescriptorLearner, start_images
 from tigon.learners.generator import GeneratorLearner
+from tigon.models.energy import EnergyModel
+from tigon.models.generator import GeneratorModel
 from tigon.nn.dcgan import ConvDescriptor, DCGANGenerator
 from tigon.random.streams import make_rng
 from tigon.recipes import DescriptorRecipe, GeneratorRecipe
@@ -28,10 +28,12 @@ def generator_learner(count: int = 5, dim: int = 2, norm="none", **options) -> G
     return GeneratorLearner(GeneratorModel(network, dim), count, rng=make_rng(2), **options)
 
 
-def descriptor_learner(images: ImageSet, start="mean-colour", norm="none", **options):
+def descriptor_learner(images: ImageSet, start="mean-colour", norm="none", chains=None, **options):
     """A descriptor of 8 x 8 images with its start images."""
     network = ConvDescriptor(8, width=4, norm=norm, rng=make_rng(1))
-    return DescriptorLearner(EnergyModel(network), start_images(images, start), 8, **options)
+    starts = start_images(images, start)
+    model = EnergyModel(network, chains=chains, starts=starts, image_size=8)
+    return DescriptorLearner(model, **options)
 
 
 def generator_recipe(**options) -> GeneratorRecipe:

@@ -153,6 +153,9 @@ CHECKPOINTS = {
         tensors("model", lambda t: t.update({first(t): torch.ones(7)})),
         "does not fit its run's config .*size mismatch",
     ),
+    "name that is no number": (lambda run: (run / "checkpoints" / "\u00b2").mkdir(), ""),
+}
+CHAINS = {
     "chains missing": (tensors("chains", lambda t: t.pop("points")), "does not fit"),
     "chains of another shape": (
         tensors("chains", lambda t: t.update(points=torch.ones(3, 5))),
@@ -162,7 +165,6 @@ CHECKPOINTS = {
         tensors("chains", lambda t: t.update(step_size=torch.ones(2))),
         "does not fit",
     ),
-    "name that is no number": (lambda run: (run / "checkpoints" / "\u00b2").mkdir(), ""),
 }
 
 
@@ -185,18 +187,27 @@ def test_a_checkpoint_that_is_damaged_is_refused(capsys, run, case):
     check(capsys, run, SAMPLE, said)
 
 
+@pytest.mark.parametrize("case", CHAINS)
+def test_chains_that_are_damaged_are_refused_by_what_goes_on_with_them(capsys, run, case):
+    change, said = CHAINS[case]
+    change(run)
+    check(capsys, run, GO_ON, said, "run")
+
+
 DESCRIPTORS = {
-    "starts missing": lambda t: t.pop("starts"),
-    "starts of another shape": lambda t: t.update(starts=torch.ones(3, 3, 4, 4)),
-    "starts without rows": lambda t: t.update(starts=torch.ones(0, 3, 8, 8)),
-    "starts that are whole numbers": lambda t: t.update(starts=torch.ones(3, 3, 8, 8).int()),
-    "factor of two numbers": lambda t: t.update(step_factor=torch.ones(2)),
+    "starts missing": lambda t: t.pop("model.starts"),
+    "starts of another shape": lambda t: t.update({"model.starts": torch.ones(3, 3, 4, 4)}),
+    "starts without rows": lambda t: t.update({"model.starts": torch.ones(0, 3, 8, 8)}),
+    "starts that are whole numbers": lambda t: t.update(
+        {"model.starts": torch.ones(3, 3, 8, 8).int()}
+    ),
+    "factor of two numbers": lambda t: t.update({"model.step_factor": torch.ones(2)}),
 }
 
 
 @pytest.mark.parametrize("case", DESCRIPTORS)
 def test_start_images_that_do_not_fit_are_refused(capsys, run, case):
-    tensors("chains", DESCRIPTORS[case], run="descriptor")(run)
+    tensors("model", DESCRIPTORS[case], run="descriptor")(run)
     line = "sample descriptor --count 2 --out s.npz"
     check(capsys, run, line, "checkpoint descriptor/checkpoints/3 does not fit")
 

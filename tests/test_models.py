@@ -10,8 +10,9 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from tigon.data.pixels import to_uint8
-from tigon.export.folders import load_model
+from tigon.export.load import load
 from tigon.figures import tile
+from tigon.models.abilities import HasChains
 from tigon.random.streams import RowRng
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -20,10 +21,10 @@ FOLDERS = sorted(path.parent for path in MODELS.glob("*/config.json"))
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_model_draws_what_its_card_shows(folder):
-    model = load_model(folder)
+    model = load(folder)
     shown = np.asarray(Image.open(folder / "samples.png")).astype(float)
     count = (shown.shape[1] - 2) // 34 * ((shown.shape[0] - 2) // 34)
-    count = min(count, 64 if model.kind == "generator" else len(model.sampler.starts))
+    count = min(count, len(model.starts) if isinstance(model, HasChains) else 64)
     drawn = to_uint8(model.sample(count, RowRng(0, 0, range(count), "sample")))
     difference = np.abs(tile(drawn, min(8, count)).astype(float) - shown)
     assert difference.mean() < 2  # of 255: processors round differently

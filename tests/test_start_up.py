@@ -15,7 +15,7 @@ HEAVY = {
 CORE = (
     "MCMC", "MALA", "HMC", "Langevin", "ReplicaExchange", "Preconditioned", "DualAveraging",
     "ChainStore", "RowRng", "EnergyModel", "GeneratorModel", "DCGANGenerator", "ConvDescriptor",
-    "GeneratorLearner", "DescriptorLearner", "infer_latents",
+    "GeneratorLearner", "DescriptorLearner",
 )  # fmt: skip
 COUNT = """
 import json, sys
@@ -115,10 +115,12 @@ pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
 images = tigon.ImageSet(pixels, list("abcde"), [])
 assert torch.equal(tigon.as_data(images.read()).read(), images.read())
 decoder = tigon.DCGANGenerator(2, 8, width=4, rng=rng)
-energy = tigon.EnergyModel(tigon.ConvDescriptor(8, width=4, rng=rng))
+starts = tigon.start_images(images, "mean-colour")
+scores = tigon.ConvDescriptor(8, width=4, rng=rng)
+energy = tigon.EnergyModel(scores, starts=starts, image_size=8)
 for learner in (
     tigon.GeneratorLearner(tigon.GeneratorModel(decoder, 2), len(images), rng=rng),
-    tigon.DescriptorLearner(energy, tigon.start_images(images, "mean-colour"), 8),
+    tigon.DescriptorLearner(energy),
 ):
     trainer = tigon.Trainer(learner, images, guard=tigon.Guard(), budget=tigon.Budget(3))
     assert [record["iteration"] for record in trainer.fit()] == [1, 2, 3]

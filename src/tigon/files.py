@@ -1,9 +1,11 @@
 """Files that appear whole or not at all; and single rows of large ones."""
 
+import contextlib
 import errno
 import io
 import mmap
 import os
+import shutil
 import stat
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -212,3 +214,51 @@ def writing(folder: Path) -> Iterator[None]:
         raise TigonError(
             f"run {folder}: cannot be written ({refusal(error)}); the last checkpoint is intact"
         ) from error
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be made: it holds something, or lies where nothing can be.
+
+    Raises:
+        TigonError: if it exists and is no empty folder, or cannot be written where it is
+    """
+    try:
+        if not folder.name or folder.is_symlink():
+            raise TigonError(f"folder {folder}: has no name of its own; give a new folder")
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise TigonError(f"folder {folder}: exists and is no empty folder; give another")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TigonError(f"folder {folder}: cannot be written ({error})") from error
+
+
+def write_folder(folder: Path, files: dict[str, bytes]) -> None:
+    """Write a new folder of files, by name.
+
+    Raises:
+        TigonError: if it exists and is no empty folder, or the disk refuses
+    """
+    check_folder(folder)
+    work = folder.with_name(f".new-{folder.name}")
+    try:
+        remove_left(work)
+        work.mkdir()
+        for name, content in files.items():
+            with (work / name).open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        work.replace(folder)
+    except OSError as error:
+        raise TigonError(f"folder {folder}: cannot be written ({error})") from error
+    finally:
+        with contextlib.suppress(OSError):
+            remove_left(work)
+
+
+def remove_left(work: Path) -> None:
+    """Remove what a write that was killed left behind; of a link, the link."""
+    if work.is_dir() and not work.is_symlink():
+        shutil.rmtree(work)
+    else:
+        work.unlink(missing_ok=True)

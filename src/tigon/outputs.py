@@ -1,8 +1,6 @@
 """Images and models to files and folders; whole or not at all."""
 
 import contextlib
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tigon.errors import TigonError
 from tigon.figures import tile
-from tigon.files import refusal
+from tigon.files import refusal, remove_left
 
 INK, TEXT, LINE, NARROWEST = "#24292f", 14, 20, 320
 
@@ -40,46 +38,6 @@ def check_out(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TigonError(f"{option} {path}: cannot be written ({error})") from error
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be made: it holds something, or lies where nothing can be.
-
-    Raises:
-        TigonError: if it exists and is no empty folder, or cannot be written where it is
-    """
-    try:
-        if not folder.name or folder.is_symlink():
-            raise TigonError(f"folder {folder}: has no name of its own; give a new folder")
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise TigonError(f"folder {folder}: exists and is no empty folder; give another")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TigonError(f"folder {folder}: cannot be written ({error})") from error
-
-
-def write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    """Write a new folder of files, by name.
-
-    Raises:
-        TigonError: if it exists and is no empty folder, or the disk refuses
-    """
-    check_folder(folder)
-    work = folder.with_name(f".new-{folder.name}")
-    try:
-        _remove(work)
-        work.mkdir()
-        for name, content in files.items():
-            with (work / name).open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        work.replace(folder)
-    except OSError as error:
-        raise TigonError(f"folder {folder}: cannot be written ({error})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            _remove(work)
 
 
 def write_images(path: Path, pixels: np.ndarray, columns: int = 8, **arrays: np.ndarray) -> None:
@@ -140,22 +98,14 @@ def _whole(path: Path) -> Iterator[Path]:
     """Give a place to write to, which takes the path's place once all is written."""
     work = path.with_name(f".new-{path.name}")
     try:
-        _remove(work)
+        remove_left(work)
         yield work
         work.replace(path)
     except OSError as error:
         raise TigonError(f"--out {path}: cannot be written ({refusal(error)})") from error
     finally:
         with contextlib.suppress(OSError):
-            _remove(work)
-
-
-def _remove(work: Path) -> None:
-    """Remove what a write that was killed left behind; of a link, the link."""
-    if work.is_dir() and not work.is_symlink():
-        shutil.rmtree(work)
-    else:
-        work.unlink(missing_ok=True)
+            remove_left(work)
 
 
 def _write_folder(folder: Path, pixels: np.ndarray) -> None:

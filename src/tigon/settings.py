@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from tigon.learners.descriptor import Start, short_run
+from tigon.learners.descriptor import Start
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.kernel import Kernel
 from tigon.mcmc.langevin import MALA, Langevin
+from tigon.models.energy import short_run
 from tigon.nn.dcgan import Norm
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from learned import model_folder, run_of
 from tigon.cli.main import main
-from tigon.export.folders import FILES
+from tigon.models.folder import FILES
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ MISTAKES = {
     "resume MODEL": "is a model folder, which has no history",
     "train generator --data face.png --out MODEL": "is not empty and no run",
     "sample full --out a.png": "is no run folder",
-    "reconstruct DESCRIPTOR --data face.png --out a.png": "reconstruct needs a generator",
+    "reconstruct DESCRIPTOR --data face.png --out a.png": "no latents, which reconstruct needs",
 }
 
 

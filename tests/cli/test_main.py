@@ -112,7 +112,7 @@ def test_a_sample_with_noise_is_the_same_sample_and_its_noise(tigon, generator, 
     assert (noisy - plain)[inside].std() == pytest.approx(0.3 * 127.5, rel=0.05)
     status, _, err = tigon("sample", descriptor, "--out", "s.npz", "--noise")
     assert status == 2 and err == (
-        "tigon: --noise: is a generator's, around f(z); a descriptor has none\n"
+        "tigon: --noise: is added to what latents decode to; this model has none\n"
     )
 
 

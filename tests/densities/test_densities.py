@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from tigon.densities.energy import EnergyModel
 from tigon.densities.gaussian import Gaussian
-from tigon.densities.generator import GeneratorModel
 from tigon.densities.log_density import frozen, mode, value_and_grad
+from tigon.models.energy import EnergyModel
+from tigon.models.generator import GeneratorModel
 
 
 def finite_difference(function, x, step=1e-6):

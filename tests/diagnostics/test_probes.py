@@ -6,8 +6,6 @@ from torch import nn
 
 from small import descriptor_learner, image_set
 from tigon.data.batches import Batch
-from tigon.densities.energy import EnergyModel
-from tigon.densities.generator import GeneratorModel
 from tigon.diagnostics.probes import probe_images, probe_latents
 from tigon.diagnostics.rules.base import Level
 from tigon.diagnostics.rules.chains import of_images, of_latents
@@ -15,6 +13,8 @@ from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA, Langevin
+from tigon.models.energy import EnergyModel
+from tigon.models.generator import GeneratorModel
 from tigon.random.streams import RowRng, make_rng
 
 
@@ -96,12 +96,11 @@ def test_a_probe_leaves_the_chains_where_they_are():
 def flat_learner(chains):
     """A descriptor whose network is 0: its density is the reference, N(0, 0.25)."""
     images = image_set(6)
-    model = EnergyModel(nn.Flatten(), scale=0.5)
     network = nn.Linear(3 * 8 * 8, 1)
     nn.init.zeros_(network.weight)
-    model.network = nn.Sequential(nn.Flatten(), network, nn.Flatten(0))
-    learner = DescriptorLearner(model, torch.zeros(6, 3, 1, 1), 8, chains)
-    return learner, Batch(images.read(), torch.arange(6))
+    network = nn.Sequential(nn.Flatten(), network, nn.Flatten(0))
+    model = EnergyModel(network, 0.5, 0.0, chains, torch.zeros(6, 3, 1, 1), 8)
+    return DescriptorLearner(model), Batch(images.read(), torch.arange(6))
 
 
 def test_long_chains_of_a_density_stay_at_its_temperature():

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from tigon.densities.generator import GeneratorModel
+from tigon.models.generator import GeneratorModel
 
 
 class LinearNetwork(nn.Module):

@@ -10,12 +10,12 @@ import torch
 
 from targets import Funnel, NarrowAndWide
 from tigon.data.batches import Batch
-from tigon.densities.generator import GeneratorModel
 from tigon.learners.generator import GeneratorLearner
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
 from tigon.mcmc.store import ChainStore
+from tigon.models.generator import GeneratorModel
 from tigon.random.streams import make_rng
 from tigon.settings import LatentChains
 

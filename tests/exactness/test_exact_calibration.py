@@ -11,10 +11,10 @@ import torch
 from linear_models import images_of
 from torch import nn
 
-from tigon.densities.generator import GeneratorModel
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA
+from tigon.models.generator import GeneratorModel
 from tigon.random.streams import make_rng, normal
 
 pytestmark = pytest.mark.exactness

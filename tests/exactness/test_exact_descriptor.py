@@ -6,16 +6,17 @@ from torch import nn
 
 from targets import CorrelatedGaussian, assert_standard_normal
 from tigon.data.batches import Batch
-from tigon.densities.energy import EnergyModel
-from tigon.learners.descriptor import DescriptorLearner, short_run
+from tigon.learners.descriptor import DescriptorLearner
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA
+from tigon.models.energy import EnergyModel, short_run
 from tigon.random.streams import make_rng
 
 pytestmark = pytest.mark.exactness
 
 SCALE, LOC = 1.3, 0.2
+STARTS = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
 
 
 class Quadratic(nn.Module):
@@ -46,9 +47,8 @@ def observed(count):
 
 def learned(images, chains, iterations, rate=0.05):
     """Mean and precision of the model, averaged over the last half of the iterations."""
-    model = EnergyModel(Quadratic(), SCALE, LOC)
-    starts = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
-    learner = DescriptorLearner(model, starts, 2, chains)
+    model = EnergyModel(Quadratic(), SCALE, LOC, chains, STARTS)
+    learner = DescriptorLearner(model)
     optimizer = torch.optim.Adam(learner.parameters(), rate)
     batch, rng, kept = Batch(images, torch.arange(len(images))), make_rng(2), []
     for iteration in range(iterations):
@@ -92,7 +92,7 @@ def test_a_quadratic_descriptor_learned_for_long_is_closer(chains):
 
 def quadratic_descriptor():
     """A correlated Gaussian descriptor, its mean, and its precision."""
-    model = EnergyModel(Quadratic(), SCALE, LOC)
+    model = EnergyModel(Quadratic(), SCALE, LOC, starts=STARTS)
     root = torch.tensor([[0.6, 0.3, 0, 0], [0.1, 0.9, -0.3, 0], [0, 0, 0.5, 0.2], [0, 0, 0, 1]])
     with torch.no_grad():
         model.network.root.copy_(root)
@@ -111,9 +111,8 @@ def test_chains_at_a_temperature_sample_the_tempered_density(temperature, noisel
     """
     model, mean, precision = quadratic_descriptor()
     s = 0.5
-    chains = short_run(150, s, temperature, noiseless_last_step=noiseless)
-    starts = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
-    images = DescriptorLearner(model, starts, 2, chains).sample(20000, make_rng(3), chunk=20000)
+    model.chains = short_run(150, s, temperature, noiseless_last_step=noiseless)
+    images = model.sample(20000, make_rng(3), chunk=20000)
     covariance = temperature * torch.linalg.inv(precision - s**2 / 4 * precision @ precision)
     if noiseless:
         last = torch.eye(4).double() - s**2 / 2 * precision
@@ -123,10 +122,10 @@ def test_chains_at_a_temperature_sample_the_tempered_density(temperature, noisel
 
 def test_with_no_network_chains_at_a_temperature_sample_a_narrower_reference():
     """Its standard deviation is scale sqrt(T), not scale: 0.022 with 0.7 and the default 0.001."""
-    model, s, temperature = EnergyModel(Quadratic(), 0.7), 0.15, 0.001
-    starts = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
+    s, temperature = 0.15, 0.001
     chains = short_run(400, s, temperature, noiseless_last_step=False)
-    images = DescriptorLearner(model, starts, 2, chains).sample(4000, make_rng(3), chunk=4000)
+    model = EnergyModel(Quadratic(), 0.7, chains=chains, starts=STARTS)
+    images = model.sample(4000, make_rng(3), chunk=4000)
     width = 0.7 * temperature**0.5 / (1 - s**2 / 4 / 0.7**2) ** 0.5
     assert abs(width - 0.022) < 0.0005
     assert_standard_normal(images.flatten(1) / width)

@@ -8,7 +8,6 @@ from torch import nn
 
 from small import generator_learner
 from tigon.data.batches import Batch
-from tigon.densities.generator import GeneratorModel
 from tigon.diagnostics.examine import mode_findings, prior_findings
 from tigon.diagnostics.probes import probe_latents, run_free
 from tigon.diagnostics.rules.base import Level
@@ -18,6 +17,7 @@ from tigon.learners.generator import GeneratorLearner
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA, Langevin
+from tigon.models.generator import GeneratorModel
 from tigon.random.streams import RowRng, make_rng
 
 pytestmark = pytest.mark.exactness

@@ -14,8 +14,8 @@ from targets import (
     normal_line,
     two_wells,
 )
-from tigon.densities.energy import EnergyModel
 from tigon.densities.gaussian import Gaussian
+from tigon.models.energy import EnergyModel
 from tigon.random.streams import make_rng
 
 pytestmark = pytest.mark.exactness

@@ -10,9 +10,9 @@ from tigon.explorer.panels.chain import Change, Settings, Synthesise, would_acce
 from tigon.explorer.panels.latents import Decode, Infer
 from tigon.explorer.requests import Follow, Look, Steer
 from tigon.explorer.session import UNSENT
-from tigon.inference.reconstruction import ColdStart, infer_latents
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA, Langevin
+from tigon.models.cold_start import ColdStart
 from tigon.random.streams import RowRng, make_rng
 
 
@@ -61,7 +61,7 @@ def test_a_latent_of_another_length_is_refused(hub):
     assert error["id"] == 3 and error["message"] == "latents of this model have 2 coordinates"
 
 
-def test_a_watched_inference_takes_the_very_steps_of_infer_latents(hub):
+def test_a_watched_inference_takes_the_very_steps_of_infer(hub):
     page = Page(hub("deep"))
     model = page.session.model
     pixels = model.images.pixels[2]
@@ -69,7 +69,7 @@ def test_a_watched_inference_takes_the_very_steps_of_infer_latents(hub):
     page.run()
     glances = page.of("inferring")
     rng = RowRng(11, 0, range(3), "reconstruct")
-    wanted = infer_latents(model.learner.model, model.images.read(slice(2, 3)), rng, ColdStart(3))
+    wanted = model.learner.model.infer(model.images.read(slice(2, 3)), rng, ColdStart(3))
     last = glances[-1]
     assert [glance["step"] for glance in glances] == list(range(81)) and last["steps"] == 80
     assert np.array_equal(last["latents"][last["best"]], wanted.latents[0].numpy())

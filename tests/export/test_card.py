@@ -19,8 +19,8 @@ from tigon.cli.main import main
 from tigon.data.pixels import to_uint8
 from tigon.errors import TigonError
 from tigon.export.card import Facts, Licence, facts_of, make_card
-from tigon.export.folders import load_model
 from tigon.export.licences import hub_licence
+from tigon.export.load import load
 from tigon.figures import tile
 from tigon.random.streams import RowRng
 from tigon.recipes import recipes
@@ -30,7 +30,7 @@ from tigon.runs.run import Run
 def card(name, terms=None):
     """The card of a recipe's run."""
     run = run_of(name)
-    return make_card(load_model(run), facts_of(Run(run), terms or Licence()))
+    return make_card(load(run), facts_of(Run(run), terms or Licence()))
 
 
 @pytest.mark.parametrize("name", recipes())
@@ -43,7 +43,7 @@ def test_a_card_says_what_the_model_is_and_is_not(name):
     if name.startswith("generator"):
         assert "It defines one, but does not compute it" in answer and "sigma = 0.3" in answer
     else:
-        chains = load_model(run_of(name)).recipe.chains
+        chains = Run(run_of(name)).experiment.recipe.chains
         assert answer.strip().startswith("No. It is a sampler")
         assert f"chains of 3 Langevin steps at temperature {chains.temperature:g}" in answer
         aim = "aim at p^(1/T), here p^1000, whose reference density has the standard deviation "
@@ -52,7 +52,7 @@ def test_a_card_says_what_the_model_is_and_is_not(name):
         of_f, of_q = (float(v) for v in re.findall(r"(\S+) nats .* that is (\S+) of", gap)[0])
         assert math.isclose(of_q, of_f / chains.temperature, rel_tol=0.01)
     assert ("maximum-likelihood" in said["tags"]) == name.startswith("generator")
-    assert ("for comparison only" in text) == name.endswith("-seed")
+    assert ("for comparison only" in text) == name.endswith("-original")
     for row in ("`pictures.npz`", "| images | 5,", "| description | noise |", "not diagnosed"):
         assert row in text
     assert "public domain" in text and "/tmp" not in text
@@ -63,7 +63,7 @@ def test_the_verdict_of_diagnose_is_on_the_card(tmp_path):
     found = {"verdict": "not healthy: gap", "findings": []}
     path = tmp_path / "run" / "diagnosis.json"
     path.write_text(json.dumps(found))
-    model, run = load_model(tmp_path / "run"), Run(tmp_path / "run")
+    model, run = load(tmp_path / "run"), Run(tmp_path / "run")
     assert "**not healthy: gap**" in make_card(model, facts_of(run, Licence())).text
     path.write_text("{")
     with pytest.raises(TigonError, match="diagnosis.json: cannot be read"):
@@ -71,7 +71,7 @@ def test_the_verdict_of_diagnose_is_on_the_card(tmp_path):
 
 
 def test_what_nobody_said_is_not_stated():
-    text = make_card(load_model(run_of("generator")), Facts()).text
+    text = make_card(load(run_of("generator")), Facts()).text
     assert "Of the weights: not stated. Of the training images: not stated." in text
     assert "license" not in ModelCard(text).data.to_dict()
 
@@ -101,12 +101,12 @@ def test_no_text_breaks_the_front_matter_or_becomes_markup(license, data_license
 @cache
 def load_model_once():
     """A model, read once."""
-    return load_model(run_of("generator"))
+    return load(run_of("generator"))
 
 
 @pytest.mark.parametrize("name", recipes())
 def test_the_card_s_picture_is_what_sample_draws(name):
-    model = load_model(run_of(name))
+    model = load(run_of(name))
     count = 64 if name.startswith("generator") else 5
     images = to_uint8(model.sample(count, RowRng(0, 0, range(count), "sample")))
     shown = np.asarray(Image.open(io.BytesIO(card(name).picture)))

@@ -7,10 +7,10 @@ from small import count_passes, descriptor_learner, image_set, parameters
 from tigon.data.batches import Batch
 from tigon.learners.descriptor import (
     DescriptorLearner,
-    short_run,
     start_images,
     starts_in_batches,
 )
+from tigon.models.energy import EnergyModel, short_run
 from tigon.random.streams import RowRng
 
 
@@ -87,8 +87,7 @@ def test_changing_one_image_moves_no_other_chain(norm):
     learner = descriptor_learner(images, norm=norm)
     batch, rng = batch_of(images), RowRng(0, 0, range(4))
     before = learner.run_chains(batch, rng)
-    learner.starts = learner.starts.clone()
-    learner.starts[2:] += 0.5
+    learner.model.starts[2:] += 0.5
     after = learner.run_chains(batch, RowRng(0, 0, range(4)))
     assert torch.equal(before[:2], after[:2])
     assert not torch.equal(before[2:], after[2:])
@@ -98,8 +97,7 @@ def test_the_original_algorithm_does_couple_its_chains():
     images = image_set(4)
     learner = descriptor_learner(images, norm="batch", batch_statistics=True)
     before = learner.run_chains(batch_of(images), RowRng(0, 0, range(4)))
-    learner.starts = learner.starts.clone()
-    learner.starts[3:] += 0.5
+    learner.model.starts[3:] += 0.5
     after = learner.run_chains(batch_of(images), RowRng(0, 0, range(4)))
     assert not torch.equal(before[:3], after[:3])
 
@@ -109,7 +107,7 @@ def test_samples_are_one_chain_per_start_image_in_order_and_around():
     learner = descriptor_learner(images)
     drawn = learner.sample(7, RowRng(0, 0, range(7)), chunk=2)
     colours = drawn.mean((2, 3))
-    nearest = torch.cdist(colours, learner.starts.flatten(1)).argmin(1)
+    nearest = torch.cdist(colours, learner.model.starts.flatten(1)).argmin(1)
     assert nearest.tolist() == [0, 1, 2, 0, 1, 2, 0]
     some = learner.sample(2, RowRng(0, 0, range(2)))
     assert torch.allclose(some, drawn[:2], atol=1e-6)
@@ -192,7 +190,7 @@ def test_rise_is_how_far_the_log_density_climbed_in_nats_per_dimension():
     batch = batch_of(images)
     samples = learner.run_chains(batch, RowRng(0, 0, range(4)))
     _, metrics = learner(batch, samples)
-    climbed = learner.model(samples) - learner.model(learner.start(batch.index))
+    climbed = learner.model(samples) - learner.model(learner.model.start(batch.index))
     assert torch.allclose(metrics["rise"], climbed.mean() / (3 * 8 * 8), rtol=1e-4)
 
 
@@ -205,13 +203,14 @@ def test_a_set_too_large_to_keep_its_starts_takes_them_from_each_batch(monkeypat
     starts = start_images(images, "mean-colour")
     assert starts.shape == (6, 3, 1, 1) and starts_in_batches(images, "mean-colour")
     assert not starts_in_batches(images, "mean-image")
-    few = DescriptorLearner(kept.model, starts, 8, kept.chains, in_batches=True)
+    model = EnergyModel(kept.model.network, starts=starts, image_size=8)
+    few = DescriptorLearner(model, in_batches=True)
     for iteration in range(8):
-        batch = order.read(images, iteration, kept.starts)
+        batch = order.read(images, iteration, kept.model.starts)
         rng = [RowRng(0, iteration, batch.index) for _ in range(2)]
         first, second = (
             learner.run_chains(batch, r) for learner, r in zip((kept, few), rng, strict=True)
         )
         assert torch.allclose(first, second, atol=1e-5)
     assert torch.allclose(few.show(6), kept.show(6), atol=1e-5)
-    assert torch.equal(few.chain_tensors()["starts"], kept.starts[:6])
+    assert torch.equal(few.state_dict()["model.starts"], kept.model.starts[:6])

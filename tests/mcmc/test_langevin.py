@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from targets import correlated_gaussian
-from tigon.densities.energy import EnergyModel
-from tigon.densities.generator import GeneratorModel
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
+from tigon.models.energy import EnergyModel
+from tigon.models.generator import GeneratorModel
 from tigon.random.streams import RowRng, make_rng
 
 

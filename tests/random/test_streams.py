@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import tigon
-from tigon.densities.generator import GeneratorModel
+from tigon.models.generator import GeneratorModel
 from tigon.nn.dcgan import DCGANGenerator
 from tigon.random.streams import RowRng, make_rng, normal, rows, seed_of, uniform
 

@@ -3,11 +3,11 @@
 import pytest
 
 from small import image_set
-from tigon.densities.energy import EnergyModel
 from tigon.densities.gaussian import Gaussian
 from tigon.errors import TigonError
 from tigon.learners.noise import Annealing, LearnedNoise
 from tigon.mcmc.langevin import MALA, Langevin
+from tigon.models.energy import EnergyModel
 from tigon.recipes import (
     GeneratorRecipe,
     OriginalDescriptorRecipe,

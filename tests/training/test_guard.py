@@ -80,8 +80,8 @@ def test_ten_times_the_step_size_is_halved_until_chains_stay_apart(tmp_path):
     events = Run(out).events()
     assert events[0]["cause"] == "collapse" and "step size halved" in events[0]["message"]
     assert all(event["rate_factor"] == 1 for event in events if event["cause"] == "collapse")
-    learner = Run(out).learner()
-    assert learner.step_factor == 0.5 ** len(events), "a saved model samples with its own steps"
+    model = Run(out).model()
+    assert model.step_factor == 0.5 ** len(events), "a saved model samples with its own steps"
     assert Run(out).records()[-1]["spread"] > 0.3
     assert "guard: collapse" in names(diagnose(Run(out)))
 

@@ -12,13 +12,13 @@ from tigon.cli.progress import counted, steps_shown, tell
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
 from tigon.errors import TigonError
-from tigon.export.folders import load_model
-from tigon.export.models import LearnedGenerator
-from tigon.inference.reconstruction import ColdStart, Reconstruction
+from tigon.export.load import load
+from tigon.models.abilities import HasLatents
+from tigon.models.base import Model
+from tigon.models.cold_start import ColdStart, Reconstruction
 from tigon.random.streams import RowRng
-from tigon.recipes import Recipe
 from tigon.runs.experiment import choose_device
-from tigon.sizes import ImageSize, parse_size, size_text
+from tigon.sizes import ImageSize, image_size, parse_size, size_text
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Json = Flag
@@ -62,32 +62,30 @@ def warn_of_skipped(images: ImageSet) -> None:
         print(f"left out {files}: {shown}", file=sys.stderr)
 
 
-def images_for(recipe: Recipe, data: str | Path) -> ImageSet:
+def images_for(model: Model, data: str | Path) -> ImageSet:
     """Load images that a model has not seen, in the form that it knows."""
-    images = load_images(data, recipe.image_size, recipe.fit, recipe.channels)
+    channels, height, width = model.image_shape
+    images = load_images(data, image_size(height, width), model.fit, channels)
     warn_of_skipped(images)
     return images
 
 
-def generator_of(folder: Path, verb: str, device: str, checkpoint: str) -> LearnedGenerator:
-    """Return the generator of a run's checkpoint, or of a model folder.
+def load_with_latents(folder: Path, verb: str, device: str, checkpoint: str) -> Model:
+    """Return the model of a run's checkpoint, or of a model folder, which has latents.
 
     Raises:
         TigonError: if it has none
     """
     place = choose_device(device)
-    model = load_model(folder, checkpoint)
-    if not isinstance(model, LearnedGenerator):
-        raise TigonError(
-            f"{folder}: is a {model.recipe_name}, which has no latents; {verb} needs a generator"
-        )
+    model = load(folder, checkpoint)
+    if not isinstance(model, HasLatents):
+        raise TigonError(f"{folder}: this model has no latents, which {verb} needs")
     return model.to(place)
 
 
-def infer(
-    model: LearnedGenerator, images: Tensor, starts: int, seed: int, chunk: int = 4
-) -> Reconstruction:
+def infer(model: Model, images: Tensor, starts: int, seed: int, chunk: int = 4) -> Reconstruction:
     """Infer latents of images (B, C, H, W), a few images at a time."""
+    assert isinstance(model, HasLatents)
     device = model.device
     parts = []
     many, chains = counted(len(images), "image"), counted(starts, "chain")

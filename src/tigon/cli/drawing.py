@@ -13,16 +13,17 @@ from tigon.cli.common import (
     ModelFolder,
     Result,
     Which,
-    generator_of,
     images_for,
     infer,
+    load_with_latents,
 )
 from tigon.data.pixels import saturation, to_uint8
 from tigon.errors import TigonError
-from tigon.export.folders import load_model
-from tigon.export.models import LearnedGenerator, LearnedModel
-from tigon.inference.interpolation import line
-from tigon.inference.reconstruction import ColdStart
+from tigon.export.load import load
+from tigon.inference.interpolation import line, plane_along
+from tigon.models.abilities import HasLatents
+from tigon.models.base import Model
+from tigon.models.cold_start import ColdStart
 from tigon.outputs import check_out, write_images
 from tigon.random.streams import RowRng
 from tigon.runs.experiment import choose_device
@@ -60,7 +61,7 @@ class Sample:
             raise TigonError(f"--count is at least 1 and at most {MOST}, and --seed at least 0")
         check_out(self.out)
         place = choose_device(self.device)
-        model = load_model(self.model_folder, self.checkpoint).to(place)
+        model = load(self.model_folder, self.checkpoint).to(place)
         rng = RowRng(self.seed, 0, range(self.count), "sample")
         images = self._draw(model, rng)
         write_images(self.out, to_uint8(images))
@@ -70,12 +71,12 @@ class Sample:
         values = {"out": str(self.out), "count": self.count, "saturation": outside}
         return Result(text, values)
 
-    def _draw(self, model: LearnedModel, rng: RowRng) -> Tensor:
+    def _draw(self, model: Model, rng: RowRng) -> Tensor:
         if not self.noise:
             return model.sample(self.count, rng)
-        if not isinstance(model, LearnedGenerator):
-            raise TigonError(f"--noise: is a generator's, around f(z); a {model.kind} has none")
-        return model.sample(self.count, rng, noise=True)
+        if not isinstance(model, HasLatents):
+            raise TigonError("--noise: is added to what latents decode to; this model has none")
+        return model.sample(self.count, rng, noise=True)  # type: ignore[call-arg]
 
 
 @dataclass(frozen=True)
@@ -114,24 +115,25 @@ class Interpolate:
         if (self.start is None) != (self.end is None):
             raise TigonError("--from and --to: give both, or neither for the grid")
         check_out(self.out, (".png",))
-        model = generator_of(self.model_folder, "interpolate", self.device, self.checkpoint)
+        model = load_with_latents(self.model_folder, "interpolate", self.device, self.checkpoint)
+        assert isinstance(model, HasLatents)
         latents, said = self._line(model) if self.start else self._grid(model)
         write_images(self.out, to_uint8(model.decode(latents)), self.count)
         return Result(f"{len(latents)} images: {self.out}\n{said}", {"out": str(self.out)})
 
-    def _grid(self, model: LearnedGenerator) -> tuple[Tensor, str]:
+    def _grid(self, model: Model) -> tuple[Tensor, str]:
         """Return the latents of the grid, and what its axes are."""
-        plane = model.plane
+        plane = plane_along(_directions(model))
         across, up = plane.names
         return plane.grid(torch.linspace(-2, 2, self.count, device=model.device)), (
             f"f(z) on {plane.span}: {across} from -2 (left) to 2 (right), {up} from -2 (bottom) "
             "to 2 (top), in standard deviations of the prior"
         )
 
-    def _line(self, model: LearnedGenerator) -> tuple[Tensor, str]:
+    def _line(self, model: Model) -> tuple[Tensor, str]:
         """Return the latents of the line, and what its ends are."""
         ends = [path for path in (self.start, self.end) if path is not None]
-        pictures = [images_for(model.recipe, path).read(slice(1)) for path in ends]
+        pictures = [images_for(model, path).read(slice(1)) for path in ends]
         found = infer(model, torch.cat(pictures), ColdStart().starts, self.seed)
         first, last = found.errors.tolist()
         return line(found.latents[0], found.latents[1], self.count), (
@@ -139,3 +141,11 @@ class Interpolate:
             f"model reconstructs them: mean squared error {first:.5f} and {last:.5f}, on the "
             "scale of [-1, 1]"
         )
+
+
+def _directions(model: Model) -> Tensor:
+    """Return the directions (2, d) of the latent space to look along: its first axes, if any."""
+    assert isinstance(model, HasLatents)
+    axes = torch.eye(2, model.latent_dim, device=model.device)
+    plane: Tensor = getattr(model, "plane", axes)
+    return plane

@@ -7,11 +7,12 @@ from tigon.cli.common import Json, ModelFolder, Result, Which
 from tigon.cli.progress import busy
 from tigon.errors import TigonError
 from tigon.export.card import UNKNOWN, Licence, facts_of, make_card
-from tigon.export.folders import is_model_folder, load_model, write_model_folder
-from tigon.export.models import LearnedModel
+from tigon.export.load import load
 from tigon.export.onnx import onnx_bytes, require_onnx
-from tigon.files import replace_file
-from tigon.outputs import check_folder, check_out
+from tigon.files import check_folder, replace_file
+from tigon.models.base import Model
+from tigon.models.folder import is_model_folder
+from tigon.outputs import check_out
 from tigon.runs.run import Run
 
 
@@ -43,13 +44,14 @@ class Export:
     def run(self) -> Result:
         """Check everything that was asked, then write it."""
         self._check()
-        model = load_model(self.model_folder, self.checkpoint)
-        generator = require_onnx(model) if self.onnx else None
+        model = load(self.model_folder, self.checkpoint)
+        if self.onnx:
+            require_onnx(model)
         if self.out:
             self._write_folder(self.out, model)
-        if self.onnx and generator:
+        if self.onnx:
             with busy("exporting to ONNX"):
-                replace_file(self.onnx, onnx_bytes(generator))
+                replace_file(self.onnx, onnx_bytes(model))
         said = {"model folder": self.out, "ONNX": self.onnx}
         lines = [f"{what}: {path}" for what, path in said.items() if path]
         values = {"out": self.out and str(self.out), "onnx": self.onnx and str(self.onnx)}
@@ -79,7 +81,7 @@ class Export:
                 f"tigon export {self.model_folder} --onnx {self.onnx}"
             ) from error
 
-    def _write_folder(self, folder: Path, model: LearnedModel) -> None:
+    def _write_folder(self, folder: Path, model: Model) -> None:
         terms = Licence(self.license, self.data_license, self.data_description)
         model.card = make_card(model, facts_of(Run(self.model_folder, self.checkpoint), terms))
-        write_model_folder(folder, model)
+        model.save_pretrained(folder)

@@ -10,14 +10,14 @@ from tigon.cli.common import (
     ModelFolder,
     Result,
     Which,
-    generator_of,
     images_for,
     infer,
+    load_with_latents,
 )
 from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
 from tigon.errors import TigonError
-from tigon.inference.reconstruction import ColdStart, Reconstruction
+from tigon.models.cold_start import ColdStart, Reconstruction
 from tigon.outputs import check_out, write_images, write_rows
 
 COLUMNS = 10
@@ -53,8 +53,8 @@ class Reconstruct:
         if self.starts < 1 or self.seed < 0:
             raise TigonError("--starts is at least 1, and --seed at least 0")
         check_out(self.out)
-        model = generator_of(self.model_folder, "reconstruct", self.device, self.checkpoint)
-        images = images_for(model.recipe, self.data)
+        model = load_with_latents(self.model_folder, "reconstruct", self.device, self.checkpoint)
+        images = images_for(model, self.data)
         found = infer(model, images.read(), self.starts, self.seed)
         self._write(images, found)
         errors = dict(zip(images.names, found.errors.tolist(), strict=True))

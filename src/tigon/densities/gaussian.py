@@ -1,13 +1,22 @@
-"""The normal density."""
+"""Normal densities, and what else may be the prior of latents."""
 
 import math
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from tigon.densities.log_density import sum_event
 from tigon.random.streams import Rng, normal
+
+
+@runtime_checkable
+class Prior(Protocol):
+    """A density of latents: it has `log_prob` or `log_density`, (B, d) to (B,), and `sample`."""
+
+    def sample(self, like: Tensor, rng: Rng) -> Tensor:
+        """Draw points of the shape, type and device of `like` (B, d)."""
 
 
 @dataclass(frozen=True)
@@ -33,3 +42,18 @@ class Gaussian:
     def sample(self, like: Tensor, rng: Rng) -> Tensor:
         """Draw points of the shape, type and device of `like` (B, *)."""
         return self.loc + self.scale * normal(rng, like)
+
+
+@dataclass(frozen=True)
+class StandardNormal:
+    """N(0, I): the prior of latents that a generator has unless it is given another."""
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """Return -|z|^2 / 2 of each row, (B, *) to (B,): up to a constant."""
+        return -sum_event(z**2) / 2
+
+    __call__ = log_density
+
+    def sample(self, like: Tensor, rng: Rng) -> Tensor:
+        """Draw points of the shape, type and device of `like` (B, *)."""
+        return normal(rng, like)

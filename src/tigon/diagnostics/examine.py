@@ -22,8 +22,8 @@ from tigon.diagnostics.rules.latents import (
 from tigon.diagnostics.rules.quality import of_agreement, of_reconstructions, of_sigma
 from tigon.diagnostics.statistics import coupling, image_features
 from tigon.diagnostics.two_samples import features_test, latents_test, moments_test
-from tigon.inference.reconstruction import ColdStart, cold_chains
 from tigon.learners.abilities import InfersLatents, SynthesisesImages
+from tigon.models.cold_start import ColdStart, cold_chains
 from tigon.random.streams import RowRng, make_rng
 
 LATENTS, IMAGES = 4, 10

@@ -19,10 +19,13 @@ from tigon import __version__
 from tigon.data.pixels import to_uint8
 from tigon.errors import TigonError
 from tigon.export.licences import hub_licence
-from tigon.export.models import Card, LearnedDescriptor, LearnedGenerator, LearnedModel
 from tigon.figures import tile
 from tigon.files import printable
-from tigon.inference.reconstruction import ColdStart
+from tigon.mcmc.adaptation import StepSizeDecay
+from tigon.models.abilities import HasChains, HasLatents
+from tigon.models.base import Model
+from tigon.models.cold_start import ColdStart
+from tigon.models.folder import Card
 from tigon.random.streams import RowRng
 from tigon.recipes.base import Recipe
 from tigon.runs.config import flat
@@ -98,7 +101,7 @@ def facts_of(run: Run, terms: Licence) -> Facts:
     )
 
 
-def make_card(model: LearnedModel, facts: Facts) -> Card:
+def make_card(model: Model, facts: Facts) -> Card:
     """Return the card of a model, with a picture of images that it draws.
 
     Raises:
@@ -121,9 +124,12 @@ def make_card(model: LearnedModel, facts: Facts) -> Card:
         terms=facts.terms,
         license=hub_licence(facts.terms.license),
         model=model,
-        recipe=model.recipe,
+        **{"class": type(model).__name__},
+        config=model.config(),
+        image_shape=model.image_shape,
+        latents=isinstance(model, HasLatents),
+        chain=_chain(model) if isinstance(model, HasChains) else {},
         count=count,
-        starts=len(model.sampler.starts) if isinstance(model, LearnedDescriptor) else 0,
         parameters=sum(p.numel() for p in model.parameters()),
         cold=ColdStart(),
         version=__version__,
@@ -144,13 +150,29 @@ def measures(records: list[dict[str, Any]], recipe: Recipe) -> dict[str, str]:
     }
 
 
-def _shown(model: LearnedModel) -> int:
-    """Return how many images the card shows: of a descriptor, one for each start image."""
-    if isinstance(model, LearnedGenerator):
+def _shown(model: Model) -> int:
+    """Return how many images the card shows: one for each start image, if there are some."""
+    if not isinstance(model, HasChains):
         return SHOWN
-    assert isinstance(model, LearnedDescriptor)
-    starts = len(model.sampler.starts)
+    starts = len(model.starts)  # type: ignore[arg-type]
     return min(SHOWN, starts) if starts > 1 else 2 * COLUMNS
+
+
+def _chain(model: HasChains) -> dict[str, Any]:
+    """Return the numbers of the chains that a model samples by."""
+    chains: Any = model.chains
+    decay = chains.adaptation
+    factor = decay.factor if isinstance(decay, StepSizeDecay) else 1.0
+    return {
+        "starts": len(model.starts),  # type: ignore[attr-defined]
+        "steps": chains.steps,
+        "step_size": model.step_size,
+        "shrink": factor ** max(1, chains.steps - 1),
+        "temperature": chains.kernel.temperature,
+        "noiseless_last_step": chains.final is not None,
+        "loc": model.reference.loc,  # type: ignore[attr-defined]
+        "scale": model.reference.scale,  # type: ignore[attr-defined]
+    }
 
 
 def _diagnosis(path: Path) -> tuple[str, list[str]]:

@@ -1,4 +1,4 @@
-"""A generator's decoder as an ONNX file: `z` (B, d) to `images` (B, C, H, W), any B."""
+"""A decoder of latents as an ONNX file: `z` (B, d) to `images` (B, C, H, W), any B."""
 
 import json
 import logging
@@ -14,42 +14,42 @@ from torch.export import Dim
 from tigon import __version__
 from tigon.densities.log_density import frozen, mode
 from tigon.errors import TigonError, install
-from tigon.export.models import LearnedGenerator, LearnedModel
+from tigon.models.abilities import HasLatents
+from tigon.models.base import Model
 
 NEEDED = ("onnx", "onnxscript")
 
 
-def require_onnx(model: LearnedModel) -> LearnedGenerator:
-    """Return the model, if it can become an ONNX file here.
+def require_onnx(model: Model) -> None:
+    """Refuse a model that cannot become an ONNX file here.
 
-    A descriptor cannot: its images come from chains, which need the gradient of its network, and
-    an ONNX file computes none.
+    One without latents cannot: its images come from chains, which need the gradient of its
+    network, and an ONNX file computes none.
 
     Raises:
-        TigonError: if it is no generator, or the extra is not installed
+        TigonError: if it has no latents, or the extra is not installed
     """
-    if not isinstance(model, LearnedGenerator):
+    if not isinstance(model, HasLatents):
         raise TigonError(
-            f"--onnx: a {model.kind} samples by the gradient of its network, which an ONNX file "
-            "does not compute; --onnx needs a generator"
+            "--onnx: this model has no latents to decode; it samples by the gradient of its "
+            "network, which an ONNX file does not compute"
         )
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise TigonError(f"--onnx needs {missing[0]}: {install('onnx')}")
-    return model
 
 
-def onnx_bytes(model: LearnedGenerator) -> bytes:
-    """Return the decoder f(z) of a generator as an ONNX file, weights within.
+def onnx_bytes(model: Model) -> bytes:
+    """Return the decoder f(z) of a model of latents as an ONNX file, weights within.
 
     Raises:
         TigonError: if it is larger than the 2 GB that such a file may be
     """
-    network = model.model.network
-    example = torch.zeros(2, model.model.latent_dim)
-    with frozen(model), mode(network, training=False), _quiet():
+    assert isinstance(model, HasLatents)
+    example = torch.zeros(2, model.latent_dim)
+    with frozen(model), mode(model, training=False), _quiet():
         program = torch.onnx.export(
-            network,
+            model,
             (example,),
             input_names=["z"],
             output_names=["images"],
@@ -81,16 +81,16 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _describe(proto: Any, model: LearnedGenerator) -> None:  # noqa: ANN401
+def _describe(proto: Any, model: Model) -> None:  # noqa: ANN401
     """Say what the file holds, instead of where the code lay that wrote it."""
     graph = proto.graph
     for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
         del part.metadata_props[:]
     proto.producer_name, proto.producer_version = "tigon", __version__
     proto.doc_string = (
-        "Decoder f(z) of a generator: z (B, d), draws of N(0, I), to images (B, C, H, W) in "
-        "[-1, 1], without the model's noise."
+        "Decoder f(z): z (B, d), draws of the model's prior, to images (B, C, H, W) in [-1, 1], "
+        "without the model's noise."
     )
-    said = {"recipe": model.recipe_name, "sigma": json.dumps(model.recipe.sigma)}
-    for name, value in said.items():
+    said = {n: json.dumps(v) for n, v in model.config().items() if isinstance(v, int | float)}
+    for name, value in ({"recipe": model.recipe or "none"} | said).items():
         proto.metadata_props.add(key=name, value=value)

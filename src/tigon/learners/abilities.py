@@ -47,12 +47,14 @@ class SynthesisesImages(Protocol):
     """A learner whose images chains synthesise, from a start image each.
 
     Attributes:
-        chains: from a start image to a synthesised one
         batch_statistics: whether chains share them while learning
     """
 
-    chains: MCMC
     batch_statistics: bool
+
+    @property
+    def chains(self) -> MCMC:
+        """Kernel and steps from a start image to a synthesised one."""
 
     def chain_density(self, batch: Batch) -> AbstractContextManager[LogDensity]:
         """Give the model's log-density, with the parameters frozen."""

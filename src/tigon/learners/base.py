@@ -18,6 +18,7 @@ from tigon.densities.log_density import LogDensity
 from tigon.distributed import all_sum
 from tigon.learners.metrics import Metric
 from tigon.mcmc.store import ChainStore
+from tigon.models.base import Model
 from tigon.random.streams import Rng
 
 Metrics = dict[str, Tensor]
@@ -34,6 +35,7 @@ class Learner(nn.Module, ABC):
     """Alternates running chains and one gradient step on a model.
 
     Attributes:
+        model: what is learned
         metrics: what it logs and others show; more may be logged
         measure: name of the metric that says how good the model is, lower better: the checkpoint
             with its lowest mean is the best; none if empty
@@ -45,6 +47,7 @@ class Learner(nn.Module, ABC):
             what `after_update` does to weights, it does to these
     """
 
+    model: Model
     metrics: ClassVar[tuple[Metric, ...]] = ()
     measure: ClassVar[str] = ""
     averaged: dict[str, Tensor] | None = None
@@ -125,6 +128,12 @@ class Learner(nn.Module, ABC):
         Arguments:
             optimizer: that has taken its step, or several by name; `optimizer_state` gives what
                 they remember of a parameter
+        """
+
+    def complete_model(self) -> None:  # noqa: B027
+        """Bring up to date what the model keeps besides its weights, before it is saved.
+
+        All processes call it. Nothing in most learners.
         """
 
     @abstractmethod

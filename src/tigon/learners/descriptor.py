@@ -20,7 +20,6 @@ References:
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -29,18 +28,15 @@ from torch import Tensor
 from tigon.data.batches import MOST, Batch, ImageData
 from tigon.data.pixels import saturations
 from tigon.densities.compiled import Compiled
-from tigon.densities.energy import EnergyModel
 from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.distributed import all_sum
 from tigon.learners.agreement import energy_distance
 from tigon.learners.base import Learner, Metrics, contrastive_loss, mean_over, spread
 from tigon.learners.metrics import GAP, SATURATION, Metric
-from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC, Trace
-from tigon.mcmc.langevin import Langevin
 from tigon.mcmc.store import ChainStore
-from tigon.random.streams import Rng, RowRng, rows
-from tigon.sizes import ImageSize, sides
+from tigon.models.energy import EnergyModel
+from tigon.random.streams import Rng, RowRng
 
 FAR, STEEP = 10.0, 1e4
 Start = Literal["mean-colour", "mean-image"]
@@ -62,28 +58,6 @@ def start_images(images: ImageData, start: Start) -> Tensor:
 def starts_in_batches(images: ImageData, start: Start) -> bool:
     """Return whether start images are taken from each batch, as there are too many to keep."""
     return start == "mean-colour" and (images.streamed or len(images) > MOST)
-
-
-def short_run(
-    steps: int,
-    step_size: float,
-    temperature: float,
-    shrink: float = 1.0,
-    noiseless_last_step: bool = True,
-) -> MCMC:
-    """Return `steps` of Langevin dynamics.
-
-    Arguments:
-        step_size: s of the first step in units of [-1, 1]; drift s^2/2 times the gradient, noise
-            s sqrt(T)
-        temperature: T >= 0; the chains aim at p^(1/T), and at no density where T = 0
-        shrink: s of the last step over that of the first, in (0, 1]; it falls geometrically
-        noiseless_last_step: leave the noise out of the last step; nothing else removes noise
-    """
-    kernel = Langevin(step_size, temperature)
-    decay = StepSizeDecay(shrink ** (1 / max(1, steps - 1))) if shrink != 1 else None
-    final = replace(kernel, temperature=0.0) if noiseless_last_step else None
-    return MCMC(kernel, steps, decay, final, evaluate_end=False)
 
 
 METRICS = (
@@ -150,38 +124,51 @@ class DescriptorLearner(Learner):
     """Learns an energy-based model with short chains from mean images.
 
     Arguments:
-        model: the descriptor
-        starts: start images, (N, C, h, w) one per training image or (1, C, h, w) for all, that
-            broadcast to images of `image_size`; see `start_images`
-        image_size: height and width in pixels; one number for a square
-        chains: kernel and steps from a start image to a synthesised one
+        model: the descriptor, with its chains and start images; see `start_images`
         batch_statistics: let the images of a batch share batch statistics while chains run, as
             the original code did; for comparison only
         in_batches: let each chain start, while learning, from the mean colour of its own image
-            of the batch; `starts`, those of some images, are then for `sample` and `show` alone
+            of the batch; the model's start images, those of some images, are then for `sample`
+            and `show` alone
         compiled: run chains on a `Compiled` log-density while learning
     """
 
     metrics = METRICS
     measure = "energy_distance"
+    model: EnergyModel
 
     def __init__(
         self,
         model: EnergyModel,
-        starts: Tensor,
-        image_size: ImageSize,
-        chains: MCMC | None = None,
         batch_statistics: bool = False,
         in_batches: bool = False,
         compiled: bool = False,
     ) -> None:
         super().__init__()
-        self.model, self.starts, self.image_size = model, starts, image_size
-        self.chains = chains or short_run(30, 0.12, 0.001, 0.33)
+        self.model = model
         self.batch_statistics, self.in_batches = batch_statistics, in_batches
-        self.step_factor = 1.0
         self._compiled = Compiled(model) if compiled else None
         self._seen: dict[str, Tensor] = {}
+
+    @property
+    def chains(self) -> MCMC:
+        """Kernel and steps from a start image to a synthesised one."""
+        return self.model.chains
+
+    @property
+    def starts(self) -> Tensor:
+        """The model's start images."""
+        assert self.model.starts is not None
+        return self.model.starts
+
+    @property
+    def step_factor(self) -> float:
+        """What `scale_steps` has multiplied step sizes with."""
+        return self.model.step_factor.item()
+
+    def start(self, index: Tensor) -> Tensor:
+        """Return where the chains of training images `index` (B,) start, (B, C, H, W)."""
+        return self.model.start(index)
 
     @property
     def evaluations_per_example(self) -> int:
@@ -197,19 +184,17 @@ class DescriptorLearner(Learner):
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Synthesise one image for each of the batch, (B, C, H, W), by (5)."""
         starts = self._starts_of(batch)
-        draws = self._run(starts, rng, self.batch_statistics, log_density=self._compiled)
+        with self.products():
+            draws = self.model.run_chains(
+                starts, rng, 0, self.batch_statistics, log_density=self._compiled
+            )
         self._seen = {"accept": draws.accept_prob, "before": draws.before}
         return draws.x
-
-    def start(self, index: Tensor) -> Tensor:
-        """Return where the chains of training images `index` (B,) start, (B, C, H, W)."""
-        starts = self.starts[index % len(self.starts)]
-        return starts.expand(-1, -1, *sides(self.image_size))
 
     def _starts_of(self, batch: Batch) -> Tensor:
         """Return where the chains of a batch start while learning, (B, C, H, W)."""
         if not self.in_batches:
-            return self.start(batch.index)
+            return self.model.start(batch.index)
         return batch.images.mean((2, 3), keepdim=True).expand_as(batch.images)
 
     def synthesise(self, index: Tensor, rng: Rng, batch_statistics: bool = False) -> Tensor:
@@ -224,19 +209,8 @@ class DescriptorLearner(Learner):
         Arguments:
             keep: return every `keep`-th state; 0 none
         """
-        return self._run(self.start(index), rng, batch_statistics, keep)
-
-    def _run(
-        self,
-        starts: Tensor,
-        rng: Rng,
-        batch_statistics: bool,
-        keep: int = 0,
-        log_density: LogDensity | None = None,
-    ) -> Trace:
-        sizes = starts.new_full((len(starts),), self.step_factor * self.chains.kernel.step_size)
-        with frozen(self.model), mode(self.model, batch_statistics), self.products():
-            return self.chains.run(log_density or self.model, starts, rng, sizes, keep=keep)
+        with self.products():
+            return self.model.sample_chain(index, rng, keep, batch_statistics)
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
         """Return (6); the gap is (6) in nats per dimension of f, and 0 where both agree.
@@ -273,50 +247,37 @@ class DescriptorLearner(Learner):
 
     def show(self, count: int) -> Tensor:
         """Return what chains from the first `count` start images show, with noise of their own."""
-        index = torch.arange(count, device=self.starts.device)
+        index = torch.arange(count, device=self.model.device)
         return self.synthesise(index, RowRng(0, 0, index, "show"))
 
     def sample(self, count: int, rng: Rng, chunk: int = 64) -> Tensor:
-        """Run one chain per start image, in order, and around again beyond the last.
-
-        Arguments:
-            chunk: how many chains run together; it changes memory, not the images
-        Returns:
-            images (count, C, H, W); what lies outside [-1, 1] is not clamped
-        """
-        index = torch.arange(count, device=self.starts.device)
-        parts = [slice(start, start + chunk) for start in range(0, count, chunk)]
-        return torch.cat([self.synthesise(index[part], rows(rng, part)) for part in parts])
+        """Run one chain per start image, see `EnergyModel.sample`: (count, C, H, W)."""
+        with self.products():
+            return self.model.sample(count, rng, chunk)
 
     def chain_tensors(self) -> dict[str, Tensor]:
-        """Return the start images, and what `scale_steps` has multiplied step sizes with."""
-        return {"starts": self.starts, "step_factor": self.starts.new_tensor(self.step_factor)}
+        """Return nothing: start images, and the factor of step sizes, are the model's."""
+        return {}
 
     def load_chains(self, tensors: dict[str, Tensor], files: ChainStore | None = None) -> None:
-        """Take start images and the factor of step sizes."""
-        starts = tensors["starts"]
-        if starts.dim() != 4 or not len(starts) or not starts.is_floating_point():
-            raise ValueError(f"start images are {starts.dtype} {tuple(starts.shape)}")
-        if tuple(starts.shape[2:]) not in ((1, 1), sides(self.image_size)):
-            raise ValueError(f"start images are {tuple(starts.shape)}")
-        self.starts = starts.to(self.starts.device)
-        self.step_factor = float(tensors.get("step_factor", torch.ones(())))
+        """Take nothing: no chain goes on from iteration to iteration."""
 
     def map_chains(self, function: Callable[[Tensor], Tensor]) -> None:
-        """Replace the start images by `function` of them."""
-        self.starts = function(self.starts)
+        """Change nothing: there are no chains to move."""
 
     def ran_away(self, batch: Batch, rng: Rng) -> bool:
         """Run the batch's chains again: did they leave the images' range by ordinary gradients?"""
         starts = self._starts_of(batch)
-        states = self._run(starts, rng, self.batch_statistics, keep=1).trajectory
+        with self.products():
+            draws = self.model.run_chains(starts, rng, 1, self.batch_statistics)
+        states = draws.trajectory
         assert states is not None
         reach = states.flatten(2).abs().amax(2).nan_to_num(math.inf, math.inf)
         left = reach > FAR
         first = reach.gather(0, left.int().argmax(0, keepdim=True))[0][left.any(0)]
-        size = self.step_factor * self.chains.kernel.step_size
+        size = self.model.step_size
         return len(first) > 0 and bool((first < STEEP * size**2 / 2).all())
 
     def scale_steps(self, factor: float) -> None:
         """Multiply the step size that chains start with, for synthesis and for `sample`."""
-        self.step_factor *= factor
+        self.model.scale_steps(factor)

@@ -11,6 +11,7 @@ References:
     Han, Lu, Zhu and Wu, "Alternating back-propagation for generator network", AAAI 2017.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from tigon.data.batches import Batch
-from tigon.densities.generator import GeneratorModel
+from tigon.densities.gaussian import StandardNormal
 from tigon.densities.log_density import LogDensity, frozen, mode, sum_event
 from tigon.distributed import Ownership, all_sum, world
 from tigon.errors import TigonError
@@ -35,6 +36,7 @@ from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
 from tigon.mcmc.store import ChainStore
 from tigon.mcmc.store_files import chunks, create
+from tigon.models.generator import GeneratorModel, principal_directions
 from tigon.random.streams import Rng, make_rng, rows
 
 MOVED = 0.1  # of all latents, after which their moments are measured again
@@ -123,6 +125,7 @@ class GeneratorLearner(Learner):
 
     metrics = METRICS
     measure = "reconstruction_error"
+    model: GeneratorModel
 
     def __init__(
         self,
@@ -149,6 +152,8 @@ class GeneratorLearner(Learner):
             raise ValueError("latent chains adapt by StepSizeAdaptation, or not at all")
         self.step_size, self.adapted = self.chains.kernel.step_size, 0
         self.expand = expand
+        if expand and not isinstance(model.prior, StandardNormal):
+            raise ValueError("parameter expansion is for latents of N(0, I): expand=False")
         if expand:
             require_first(model.network, model.latent_dim)
         self.average_likelihood = average_likelihood
@@ -170,7 +175,7 @@ class GeneratorLearner(Learner):
                 "chains.store files: is for one process; with several, each keeps its own part of "
                 "the chains in memory (--chains.store memory)"
             )
-        like = next(self.model.parameters()).detach()
+        like = self.like
         drawn = (
             self.model.latents(part.stop - part.start, rows(rng, part), like)
             for part in chunks(count)
@@ -294,6 +299,16 @@ class GeneratorLearner(Learner):
         if self.chains.adaptation is not None:  # else it is what the user wants of N(0, I)
             self.step_size *= affine.scale
 
+    def complete_model(self) -> None:
+        """Let the model's plane be where all latents vary most."""
+        if self.model.latent_dim <= 2:  # the plane is the latent space itself
+            return
+        covariance = moments(self.store.parts).covariance
+        if covariance.isfinite().all():
+            self.model.plane.copy_(principal_directions(covariance))
+            if self.averaged is not None:
+                self.averaged["model.plane"].copy_(self.model.plane)
+
     @torch.no_grad()
     def show(self, count: int) -> Tensor:
         """Return reconstructions of the first `count` images."""
@@ -359,10 +374,12 @@ class GeneratorLearner(Learner):
     def bad_chains(self) -> Tensor:
         """Return the rows whose latents are not finite, or further out than the prior reaches.
 
-        Further than 10 standard deviations of |z|^2 beyond its mean under N(0, I), and 100 more.
+        Further than 10 standard deviations of |z|^2 beyond its mean under N(0, I), and 100 more;
+        another prior may reach anywhere.
         """
         dim = self.store.points.shape[1]
-        far = dim + 10 * (2 * dim) ** 0.5 + 100
+        normal = isinstance(self.model.prior, StandardNormal)
+        far = dim + 10 * (2 * dim) ** 0.5 + 100 if normal else math.inf
         lost = torch.empty(len(self.store), dtype=torch.uint8, device=self.like.device)
         for part, rows_here in zip(self.store.parts(), chunks(len(self.store)), strict=True):
             lost[rows_here] = ~((part**2).sum(1) < far)

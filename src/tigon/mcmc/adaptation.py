@@ -20,7 +20,7 @@ References:
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ from tigon.mcmc.kernel import Info, State, require_positive
 ADAPTATION_SIZE = 4  # numbers that an adaptation remembers of each chain, no more than these
 
 
+@runtime_checkable
 class Adaptation(Protocol):
     """Anything that gives chains new step sizes after each step.
 

@@ -8,7 +8,7 @@ carried.
 
 import math
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -54,6 +54,7 @@ class Info(NamedTuple):
     others: tuple["Info", ...] = ()
 
 
+@runtime_checkable
 class Kernel(Protocol):
     """Anything with these can be run by `MCMC`.
 

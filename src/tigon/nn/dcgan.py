@@ -59,6 +59,14 @@ class DCGANGenerator(nn.Module):
         doublings = doublings_to(image_size)
         if kernel_size not in (4, 5):
             raise ValueError(f"kernel size is 4 or 5, not {kernel_size}")
+        self._config = {
+            "latent_dim": latent_dim,
+            "image_size": image_size,
+            "channels": channels,
+            "width": width,
+            "kernel_size": kernel_size,
+            "norm": norm,
+        }
         widths = [width * min(8, 2**k) for k in reversed(range(doublings))]
         height, width = (side // 2**doublings for side in sides(image_size))
         self.seed_shape = (widths[0], height, width)
@@ -74,6 +82,10 @@ class DCGANGenerator(nn.Module):
         self.rest = nn.Sequential(*layers)
         _initialise(self, rng)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def config(self) -> dict[str, object]:
+        """Return the arguments of this network, but `rng`."""
+        return {**self._config}
 
     def forward(self, z: Tensor) -> Tensor:
         """Decode latents (B, d) to images (B, C, H, W) in [-1, 1]."""
@@ -110,6 +122,13 @@ class ConvDescriptor(nn.Module):
                 f"image_size is even and at least 8, not {size_text(image_size)}"
                 f"{_nearest(image_size, _even)}"
             )
+        self._config = {
+            "image_size": image_size,
+            "channels": channels,
+            "width": width,
+            "norm": norm,
+            "bytes_range": bytes_range,
+        }
         height, width_pixels = sides(image_size)
         self.bytes_range = bytes_range
         self.features = nn.Sequential(
@@ -124,6 +143,10 @@ class ConvDescriptor(nn.Module):
         self.last = Projection(2 * width * (height // 2) * (width_pixels // 2), 1)
         _initialise(self, rng)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def config(self) -> dict[str, object]:
+        """Return the arguments of this network, but `rng`."""
+        return {**self._config}
 
     def forward(self, images: Tensor) -> Tensor:
         """Return f(images): (B, C, H, W) in [-1, 1] to (B,)."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tigon.data.batches import ImageData
 from tigon.data.images import ImageSet
@@ -25,6 +25,7 @@ from tigon.data.stream import open_stream, refuse_stream
 from tigon.learners.base import RECENT, Learner, Precision, Record
 from tigon.learners.metrics import Metric
 from tigon.mcmc.store import ChainStore
+from tigon.models.base import Model
 from tigon.random.streams import RowRng
 from tigon.settings import (
     require,
@@ -88,6 +89,7 @@ class Recipe(ABC):
         guard: what watches over the run and goes back where it diverges
     """
 
+    model_type: ClassVar[type[Model]]  # what `model` returns
     name: ClassVar[str]
     about: ClassVar[str]  # in half a line, for the command line's help
     noun: ClassVar[str]  # what one of its models is called
@@ -129,7 +131,7 @@ class Recipe(ABC):
         return Budget(self.iterations, self.gradient_evaluations)
 
     @abstractmethod
-    def model(self) -> nn.Module:
+    def model(self) -> Model:
         """Return the model, with the weights that learning begins with."""
 
     @abstractmethod
@@ -138,7 +140,7 @@ class Recipe(ABC):
 
     @abstractmethod
     def restored(self, chains: dict[str, Tensor], files: ChainStore | None = None) -> Learner:
-        """Return a learner with the chains of a checkpoint, its weights still to be loaded.
+        """Return a learner with the chains of a checkpoint, its model's state still to be loaded.
 
         Arguments:
             chains: as `Learner.chain_tensors` gave them

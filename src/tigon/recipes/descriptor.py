@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from torch import Tensor
 
 from tigon.data.batches import ImageData
 from tigon.data.images import ImageSet
-from tigon.densities.energy import EnergyModel
 from tigon.errors import CAUSES
 from tigon.learners.base import RECENT, Record
 from tigon.learners.descriptor import DescriptorLearner, start_images, starts_in_batches
 from tigon.learners.metrics import GAP, SATURATION, sampled
 from tigon.mcmc.store import ChainStore
+from tigon.models.base import Model
+from tigon.models.energy import EnergyModel
 from tigon.nn.dcgan import ConvDescriptor
 from tigon.random.streams import make_rng
 from tigon.recipes.base import SAMPLES, Recipe, RunContext, Stages
@@ -97,6 +99,7 @@ class DescriptorRecipe(Recipe):
             to begin with; it changes images by rounding
     """
 
+    model_type: ClassVar[type[Model]] = EnergyModel
     name: ClassVar = "descriptor"
     about: ClassVar = "an energy-based model: chains synthesise its images"
     noun: ClassVar = "descriptor"
@@ -109,6 +112,8 @@ class DescriptorRecipe(Recipe):
     )
     batch_statistics: ClassVar[bool] = False  # whether the images of a batch share them in chains
     panels: ClassVar[tuple[str, ...]] = ("chain", "curves")
+    bytes_range: ClassVar[bool] = False  # whether the network sees pixels from 0 to 255
+    loc: ClassVar[float] = 0.0  # mean of the reference density
 
     scale: float = 0.7
     iterations: int = 300
@@ -122,33 +127,40 @@ class DescriptorRecipe(Recipe):
         super().__post_init__()
         require(self.scale > 0, f"scale is above 0, not {self.scale}")
 
-    def model(self) -> EnergyModel:
-        """Return the descriptor, with the weights that learning begins with."""
-        return EnergyModel(self._network(bytes_range=False), self.scale)
+    def model(self, starts: Tensor | None = None) -> EnergyModel:
+        """Return the descriptor, with the weights that learning begins with.
+
+        Arguments:
+            starts: where its chains start; grey if not given, until a state that is loaded
+                brings others
+        """
+        if starts is None:
+            starts = torch.zeros(1, self.channels, 1, 1)
+        model = EnergyModel(
+            self._network(self.bytes_range),
+            self.scale,
+            self.loc,
+            self.chains.build(),
+            starts,
+            self.image_size,
+        )
+        model.fit = self.fit
+        return model
 
     def learner(self, images: ImageData) -> DescriptorLearner:
         """Return a new descriptor learner, whose chains start from these images' means."""
         start = self.chains.start
-        return self._build(start_images(images, start), starts_in_batches(images, start))
+        model = self.model(start_images(images, start))
+        return self._build(model, starts_in_batches(images, start))
 
     def restored(
         self, chains: dict[str, Tensor], files: ChainStore | None = None
     ) -> DescriptorLearner:
-        """Return a descriptor learner with these start images."""
-        learner = self._build(chains["starts"])
-        learner.load_chains(chains)
-        return learner
+        """Return a descriptor learner, whose start images come with its model's state."""
+        return self._build(self.model())
 
-    def _build(self, starts: Tensor, in_batches: bool = False) -> DescriptorLearner:
-        return DescriptorLearner(
-            self.model(),
-            starts,
-            self.image_size,
-            self.chains.build(),
-            self.batch_statistics,
-            in_batches,
-            self.compile,
-        )
+    def _build(self, model: EnergyModel, in_batches: bool = False) -> DescriptorLearner:
+        return DescriptorLearner(model, self.batch_statistics, in_batches, self.compile)
 
     def _network(self, bytes_range: bool) -> ConvDescriptor:
         return ConvDescriptor(
@@ -260,6 +272,8 @@ class OriginalDescriptorRecipe(DescriptorRecipe):
     name: ClassVar = "descriptor-original"
     about: ClassVar = "the original descriptor algorithm, for comparison only"
     batch_statistics: ClassVar[bool] = True
+    bytes_range: ClassVar[bool] = True
+    loc: ClassVar[float] = -1.0  # black
 
     scale: float = 50 / BYTES
     iterations: int = 1000
@@ -267,10 +281,6 @@ class OriginalDescriptorRecipe(DescriptorRecipe):
     chains: ImageChains = ImageChains(30, 0.3 / BYTES, 1.0, 1.0, noiseless_last_step=False)
     optimizer: AdamSettings = AdamSettings(0.1, (0.5, 0.999), "constant")
     guard: ImageGuard = ImageGuard(enabled=False)
-
-    def model(self) -> EnergyModel:
-        """Return the descriptor of pixels from 0 to 255, around black."""
-        return EnergyModel(self._network(bytes_range=True), self.scale, loc=-1.0)
 
     def describe(self) -> str:
         """Say what the model is, and what the original does to it."""

@@ -12,7 +12,6 @@ from tigon.data.batches import ImageData
 from tigon.data.cache import cache_folder
 from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
-from tigon.densities.generator import GeneratorModel
 from tigon.distributed import Ownership
 from tigon.inference.interpolation import Plane, latent_plane
 from tigon.learners.base import RECENT, Record
@@ -20,6 +19,8 @@ from tigon.learners.generator import GeneratorLearner
 from tigon.learners.metrics import ACCEPT, by_name
 from tigon.learners.noise import FIRST, Annealing, LearnedNoise
 from tigon.mcmc.store import ChainStore
+from tigon.models.base import Model
+from tigon.models.generator import GeneratorModel
 from tigon.nn.dcgan import DCGANGenerator
 from tigon.random.streams import make_rng
 from tigon.recipes.base import SAMPLES, Recipe, RunContext, Stages
@@ -61,6 +62,7 @@ class GeneratorRecipe(Recipe):
         chains: inference of latents
     """
 
+    model_type: ClassVar[type[Model]] = GeneratorModel
     name: ClassVar = "generator"
     about: ClassVar = "decodes latents, which chains infer for each image"
     noun: ClassVar = "generator"
@@ -113,7 +115,9 @@ class GeneratorRecipe(Recipe):
             self.network.norm,
             make_rng("weights", self.seed),
         )
-        return GeneratorModel(network, self.latent_dim, self._first_sigma)
+        model = GeneratorModel(network, self.latent_dim, self._first_sigma)
+        model.fit = self.fit
+        return model
 
     def learner(self, images: ImageData) -> GeneratorLearner:
         """Return a new generator learner."""

@@ -25,11 +25,12 @@ from tigon.data.sources import resolved
 from tigon.errors import TigonError
 from tigon.files import open_regular, replace_file
 from tigon.learners.base import Learner, Record
+from tigon.models.base import Model
 from tigon.recipes import Recipe, recipe_type
 from tigon.runs.config import from_plain, to_plain
 from tigon.training.callbacks.metrics import read_events, read_metrics
 from tigon.training.callbacks.snapshots import read_snapshots
-from tigon.training.checkpoint import load_checkpoint, load_learner
+from tigon.training.checkpoint import load_checkpoint, load_learner, load_model
 from tigon.training.checkpoint_folder import find_checkpoint, numbered
 from tigon.training.trainer import Trainer
 
@@ -183,6 +184,19 @@ class Run:
         trainer = self.experiment.recipe.trainer(found, device)
         load_checkpoint(path, trainer)
         return trainer
+
+    def model(self, checkpoint: str | None = None) -> Model:
+        """Return the model of a checkpoint, ready to sample; chains are not read.
+
+        Arguments:
+            checkpoint: last, best, or an iteration; this run's `checkpoint` if not given
+        Raises:
+            TigonError: if there is no such checkpoint, or it is damaged
+        """
+        recipe = self.experiment.recipe
+        model = load_model(self.find(checkpoint), recipe.model)
+        model.recipe = self.experiment.name
+        return model
 
     def find(self, checkpoint: str | None = None) -> Path:
         """Return the folder of a checkpoint, as `learner` takes it.

@@ -1,11 +1,11 @@
 """Checkpoints: weights, training state and chain rows, written whole or not at all.
 
-A checkpoint is a folder RUN/checkpoints/N with `model.safetensors` (the weights: those averaged,
-where they are), `chains.safetensors` (chain rows), `training.pt` (optimizers and counters, which
-load with `weights_only`) and `manifest.json` (the SHA-256 of each). Where weights are averaged,
-`live.safetensors` has those that learning goes on with. Chains in files are copied to `chains/`,
-and those of the guard's good states to `good-0/`, `good-1/`. It is written under another name,
-flushed, and renamed. Which of them stay, see `tigon.training.checkpoint_folder`.
+A checkpoint is a folder RUN/checkpoints/N with `model.safetensors` (the model's state: averaged
+weights, where they are), `chains.safetensors` (chain rows), `training.pt` (optimizers and
+counters, which load with `weights_only`) and `manifest.json` (the SHA-256 of each). Where weights
+are averaged, `live.safetensors` has those that learning goes on with. Chains in files are copied
+to `chains/`, and those of the guard's good states to `good-0/`, `good-1/`. It is written under
+another name, flushed, and renamed. Which of them stay, see `tigon.training.checkpoint_folder`.
 """
 
 import json
@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,9 +25,11 @@ from tigon.errors import TigonError
 from tigon.files import flush_to_disk, refusal
 from tigon.learners.base import Learner
 from tigon.mcmc.store import ChainStore
+from tigon.models.base import Model
 from tigon.training.checkpoint_folder import checksum, remove, tidy
 
 MODEL, LIVE, TRAINING = "model.safetensors", "live.safetensors", "training.pt"
+M = TypeVar("M", bound=Model)
 CHAINS, GOOD = "chains", "good-{}"
 
 
@@ -36,6 +38,7 @@ class Stateful(Protocol):
 
     iteration: int
     device: torch.device
+    learner: Learner
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state."""
@@ -59,6 +62,7 @@ def save_checkpoint(
     """
     from safetensors import SafetensorError
 
+    trainer.learner.complete_model()
     state = _divided(trainer.state_dict())
     final = folder / str(trainer.iteration)
     if world().rank > 0:
@@ -122,6 +126,22 @@ def load_learner(
         learner = restored(load_file(path / "chains.safetensors"), files)
         learner.load_state_dict(load_file(path / MODEL))
         return learner.eval()
+
+
+def load_model(path: Path, build: Callable[[], M]) -> M:
+    """Return the model of a checkpoint, without chains or optimizer, which are not read.
+
+    Arguments:
+        build: makes the model, with any weights
+    Raises:
+        TigonError: if they do not fit
+    """
+    from safetensors.torch import load_file
+
+    with _refusing(path):
+        model, held = build(), load_file(path / MODEL)
+        model.load_state_dict({name.removeprefix("model."): held[name] for name in held})
+        return model.eval()
 
 
 def _copied(folder: Path) -> ChainStore:

@@ -11,37 +11,21 @@ from pydantic import Field
 from torch import Tensor
 
 from tigon.data.pixels import to_float
-from tigon.densities.log_density import LogDensity
 from tigon.errors import TigonError
 from tigon.explorer.frames import pack, pictures
 from tigon.explorer.panels.base import Course, Model, Number, Panel, Part, Question, Request
 from tigon.inference.interpolation import Plane, latent_plane
-from tigon.inference.reconstruction import ColdStart, Descent, descend
 from tigon.learners.base import Learner
 from tigon.mcmc.store import ChainStore
-from tigon.random.streams import Rng, RowRng
+from tigon.models.abilities import HasLatents
+from tigon.models.cold_start import ColdStart, Descent, descend
+from tigon.random.streams import RowRng
 from tigon.sizes import sides
 
 MEASURED = 20_000  # latents that the principal directions are found from
 MOST_AT_ONCE = 64
 Finite = Annotated[float, Field(ge=-1e4, le=1e4, allow_inf_nan=False)]
 Latent = Annotated[tuple[Finite, ...], Field(min_length=1, max_length=65536)]
-
-
-@runtime_checkable
-class HasLatents(Protocol):
-    """A model of images that are decoded from latents."""
-
-    latent_dim: int
-
-    def decode(self, latents: Tensor, chunk: int = 64) -> Tensor:
-        """Return the images of latents (B, d), (B, C, H, W)."""
-
-    def latents(self, count: int, rng: Rng, like: Tensor) -> Tensor:
-        """Draw latents of the prior, (count, d)."""
-
-    def posterior(self, images: Tensor, likelihood_weight: float = 1.0) -> LogDensity:
-        """Return the log-density of latents given images."""
 
 
 @runtime_checkable
@@ -86,7 +70,7 @@ def with_latents(model: Model) -> HasLatents:
     Raises:
         TigonError: if it has none
     """
-    found = getattr(model.learner, "model", None)
+    found = model.learner.model
     if not isinstance(found, HasLatents):
         raise TigonError("this run's model has no latents")
     return found
@@ -171,7 +155,7 @@ class InferencePanel(Panel):
         pixels = np.frombuffer(request.pixels, np.uint8).reshape(1, *shape)
         image = to_float(pixels).to(model.device)
         rng = RowRng(request.seed, 0, range(how.starts), "reconstruct")
-        steps = descend(able, image, rng, how)  # type: ignore[arg-type]
+        steps = descend(able, image, rng, how)
         return Course(request.id, (_inferring(able, image, how, request, seen) for seen in steps))
 
 

@@ -8,18 +8,31 @@ chain that ends highest is kept.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from tigon.densities.generator import GeneratorModel
-from tigon.densities.log_density import frozen, mode
+from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.kernel import State
 from tigon.mcmc.langevin import MALA
 from tigon.random.streams import Rng
+
+
+@runtime_checkable
+class HasPosterior(Protocol):
+    """What a cold start asks of a model."""
+
+    def latents(self, count: int, rng: Rng, like: Tensor) -> Tensor:
+        """Draw `count` latents of the prior, (count, d), of the type and device of `like`."""
+
+    def decode(self, latents: Tensor, chunk: int = 64) -> Tensor:
+        """Return the images of latents (B, d), (B, C, H, W), without noise."""
+
+    def posterior(self, images: Tensor, likelihood_weight: float = 1.0) -> LogDensity:
+        """Return the log-density of latents given images (B, C, H, W), row by row."""
 
 
 class Reconstruction(NamedTuple):
@@ -83,7 +96,7 @@ class Descent(NamedTuple):
     accept_prob: Tensor | None
 
 
-def descend(model: GeneratorModel, images: Tensor, rng: Rng, how: ColdStart) -> Iterator[Descent]:
+def descend(model: HasPosterior, images: Tensor, rng: Rng, how: ColdStart) -> Iterator[Descent]:
     """Yield chains from draws of the prior to the posterior of images (B, C, H, W), step by step.
 
     Step sizes adapt to the mean acceptance of an image's chains, and stay for the second half of
@@ -93,6 +106,7 @@ def descend(model: GeneratorModel, images: Tensor, rng: Rng, how: ColdStart) -> 
         rng: one generator, or streams of B * starts rows
         how: the number of chains, temperatures and steps
     """
+    assert isinstance(model, nn.Module)
     repeated = images.repeat_interleave(how.starts, 0)
     x, size = model.latents(len(repeated), rng, images), None
     frozen_from = how.steps * how.temperatures - how.steps // 2
@@ -113,14 +127,14 @@ def descend(model: GeneratorModel, images: Tensor, rng: Rng, how: ColdStart) -> 
         x, size = state.x, state.step_size
 
 
-def cold_chains(model: GeneratorModel, images: Tensor, rng: Rng, how: ColdStart) -> State:
+def cold_chains(model: HasPosterior, images: Tensor, rng: Rng, how: ColdStart) -> State:
     """Return chains at the end of a cold start; see `descend`."""
     (last,) = deque(descend(model, images, rng, how), maxlen=1)
     return last.state
 
 
 def infer_latents(
-    model: GeneratorModel, images: Tensor, rng: Rng, how: ColdStart | None = None
+    model: HasPosterior, images: Tensor, rng: Rng, how: ColdStart | None = None
 ) -> Reconstruction:
     """Infer latents of images (B, C, H, W) in [-1, 1] from a cold start.
 
@@ -134,6 +148,5 @@ def infer_latents(
     found = cold_chains(model, images, rng, how)
     latents, best = found.x, found.log_density.view(len(images), how.starts).argmax(1)
     rows = torch.arange(len(images), device=best.device) * how.starts + best
-    with torch.no_grad(), mode(model, training=False):
-        decoded = model(latents[rows])
+    decoded = model.decode(latents[rows])
     return Reconstruction(latents[rows], decoded, ((decoded - images) ** 2).flatten(1).mean(1))

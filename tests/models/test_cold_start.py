@@ -2,8 +2,8 @@ import torch
 from torch import nn
 
 from small import count_passes, generator_learner
-from tigon.densities.generator import GeneratorModel
-from tigon.inference.reconstruction import ColdStart, infer_latents
+from tigon.models.cold_start import ColdStart
+from tigon.models.generator import GeneratorModel
 from tigon.random.streams import RowRng, make_rng
 
 
@@ -26,7 +26,7 @@ def test_latents_of_a_linear_generator_are_draws_of_its_posterior():
     mean = torch.linalg.solve(precision, a.T @ image / sigma**2)
 
     how = ColdStart(starts=1, temperatures=3, hottest=4.0, steps=30)
-    found = infer_latents(model, image.expand(count, 4), make_rng(0), how).latents
+    found = model.infer(image.expand(count, 4), make_rng(0), how).latents
     covariance = torch.linalg.inv(precision)
     assert (found.mean(0) - mean).abs().max() < 4.5 * (covariance.max() / count) ** 0.5
     assert (torch.cov(found.T) - covariance).abs().max() < 4.5 * covariance.max() * (
@@ -40,7 +40,7 @@ def test_an_image_of_the_model_is_found_again():
         images = learner.model(learner.store.points)
     learner.model.sigma.fill_(0.05)
     rng = RowRng(0, 0, range(3 * 16))
-    found = infer_latents(learner.model, images, rng)
+    found = learner.model.infer(images, rng)
     assert found.errors.max() < 0.01
     assert torch.allclose(found.errors, ((found.images - images) ** 2).mean((1, 2, 3)))
 
@@ -51,7 +51,7 @@ def test_gradient_evaluations_are_those_that_are_taken():
         images = learner.model(learner.store.points)
     how = ColdStart(starts=4, temperatures=2, steps=3)
     passed = count_passes(learner.model.network)
-    infer_latents(learner.model, images, RowRng(0, 0, range(12)), how)
+    learner.model.infer(images, RowRng(0, 0, range(12)), how)
     decoded = len(images)
     assert sum(passed) == len(images) * how.gradient_evaluations + decoded
 
@@ -61,6 +61,6 @@ def test_what_an_image_becomes_does_not_depend_on_the_others():
     with torch.no_grad():
         images = learner.model(learner.store.points)
     how = ColdStart(starts=4, temperatures=2, steps=3)
-    together = infer_latents(learner.model, images, RowRng(0, 0, range(12)), how)
-    alone = infer_latents(learner.model, images[1:2], RowRng(0, 0, range(4, 8)), how)
+    together = learner.model.infer(images, RowRng(0, 0, range(12)), how)
+    alone = learner.model.infer(images[1:2], RowRng(0, 0, range(4, 8)), how)
     assert torch.allclose(together.latents[1], alone.latents[0], atol=1e-5)

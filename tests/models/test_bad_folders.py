@@ -15,9 +15,7 @@ from safetensors.torch import load_file, save_file
 from learned import model_folder
 from tigon.cli.main import main
 from tigon.errors import TigonError
-from tigon.export.folders import (
-    read_model_folder,
-)
+from tigon.export.load import load
 from tigon.random.streams import make_rng
 
 
@@ -126,12 +124,18 @@ BAD = {
     "long": (write("config.json", b" " * (2**20 + 1)), "is larger than 1048576 bytes"),
     "a list": (write("config.json", b"[]"), "no config of a tigon model"),
     "another library's": (write("config.json", b'{"model_type": "bert"}'), "no config of a tigon"),
-    "future": (config(lambda c: c.update(format=2)), "has format 2, and tigon"),
+    "future": (config(lambda c: c.update(format=3)), "has format 3, and tigon"),
     "unknown name": (config(lambda c: c.update(auto_map={})), "unknown name 'auto_map'"),
     "unknown recipe": (config(lambda c: c.update(recipe="gan")), "recipe 'gan': there are"),
     "recipe of another kind": (
         config(lambda c: c.update(recipe="descriptor")),
-        "unknown name model.",
+        "is a GeneratorModel, not a EnergyModel",
+    ),
+    "class of another kind": (setting("EnergyModel", "class"), "is a EnergyModel, not a Gener"),
+    "class that is not known": (setting("Bomb", "network", "class"), "class 'Bomb' is not known"),
+    "class of another part": (
+        setting({"class": "StandardNormal"}, "network"),
+        "model.network is Module, not a StandardNormal",
     ),
     "recipe is no text": (config(lambda c: c.update(recipe=[])), "recipe (text)"),
     "unknown number": (setting(1, "iterations"), "unknown name model.iterations"),
@@ -144,15 +148,21 @@ BAD = {
     "wrong type of number": (setting("2", "latent_dim"), "model.latent_dim is int, not '2'"),
     "truth for a number": (setting(True, "latent_dim"), "model.latent_dim is int, not True"),
     "out of range": (setting(0, "latent_dim"), "latent_dim is at least 1"),
-    "still to be learned": (setting("learn", "sigma"), "model.sigma is a number"),
+    "still to be learned": (setting("learn", "sigma"), "model.sigma is float, not 'learn'"),
     "negative": (setting(-0.3, "sigma"), "sigma is above 0"),
     "no number": (setting(float("nan"), "sigma"), "model.sigma is not within"),
     "infinite": (setting(float("inf"), "sigma"), "model.sigma is not within"),
     "square overflows": (setting(1e300, "sigma"), "model.sigma is not within"),
     "reciprocal overflows": (setting(1e-300, "sigma"), "model.sigma is not within"),
-    "no such size": (setting(13, "image_size"), "no such network (image_size is a grid"),
-    "other size": (setting([12, 8], "image_size"), "has shape"),
-    "too many sides": (setting([8, 8, 8], "image_size"), "model.image_size is a list of 2"),
+    "no such size": (
+        setting(13, "network", "image_size"),
+        "no such DCGANGenerator (image_size is a grid",
+    ),
+    "other size": (setting([12, 8], "network", "image_size"), "has shape"),
+    "too many sides": (
+        setting([8, 8, 8], "network", "image_size"),
+        "image_size is int or tuple",
+    ),
     "wider than its weights": (setting(1_000_000, "network", "width"), "has shape"),
     "more latents than its weights": (setting(1_000_000, "latent_dim"), "has shape"),
     "wider than any": (setting(2**62, "network", "width"), "network.width is not within"),
@@ -189,16 +199,16 @@ def test_start_images_of_another_shape_are_refused(case, tmp_path):
     folder = model_folder("descriptor", tmp_path / "model")
     tensors(lambda held: held.update(starts=STARTS[case]))(folder)
     with pytest.raises(TigonError, match="starts has shape"):
-        read_model_folder(folder)
+        load(folder)
 
 
 def test_no_memory_is_taken_for_what_the_file_does_not_hold(tmp_path):
     folder = model_folder("descriptor", tmp_path / "model")
     setting(1_000_000, "network", "width")(folder)
-    setting(8190, "image_size")(folder)  # of 134 PB of weights
+    setting(8190, "network", "image_size")(folder)  # of 134 PB of weights
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(TigonError, match="has shape"):
-        read_model_folder(folder)
+        load(folder)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
@@ -208,9 +218,9 @@ json_values = st.recursive(
     max_leaves=5,
 )
 places = st.sampled_from(
-    [(), *[(n,) for n in ("format", "recipe", "model", "tigon")]]
-    + [("model", n) for n in ("image_size", "fit", "channels", "latent_dim", "sigma", "network")]
-    + [("model", "network", n) for n in ("width", "kernel_size", "norm")]
+    [(), *[(n,) for n in ("format", "recipe", "fit", "model", "tigon")]]
+    + [("model", n) for n in ("class", "latent_dim", "sigma", "network", "prior")]
+    + [("model", "network", n) for n in ("class", "image_size", "width", "kernel_size", "norm")]
 )
 
 
@@ -226,7 +236,7 @@ def test_any_value_anywhere_in_a_config_is_read_or_refused(tmp_path_factory, pla
     holder[("", *place)[-1]] = value
     path.write_text(json.dumps(whole[""]))
     try:
-        model = read_model_folder(folder)
+        model = load(folder)
     except TigonError as error:
         assert "\n" not in str(error)
     else:
@@ -243,6 +253,6 @@ def test_any_damage_to_the_weights_is_read_or_refused(tmp_path_factory, data):
         content[data.draw(st.integers(0, 1200))] = data.draw(st.integers(0, 255))
     path.write_bytes(content[: data.draw(st.sampled_from([len(content), 8, 100, 1000]))])
     try:
-        read_model_folder(folder)
+        load(folder)
     except TigonError as error:
         assert "\n" not in str(error)

@@ -1,0 +1,49 @@
+"""What models can do, as protocols: ask `isinstance(model, HasLatents)`, never for a kind."""
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from tigon.mcmc.chain import MCMC
+from tigon.models.cold_start import ColdStart, HasPosterior, Reconstruction
+from tigon.random.streams import Rng
+
+
+@runtime_checkable
+class HasLatents(HasPosterior, Protocol):
+    """A model of latents: they are drawn, decoded and inferred.
+
+    Attributes:
+        latent_dim: d, the number of latents
+    """
+
+    latent_dim: int
+
+    def infer(self, images: Tensor, rng: Rng, how: ColdStart | None = None) -> Reconstruction:
+        """Infer latents of images (B, C, H, W) from a cold start."""
+
+
+@runtime_checkable
+class HasLogDensity(Protocol):
+    """A model whose log-density of images can be computed, up to a constant."""
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """Return the log-density of images (B, C, H, W), (B,)."""
+
+
+@runtime_checkable
+class HasChains(HasLogDensity, Protocol):
+    """A model that samples by chains of images from start points.
+
+    Attributes:
+        chains: kernel and steps
+    """
+
+    chains: MCMC
+
+    @property
+    def step_size(self) -> float:
+        """The step size that chains start with."""
+
+    def start(self, index: Tensor) -> Tensor:
+        """Return where the chains of training images `index` (B,) start, (B, C, H, W)."""

@@ -1,0 +1,215 @@
+"""What every model is: a module that samples, and that is saved, loaded and shared.
+
+A model folder holds it by itself: its numbers, weights and card; see `tigon.models.folder`.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from tigon.errors import TigonError, install
+from tigon.models.config import class_named
+from tigon.models.folder import (
+    CONFIG,
+    FILES,
+    Card,
+    Config,
+    load_weights,
+    read_card,
+    read_config,
+    write_model_folder,
+)
+from tigon.random.streams import Rng
+
+
+class Model(nn.Module, ABC):
+    """A model: it draws images, and its abilities are those of `tigon.models.abilities`.
+
+    Attributes:
+        CONFIGURED: state that config.json says and model.safetensors does not, by name: what it
+            is where the config has no number of that name
+        recipe: name of the recipe that it was learned by, if it was learned by one
+        fit: how pictures become its images: stretched to their size, or their centre cropped
+        card: its model card, where it has one
+    """
+
+    CONFIGURED: ClassVar[Mapping[str, float]] = {}
+    recipe: str | None = None
+    fit: Literal["stretch", "crop"] = "stretch"
+    card: Card | None = None
+
+    @abstractmethod
+    def sample(self, count: int, rng: Rng) -> Tensor:
+        """Draw images of the model, (count, C, H, W), about [-1, 1]."""
+
+    @property
+    @abstractmethod
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the model's images."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Return the model's own numbers, plain: the arguments that `from_config` takes.
+
+        Raises:
+            TigonError: if a part of it has no config; it says which, and what to do
+        """
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Return a model of these numbers, without weights that were learned.
+
+        Raises:
+            ValueError: if a name or a value is wrong; it says which
+        """
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that sampling needs, by the names of model.safetensors."""
+        return {n: v for n, v in self.state_dict().items() if n not in self.CONFIGURED}
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write a model folder, whole or not at all.
+
+        Arguments:
+            folder: a new one, or an empty one
+        Raises:
+            TigonError: if it holds something, the disk refuses, or a part of the model has no
+                config; it says which
+        """
+        numbers = self.config()
+        try:
+            header = Config(self.recipe, self.fit, {"class": type(self).__name__} | numbers)
+            header.check()
+        except ValueError as error:
+            raise TigonError(f"the model cannot be saved: {error}") from error
+        write_model_folder(Path(folder), header, self.tensors(), self.card)
+
+    def push_to_hub(
+        self,
+        name: str,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        commit_message: str = "Push a model of tigon",
+    ) -> str:
+        """Upload the model folder to a repository of the Hugging Face hub.
+
+        Arguments:
+            name: OWNER/NAME; it is made if there is none
+            private: whether nobody else sees it, if it is made
+            token: of the hub; the one of `hf auth login` if not given
+        Returns:
+            the address of the commit
+        Raises:
+            TigonError: if the model cannot be saved, or huggingface_hub is not installed
+        """
+        hub = _hub()
+        with TemporaryDirectory() as work:
+            folder = Path(work) / "model"
+            self.save_pretrained(folder)
+            api = hub.HfApi(token=token)
+            name = api.create_repo(name, private=private, exist_ok=True).repo_id
+            return str(
+                api.upload_folder(
+                    repo_id=name,
+                    folder_path=folder,
+                    repo_type="model",
+                    commit_message=commit_message,
+                )
+            )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+    ) -> Self:
+        """Return the model of a model folder, or of a repository of the Hugging Face hub.
+
+        Arguments:
+            name: a folder, or OWNER/NAME on the hub
+            revision, token, cache_dir, force_download, local_files_only: of the download, as
+                `huggingface_hub.snapshot_download` takes them
+        Raises:
+            TigonError: if there is none, it is damaged, or another class's
+        """
+        folder = Path(name)
+        if folder.exists() and not folder.is_dir():
+            raise TigonError(f"model {name}: is a file; give the folder that it lies in")
+        if not folder.exists():
+            hub = _hub()
+            try:
+                found = hub.snapshot_download(
+                    os.fspath(name),
+                    allow_patterns=list(FILES),
+                    revision=revision,
+                    token=token,
+                    cache_dir=cache_dir,
+                    force_download=force_download,
+                    local_files_only=local_files_only,
+                )
+            except (OSError, hub.errors.HFValidationError) as error:
+                raise TigonError(
+                    f"model {name}: no such folder, and it cannot be downloaded from the hub "
+                    f"({' '.join(str(error).split())[:300]})"
+                ) from error
+            folder = Path(found)
+        return cls._read(folder)
+
+    @classmethod
+    def _read(cls, folder: Path) -> Self:
+        """Return the model of a model folder."""
+        config, path = read_config(folder), folder / CONFIG
+        numbers = {name: value for name, value in config.model.items() if name != "class"}
+        try:
+            kind = cls._class_of(config)
+            with torch.device("meta"):  # neither file can ask for more memory than it has bytes
+                model = kind.from_config(numbers)
+            given = {n: float(numbers.get(n, v)) for n, v in kind.CONFIGURED.items()}
+        except (ValueError, RecursionError) as error:
+            raise TigonError(f"{path}: {' '.join(str(error).split())[:300]}") from error
+        load_weights(folder, model, given)
+        model.recipe, model.fit, model.card = config.recipe, config.fit, read_card(folder)
+        return model.eval()
+
+    @classmethod
+    def _class_of(cls, config: Config) -> type[Self]:
+        """Return the class of a config: this one, or where this one is abstract, its own.
+
+        Raises:
+            ValueError: if it is another's
+        """
+        name = config.model.get("class")
+        if name == cls.__name__:
+            return cls
+        kind = class_named(config.model)
+        if not issubclass(kind, cls):
+            raise ValueError(f"is a {name}, not a {cls.__name__}")
+        return kind
+
+
+def _hub() -> Any:  # noqa: ANN401
+    """Return huggingface_hub, which only sharing needs."""
+    try:
+        import huggingface_hub
+        import huggingface_hub.errors
+    except ImportError as error:
+        said = f"the hub needs huggingface_hub: {install('hub')} ({error})"
+        raise TigonError(said) from error
+    return huggingface_hub

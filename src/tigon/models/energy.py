@@ -1,0 +1,222 @@
+"""The descriptor (4): an energy-based model, which its short chains sample."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tigon.densities.gaussian import Gaussian
+from tigon.densities.log_density import LogDensity, frozen, mode
+from tigon.mcmc.adaptation import StepSizeDecay
+from tigon.mcmc.chain import MCMC, Trace
+from tigon.mcmc.langevin import Langevin
+from tigon.models.base import Model
+from tigon.models.config import build, register_part, to_plain
+from tigon.random.streams import Rng, rows
+from tigon.sizes import ImageSize, sides, size_text
+
+
+def short_run(
+    steps: int,
+    step_size: float,
+    temperature: float,
+    shrink: float = 1.0,
+    noiseless_last_step: bool = True,
+) -> MCMC:
+    """Return `steps` of Langevin dynamics.
+
+    Arguments:
+        step_size: s of the first step in units of [-1, 1]; drift s^2/2 times the gradient, noise
+            s sqrt(T)
+        temperature: T >= 0; the chains aim at p^(1/T), and at no density where T = 0
+        shrink: s of the last step over that of the first, in (0, 1]; it falls geometrically
+        noiseless_last_step: leave the noise out of the last step; nothing else removes noise
+    """
+    kernel = Langevin(step_size, temperature)
+    decay = StepSizeDecay(shrink ** (1 / max(1, steps - 1))) if shrink != 1 else None
+    final = replace(kernel, temperature=0.0) if noiseless_last_step else None
+    return MCMC(kernel, steps, decay, final, evaluate_end=False)
+
+
+@register_part
+class EnergyModel(Model):
+    """Descriptor (4): log-density f(x) + log p0(x), up to log Z, with p0 = N(loc, scale^2 I).
+
+    It samples by short chains from its start images. They do not reach the density: what they
+    show is the sampler's, and the log-density says which image the network ranks higher, and not
+    how probable it is.
+
+    Arguments:
+        network: f, images (B, C, H, W) to (B,)
+        scale: standard deviation of the reference density p0, in units of the images, > 0
+        loc: mean of p0 in every dimension: 0 is grey, -1 black as in the original
+        chains: kernel and steps from a start image to a synthesised one; 30 steps of Langevin
+            dynamics if not given
+        starts: start images, (N, C, h, w) one per training image or (1, C, h, w) for all, that
+            broadcast to images; none are needed for the log-density alone. See `start_images`
+        image_size: height and width of images in pixels, one number for a square; those of
+            `starts` if not given
+    """
+
+    CONFIGURED: ClassVar[Mapping[str, float]] = {"step_factor": 1.0}
+    starts: Tensor | None
+    step_factor: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        scale: float = 0.7,
+        loc: float = 0.0,
+        chains: MCMC | None = None,
+        starts: Tensor | None = None,
+        image_size: ImageSize | None = None,
+    ) -> None:
+        super().__init__()
+        if not scale > 0:
+            raise ValueError(f"scale is above 0, not {scale}")
+        self.network, self.reference = network, Gaussian(loc, scale)
+        self.chains = chains or short_run(30, 0.12, 0.001, 0.33)
+        self.image_size = image_size
+        self.register_buffer("starts", starts)
+        self.register_buffer("step_factor", torch.ones(()))
+        if starts is not None:
+            self._require_starts(starts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the log-density up to a constant, (B, C, H, W) to (B,)."""
+        return self.network(x).to(x.dtype) + self.reference.log_prob(x)
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """Return f(x) + log N(x; loc, scale^2 I) of images (B, C, H, W), (B,).
+
+        It lacks the unknown constant -log Z, and short chains do not follow it: it says what the
+        network ranks higher, and not how probable an image is.
+        """
+        return self(x)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the model's images."""
+        starts = self._given_starts()
+        size = self.image_size or (starts.shape[2], starts.shape[3])
+        return starts.shape[1], *sides(size)
+
+    @property
+    def step_size(self) -> float:
+        """The step size that chains start with."""
+        return self.chains.kernel.step_size * self.step_factor.item()
+
+    def scale_steps(self, factor: float) -> None:
+        """Multiply the step size that chains start with."""
+        self.step_factor *= factor
+
+    def start(self, index: Tensor) -> Tensor:
+        """Return where the chains of training images `index` (B,) start, (B, C, H, W)."""
+        starts = self._given_starts()
+        return starts[index % len(starts)].expand(-1, *self.image_shape)
+
+    def run_chains(
+        self,
+        starts: Tensor,
+        rng: Rng,
+        keep: int = 0,
+        batch_statistics: bool = False,
+        log_density: LogDensity | None = None,
+    ) -> Trace:
+        """Run a chain from each of these points (B, C, H, W).
+
+        Arguments:
+            keep: return every `keep`-th state; 0 none
+            batch_statistics: let the images of a batch share batch statistics while chains run,
+                as the original code did; for comparison only
+            log_density: the model's own in another form, such as `Compiled`
+        """
+        size = self.step_factor * self.chains.kernel.step_size
+        sizes = size.to(starts).expand(len(starts))
+        with frozen(self), mode(self, batch_statistics):
+            return self.chains.run(log_density or self, starts, rng, sizes, keep=keep)
+
+    def sample_chain(
+        self, index: Tensor, rng: Rng, keep: int = 0, batch_statistics: bool = False
+    ) -> Trace:
+        """Run a chain from the start image of each training image `index` (B,).
+
+        Arguments:
+            keep, batch_statistics: see `run_chains`
+        """
+        return self.run_chains(self.start(index), rng, keep, batch_statistics)
+
+    def sample(self, count: int, rng: Rng, chunk: int = 64) -> Tensor:
+        """Run one chain per start image, in order, and around again beyond the last.
+
+        Arguments:
+            chunk: how many chains run together; it changes memory, not the images
+        Returns:
+            images (count, C, H, W); what lies outside [-1, 1] is not clamped
+        """
+        index = torch.arange(count, device=self._given_starts().device)
+        parts = [slice(start, start + chunk) for start in range(0, count, chunk)]
+        return torch.cat([self.sample_chain(index[part], rows(rng, part)).x for part in parts])
+
+    def config(self) -> dict[str, Any]:
+        """Return the model's numbers; `starts` is the shape of its start images."""
+        kernel = self.chains.kernel
+        if self.step_factor != 1:
+            kernel = replace(kernel, step_size=self.step_size)  # type: ignore[type-var]
+        return {
+            "network": to_plain(self.network, "model.network"),
+            "scale": self.reference.scale,
+            "loc": self.reference.loc,
+            "chains": to_plain(replace(self.chains, kernel=kernel), "model.chains"),
+            "starts": list(self._given_starts().shape),
+            "image_size": to_plain(self.image_size),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "EnergyModel":
+        """Return a model of these numbers, with start images of no value yet."""
+
+        def energy_model(
+            network: nn.Module,
+            scale: float,
+            loc: float,
+            chains: MCMC,
+            starts: tuple[int, int, int, int],
+            image_size: ImageSize | None,
+        ) -> EnergyModel:
+            return cls(network, scale, loc, chains, torch.empty(starts), image_size)
+
+        return build(energy_model, config)
+
+    def _given_starts(self) -> Tensor:
+        if self.starts is None:
+            raise ValueError("the model has no start images: EnergyModel(..., starts=...)")
+        return self.starts
+
+    def _require_starts(self, starts: Tensor) -> None:
+        """Refuse what cannot be start images of the model.
+
+        Raises:
+            ValueError: if it has another type, or does not broadcast to images
+        """
+        said = f"start images are {starts.dtype} {tuple(starts.shape)}"
+        if starts.dim() != 4 or not len(starts) or not starts.is_floating_point():
+            raise ValueError(f"{said}: they are (N, C, H, W) or (N, C, 1, 1), of floats")
+        size = self.image_size or (starts.shape[2], starts.shape[3])
+        if tuple(starts.shape[2:]) not in ((1, 1), sides(size)):
+            raise ValueError(f"{said}, and images are {size_text(size)}")
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        *how: Any,  # noqa: ANN401
+    ) -> None:
+        """Take start images of any number."""
+        starts = state_dict.get(f"{prefix}starts")
+        if starts is not None:
+            self._require_starts(starts)
+            self.starts = torch.empty_like(starts, device=self.step_factor.device)
+        super()._load_from_state_dict(state_dict, prefix, *how)

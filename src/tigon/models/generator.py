@@ -1,0 +1,173 @@
+"""The generator (1): a latent-variable model."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tigon.densities.gaussian import Prior, StandardNormal
+from tigon.densities.log_density import LogDensity, mode, sum_event
+from tigon.models.base import Model
+from tigon.models.cold_start import ColdStart, Reconstruction, infer_latents
+from tigon.models.config import build, register_part, to_plain
+from tigon.random.streams import Rng, normal
+
+
+@register_part
+class GeneratorModel(Model):
+    """Generator (1): latents z of the prior, images y = f(z) + sigma eps.
+
+    Arguments:
+        network: f, latents (B, d) to images (B, C, H, W) in [-1, 1]
+        latent_dim: d, >= 1; the prior's `event_shape` says it where it is not given
+        sigma: standard deviation of the observation noise on the scale of [-1, 1], > 0
+        prior: of the latents, any object with `log_prob` or `log_density`, (B, d) to (B,), and
+            `sample(like, rng)`; N(0, I) if not given. A module's parameters are the model's
+
+    `sigma` is a buffer, a tensor (), of the network's type: it is saved and moved with the
+    weights. `model.sigma.fill_(0.2)` sets another. `plane` is one too: the two directions of the
+    latent space, (2, d), in which the latents of the training images vary most.
+    """
+
+    CONFIGURED: ClassVar[Mapping[str, float]] = {"sigma": 0.3}
+    sigma: Tensor
+    plane: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        latent_dim: int | None = None,
+        sigma: float = 0.3,
+        prior: Prior | None = None,
+    ) -> None:
+        super().__init__()
+        self.network, self.prior = network, prior or StandardNormal()
+        self._prior_density = _density_of(self.prior)
+        self.latent_dim = _dimension(self.prior) if latent_dim is None else latent_dim
+        if self.latent_dim < 1:
+            raise ValueError(f"latent_dim is at least 1, not {latent_dim}")
+        if not sigma > 0:
+            raise ValueError(f"sigma is above 0, not {sigma}")
+        like = next(network.parameters(), torch.empty(()))
+        self.register_buffer("sigma", like.new_tensor(float(sigma)))
+        self.register_buffer("plane", torch.eye(2, self.latent_dim).to(like))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Decode latents (B, d) to images (B, C, H, W)."""
+        return self.network(z)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the model's images."""
+        channels, height, width = self.decode(self.plane[:1]).shape[1:]
+        return channels, height, width
+
+    def log_prior(self, z: Tensor) -> Tensor:
+        """Return the prior's log-density of latents (B, d), (B,), N(0, I)'s up to a constant."""
+        return self._prior_density(z)
+
+    def log_likelihood(
+        self, images: Tensor, z: Tensor, sigma: float | Tensor | None = None
+    ) -> Tensor:
+        """Return log p(images | z) up to a constant, (B,): minus the summand of (3).
+
+        With another noise than the model's own where `sigma` is given.
+        """
+        noise = self.sigma if sigma is None else sigma
+        return -sum_event((images - self.network(z)) ** 2) / (2 * noise**2)
+
+    def posterior(
+        self, images: Tensor, likelihood_weight: float = 1.0, sigma: float | Tensor | None = None
+    ) -> LogDensity:
+        """Return the log-density of z given `images` (B, C, H, W), row by row.
+
+        `likelihood_weight` is 1 for the posterior, and 1/T for a likelihood tempered on the way
+        to it. The original code averaged the likelihood over its n images, which is a weight of
+        1/n; `generator-original` repeats that. `sigma` is the noise's standard deviation where it
+        is not the model's own, as while it is annealed.
+        """
+
+        def log_density(z: Tensor) -> Tensor:
+            likelihood = self.log_likelihood(images, z, sigma)
+            return likelihood_weight * likelihood + self.log_prior(z)
+
+        return log_density
+
+    def latents(self, count: int, rng: Rng, like: Tensor) -> Tensor:
+        """Draw `count` latents of the prior, (count, d), of the type and device of `like`."""
+        return self.prior.sample(like.new_empty(count, self.latent_dim), rng)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, chunk: int = 64) -> Tensor:
+        """Return f(z) of latents (B, d), (B, C, H, W), `chunk` at a time, without noise."""
+        with mode(self, training=False):
+            return torch.cat([self.network(part) for part in latents.split(chunk)])
+
+    @torch.no_grad()
+    def sample(self, count: int, rng: Rng, noise: bool = False) -> Tensor:
+        """Draw images f(z) with z of the prior, (count, C, H, W); with `noise`, f(z) + sigma eps.
+
+        Only the latter are draws of the model's density. They are not clipped to [-1, 1].
+
+        Arguments:
+            rng: one generator, or a stream for each image; latents are the same either way
+        """
+        images = self.decode(self.latents(count, rng, self.plane))
+        return images + self.sigma * normal(rng, images) if noise else images
+
+    def infer(self, images: Tensor, rng: Rng, how: ColdStart | None = None) -> Reconstruction:
+        """Infer latents of images (B, C, H, W) in [-1, 1] that have no chain to go on with.
+
+        Chains start at draws of the prior; see `tigon.models.cold_start`.
+
+        Arguments:
+            rng: one generator, or streams of B * starts rows
+            how: the number of chains, temperatures and steps
+        Returns:
+            the chain of each image that ended highest: no draw of the posterior
+        """
+        return infer_latents(self, images, rng, how)
+
+    def config(self) -> dict[str, Any]:
+        """Return the model's numbers."""
+        return {
+            "network": to_plain(self.network, "model.network"),
+            "latent_dim": self.latent_dim,
+            "sigma": float(str(self.sigma.float().cpu().numpy())),  # 0.3, not 0.300000012
+            "prior": to_plain(self.prior, "model.prior"),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "GeneratorModel":
+        """Return a model of these numbers."""
+        return build(cls, config)
+
+
+def principal_directions(covariance: Tensor) -> Tensor:
+    """Return the two directions (2, d) in which points of a covariance (d, d) vary most.
+
+    Those of two coordinates are its axes; of one, its axis and nothing.
+    """
+    dim = len(covariance)
+    if dim <= 2:
+        return torch.eye(2, dim, dtype=covariance.dtype, device=covariance.device)
+    _, directions = torch.linalg.eigh(covariance)
+    return directions[:, [-1, -2]].T
+
+
+def _density_of(prior: Prior) -> Callable[[Tensor], Tensor]:
+    density = getattr(prior, "log_density", None) or getattr(prior, "log_prob", None)
+    if density is None or not hasattr(prior, "sample"):
+        raise ValueError(
+            f"a prior has log_prob or log_density, and sample(like, rng); a "
+            f"{type(prior).__name__} has not"
+        )
+    return density
+
+
+def _dimension(prior: Prior) -> int:
+    shape: tuple[int, ...] = tuple(getattr(prior, "event_shape", ()))
+    if len(shape) != 1:
+        raise ValueError("how many latents are there? GeneratorModel(..., latent_dim=...)")
+    return int(shape[0])
