@@ -380,7 +380,7 @@ def test_rectangles_are_shown_and_inferred_as_they_are(visit, serve, runs, tmp_p
     assert pixels(page, "#own").shape == pixels(page, "#found").shape == (8, 12, 3)
     page = visit(serve(runs["wide descriptor"].folder))
     page.get_by_label("Start from 2.png").click()
-    until(page, "document.querySelector('#picture').width > 1")
+    until(page, "document.querySelector('[data-testid=picture]').width > 1")
     assert pixels(page).shape == (8, 12, 3)
 
 
