@@ -20,9 +20,8 @@ from measuring import arguments, launch, publish
 from tigon.data.load import load_images
 from tigon.distributed import leave, process_group, world
 from tigon.recipes import DescriptorRecipe, GeneratorRecipe, Recipe
-from tigon.runs.recorder import describe_machine
+from tigon.runs.experiment import describe_machine
 from tigon.settings import DescriptorNetwork, GeneratorNetwork
-from tigon.training.loop import fit
 
 SHARED: dict[str, Any] = {"image_size": 32, "batch_size": 4}
 RECIPES: dict[str, Recipe] = {
@@ -36,12 +35,12 @@ def work(name: str, dtype: str, iterations: int, out: Path) -> None:
     torch.set_num_threads(1)
     with process_group(torch.device("cpu"), timeout=60):
         images = load_images("embedded:animal-faces", 32)
-        training = RECIPES[name].training(images, dtype=getattr(torch, dtype))
+        trainer = RECIPES[name].trainer(images, dtype=getattr(torch, dtype))
         left = iter(range(iterations))
-        records = fit(training, stop=lambda: next(left, None) is None)
-        chains = training.learner.chain_tensors()
+        records = trainer.fit(stop=lambda: next(left, None) is None)
+        chains = trainer.learner.chain_tensors()
         if world().rank == 0:
-            state = {f"weight {k}": v for k, v in training.learner.state_dict().items()}
+            state = {f"weight {k}": v for k, v in trainer.learner.state_dict().items()}
             state |= {f"chain {k}": v for k, v in chains.items()}
             torch.save({"records": records, "state": state, "size": world().size}, out)
 

@@ -19,40 +19,40 @@ from lite0 import covered, features, kid
 from measuring import arguments, publish
 from plain import DATA
 from results import machine, table
-from tigon import ImageSet, Preconditioned, RowRng, Training, make_rng
+from tigon import ImageSet, Preconditioned, RowRng, Trainer, make_rng
 from tigon.data.batches import Batch
 from tigon.densities.log_density import value_and_grad
+from tigon.learners.base import Record
 from tigon.learners.generator import Annealing, GeneratorLearner
 from tigon.mcmc.kernel import innermost
 from tigon.recipes import GeneratorRecipe
-from tigon.training.iteration import Record
 
 THRESHOLDS = (0.1, 0.05)
 EVERY = 20  # iterations between two estimates of the preconditioner
-Prepare = Callable[[Training], None]
+Prepare = Callable[[Trainer], None]
 
 
-def nothing(training: Training) -> None:
+def nothing(trainer: Trainer) -> None:
     """Let chains go on where they were."""
 
 
-def from_the_prior(training: Training) -> None:
+def from_the_prior(trainer: Trainer) -> None:
     """Start all chains anew, at draws of the prior."""
-    learner = training.learner
+    learner = trainer.learner
     assert isinstance(learner, GeneratorLearner)
-    rng = make_rng("anew", training.seed, training.iteration)
+    rng = make_rng("anew", trainer.seed, trainer.iteration)
     learner.restart_chains(torch.arange(len(learner.store)), rng)
 
 
 class FromANetwork:
     """Start all chains where a network, which learns the latents inferred before, says."""
 
-    def __call__(self, training: Training) -> None:
+    def __call__(self, trainer: Trainer) -> None:
         """Let it take one step of its own, and write its answers to the store."""
-        learner, images = training.learner, training.images.read()
+        learner, images = trainer.learner, trainer.data.read()
         assert isinstance(learner, GeneratorLearner)
-        if training.iteration == 0:
-            self.network = encoder(learner.model.latent_dim, training.seed)
+        if trainer.iteration == 0:
+            self.network = encoder(learner.model.latent_dim, trainer.seed)
             self.optimizer = torch.optim.Adam(self.network.parameters(), 1e-3)
         away = (self.network(images) - learner.store.points) ** 2
         self.optimizer.zero_grad()
@@ -71,11 +71,11 @@ def encoder(latent_dim: int, seed: int) -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 16, latent_dim))
 
 
-def precondition(training: Training) -> None:
+def precondition(trainer: Trainer) -> None:
     """Give each latent the scale of its gradients, in the mean over images, now and then."""
-    if training.iteration % EVERY:
+    if trainer.iteration % EVERY:
         return
-    learner, images = training.learner, training.images.read()
+    learner, images = trainer.learner, trainer.data.read()
     assert isinstance(learner, GeneratorLearner)
     batch = Batch(images, torch.arange(len(images)))
     with learner.chain_density(batch) as log_density:
@@ -137,13 +137,13 @@ def variants(evaluations: int) -> list[Variant]:
 
 def learn(variant: Variant, images: ImageSet, seed: int) -> None:
     """Run one variant with one seed, and note what came of it."""
-    training = replace(variant.recipe, seed=seed).training(images)
+    trainer = replace(variant.recipe, seed=seed).trainer(images)
     records: list[Record] = []
     cost: dict[float, tuple[float, float]] = {}
     began = time.process_time()
-    while not training.finished:
-        variant.prepare(training)
-        records.append(training.step())
+    while not trainer.finished:
+        variant.prepare(trainer)
+        records.append(trainer.step())
         for threshold in THRESHOLDS:
             if threshold not in cost and reached(records[-1:], threshold):
                 spent = time.process_time() - began
@@ -152,7 +152,7 @@ def learn(variant: Variant, images: ImageSet, seed: int) -> None:
     variant.costs.append(cost)
     variant.losses.append(statistics.mean(r["reconstruction_error"] for r in records[-20:]))
     seen = images.read()
-    drawn = training.learner.sample(256, RowRng(seed, 0, range(256), "benchmark"))
+    drawn = trainer.learner.sample(256, RowRng(seed, 0, range(256), "benchmark"))
     variant.distances.append(kid(features(drawn[:64]), features(seen)))
     variant.cover.append(covered(drawn, seen))
 

@@ -25,8 +25,8 @@ from tigon.recipes import DescriptorRecipe, GeneratorRecipe
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
 from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
-from tigon.training.checkpoint import load_training
-from tigon.training.kept import FILES, latest_checkpoint
+from tigon.training.checkpoint import load_checkpoint
+from tigon.training.checkpoint_folder import FILES, latest_checkpoint
 
 LENGTHS = (0, 1, 2, 7, 255, 256, 32767, 65535, 65536, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 WORDS = (
@@ -260,11 +260,11 @@ class Checkpoints(Runs):
         run = Run(self.path)  # anew: a run remembers its config
         accepting(lambda: run.learner().sample(2, make_rng(0)))
         accepting(lambda: run.learner("best"))
-        training = self.recipe.training(self.images)
+        trainer = self.recipe.trainer(self.images)
         path = latest_checkpoint(run.checkpoints)
         assert path is not None
-        load_training(path, training)
-        training.step()
+        load_checkpoint(path, trainer)
+        trainer.step()
 
 
 class Configs(Runs):

@@ -41,7 +41,7 @@ def measure(data: str, out: Path, store: Store, iterations: int) -> None:
     )
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # which imports much of torch
     imported, began, seen = peak(), time.perf_counter(), []
-    training = train(
+    trainer = train(
         Experiment("generator", recipe, data),
         out,
         "cpu",
@@ -54,7 +54,7 @@ def measure(data: str, out: Path, store: Store, iterations: int) -> None:
     steps = len(seen) - 1
     start = first[0] - began - (last[1] - first[1]) / steps
     print(json.dumps([start, ended - last[0], peak(), imported]))
-    assert training.finished
+    assert trainer.finished
 
 
 def rows_of(count: int, folder: Path) -> list[dict[str, str]]:

@@ -45,20 +45,20 @@ DESCRIPTOR = Case("descriptor", steps=10)
 
 
 def learner_of(case: Case) -> Any:  # noqa: ANN401
-    """Return the training of a case."""
+    """Return the trainer of a case."""
     import numpy as np
 
     from size import images
     from tigon.data.images import ImageSet
     from tigon.recipes import DescriptorRecipe, GeneratorRecipe
     from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains, LatentChains
-    from tigon.training.settings import Optimizer
+    from tigon.training.settings import AdamSettings
 
     numbers: dict[str, Any] = {
         "image_size": case.size,
         "batch_size": case.batch,
         "iterations": 10**6,
-        "optimizer": Optimizer(1e-6, schedule="constant"),  # no case is to diverge
+        "optimizer": AdamSettings(1e-6, schedule="constant"),  # no case is to diverge
     }
     recipe: Any
     if case.kind == "generator":
@@ -72,36 +72,34 @@ def learner_of(case: Case) -> Any:  # noqa: ANN401
         network, chains = DescriptorNetwork(case.width), ImageChains(case.steps)
         recipe = DescriptorRecipe(**numbers, network=network, chains=chains)
     if case.data:
-        return recipe.training(recipe.load(case.data))
+        return recipe.trainer(recipe.load(case.data))
     pixels = np.concatenate(list(images(max(64, case.batch), case.size)))
-    return recipe.training(ImageSet(pixels, [str(row) for row in range(len(pixels))], []))
+    return recipe.trainer(ImageSet(pixels, [str(row) for row in range(len(pixels))], []))
 
 
 def block_of(case: Case) -> Callable[[], dict[str, float]]:
     """Build a case in this process; return what measures one block of it."""
     import torch
 
-    from tigon.training.guard import Watch
-
     torch.set_num_threads(1)
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # which imports much of torch
     import tigon.recipes  # noqa: F401
 
-    imported, training = peak(), learner_of(case)
-    watch, iterations = Watch(training.guard, training), case.iterations
+    imported, trainer = peak(), learner_of(case)
+    runner, iterations = trainer.guard, case.iterations
 
     def block() -> dict[str, float]:
         nonlocal iterations
-        iterations = iterations or _as_many_as_fit(lambda: watch.step(training))
-        evaluated = training.learner.gradient_evaluations
+        iterations = iterations or _as_many_as_fit(lambda: runner.step(trainer))
+        evaluated = trainer.learner.gradient_evaluations
         wall, cpu = time.perf_counter(), time.process_time()
-        seen = sum(_taken(watch, training) for _ in range(iterations))
+        seen = sum(_taken(runner, trainer) for _ in range(iterations))
         return {
             "wall": time.perf_counter() - wall,
             "cpu": time.process_time() - cpu,
             "iterations": iterations,
             "images": seen,
-            "evaluations": training.learner.gradient_evaluations - evaluated,
+            "evaluations": trainer.learner.gradient_evaluations - evaluated,
             "memory": peak() - imported,
         }
 
@@ -115,14 +113,14 @@ def _as_many_as_fit(step: Callable[[], object]) -> int:
     return max(1, math.ceil(PAUSE / (time.perf_counter() - began)))
 
 
-def _taken(watch: Any, training: Any) -> int:  # noqa: ANN401
+def _taken(runner: Any, trainer: Any) -> int:  # noqa: ANN401
     """Take one iteration; return how many images its batch had.
 
     Raises:
         RuntimeError: if the guard goes back: the time would be of something else
     """
-    size = training.order.size(training.iteration)
-    for record in watch.step(training):
+    size = trainer.order.size(trainer.iteration)
+    for record in runner.step(trainer):
         if "event" in record:
             raise RuntimeError(record["message"])
     return size

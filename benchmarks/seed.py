@@ -34,6 +34,7 @@ from tigon.data.pixels import saturation
 from tigon.diagnostics.probes import run_free
 from tigon.diagnostics.two_samples import latents_test
 from tigon.files import replace_file
+from tigon.learners.base import Record
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
 from tigon.random.streams import RowRng, make_rng
@@ -46,7 +47,7 @@ from tigon.recipes import (
 )
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
-from tigon.training.iteration import Record, Training
+from tigon.training.trainer import Trainer
 
 THRESHOLDS = (0.2, 0.1, 0.05)
 COMPARED, LEAST = (0.1, 0.05), 20  # thresholds of the criteria; times less than the original
@@ -56,14 +57,16 @@ def learned(name: str, recipe: Recipe, data: Path, out: Path, until: float = 0.0
     """Train, or continue, or just return a run that is finished, or has come to a loss."""
     come = out.is_dir() and until > 0 and reached(Run(out).records(), until) is not None
 
-    def note(training: Training, record: Record) -> None:
+    def note(trainer: Trainer, record: Record) -> None:
         nonlocal come
         come = come or record.get("reconstruction_error", 1e9) <= ORIGINAL * until
 
     if not come:
         with progress(f"{out.name}") as watch:
-            experiment, watchers = Experiment(name, recipe, str(data)), [watch, note]
-            train(experiment, out, "cpu", watchers=watchers, stop=lambda: come, changed=until > 0)
+            experiment, callbacks = Experiment(name, recipe, str(data)), [watch, note]
+            train(
+                experiment, out, "cpu", callbacks=callbacks, stop=lambda: come, changed=until > 0
+            )
     return Run(out)
 
 

@@ -76,8 +76,8 @@ def measure(step: str, data: str) -> None:
         read = len(found)
     if step == "start":
         describe_images(found)
-        training = recipe.training(found)
-        assert len(training.order.read(found, 0, training.like).images) == BATCH
+        trainer = recipe.trainer(found)
+        assert len(trainer.order.read(found, 0, trainer.like).images) == BATCH
     if step == "epoch":
         order, like = BatchOrder(len(found), BATCH, 0), torch.zeros(())
         seen = sum(len(order.read(found, k, like).images) for k in range(order.batches))

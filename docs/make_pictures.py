@@ -43,7 +43,8 @@ from tigon.recipes import (
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
 from tigon.settings import ImageChains, LatentChains
-from tigon.training.settings import Guard, Optimizer
+from tigon.training.guard import Guard
+from tigon.training.settings import AdamSettings
 
 FACES = "embedded:animal-faces"
 FOLDER = HERE / "pictures"
@@ -57,8 +58,8 @@ RECIPES: dict[str, Recipe] = {
     "generator-original": OriginalGeneratorRecipe(image_size=32, gradient_evaluations=1200),
     "descriptor-small": SMALL,
     "descriptor-original": OriginalDescriptorRecipe(image_size=32, gradient_evaluations=9900),
-    "generator-fast": GeneratorRecipe(image_size=32, optimizer=Optimizer(2e-2), guard=OFF),
-    "generator-faster": GeneratorRecipe(image_size=32, optimizer=Optimizer(2e-1), guard=OFF),
+    "generator-fast": GeneratorRecipe(image_size=32, optimizer=AdamSettings(2e-2), guard=OFF),
+    "generator-faster": GeneratorRecipe(image_size=32, optimizer=AdamSettings(2e-1), guard=OFF),
     "latents-hot": GeneratorRecipe(
         image_size=32,
         expand=False,

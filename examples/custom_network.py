@@ -26,8 +26,9 @@ class Decoder(nn.Module):
 torch.manual_seed(0)  # of the weights that torch draws
 model = tigon.GeneratorModel(Decoder(4), latent_dim=4, sigma=0.3)
 learner = tigon.GeneratorLearner(model, len(images))
-length, adam = tigon.Length(iterations=100), tigon.Optimizer(learning_rate=2e-3)
-records = tigon.fit(tigon.Training(learner, images, length, adam, guard=tigon.Guard()))
+adam = torch.optim.Adam(learner.parameters(), lr=2e-3)
+trainer = tigon.Trainer(learner, images, adam, guard=tigon.Guard(), budget=tigon.Budget(100))
+records = trainer.fit()
 errors = [record["reconstruction_error"] for record in records]
 print(f"generator: error {errors[0]:.3f}, then {errors[-1]:.3f}")
 
@@ -39,7 +40,7 @@ scores(images.read(slice(0, 1)))  # LazyLinear learns its size
 starts = tigon.start_images(images, "mean-colour")
 energy = tigon.EnergyModel(scores, scale=0.7, starts=starts, image_size=32)
 learner = tigon.DescriptorLearner(energy)
-adam = tigon.Optimizer(learning_rate=1e-2, betas=(0.5, 0.95), warm_up=20)
-training = tigon.Training(learner, images, tigon.Length(40), adam, guard=tigon.Guard())
-records = tigon.fit(training)
+adam = torch.optim.Adam(learner.parameters(), lr=1e-2, betas=(0.5, 0.95))
+rate = [tigon.WarmUp(20), tigon.Cosine()]
+records = tigon.Trainer(learner, images, adam, rate, budget=tigon.Budget(40)).fit()
 print(f"descriptor: gap {records[-1]['gap']:+.3f} nats per dimension of f")

@@ -14,16 +14,16 @@ data = sys.argv[1] if len(sys.argv) > 1 else "embedded:animal-faces"
 images = tigon.load_images(data, image_size=32)
 
 recipe = tigon.DescriptorRecipe(image_size=32, iterations=80)
-training = recipe.training(images)
 
 
-def report(training: tigon.Training, record: dict) -> None:
-    if "event" not in record and record["iteration"] % 20 == 0:
+def report(trainer: tigon.Trainer, record: dict) -> None:
+    if record["iteration"] % 20 == 0:
         print(f"iteration {record['iteration']}: gap {record['gap']:+.3f} nats per dimension of f")
 
 
-tigon.fit(training, [report])
-learner = training.learner
+trainer = recipe.trainer(images, callbacks=[report])
+trainer.fit()
+learner = trainer.learner
 index = torch.arange(min(10, len(images)))
 draws = learner.sample_chain(index, tigon.make_rng("draw", 0), keep=10)  # every tenth state
 rows = [

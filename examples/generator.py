@@ -12,17 +12,17 @@ data = sys.argv[1] if len(sys.argv) > 1 else "embedded:animal-faces"
 images = tigon.load_images(data, image_size=32)
 
 recipe = tigon.GeneratorRecipe(image_size=32, latent_dim=2, iterations=150)
-training = recipe.training(images)
 
 
-def report(training: tigon.Training, record: dict) -> None:
-    if "event" not in record and record["iteration"] % 50 == 0:
+def report(trainer: tigon.Trainer, record: dict) -> None:
+    if record["iteration"] % 50 == 0:
         error = record["reconstruction_error"]
         print(f"iteration {record['iteration']}: reconstruction error {error:.4f}")
 
 
-tigon.fit(training, [report])
-learner = training.learner
+trainer = recipe.trainer(images, callbacks=[report])
+trainer.fit()
+learner = trainer.learner
 count = min(10, len(images))
 rows = [
     ("training images", images.pixels[:count]),

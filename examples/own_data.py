@@ -28,9 +28,9 @@ print(f"{len(images)} images, {images.pixels.shape}, {len(images.skipped)} left 
 learned = tigon.ImageSet(images.pixels[:20], images.names[:20], [])
 held_out = tigon.ImageSet(images.pixels[20:], images.names[20:], [])
 
-training = tigon.GeneratorRecipe(latent_dim=5, iterations=150).training(learned)
-tigon.fit(training)
-model, rng = training.learner.model, tigon.make_rng("held out", 0)
+trainer = tigon.GeneratorRecipe(latent_dim=5, iterations=150).trainer(learned)
+trainer.fit()
+model, rng = trainer.learner.model, tigon.make_rng("held out", 0)
 found = model.infer(held_out.read(), rng)
 for name, error in zip(held_out.names, found.errors.tolist(), strict=True):
     print(f"{name}: mean squared error {error:.3f} on [-1, 1]")

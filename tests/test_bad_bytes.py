@@ -19,8 +19,8 @@ from tigon.errors import TigonError
 from tigon.recipes import recipes
 from tigon.runs.config import from_plain, to_plain
 from tigon.runs.run import Experiment, Run
-from tigon.training.checkpoint import load_training, save_checkpoint
-from tigon.training.kept import latest_checkpoint
+from tigon.training.checkpoint import load_checkpoint, save_checkpoint
+from tigon.training.checkpoint_folder import latest_checkpoint
 
 KINDS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
 PICTURES = [encoded(picture(), kind) for kind in KINDS]
@@ -98,9 +98,9 @@ def checkpoints(tmp_path_factory):
     """A checkpoint of each kind of model, and what can go on from it."""
     found = []
     for recipe in (generator_recipe(), descriptor_recipe()):
-        training = recipe.training(image_set())
-        training.step()
-        path = save_checkpoint(tmp_path_factory.mktemp("whole"), training)
+        trainer = recipe.trainer(image_set())
+        trainer.step()
+        path = save_checkpoint(tmp_path_factory.mktemp("whole"), trainer)
         found.append((path, recipe, {p.name: p.read_bytes() for p in path.iterdir()}))
     return found
 
@@ -116,10 +116,10 @@ def test_any_bytes_are_a_checkpoint_or_are_refused(tmp_path, checkpoints, data):
     )
     if name != "manifest.json":
         right_sums(tmp_path / "1")
-    training = recipe.training(image_set())
+    trainer = recipe.trainer(image_set())
     path = accepted(lambda: latest_checkpoint(tmp_path))
     if path is not None:
-        accepted(lambda: load_training(path, training))
+        accepted(lambda: load_checkpoint(path, trainer))
 
 
 def values(kind, name=""):

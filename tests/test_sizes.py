@@ -74,12 +74,12 @@ def test_rectangles_are_loaded_learned_and_drawn(name, channels, pictures, size,
     if name == "descriptor" and mean_image:
         chains = type(recipe.chains)(steps=2, start="mean-image")
         recipe = descriptor_recipe(image_size=size, channels=channels, chains=chains)
-    training = recipe.training(images)
-    record = training.step()
+    trainer = recipe.trainer(images)
+    record = trainer.step()
     assert record["iteration"] == 1
-    again = recipe.restored(training.learner.chain_tensors())
-    again.load_state_dict(training.learner.state_dict())
-    drawn = training.learner.sample(2, make_rng(0))
+    again = recipe.restored(trainer.learner.chain_tensors())
+    again.load_state_dict(trainer.learner.state_dict())
+    drawn = trainer.learner.sample(2, make_rng(0))
     assert drawn.shape == (2, channels, *size)
     assert torch.equal(again.sample(2, make_rng(0)), drawn)
 

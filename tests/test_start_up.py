@@ -122,9 +122,8 @@ for learner in (
     tigon.GeneratorLearner(tigon.GeneratorModel(decoder, 2), len(images), rng=rng),
     tigon.DescriptorLearner(energy),
 ):
-    length, optimizer = tigon.Length(3), tigon.Optimizer()
-    training = tigon.Training(learner, images, length, optimizer, guard=tigon.Guard())
-    assert [record["iteration"] for record in tigon.fit(training)] == [1, 2, 3]
+    trainer = tigon.Trainer(learner, images, guard=tigon.Guard(), budget=tigon.Budget(3))
+    assert [record["iteration"] for record in trainer.fit()] == [1, 2, 3]
 """
 
 

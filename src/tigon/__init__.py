@@ -48,17 +48,20 @@ _HOMES = {
     "Learner": "learners.base",
     "GeneratorLearner": "learners.generator",
     "DescriptorLearner": "learners.descriptor",
-    "Length": "training.settings",
-    "Optimizer": "training.settings",
-    "Guard": "training.settings",
-    "Training": "training.iteration",
-    "fit": "training.loop",
+    "Trainer": "training.trainer",
+    "Budget": "training.settings",
+    "WarmUp": "training.settings",
+    "Cosine": "training.settings",
+    "Guard": "training.guard",
+    "callbacks": "training",
     "GeneratorRecipe": "recipes",
     "DescriptorRecipe": "recipes",
     "Run": "runs.run",
     "load": "export.load",
     "Licence": "export.card",
 }
+
+_MODULES = {"callbacks"}
 
 __all__ = ["__version__", *_HOMES]
 
@@ -67,6 +70,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
     """Import a public name when it is first used, so that `import tigon` costs nothing."""
     if name not in _HOMES:
         raise AttributeError(f"module 'tigon' has no attribute {name!r}")
+    if name in _MODULES:
+        return import_module(f"tigon.{_HOMES[name]}.{name}")
     return getattr(import_module(f"tigon.{_HOMES[name]}"), name)
 
 

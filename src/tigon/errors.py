@@ -16,18 +16,19 @@ class DivergenceError(TigonError):
     """Training left what can be learned from; the command line ends with 3.
 
     Attributes:
-        cause: one of `CAUSES`
-        restored: whether the training is back in its last good state
+        cause: one of `CAUSES`, or of a guard's own
+        restored: whether the trainer is back in its last good state
+        remedy: what to do about it
     """
 
-    def __init__(self, message: str, cause: str, restored: bool = False) -> None:
+    def __init__(self, message: str, cause: str, restored: bool = False, remedy: str = "") -> None:
         super().__init__(message)
-        self.cause, self.restored = cause, restored
+        self.cause, self.restored, self.remedy = cause, restored, remedy
 
 
-def diverged(iteration: int, said: str, cause: str) -> str:
-    """Return the line that ends a run: when, what was seen, and the cause's remedy."""
-    return f"training diverged at iteration {iteration}: {said}; {CAUSES[cause][1]}"
+def diverged(iteration: int, said: str, remedy: str) -> str:
+    """Return the line that ends a run: when, what was seen, and what to do."""
+    return f"training diverged at iteration {iteration}: {said}; {remedy}"
 
 
 CAUSES = {

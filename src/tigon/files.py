@@ -8,7 +8,8 @@ import os
 import shutil
 import stat
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -246,3 +247,18 @@ def remove_left(work: Path) -> None:
         shutil.rmtree(work)
     else:
         work.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Say which file of a run the disk refused, and that its checkpoints are whole.
+
+    Raises:
+        TigonError: if it did
+    """
+    try:
+        yield
+    except OSError as error:
+        raise TigonError(
+            f"run {folder}: cannot be written ({refusal(error)}); the last checkpoint is intact"
+        ) from error

@@ -12,7 +12,6 @@ from rich.console import Console
 from small import generator_recipe, image_set
 from tigon.cli import progress as said
 from tigon.cli.progress import Clock, about, busy, duration, introduction, progress, steps_shown
-from tigon.training.loop import fit
 
 
 @pytest.fixture
@@ -66,13 +65,14 @@ def test_what_is_left_is_estimated_from_the_second_part_on(clock):
 
 
 def test_lines_of_a_log_say_how_far_how_long_and_what_is_left(clock, capsys):
-    training = generator_recipe(iterations=40).training(image_set())
+    trainer = generator_recipe(iterations=40).trainer(image_set())
 
-    def slowly(training, record):
+    def slowly(trainer, record):
         clock.go(2)
 
     with progress("faces") as watch:
-        fit(training, [slowly, watch])
+        trainer.callbacks = [slowly, watch]
+        trainer.fit()
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("faces: reconstruction error is the mean squared error")
     assert lines[1].startswith(
@@ -90,9 +90,10 @@ def test_a_bar_fits_its_terminal_and_shows_the_time_taken(monkeypatch, width):
     screen = io.StringIO()
     terminal = Console(file=screen, force_terminal=True, width=width, color_system=None)
     monkeypatch.setattr(said, "Console", lambda stderr: terminal)
-    training = generator_recipe().training(image_set())
+    trainer = generator_recipe().trainer(image_set())
     with progress("1 of 2: generator") as watch:
-        fit(training, [watch])
+        trainer.callbacks = [watch]
+        trainer.fit()
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     last = [row.rstrip() for row in re.split(r"[\r\n]+", text) if "iteration 6" in row][-1]
     assert re.search(r"iteration 6 0:00:\d\d left 0:00:00 reconstruction error \d\.\d{4}", last)
@@ -101,26 +102,26 @@ def test_a_bar_fits_its_terminal_and_shows_the_time_taken(monkeypatch, width):
 
 
 def test_the_introduction_says_what_where_to_and_where_a_run_goes_on():
-    training = generator_recipe().training(image_set())
+    trainer = generator_recipe().trainer(image_set())
     what = "generator: 5 images of 8x8x3 from photos, 6 iterations, run a"
-    assert introduction("generator", training, "photos", "a") == what
-    training.step()
-    assert introduction("generator", training, "photos", "a") == (
+    assert introduction("generator", trainer, "photos", "a") == what
+    trainer.step()
+    assert introduction("generator", trainer, "photos", "a") == (
         f"{what}: continues at iteration 1 of 6"
     )
-    fit(training)
-    assert introduction("generator", training, "photos", "a") == (
+    trainer.fit()
+    assert introduction("generator", trainer, "photos", "a") == (
         f"{what}: it is finished already, at iteration 6 of 6; tigon resume a --iterations N "
         "makes it longer"
     )
 
 
 def test_the_introduction_of_a_budget_speaks_of_gradient_evaluations():
-    training = generator_recipe(gradient_evaluations=7).training(image_set())
-    fit(training)
-    text = introduction("generator", training, "photos", "a")
+    trainer = generator_recipe(gradient_evaluations=7).trainer(image_set())
+    trainer.fit()
+    text = introduction("generator", trainer, "photos", "a")
     assert "from photos, 7 gradient evaluations, run a" in text
-    assert f"at iteration {training.iteration}, after {training.evaluations:g} of 7" in text
+    assert f"at iteration {trainer.iteration}, after {trainer.evaluations:g} of 7" in text
     assert "resume" not in text
 
 

@@ -185,8 +185,8 @@ def test_a_tensor_and_a_data_set_are_learned_from_as_image_sets_are(name):
     )
     ends = []
     for data in map(as_data, given_):
-        training = recipe.training(data)
+        trainer = recipe.trainer(data)
         for _ in range(3):
-            training.step()
-        ends.append(parameters(training.learner))
+            trainer.step()
+        ends.append(parameters(trainer.learner))
     assert all(torch.equal(end, ends[0]) for end in ends)

@@ -129,7 +129,7 @@ def test_models_that_do_not_use_labels_learn_as_without_them(tmp_path):
     with_labels = load_images(folder(tmp_path / "animals", tints), 8)
     records = []
     for images in (with_labels, type(with_labels)(with_labels.pixels, with_labels.names, [])):
-        record = generator_recipe().training(images).step()
+        record = generator_recipe().trainer(images).step()
         records.append({k: v for k, v in record.items() if k != "seconds"})
     assert records[0] == records[1]
 

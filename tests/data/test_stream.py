@@ -128,9 +128,9 @@ def test_a_run_goes_on_to_the_bit_from_the_middle_of_a_block(tmp_path, start):
 def test_gradient_evaluations_of_a_stream_are_passes_over_a_batch(tmp_path):
     tints(tmp_path, 8)
     recipe = descriptor_recipe(stream=True, gradient_evaluations=20, batch_size=4)
-    training = train(Experiment("descriptor", recipe, "hf:tints"), tmp_path / "run")
-    each = training.learner.evaluations_per_example
-    assert each == 5 and training.iteration == 4
+    trainer = train(Experiment("descriptor", recipe, "hf:tints"), tmp_path / "run")
+    each = trainer.learner.evaluations_per_example
+    assert each == 5 and trainer.iteration == 4
     assert [r["gradient_evaluations"] for r in Run(tmp_path / "run").records()] == [5, 10, 15, 20]
 
 

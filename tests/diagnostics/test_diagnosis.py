@@ -20,7 +20,8 @@ from tigon.runs.diagnosis import diagnose
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
 from tigon.settings import DescriptorNetwork, GeneratorNetwork, LatentChains
-from tigon.training.settings import Guard, Optimizer
+from tigon.training.guard import Guard
+from tigon.training.settings import AdamSettings
 
 FACES = "embedded:animal-faces"
 
@@ -56,7 +57,7 @@ def test_a_generator_that_shows_nothing_of_its_images_is_not_healthy(tmp_path):
         image_size=16,
         network=GeneratorNetwork(16),
         iterations=60,
-        optimizer=Optimizer(1.0),
+        optimizer=AdamSettings(1.0),
         guard=Guard(enabled=False),
     )
     assert "reconstructions" in diagnose(learned(tmp_path, "generator", recipe)).verdict

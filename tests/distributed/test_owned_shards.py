@@ -14,9 +14,8 @@ from tigon.data import shards
 from tigon.data.load import load_images
 from tigon.distributed import all_objects, leave, process_group, world
 from tigon.errors import TigonError
-from tigon.training.checkpoint import load_training, save_checkpoint
-from tigon.training.kept import latest_checkpoint
-from tigon.training.loop import fit
+from tigon.training.checkpoint import load_checkpoint, save_checkpoint
+from tigon.training.checkpoint_folder import latest_checkpoint
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node"]
 COUNTS, ITERATIONS = (4, 3, 5), 8
@@ -32,16 +31,16 @@ def work(name: str, folder: str, iterations: str, out: str) -> None:
             matches = shards._matches
             shards._matches = lambda pattern: matches(pattern)[:2] if rank else matches(pattern)
         images = load_images(f"{folder}/part-*.npz", 8)
-        training = RECIPES[name](iterations=ITERATIONS, batch_size=5).training(
+        trainer = RECIPES[name](iterations=ITERATIONS, batch_size=5).trainer(
             images, dtype=torch.float64
         )
         path = latest_checkpoint(Path(out) / "checkpoints")
         if path is not None:
-            load_training(path, training)
+            load_checkpoint(path, trainer)
         left = iter([False] * int(iterations))
-        records = fit(training, stop=lambda: next(left, True))
-        save_checkpoint(Path(out) / "checkpoints", training)
-        state = training.learner.chain_tensors() | training.learner.state_dict()
+        records = trainer.fit(stop=lambda: next(left, True))
+        save_checkpoint(Path(out) / "checkpoints", trainer)
+        state = trainer.learner.chain_tensors() | trainer.learner.state_dict()
         held = all_objects([shard.path for shard in images.shards if shard.owner == rank])
         entries = all_objects(len(list(Path(os.environ["TIGON_CACHE"]).iterdir())))
         if world().rank == 0:

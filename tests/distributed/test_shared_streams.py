@@ -12,7 +12,6 @@ from hf_sets import tints
 from tigon.data import stream
 from tigon.data.stream import open_stream
 from tigon.distributed import all_objects, leave, process_group, world
-from tigon.training.loop import fit
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node"]
 COUNT, BAD, ITERATIONS = 20, (3, 8), 13
@@ -29,11 +28,11 @@ def work(data: str, out: str) -> None:
         images = open_stream(data, 8)
         images.examples.column = Watched(images.examples.column, decoded)
         recipe = descriptor_recipe(stream=True, iterations=ITERATIONS, batch_size=4)
-        training = recipe.training(images, dtype=torch.float64)
-        records = fit(training)
+        trainer = recipe.trainer(images, dtype=torch.float64)
+        records = trainer.fit()
         parts = all_objects(sorted(decoded))
         if world().rank == 0:
-            state = {name: value for name, value in training.learner.state_dict().items()}
+            state = {name: value for name, value in trainer.learner.state_dict().items()}
             torch.save({"records": records, "state": state, "decoded": parts}, out)
 
 

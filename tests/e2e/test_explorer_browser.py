@@ -21,14 +21,16 @@ from explored import make_pictures, make_run, make_runs
 from small import descriptor_recipe, generator_recipe
 from tigon.data.pixels import to_uint8
 from tigon.random.streams import RowRng
-from tigon.recipes import GeneratorRecipe
+from tigon.recipes import GeneratorRecipe, recipes, register
 from tigon.runs.run import Run
+from toy import ToyRecipe
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
 ]
+HERE = Path(__file__).parents[1]
 CAT = Path(__file__).parents[2] / "src" / "tigon" / "data" / "animal_faces" / "cat.png"
 LIMIT = 40.0  # ms from pointer to picture, median, on a machine with nothing else to do
 PATIENCE = 60_000  # ms
@@ -37,8 +39,8 @@ PATIENCE = 60_000  # ms
 class Served:
     """A run that is explored in another process, at a port that stays its own."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, before=""):
+        self.folder, self.before = folder, before
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -47,8 +49,13 @@ class Served:
 
     def start(self):
         words = ["explore", str(self.folder), "--port", str(self.port), "--no-browser"]
+        program = f"{self.before}\nfrom tigon.cli.main import main\nraise SystemExit(main())"
+        where = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tigon", *words], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", program, *words],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": where},
         )
         assert self.process.stdout.readline().strip() == self.url
 
@@ -60,13 +67,13 @@ class Served:
 
 @pytest.fixture(scope="module")
 def serve():
-    """Returns the server of a run folder; one for each folder, all ended in the end."""
+    """Returns the server of a run folder; one for each folder and program before."""
     servers = {}
 
-    def of(folder):
-        if folder not in servers:
-            servers[folder] = Served(folder)
-        return servers[folder]
+    def of(folder, before=""):
+        if (folder, before) not in servers:
+            servers[folder, before] = Served(folder, before)
+        return servers[folder, before]
 
     yield of
     for server in servers.values():
@@ -196,7 +203,7 @@ def wait_for_text(page, selector, text):
 
 
 def wait_for_step(page, after):
-    """Wait until a descriptor's chain is further than this."""
+    """Wait until a chain is further than this."""
     until(
         page,
         "(n) => +document.querySelector('#chain-status').textContent.match(/[0-9]+/)?.[0] > n",
@@ -458,7 +465,7 @@ def test_a_chain_synthesises_and_its_sliders_act_while_it_runs(visit, serve, run
     slide(page, "pace", 1.0)
     page.get_by_label("Start from 2.png").click()
     wait_for_text(page, "#chain-status", "Arrived")
-    own = run.learner().draw(torch.tensor([2]), RowRng(0, 0, [2], "explore"))
+    own = run.learner().sample_chain(torch.tensor([2]), RowRng(0, 0, [2], "explore"))
     assert np.array_equal(pixels(page), to_uint8(own.x)[0])
     label = page.locator("#density-chart canvas").get_attribute("aria-label")
     assert "step 3" in label and "nothing" not in label
@@ -595,3 +602,54 @@ def test_a_hidden_page_asks_for_nothing(visit, serve, runs):
     assert len(painted(page)) == before
     page.evaluate(hide, False)
     assert settle(page)["z"][0] < 0
+
+
+REGISTERED = "from tigon.recipes import register\nfrom toy import ToyRecipe\nregister(ToyRecipe)"
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """A run of a kind that the package does not know."""
+    folder = tmp_path_factory.mktemp("toy")
+    register(ToyRecipe)
+    yield make_run(folder / "run", "toy", ToyRecipe(), make_pictures(folder / "pictures"))
+    del recipes()["toy"]
+
+
+def test_a_kind_without_a_page_of_its_own_shows_pictures_and_curves(visit, serve, toy):
+    page = visit(serve(toy.folder, REGISTERED), ready="[data-testid=drawn]")
+    wait_for_text(page, "#draw-status", "16 draws of seed 0")
+    drawn = pixels(page, "#drawn")
+    images = to_uint8(toy.learner().sample(16, RowRng(0, 0, range(16), "sample")))
+    assert drawn.shape == (35, 35, 3)  # four in a row, a pixel between
+    assert np.array_equal(drawn[9:17, 18:26], images[6])
+    page.click("#draw-others")
+    wait_for_text(page, "#draw-status", "seed 1")
+    assert not np.array_equal(pixels(page, "#drawn"), drawn)
+    page.select_option("#draw-count", "9")
+    wait_for_text(page, "#draw-status", "9 draws")
+    assert pixels(page, "#drawn").shape == (26, 26, 3)
+    assert "mean image" in page.locator("#what").inner_text()
+    label = page.locator("[data-curve=toy_error] canvas").get_attribute("aria-label")
+    assert "Toy error, squared units" in label and label.endswith("iteration 6")
+    assert page.locator("#plane, #chain-picture, .thumb").count() == 0
+    with page.expect_download() as download:
+        page.click("#save-drawn")
+    assert download.value.suggested_filename == "pictures.png"
+
+
+def test_panels_of_other_pages_stand_on_one_page_together(visit, serve, runs):
+    both = (
+        "from tigon.recipes import GeneratorRecipe as kind\n"
+        "kind.panels = ('inference', 'pictures', 'picture', 'curves')"
+    )
+    folder = runs["deep"].folder
+    page = visit(serve(folder, both))
+    wait_for_text(page, "#draw-status", "16 draws")
+    assert page.locator("#plane").count() == 0
+    page.locator("#starts").fill("2")
+    page.set_input_files("#file", CAT)
+    until(page, "document.querySelector('#infer-status').textContent.startsWith('Done')")
+    until(page, "document.querySelector('#picture-where').textContent.startsWith('cat.png')")
+    z = json.loads(page.locator("#found").get_attribute("data-latent"))
+    assert np.array_equal(pixels(page), shown_by(runs["deep"], z))

@@ -14,7 +14,7 @@ from tigon.cli.main import main
 from tigon.errors import TigonError
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
-from tigon.training.kept import damage, measured, numbered
+from tigon.training.checkpoint_folder import damage, measured, numbered
 
 SMALL = ["--image-size", "8", "--network.width", "4", "--batch-size", "2"]
 REMEDY = "free some space, and the same command goes on"
@@ -105,12 +105,12 @@ def interrupted(disk: Path, whole: Run, left: int, at: int, every: int) -> str:
     """Make a run whose disk is full after `at` iterations, then has room; return what failed."""
     out = disk / f"run{left}"
 
-    def fills(training, record):
-        if training.iteration == at:
+    def fills(trainer, record):
+        if trainer.iteration == at:
             fill(disk, left)
 
     with pytest.raises(TigonError, match="No space left") as found:
-        train(whole.experiment, out, checkpoint_every=every, watchers=[fills])
+        train(whole.experiment, out, checkpoint_every=every, callbacks=[fills])
     kept = numbered(Run(out).checkpoints)
     assert kept and all(damage(path) is None for path in kept)
     Run(out).learner()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tigon.runs.run import Run
-from tigon.training.kept import measured, numbered
+from tigon.training.checkpoint_folder import measured, numbered
 
 pytestmark = pytest.mark.slow
 KILLS = 20

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tigon.explorer.curves import Tail, thinned
-from tigon.training.logs import read_metrics
+from tigon.learners.generator import METRICS
+from tigon.training.callbacks.metrics import read_metrics
 
 
 def line(iteration, **values):
@@ -16,7 +17,7 @@ def line(iteration, **values):
 
 def test_rows_come_once_and_a_line_not_yet_ended_waits(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    tail = Tail(path)
+    tail = Tail(path, METRICS)
     assert tail.read() is None and tail.age() is None
     path.write_text(line(1) + line(2)[:9])
     assert [row["iteration"] for row in tail.read().rows] == [1]
@@ -30,7 +31,7 @@ def test_rows_come_once_and_a_line_not_yet_ended_waits(tmp_path):
 
 def test_a_rollback_takes_back_what_came_after_and_says_so(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    tail = Tail(path)
+    tail = Tail(path, METRICS)
     path.write_text("".join(line(k) for k in range(1, 6)))
     tail.read()
     event = {"iteration": 3, "event": "rollback", "cause": "gap", "message": "the gap exploded"}
@@ -45,7 +46,7 @@ def test_a_rollback_takes_back_what_came_after_and_says_so(tmp_path):
 def test_a_file_that_a_continued_run_has_rewritten_is_read_anew(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text(line(1) + line(2))
-    tail = Tail(path)
+    tail = Tail(path, METRICS)
     tail.read()
     (tmp_path / "new").write_text(line(1) + line(7))
     (tmp_path / "new").replace(path)
@@ -58,7 +59,7 @@ def test_moments_of_latents_become_two_numbers_and_what_is_not_finite_none(tmp_p
     path.write_text(
         line(1, latent_std=[3.0, 4.0], latent_mean=[0.1, -0.2], reconstruction_error=math.nan)
     )
-    (row,) = Tail(path).read().rows
+    (row,) = Tail(path, METRICS).read().rows
     assert math.isclose(row["latent_std"], math.sqrt(12.5)) and row["latent_mean"] == 0.2
     assert row["reconstruction_error"] is None
 
@@ -67,7 +68,7 @@ def test_moments_of_latents_become_two_numbers_and_what_is_not_finite_none(tmp_p
 def test_damaged_lines_are_counted_and_left_out(tmp_path_factory, lines):
     path = tmp_path_factory.mktemp("damaged") / "metrics.jsonl"
     path.write_bytes(b"".join(part.replace(b"\n", b"") + b"\n" for part in lines))
-    tail = Tail(path)
+    tail = Tail(path, METRICS)
     tail.read()
     good = sum(part == line(1).encode().strip() for part in lines)
     assert len(tail.rows) == good

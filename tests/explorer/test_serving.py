@@ -127,4 +127,4 @@ def test_records_that_come_are_told_to_all_pages(runs, tmp_path):
         assert [len(told["rows"]) for told in page.of("curves")] == [2, 4]
         assert page.of("training")[-1]["state"] == "finished"
         assert page.of("training")[-1]["progress"] == 1
-    assert Tail(metrics).read().rows == hub.tail.rows
+    assert Tail(metrics, hub.tail.metrics).read().rows == hub.tail.rows

@@ -6,18 +6,10 @@ import torch
 
 from explored import Page
 from tigon.data.pixels import to_uint8
-from tigon.explorer.requests import (
-    Change,
-    Decode,
-    Follow,
-    Infer,
-    Look,
-    Settings,
-    Steer,
-    Synthesise,
-)
+from tigon.explorer.panels.chain import Change, Settings, Synthesise, would_accept
+from tigon.explorer.panels.latents import Decode, Infer
+from tigon.explorer.requests import Follow, Look, Steer
 from tigon.explorer.session import UNSENT
-from tigon.explorer.synthesis import would_accept
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA, Langevin
 from tigon.models.cold_start import ColdStart

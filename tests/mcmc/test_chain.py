@@ -55,6 +55,18 @@ def test_the_last_step_can_have_a_kernel_of_its_own():
     assert torch.allclose(draws.x, draws.trajectory[0] * (1 - 0.3**2 / 2))
 
 
+def test_steps_taken_one_by_one_are_those_of_a_run():
+    last = Langevin(0.3, temperature=0.0)
+    chains = MCMC(Langevin(0.3), 4, StepSizeDecay(0.8), last, evaluate_end=False)
+    x, rng = torch.ones(3, 2), make_rng(0)
+    state = chains.kernel.init(quadratic, x)
+    for number in range(4):
+        state, _ = chains.step(number, quadratic, state, rng)
+    assert torch.equal(state.x, chains.run(quadratic, x, make_rng(0)).x)
+    assert torch.equal(state.log_density, quadratic(state.x))  # here, though `run` leaves it out
+    assert chains.kernel_of(3) is last and chains.kernel_of(2) is chains.kernel
+
+
 def test_chains_of_no_steps_are_refused():
     with pytest.raises(ValueError, match="at least one step, not 0"):
         MCMC(Langevin(0.3), 0)

@@ -91,8 +91,8 @@ def test_an_unknown_recipe_is_refused_with_those_there_are():
 
 
 def test_a_recipe_learns_images_in_the_size_they_have():
-    training = GeneratorRecipe(image_size=64).training(image_set(size=16))
-    assert training.learner.show(2).shape == (2, 3, 16, 16)
+    trainer = GeneratorRecipe(image_size=64).trainer(image_set(size=16))
+    assert trainer.learner.show(2).shape == (2, 3, 16, 16)
 
 
 @pytest.mark.parametrize(

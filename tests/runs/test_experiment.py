@@ -7,12 +7,13 @@ import torch
 
 from small import descriptor_recipe, generator_recipe, parameters
 from tigon.errors import DivergenceError, TigonError
+from tigon.recipes.descriptor import ImageGuard
 from tigon.report import write_report
 from tigon.runs.experiment import choose_device, train
 from tigon.runs.run import Experiment, Run
 from tigon.settings import ImageChains
-from tigon.training.kept import measured
-from tigon.training.settings import Guard
+from tigon.training.callbacks import snapshots
+from tigon.training.checkpoint_folder import measured
 
 RECIPES = pytest.mark.parametrize(
     ("name", "recipe"),
@@ -23,12 +24,12 @@ RECIPES = pytest.mark.parametrize(
 
 @RECIPES
 def test_a_run_leaves_all_that_is_laid_down(tmp_path, pictures, name, recipe):
-    training = train(Experiment(name, recipe, str(pictures)), tmp_path / "run")
+    trainer = train(Experiment(name, recipe, str(pictures)), tmp_path / "run")
     run = Run(tmp_path / "run")
     assert run.experiment == Experiment(name, recipe, str(pictures))
     assert [record["iteration"] for record in run.records()] == list(range(1, 7))
     assert [p.name for p in run.checkpoints.iterdir()] == ["6"]
-    assert torch.equal(parameters(run.learner()), parameters(training.learner))
+    assert torch.equal(parameters(run.learner()), parameters(trainer.learner))
     assert run.environment["torch"] == torch.__version__
     assert run.environment["peak_memory_mb"] > 50
     iterations = [iteration for iteration, _ in run.snapshots()]
@@ -82,14 +83,14 @@ def test_which_checkpoint_is_best_is_that_of_the_mean_measure_wherever_a_run_was
 def test_a_rollback_takes_its_checkpoints_and_their_measures_back(tmp_path, pictures):
     """The state of iteration 6 is spoiled after it was saved as the best by far."""
 
-    def spoil(training, record):
-        if training.iteration == 7 and not training.rollbacks and "event" not in record:
+    def spoil(trainer, record):
+        if trainer.iteration == 7 and not trainer.rollbacks and "event" not in record:
             with torch.no_grad():
-                training.learner.model.network.last.bias.fill_(float("nan"))
+                trainer.learner.model.network.last.bias.fill_(float("nan"))
 
-    recipe = descriptor_recipe(iterations=12, guard=Guard(every=5))
+    recipe = descriptor_recipe(iterations=12, guard=ImageGuard(every=5))
     experiment = Experiment("descriptor", recipe, str(pictures))
-    train(experiment, tmp_path / "run", checkpoint_every=3, keep=9, watchers=[spoil])
+    train(experiment, tmp_path / "run", checkpoint_every=3, keep=9, callbacks=[spoil])
     run = Run(tmp_path / "run")
     assert [event["event"] for event in run.events()] == ["rollback"]
     records = {record["iteration"]: record["energy_distance"] for record in run.records()}
@@ -128,7 +129,7 @@ def test_a_finished_run_stays_as_it_is(tmp_path, pictures):
     experiment = Experiment("generator", generator_recipe(), str(pictures))
     train(experiment, tmp_path / "run")
     before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
-    train(experiment, tmp_path / "run", watchers=[lambda *_: pytest.fail("it went on")])
+    train(experiment, tmp_path / "run", callbacks=[lambda *_: pytest.fail("it went on")])
     assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
 
 
@@ -144,8 +145,8 @@ def test_a_folder_with_another_experiment_is_refused_and_untouched(tmp_path, pic
 def test_other_settings_become_the_runs_where_that_is_asked_for(tmp_path, pictures):
     train(Experiment("generator", generator_recipe(), str(pictures)), tmp_path / "run")
     other = Experiment("generator", generator_recipe(sigma=0.2, iterations=9), str(pictures))
-    training = train(other, tmp_path / "run", changed=True)
-    assert training.iteration == 9
+    trainer = train(other, tmp_path / "run", changed=True)
+    assert trainer.iteration == 9
     assert Run(tmp_path / "run").experiment == other
     assert [record["iteration"] for record in Run(tmp_path / "run").records()] == list(
         range(1, 10)
@@ -195,14 +196,14 @@ def test_a_size_the_network_cannot_have_is_refused(tmp_path, pictures):
 
 
 def test_a_run_that_diverges_keeps_its_last_checkpoint(tmp_path, pictures):
-    def spoil(training, record):
-        if training.iteration == 3:
+    def spoil(trainer, record):
+        if trainer.iteration == 3:
             with torch.no_grad():
-                training.learner.model.network.last.bias.fill_(float("nan"))
+                trainer.learner.model.network.last.bias.fill_(float("nan"))
 
     experiment = Experiment("descriptor", descriptor_recipe(), str(pictures))
     with pytest.raises(DivergenceError, match="iteration 4"):
-        train(experiment, tmp_path / "run", checkpoint_every=2, watchers=[spoil])
+        train(experiment, tmp_path / "run", checkpoint_every=2, callbacks=[spoil])
     learner = Run(tmp_path / "run").learner()
     assert all(torch.isfinite(p).all() for p in learner.parameters())
 
@@ -283,15 +284,15 @@ def test_a_damaged_snapshot_is_named(tmp_path, pictures):
 
 
 def test_a_full_disk_ends_with_a_line_and_the_last_checkpoint(tmp_path, pictures, monkeypatch):
-    def fill(training, record):
+    def fill(trainer, record):
         def no_space(*_):
             raise OSError("No space left on device")
 
-        if training.iteration == 4:
-            monkeypatch.setattr(Run, "save_snapshot", no_space)
+        if trainer.iteration == 4:
+            monkeypatch.setattr(snapshots, "save_snapshot", no_space)
 
     experiment = Experiment("generator", generator_recipe(), str(pictures))
     with pytest.raises(TigonError, match="cannot be written .*No space left"):
-        train(experiment, tmp_path / "run", checkpoint_every=3, watchers=[fill])
+        train(experiment, tmp_path / "run", checkpoint_every=3, callbacks=[fill])
     monkeypatch.undo()
     assert train(experiment, tmp_path / "run").finished

@@ -6,9 +6,8 @@ import torch
 
 from small import descriptor_recipe, generator_recipe, image_set, parameters
 from tigon.errors import TigonError
-from tigon.training.checkpoint import load_learner, load_training, save_checkpoint
-from tigon.training.kept import find_checkpoint, latest_checkpoint
-from tigon.training.loop import fit
+from tigon.training.checkpoint import load_checkpoint, load_learner, save_checkpoint
+from tigon.training.checkpoint_folder import find_checkpoint, latest_checkpoint
 
 RECIPES = pytest.mark.parametrize(
     "recipe",
@@ -22,53 +21,53 @@ RECIPES = pytest.mark.parametrize(
 
 
 def stopped(recipe, iterations=3):
-    training = recipe.training(image_set())
+    trainer = recipe.trainer(image_set())
     for _ in range(iterations):
-        training.step()
-    return training
+        trainer.step()
+    return trainer
 
 
 @RECIPES
 def test_a_run_that_goes_on_from_a_checkpoint_is_the_run_that_never_stopped(recipe, tmp_path):
-    whole = recipe.training(image_set())
-    expected = fit(whole)[3:]
+    whole = recipe.trainer(image_set())
+    expected = whole.fit()[3:]
     path = save_checkpoint(tmp_path, stopped(recipe))
-    training = recipe.training(image_set())
-    load_training(path, training)
-    records = fit(training)
-    assert torch.equal(parameters(training.learner), parameters(whole.learner))
+    trainer = recipe.trainer(image_set())
+    load_checkpoint(path, trainer)
+    records = trainer.fit()
+    assert torch.equal(parameters(trainer.learner), parameters(whole.learner))
     for name, tensor in whole.learner.chain_tensors().items():
-        assert torch.equal(tensor, training.learner.chain_tensors()[name])
+        assert torch.equal(tensor, trainer.learner.chain_tensors()[name])
     for a, b in zip(records, expected, strict=True):
         assert {**a, "seconds": 0} == {**b, "seconds": 0}
 
 
 @RECIPES
 def test_a_learner_comes_back_with_weights_and_chains(recipe, tmp_path):
-    training = stopped(recipe)
-    learner = load_learner(save_checkpoint(tmp_path, training), recipe.restored)
-    for name, tensor in training.learner.state_dict().items():
+    trainer = stopped(recipe)
+    learner = load_learner(save_checkpoint(tmp_path, trainer), recipe.restored)
+    for name, tensor in trainer.learner.state_dict().items():
         assert torch.equal(tensor, learner.state_dict()[name])
-    for name, tensor in training.learner.chain_tensors().items():
+    for name, tensor in trainer.learner.chain_tensors().items():
         assert torch.equal(tensor, learner.chain_tensors()[name])
 
 
 def test_the_last_two_are_kept(tmp_path):
-    training = stopped(generator_recipe(), 0)
+    trainer = stopped(generator_recipe(), 0)
     for _ in range(4):
-        training.step()
-        save_checkpoint(tmp_path, training)
+        trainer.step()
+        save_checkpoint(tmp_path, trainer)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["3", "4"]
     assert latest_checkpoint(tmp_path).name == "4"
 
 
 def saved(folder, values, keep=2):
     """Save a checkpoint an iteration, each with a measure or none."""
-    training = stopped(generator_recipe(), 0)
+    trainer = stopped(generator_recipe(), 0)
     for value in values:
-        training.step()
+        trainer.step()
         save_checkpoint(
-            folder, training, keep, {} if value is None else {"reconstruction_error": value}
+            folder, trainer, keep, {} if value is None else {"reconstruction_error": value}
         )
     return sorted(int(path.name) for path in folder.iterdir())
 
@@ -118,8 +117,8 @@ def test_a_best_that_is_damaged_is_refused_and_never_replaced_in_silence(tmp_pat
 
 def test_what_lies_beyond_an_iteration_gone_back_to_is_dropped_and_never_the_best(tmp_path):
     saved(tmp_path, [3.0, 2.0, 1.0, 0.5])
-    training = stopped(generator_recipe(), 3)
-    save_checkpoint(tmp_path, training, 2)
+    trainer = stopped(generator_recipe(), 3)
+    save_checkpoint(tmp_path, trainer, 2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["3"]
     with pytest.raises(TigonError, match="none of the checkpoints was measured"):
         find_checkpoint(tmp_path, "best")
@@ -157,10 +156,10 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, name, damage):
 
 
 def test_where_the_newest_is_damaged_the_one_before_is_used_and_that_is_said(tmp_path, capsys):
-    training = stopped(generator_recipe())
-    before = save_checkpoint(tmp_path, training)
-    training.step()
-    newest = save_checkpoint(tmp_path, training)
+    trainer = stopped(generator_recipe())
+    before = save_checkpoint(tmp_path, trainer)
+    trainer.step()
+    newest = save_checkpoint(tmp_path, trainer)
     (newest / "model.safetensors").write_bytes(b"")
     assert latest_checkpoint(tmp_path) == before
     said = capsys.readouterr().err
@@ -174,16 +173,16 @@ def test_weights_of_another_shape_are_refused(tmp_path):
 
 
 def test_a_save_that_fails_leaves_earlier_checkpoints_whole(tmp_path, monkeypatch):
-    training = stopped(generator_recipe())
-    save_checkpoint(tmp_path, training)
-    training.step()
+    trainer = stopped(generator_recipe())
+    save_checkpoint(tmp_path, trainer)
+    trainer.step()
 
     def no_space(*args, **kwargs):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(torch, "save", no_space)
     with pytest.raises(TigonError, match="earlier ones are intact .*No space left"):
-        save_checkpoint(tmp_path, training)
+        save_checkpoint(tmp_path, trainer)
     assert [p.name for p in tmp_path.iterdir()] == ["3"]
     assert latest_checkpoint(tmp_path).name == "3"
 

@@ -13,13 +13,12 @@ from tigon.data.images import ImageSet
 from tigon.data.load import load_images
 from tigon.errors import DivergenceError
 from tigon.recipes import DescriptorRecipe
+from tigon.recipes.descriptor import ImageGuard
 from tigon.runs.diagnosis import diagnose
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
 from tigon.settings import DescriptorNetwork, ImageChains
-from tigon.training.guard import Watch
-from tigon.training.loop import fit
-from tigon.training.settings import Guard
+from tigon.training.guard import Guard, GuardRunner
 
 FACES = "embedded:animal-faces"
 SMALL = DescriptorRecipe(image_size=16, iterations=80, network=DescriptorNetwork(16))
@@ -44,10 +43,10 @@ def names(diagnosis):
 
 @pytest.mark.parametrize("recipe", [generator_recipe, descriptor_recipe], ids=["gen", "desc"])
 def test_a_healthy_run_is_the_same_with_and_without_a_guard(recipe):
-    watched = recipe(iterations=25, guard=Guard(every=5)).training(image_set())
-    alone = recipe(iterations=25, guard=Guard(enabled=False)).training(image_set())
-    assert not any("event" in record for record in fit(watched))
-    fit(alone)
+    watched = recipe(iterations=25, guard=Guard(every=5)).trainer(image_set())
+    alone = recipe(iterations=25, guard=Guard(enabled=False)).trainer(image_set())
+    assert not any("event" in record for record in watched.fit())
+    alone.fit()
     assert torch.equal(parameters(watched.learner), parameters(alone.learner))
 
 
@@ -67,7 +66,7 @@ def test_ten_times_the_learning_rate_is_halved_until_the_gap_is_healthy(tmp_path
 
 
 def test_the_same_run_without_a_guard_explodes_and_diagnose_says_so(tmp_path):
-    recipe = replace(TOO_FAST, guard=Guard(enabled=False))
+    recipe = replace(TOO_FAST, guard=ImageGuard(enabled=False))
     train(Experiment("descriptor", recipe, FACES), tmp_path / "run")
     run = Run(tmp_path / "run")
     assert run.events() == []
@@ -90,7 +89,7 @@ def test_ten_times_the_step_size_is_halved_until_chains_stay_apart(tmp_path):
 @pytest.mark.parametrize("after", [9, 14, 27])
 def test_events_are_reproducible_and_a_stopped_run_continues_through_them(tmp_path, after):
     """Stopped before the first event, right after it, and between good states."""
-    recipe = replace(TOO_FAST, iterations=40, guard=Guard(every=5, gap=2.0))
+    recipe = replace(TOO_FAST, iterations=40, guard=ImageGuard(every=5, gap=2.0))
     experiment = Experiment("descriptor", recipe, FACES)
     whole = train(experiment, tmp_path / "whole")
     assert whole.attempts > 1
@@ -154,7 +153,7 @@ def test_without_a_guard_diagnose_still_names_the_cause(tmp_path, monkeypatch, p
     monkeypatch.setattr(
         DescriptorRecipe, "_network", lambda self, **how: Overflowing(build(self, **how))
     )
-    recipe = descriptor_recipe(guard=Guard(enabled=False))
+    recipe = descriptor_recipe(guard=ImageGuard(enabled=False))
     with pytest.raises(DivergenceError, match="not finite"):
         train(Experiment("descriptor", recipe, str(pictures)), tmp_path / "run")
     assert not Run(tmp_path / "run").checkpoints.exists()
@@ -162,20 +161,20 @@ def test_without_a_guard_diagnose_still_names_the_cause(tmp_path, monkeypatch, p
 
 
 def test_a_dead_network_is_noticed_and_given_up():
-    training = descriptor_recipe(iterations=50, guard=Guard(attempts=1)).training(image_set())
+    trainer = descriptor_recipe(iterations=50, guard=ImageGuard(attempts=1)).trainer(image_set())
     with torch.no_grad():
-        training.learner.model.network.last.weight.zero_()
-        training.learner.model.network.features[4].weight.zero_()
+        trainer.learner.model.network.last.weight.zero_()
+        trainer.learner.model.network.features[4].weight.zero_()
     with pytest.raises(DivergenceError, match="given up after 1 attempts.* the network is dead"):
-        fit(training)
+        trainer.fit()
 
 
 def test_lost_chains_start_anew_and_the_others_stay():
-    training = generator_recipe(iterations=4, guard=Guard(every=2)).training(image_set())
-    store = training.learner.store
+    trainer = generator_recipe(iterations=4, guard=Guard(every=2)).trainer(image_set())
+    store = trainer.learner.store
     store.write(torch.tensor([3]), torch.tensor([[300.0, 0.0]]))
-    training.learner.expand = False
-    events = [record for record in fit(training) if "event" in record]
+    trainer.learner.expand = False
+    events = [record for record in trainer.fit() if "event" in record]
     assert [event["event"] for event in events] == ["restart"]
     assert "rows [3]" in events[0]["message"]
     assert (store.points.abs() < 20).all()
@@ -199,7 +198,7 @@ def record(**values):
     ],
 )
 def test_trouble_is_told_by_the_stated_limits(values, cause, after):
-    watch = Watch(Guard(), generator_recipe().training(image_set()))
+    watch = GuardRunner(ImageGuard())
     for _ in range(20):
         assert watch.trouble(record()) is None
     for _ in range(after - 1):
@@ -208,14 +207,14 @@ def test_trouble_is_told_by_the_stated_limits(values, cause, after):
 
 
 def test_a_run_goes_further_back_where_the_newest_good_state_leads_to_the_same():
-    training = descriptor_recipe(iterations=50, guard=Guard(every=5)).training(image_set())
-    watch = Watch(training.guard, training)
+    trainer = descriptor_recipe(iterations=50, guard=ImageGuard(every=5)).trainer(image_set())
+    watch = trainer.guard
     for _ in range(12):
-        watch.step(training)
+        watch.step(trainer)
     assert [state.iteration for state in watch.good] == [5, 10]
     for expected in (10, 5, 5):
-        watch._go_back(training, "gap", "it exploded", "it exploded", 13)
-        assert training.iteration == expected
+        watch._go_back(trainer, "gap", "it exploded", "it exploded", 13)
+        assert trainer.iteration == expected
 
 
 @pytest.mark.parametrize(
@@ -223,10 +222,10 @@ def test_a_run_goes_further_back_where_the_newest_good_state_leads_to_the_same()
     [
         lambda: Guard(attempts=-1),
         lambda: Guard(every=0),
-        lambda: Guard(gap=0.0),
+        lambda: ImageGuard(gap=0.0),
         lambda: Guard(gradient=1.0),
-        lambda: Guard(saturation=0.0),
-        lambda: Guard(collapse=1.0),
+        lambda: ImageGuard(saturation=0.0),
+        lambda: ImageGuard(collapse=1.0),
         lambda: Guard(patience=0),
     ],
 )

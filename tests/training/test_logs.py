@@ -4,14 +4,14 @@ import pytest
 
 from small import generator_recipe, image_set
 from tigon.errors import TigonError
-from tigon.training.logs import MetricsLog, read_metrics
-from tigon.training.loop import fit
+from tigon.training.callbacks.metrics import MetricsLog, cut_metrics, read_metrics
 
 
 def test_records_logged_are_the_records_read(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    training = generator_recipe().training(image_set())
-    records = fit(training, [MetricsLog(path)])
+    trainer = generator_recipe().trainer(image_set())
+    trainer.callbacks = [MetricsLog(path)]
+    records = trainer.fit()
     assert read_metrics(path) == records
     names = {
         "iteration",
@@ -27,7 +27,7 @@ def test_records_logged_are_the_records_read(tmp_path):
 def test_a_run_that_continues_drops_what_came_after_its_checkpoint(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(json.dumps({"iteration": k}) + "\n" for k in range(1, 6)))
-    MetricsLog(path, iteration=3)
+    cut_metrics(path, iteration=3)
     assert [record["iteration"] for record in read_metrics(path)] == [1, 2, 3]
 
 
@@ -52,10 +52,10 @@ def test_a_rollback_is_kept_where_the_checkpoint_knows_of_it_and_comes_again_whe
     again = [{"iteration": k} for k in range(5, 7)]
     text = "".join(json.dumps(line) + "\n" for line in [*taken, back, *again])
     path.write_text(text)
-    MetricsLog(path, iteration=6, rollbacks=1)
+    cut_metrics(path, iteration=6, rollbacks=1)
     assert path.read_text() == text, "what the rollback took back stays on record"
     assert [record["iteration"] for record in read_metrics(path)] == [1, 2, 3, 4, 5, 6]
-    MetricsLog(path, iteration=5, rollbacks=1)
+    cut_metrics(path, iteration=5, rollbacks=1)
     assert path.read_text() == text.removesuffix('{"iteration": 6}\n')
-    MetricsLog(path, iteration=5, rollbacks=0)
+    cut_metrics(path, iteration=5, rollbacks=0)
     assert [json.loads(line) for line in path.read_text().splitlines()] == taken[:5]

@@ -22,12 +22,12 @@ RECIPES = {
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_only_products_are_rounded(recipe):
-    training = recipe.training(image_set())
-    learner, seen = training.learner, set()
+    trainer = recipe.trainer(image_set())
+    learner, seen = trainer.learner, set()
     for layer in learner.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             layer.register_forward_hook(lambda layer, given, shown: seen.add(shown.dtype))
-    record = training.step()
+    record = trainer.step()
     chains = {torch.float32} if recipe.persistent else set()
     assert seen == {torch.bfloat16} | chains
     assert {p.dtype for p in learner.parameters()} == {torch.float32}
@@ -50,7 +50,7 @@ def test_a_descriptors_sum_is_not_rounded():
 def test_a_generators_chains_are_those_of_float32():
     """Its posterior soon is narrower than the distance of two numbers in bfloat16."""
     ours, plain = (
-        replace(RECIPES["generator"], precision=precision).training(image_set()).learner
+        replace(RECIPES["generator"], precision=precision).trainer(image_set()).learner
         for precision in ("bfloat16", "float32")
     )
     images, index = image_set().read(), torch.arange(5)
@@ -61,7 +61,7 @@ def test_a_generators_chains_are_those_of_float32():
 def test_a_descriptors_chains_come_to_the_same_images():
     """Up to a part of a hundred of how far apart training images are."""
     ours, plain = (
-        replace(RECIPES["descriptor"], precision=precision).training(image_set()).learner
+        replace(RECIPES["descriptor"], precision=precision).trainer(image_set()).learner
         for precision in ("bfloat16", "float32")
     )
     index, images = torch.arange(5), image_set().read()

@@ -17,8 +17,8 @@ from tigon.cli.main import main
 from tigon.errors import TigonError, install
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
-from tigon.training.guard import Watch
-from tigon.training.tensorboard import scalars
+from tigon.training.callbacks.tensorboard import scalars
+from tigon.training.guard import GuardRunner
 
 pytest.importorskip("tensorboard")
 RECIPES = {"generator": generator_recipe(latent_dim=3), "descriptor": descriptor_recipe()}
@@ -92,7 +92,7 @@ def test_training_is_bit_identical_with_and_without(experiment, tmp_path):
 def stop_at(iterations):
     """Return a stop that lets so many iterations happen, of a `train` it watches."""
     seen = []
-    return [lambda training, record: seen.append(1)], lambda: len(seen) >= iterations
+    return [lambda trainer, record: seen.append(1)], lambda: len(seen) >= iterations
 
 
 @pytest.mark.parametrize("switched", ([1, 0, 1], [0, 1, 0, 1], [0, 0, 1], [1, 1]), ids=str)
@@ -100,8 +100,8 @@ def test_a_run_may_go_on_with_or_without_it(pictures, tmp_path, switched):
     experiment = Experiment("generator", generator_recipe(iterations=8), str(pictures))
     run = Run(tmp_path / "run")
     for number, on in enumerate(switched, 1):
-        watchers, stop = stop_at(2) if number < len(switched) else ([], lambda: False)
-        train(experiment, run.folder, watchers=watchers, stop=stop, tensorboard=bool(on))
+        noted, stop = stop_at(2) if number < len(switched) else ([], lambda: False)
+        train(experiment, run.folder, callbacks=noted, stop=stop, tensorboard=bool(on))
     assert [record["iteration"] for record in run.records()] == list(range(1, 9))
     assert_board_tells_metrics(run)
     grids = [grid.step for grid in board(run).Images("images")]
@@ -116,12 +116,12 @@ def test_iterations_taken_again_after_a_kill_stand_once(pictures, tmp_path):
     class Killed(BaseException):
         pass
 
-    def kill(training, record):
-        if training.iteration == 8:
+    def kill(trainer, record):
+        if trainer.iteration == 8:
             raise Killed
 
     with pytest.raises(Killed):
-        train(experiment, run.folder, checkpoint_every=4, watchers=[kill], tensorboard=True)
+        train(experiment, run.folder, checkpoint_every=4, callbacks=[kill], tensorboard=True)
     assert board(run).Scalars("seconds")[-1].step == 7
     train(experiment, run.folder, tensorboard=True)
     assert_board_tells_metrics(run)
@@ -130,7 +130,7 @@ def test_iterations_taken_again_after_a_kill_stand_once(pictures, tmp_path):
 def spoil(monkeypatch, failing):
     """Let the guard see trouble at these iterations, once each."""
     left = set(failing)
-    seen = Watch.trouble
+    seen = GuardRunner.trouble
 
     def trouble(self, record):
         if record["iteration"] in left:
@@ -138,7 +138,7 @@ def spoil(monkeypatch, failing):
             return "gap"
         return seen(self, record)
 
-    monkeypatch.setattr(Watch, "trouble", trouble)
+    monkeypatch.setattr(GuardRunner, "trouble", trouble)
 
 
 def test_what_the_guard_took_back_is_hidden_and_what_it_says_is_text(
@@ -160,8 +160,8 @@ def test_a_rollback_while_it_was_switched_off_is_made_up_for(pictures, tmp_path,
     run = Run(tmp_path / "run")
     for on, count in ((True, 5), (False, 4), (True, 99)):
         spoil(monkeypatch, {} if on else {6})
-        watchers, stop = stop_at(count)
-        train(experiment, run.folder, watchers=watchers, stop=stop, tensorboard=on)
+        noted, stop = stop_at(count)
+        train(experiment, run.folder, callbacks=noted, stop=stop, tensorboard=on)
     assert [event["iteration"] for event in run.events()] == [3]
     assert_board_tells_metrics(run)
 
@@ -184,8 +184,8 @@ def test_without_tensorboard_nothing_is_written_and_one_line_says_what_to_instal
 
 def test_a_folder_that_cannot_be_written_is_said_in_one_line(pictures, tmp_path):
     experiment = Experiment("generator", generator_recipe(iterations=4), str(pictures))
-    watchers, stop = stop_at(2)
-    train(experiment, tmp_path / "run", watchers=watchers, stop=stop)
+    noted, stop = stop_at(2)
+    train(experiment, tmp_path / "run", callbacks=noted, stop=stop)
     (tmp_path / "run" / "tensorboard").write_text("a file")
     with pytest.raises(TigonError, match="tensorboard: cannot be written"):
         train(experiment, tmp_path / "run", tensorboard=True)
@@ -196,8 +196,8 @@ def test_files_of_the_future_are_refused_and_can_be_made_again(pictures, tmp_pat
     """A clock that was set back would let TensorBoard read new files before old ones."""
     experiment = Experiment("generator", generator_recipe(), str(pictures))
     run = Run(tmp_path / "run")
-    watchers, stop = stop_at(3)
-    train(experiment, run.folder, watchers=watchers, stop=stop, tensorboard=True)
+    noted, stop = stop_at(3)
+    train(experiment, run.folder, callbacks=noted, stop=stop, tensorboard=True)
     (file,) = (run.folder / "tensorboard").iterdir()
     file.rename(file.with_name("events.out.tfevents.4000000000.host.1.0"))
     with pytest.raises(TigonError, match="events of the future"):

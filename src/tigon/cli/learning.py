@@ -18,8 +18,8 @@ from tigon.recipes import DescriptorRecipe, GeneratorRecipe, Recipe
 from tigon.report import render, section, write_report
 from tigon.runs.experiment import choose_device, load, train
 from tigon.runs.run import Experiment, Run
-from tigon.training.iteration import Training
-from tigon.training.tensorboard import require_tensorboard
+from tigon.training.callbacks.tensorboard import require_tensorboard
+from tigon.training.trainer import Callback, Trainer
 
 EMBEDDED = "embedded:animal-faces"
 DEMO: dict[str, Recipe] = {"generator": GeneratorRecipe(), "descriptor": DescriptorRecipe()}
@@ -209,17 +209,23 @@ def learn(
     with process_group(choose_device(device), how.timeout) as (rank, _):
         first = rank == 0
         images = _read(experiment, title, first)
-
-        def begun(training: Training) -> None:
-            if first:
-                tell(introduction(title, training, experiment.data, out))
-
-        with interruptible(first) as stop, progress(title, first) as watch:
-            training = train(
-                experiment, out, device, how.every, [watch], stop, images, changed, how.keep,
-                how.tensorboard, begun,
+        callbacks: list[Callback] = [_Introduction(title, experiment.data, out)] if first else []
+        with interruptible(first) as stop, progress(title, first) as shown:
+            trainer = train(
+                experiment, out, device, how.every, [*callbacks, shown], stop, images, changed,
+                how.keep, how.tensorboard,
             )  # fmt: skip
-    return End(training.finished, rank, training.iteration)
+    return End(trainer.finished, rank, trainer.iteration)
+
+
+class _Introduction(Callback):
+    """Says what is learned, from what, and how long."""
+
+    def __init__(self, title: str, data: str, out: Path) -> None:
+        self.title, self.data, self.out = title, data, out
+
+    def on_begin(self, trainer: Trainer) -> None:
+        tell(introduction(self.title, trainer, self.data, self.out))
 
 
 def _read(experiment: Experiment, title: str, told: bool) -> ImageSet:

@@ -22,10 +22,10 @@ from rich.progress import (
 )
 from rich.table import Column
 
+from tigon.learners.base import Record
 from tigon.learners.metrics import Metric
 from tigon.sizes import sides
-from tigon.training.iteration import Record, Training
-from tigon.training.loop import Watcher
+from tigon.training.trainer import Callback, Trainer
 
 SLOW = 2.0  # seconds, within which mistakes are found
 FIRST_LINE, LINE_EVERY = 3.0, 15.0
@@ -89,32 +89,32 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def introduction(title: str, training: Training, data: str, out: os.PathLike[str]) -> str:
+def introduction(title: str, trainer: Trainer, data: str, out: os.PathLike[str]) -> str:
     """Say what is learned from what, how long, where to, and where a run goes on.
 
     Arguments:
-        training: before its first iteration here
+        trainer: before its first iteration here
     """
-    images, length, done = training.images, training.length, training.iteration
+    images, budget, done = trainer.data, trainer.budget, trainer.iteration
     size = "x".join(map(str, (*sides(images.image_size), images.channels)))
     many = "a stream of images" if images.streamed else counted(len(images), "image")
-    total, so_far = counted(length.iterations, "iteration"), f"{done} of {length.iterations}"
-    if length.gradient_evaluations is not None:
-        total = counted(length.gradient_evaluations, "gradient evaluation")
-        so_far = f"{done}, after {training.evaluations:g} of {total}"
+    total, so_far = counted(budget.iterations, "iteration"), f"{done} of {budget.iterations}"
+    if budget.gradient_evaluations is not None:
+        total = counted(budget.gradient_evaluations, "gradient evaluation")
+        so_far = f"{done}, after {trainer.evaluations:g} of {total}"
     what = f"{title}: {many} of {size} from {data}, {total}, run {os.fspath(out)}"
-    if training.finished:
+    if trainer.finished:
         longer = f"tigon resume {os.fspath(out)} --iterations N makes it longer"
-        hint = f"; {longer}" if length.gradient_evaluations is None else ""
+        hint = f"; {longer}" if budget.gradient_evaluations is None else ""
         return f"{what}: it is finished already, at iteration {so_far}{hint}"
     return f"{what}: continues at iteration {so_far}" if done else what
 
 
 @contextmanager
-def progress(title: str, shown: bool = True) -> Iterator[Watcher]:
-    """Give a watcher that shows how far the run is, or one that does nothing if not `shown`."""
+def progress(title: str, shown: bool = True) -> Iterator[Callback]:
+    """Give a callback that shows how far the run is, or that does nothing if not `shown`."""
     if not shown:
-        yield lambda training, record: None
+        yield Callback()
         return
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -182,43 +182,43 @@ def busy(title: str, log: bool = False, after: float = 0.0) -> Iterator[None]:
         timer.cancel()
 
 
-class _Bar:
+class _Bar(Callback):
     def __init__(self, bar: Progress, task: TaskID) -> None:
         self.bar, self.task, self.explained = bar, task, False
 
-    def __call__(self, training: Training, record: Record) -> None:
-        if "event" in record:
-            self.bar.console.print(f"{record['event']}: {record['message']}", style="yellow")
-            return
+    def on_event(self, trainer: Trainer, event: Record) -> None:
+        self.bar.console.print(f"{event['event']}: {event['message']}", style="yellow")
+
+    def on_iteration(self, trainer: Trainer, record: Record) -> None:
         if not self.explained:
             self.explained = True
-            self.bar.console.print(legend(training.learner.metrics), highlight=False)
-        done = 1.0 if training.finished else training.progress
-        said = summary(training.learner.metrics, record)
+            self.bar.console.print(legend(trainer.learner.metrics), highlight=False)
+        done = 1.0 if trainer.finished else trainer.progress
+        said = summary(trainer.learner.metrics, record)
         if self.bar.console.width < WIDE:
             said = said.split("  ")[0]
         self.bar.update(self.task, completed=done, iteration=record["iteration"], summary=said)
 
 
-class _Lines:
+class _Lines(Callback):
     def __init__(self, title: str) -> None:
         self.title, self.clock = title, Clock()
         self.due: float | None = None
 
-    def __call__(self, training: Training, record: Record) -> None:
-        if "event" in record:
-            tell(f"{self.title}: {record['event']}: {record['message']}")
-            return
+    def on_event(self, trainer: Trainer, event: Record) -> None:
+        tell(f"{self.title}: {event['event']}: {event['message']}")
+
+    def on_iteration(self, trainer: Trainer, record: Record) -> None:
         if self.due is None:
             self.due = time.monotonic() + FIRST_LINE
-            tell(f"{self.title}: {legend(training.learner.metrics)}")
-        done = 1.0 if training.finished else training.progress
+            tell(f"{self.title}: {legend(trainer.learner.metrics)}")
+        done = 1.0 if trainer.finished else trainer.progress
         times = self.clock.words(done)
-        if time.monotonic() < self.due and not training.finished:
+        if time.monotonic() < self.due and not trainer.finished:
             return
         self.due = time.monotonic() + LINE_EVERY
         where = f"iteration {record['iteration']} ({round(100 * done)} %)"
-        tell(f"{self.title}: {where}  {times}  {summary(training.learner.metrics, record)}")
+        tell(f"{self.title}: {where}  {times}  {summary(trainer.learner.metrics, record)}")
 
 
 class Interruption:

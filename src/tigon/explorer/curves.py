@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tigon.training.iteration import Record
+from tigon.learners.base import Record
+from tigon.learners.metrics import Metric
 
 MOST = 2000  # rows that a page gets at once
+PROGRESS = ("iteration", "gradient_evaluations")
 CHUNK = 16 * 2**20  # bytes read at once
 
 
@@ -32,15 +34,17 @@ class Tail:
 
     Arguments:
         path: of metrics.jsonl, which need not exist yet
+        metrics: that are drawn
 
     Attributes:
-        rows: numbers of all iterations that the run is made of, in order
+        rows: numbers of all iterations that the run is made of, in order: their metrics as they
+            are shown, None where one is not finite, and how far the run then was
         event: the guard's last event, in words
         damaged: how many lines are no records
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, metrics: tuple[Metric, ...]) -> None:
+        self.path, self.metrics = path, metrics
         self.rows: list[dict[str, float | None]] = []
         self.event, self.damaged = "", 0
         self._file, self._offset = (0, 0), 0
@@ -88,10 +92,10 @@ class Tail:
             if type(iteration) is not int:
                 raise TypeError("iteration is no count")
             if "event" not in record:
-                self.rows.append(_numbers(record))
+                self.rows.append(self._numbers(record))
                 return False
             self.event = f"{record['event']}: {record.get('message', '')}"
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
             self.damaged += 1
             return False
         if record["event"] != "rollback":
@@ -99,30 +103,21 @@ class Tail:
         self.rows = [row for row in self.rows if (row["iteration"] or 0) <= iteration]
         return True
 
+    def _numbers(self, record: Record) -> dict[str, float | None]:
+        """Return the numbers of a record that are drawn, and how far the run then was."""
+        row = {name: _finite(record[name]) for name in PROGRESS if name in record}
+        for metric in self.metrics:
+            if metric.name in record:
+                found = record[metric.name]
+                _ = found if isinstance(found, list) else _finite(found)
+                row[metric.name] = _finite(metric.of(record))
+        return row
+
 
 def thinned(rows: list[Any], most: int = MOST) -> list[Any]:
     """Return so many of the rows at most, in even steps, the last one always."""
     every = math.ceil(len(rows) / most) or 1
     return rows[:-1:every] + rows[-1:]
-
-
-def _numbers(record: Record) -> dict[str, float | None]:
-    """Return a record's numbers; of the latents' moments, what is drawn of them.
-
-    That is the root of the mean variance over coordinates, and the largest mean of one.
-    """
-    numbers = {name: _finite(value) for name, value in record.items() if not _is_list(value)}
-    if deviations := record.get("latent_std"):
-        numbers["latent_std"] = _finite(
-            math.sqrt(sum(v * v for v in deviations) / len(deviations))
-        )
-    if means := record.get("latent_mean"):
-        numbers["latent_mean"] = _finite(max(map(abs, means)))
-    return numbers
-
-
-def _is_list(value: Any) -> bool:  # noqa: ANN401
-    return isinstance(value, list)
 
 
 def _finite(value: Any) -> float | None:  # noqa: ANN401

@@ -9,10 +9,12 @@ import torch
 from tigon import __version__
 from tigon.errors import TigonError
 from tigon.explorer.curves import Tail, thinned
-from tigon.explorer.models import Model, load_model, newest_checkpoint
+from tigon.explorer.models import load_model, newest_checkpoint
+from tigon.explorer.panels import panels_named
+from tigon.explorer.panels.base import Model
 from tigon.explorer.session import Message, Session
 from tigon.explorer.worker import Worker
-from tigon.recipes import DescriptorRecipe
+from tigon.learners.metrics import Metric
 from tigon.runs.run import Run
 from tigon.sizes import sides
 
@@ -28,16 +30,18 @@ class Hub:
         run: its config can be read
         device: where its model works
     Raises:
-        TigonError: if it has a checkpoint, but none that can be used
+        TigonError: if it has a checkpoint, but none that can be used, or its recipe names a panel
+            that there is not
     """
 
     def __init__(self, run: Run, device: torch.device) -> None:
         self.run, self.device, self.worker = run, device, Worker()
-        self.tail, self.problem = Tail(run.metrics), ""
+        recipe, self.problem = run.experiment.recipe, ""
+        self.tail = Tail(run.metrics, recipe.metrics)
         self.sessions: list[Session] = []
         self.model: Model | None = None
         self._tried: int | None = None
-        _ = run.experiment
+        panels_named(recipe.panels)
         if newest_checkpoint(run) is not None:
             self._tried = newest_checkpoint(run)
             self.model = load_model(run, device, None)
@@ -69,8 +73,9 @@ class Hub:
             "version": __version__,
             "name": self.run.folder.resolve().name,
             "recipe": experiment.name,
-            "kind": "descriptor" if isinstance(recipe, DescriptorRecipe) else "generator",
             "what": recipe.describe(),
+            "panels": list(recipe.panels),
+            "metrics": [_shown(metric) for metric in recipe.metrics],
             "image_size": sides(recipe.image_size),
             "channels": recipe.channels,
             "device": str(self.device),
@@ -79,7 +84,7 @@ class Hub:
 
     def state(self) -> dict[str, Any]:
         """Return how far the run's training is, for a page."""
-        length, last = self.run.experiment.recipe.length, (self.tail.rows or [{}])[-1]
+        length, last = self.run.experiment.recipe.budget, (self.tail.rows or [{}])[-1]
         iteration, spent = int(last.get("iteration") or 0), last.get("gradient_evaluations") or 0.0
         over = iteration > 0 and length.over(iteration, spent, spent / iteration)
         age = self.tail.age()
@@ -133,6 +138,19 @@ class Hub:
         if not self.tail.damaged:
             return ""
         return f"{self.tail.damaged} lines of metrics.jsonl are damaged and left out"
+
+
+def _shown(metric: Metric) -> dict[str, Any]:
+    """Return what a page is told of a metric, to draw its curve."""
+    return {
+        "name": metric.name,
+        "title": metric.title,
+        "unit": metric.unit,
+        "axis": metric.axis,
+        "caption": metric.caption,
+        "healthy": metric.healthy,
+        "marks": list(metric.marks.values()),
+    }
 
 
 def _activity(age: float | None, event: str) -> str:

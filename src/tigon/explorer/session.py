@@ -4,25 +4,13 @@ import json
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from tigon.errors import TigonError
-from tigon.explorer.frames import pack
-from tigon.explorer.models import Model, descriptor_model
-from tigon.explorer.requests import (
-    Change,
-    Decode,
-    Follow,
-    Infer,
-    Look,
-    Request,
-    Settings,
-    Steer,
-    Synthesise,
-)
-from tigon.explorer.synthesis import Synthesis
-from tigon.explorer.watching import decoded, inferring, synthesising
+from tigon.explorer.panels import panel_asked
+from tigon.explorer.panels.base import Adjustment, Course, Model, Request
+from tigon.explorer.requests import Follow, Look, Steer
 
 UNSENT = 8  # messages that may wait for the page before its chain does
 Message = str | bytes
@@ -52,18 +40,15 @@ class Session:
         self._send, self._wake = send, wake
         self._asked: dict[str, Request] = {}
         self._lock = threading.Lock()
-        self._chain: Iterator[Message] | None = None
-        self._synthesis: Synthesis | None = None
-        self._held, self._seen, self._due, self._number = False, True, 0.0, 0
+        self._course: Course | None = None
+        self._running, self._held, self._seen, self._due = False, False, True, 0.0
         self.unsent = 0
 
     def ask(self, request: Request) -> None:
         """Take a request; one that waits for the same thing is dropped: the latest wins."""
-        place = request.place if isinstance(request, Decode) else ""
-        key = f"{request.type} {place}"
         with self._lock:
-            self._asked.pop(key, None)
-            self._asked[key] = request
+            self._asked.pop(request.slot, None)
+            self._asked[request.slot] = request
         self._wake()
 
     def wait(self, now: float) -> float | None:
@@ -71,15 +56,15 @@ class Session:
         if self._asked:
             return 0
         idle = self._held or not self._seen or self.unsent > UNSENT
-        if self._chain is None or idle:
+        if not self._running or idle:
             return None
         return max(0.0, self._due - now)
 
     def turn(self) -> None:
         """Answer one request, or take one step of the chain."""
         with self._lock:
-            key = "decode point" if "decode point" in self._asked else next(iter(self._asked), "")
-            request = self._asked.pop(key, None)
+            waiting = sorted(self._asked.values(), key=lambda asked: not asked.urgent)
+            request = self._asked.pop(waiting[0].slot) if waiting else None
         try:
             self._answer(request) if request else self._step()
         except TigonError as error:
@@ -115,81 +100,67 @@ class Session:
             self.say(type="offer", iteration=model.iteration)
 
     def _take(self, model: Model) -> None:
-        if self._chain is not None:
-            self.say(type="ended", id=self._number, reason="a newer checkpoint was loaded")
-        self.model, self._chain, self._synthesis = model, None, None
+        self._end("a newer checkpoint was loaded")
+        self.model = model
         self.tell(model.message)
 
     def _fail(self, request: Request | None, reason: str) -> None:
         if request is None:
-            self._chain = self._synthesis = None
-            self.say(type="ended", id=self._number, reason=reason)
+            self._end(reason)
         else:
             self.say(type="error", of=request.type, id=getattr(request, "id", 0), message=reason)
 
     def _answer(self, request: Request) -> None:
         match request:
-            case Decode():
-                self._decode(request)
-            case Infer():
-                self._begin(request.id, inferring(self.model, request))
-            case Synthesise():
-                self._synthesise(request)
-            case Change():
-                self._change(request.settings)
             case Steer():
                 self._steer(request.type)
             case Look():
                 self._seen = request.seen
             case Follow():
                 self._follow(request)
+            case Adjustment():
+                self._adjust(request)
+            case _:
+                self._ask_panel(request)
 
-    def _decode(self, request: Decode) -> None:
-        begun = time.perf_counter()
-        pixels = decoded(self.model, request)
-        took = round(1000 * (time.perf_counter() - begun), 2)
-        header = {"type": "decoded", "id": request.id, "place": request.place}
-        self.tell(pack(header | {"milliseconds": took}, pixels=pixels))
-
-    def _synthesise(self, request: Synthesise) -> None:
-        synthesis = Synthesis(descriptor_model(self.model), request)
-        self._begin(request.id, synthesising(synthesis, request.id))
-        self._synthesis = synthesis
-
-    def _begin(self, number: int, chain: Iterator[Message]) -> None:
-        self._chain, self._synthesis = chain, None
-        self._number, self._held, self._due = number, False, 0.0
+    def _ask_panel(self, request: Request) -> None:
+        if self.model is None:
+            raise TigonError("there is no checkpoint yet")
+        answer = panel_asked(request).answer(self.model, request)
+        if isinstance(answer, bytes):
+            self.tell(answer)
+            return
+        self._end("another was started")
+        self._course, self._running, self._held, self._due = answer, True, False, 0.0
 
     def _step(self) -> None:
-        if self._chain is None:
+        if self._course is None or not self._running:
             return
-        message = next(self._chain, None)
-        if message is not None:
-            self._due = time.monotonic() + self._pause()
-            self.tell(message)
+        message = next(self._course, None)
+        if message is None:
+            self._running = False
+            self.say(type="ended", id=self._course.id, reason="")
             return
-        self._chain = None
-        self.say(type="ended", id=self._number, reason="")
+        self._due = time.monotonic() + self._course.pause
+        self.tell(message)
 
-    def _pause(self) -> float:
-        """Return how many seconds to wait before the next step."""
-        pace = self._synthesis.settings.pace if self._synthesis else 0
-        return 1 / pace if pace else 0.0
-
-    def _change(self, settings: Settings) -> None:
-        synthesis = self._synthesis
-        if synthesis is None:
+    def _adjust(self, request: Adjustment) -> None:
+        if self._course is None:
             return
-        synthesis.change(settings)
-        self._due = 0.0
-        if self._chain is None and not synthesis.arrived:
-            self._chain = synthesising(synthesis, self._number)
+        goes_on = self._course.adjust(request)
+        self._due, self._running = 0.0, self._running or goes_on
 
     def _steer(self, word: str) -> None:
         self._held = word == "hold"
-        if word == "stop" and self._chain is not None:
-            self._chain = self._synthesis = None
-            self.say(type="ended", id=self._number, reason="stopped")
+        if word == "stop":
+            self._end("stopped")
+
+    def _end(self, reason: str) -> None:
+        """Forget the chains, and say why they have ended where they ran."""
+        course, running = self._course, self._running
+        self._course, self._running = None, False
+        if course is not None and running:
+            self.say(type="ended", id=course.id, reason=reason)
 
     def _follow(self, request: Follow) -> None:
         self.follows = request.on

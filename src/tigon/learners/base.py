@@ -1,14 +1,14 @@
 """What every learner is: chains, then a loss.
 
 `run_chains` moves the chains of a batch while network parameters get no gradient; `forward` is the
-loss of what they brought, so that a wrapper for many processes wraps one module. The loop calls
-one, then the other, then `after_update`.
+loss of what they brought, so that a wrapper for many processes wraps one module. A trainer calls
+`begin`, then one, then the other, takes its optimizers' step, and calls `after_update`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ from tigon.models.base import Model
 from tigon.random.streams import Rng
 
 Metrics = dict[str, Tensor]
+Record = dict[str, Any]
+"""What one iteration leaves: numbers by name; or an event of the guard, with `event` in it."""
+Optimizers = torch.optim.Optimizer | Mapping[str, torch.optim.Optimizer]
 Precision = Literal["float32", "bfloat16"]
 
 RECENT = 50  # iterations by which a run is judged, and a shorter one is not
@@ -40,11 +43,14 @@ class Learner(nn.Module, ABC):
             far; divide by the number of examples for passes over the set
         precision: of the network's products, in the loss and in a descriptor's chains; a
             generator's latents are told apart by less than bfloat16 can
+        averaged: averaged weights by their names in `state_dict`, where a trainer keeps them:
+            what `after_update` does to weights, it does to these
     """
 
     model: Model
     metrics: ClassVar[tuple[Metric, ...]] = ()
     measure: ClassVar[str] = ""
+    averaged: dict[str, Tensor] | None = None
     gradient_evaluations: int = 0
     precision: Precision = "float32"
 
@@ -116,8 +122,13 @@ class Learner(nn.Module, ABC):
     def restart_chains(self, index: Tensor, rng: Rng) -> None:  # noqa: B027
         """Start the chains of these rows (B,) anew; nothing where chains do not persist."""
 
-    def after_update(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: B027
-        """Change what the update has made due; nothing in most learners."""
+    def after_update(self, optimizer: Optimizers) -> None:  # noqa: B027
+        """Change what the update has made due; nothing in most learners.
+
+        Arguments:
+            optimizer: that has taken its step, or several by name; `optimizer_state` gives what
+                they remember of a parameter
+        """
 
     def complete_model(self) -> None:  # noqa: B027
         """Bring up to date what the model keeps besides its weights, before it is saved.
@@ -134,6 +145,16 @@ class Learner(nn.Module, ABC):
         super()._apply(fn, recurse)
         self.map_chains(fn)
         return self
+
+
+def optimizer_state(optimizer: Optimizers | None, parameter: Tensor) -> dict[str, Any]:
+    """Return what the optimizer remembers of a parameter, or that of several which holds it.
+
+    Empty where it remembers nothing. What is changed in it, the optimizer goes on with.
+    """
+    held = optimizer.values() if isinstance(optimizer, Mapping) else [optimizer]
+    states = (one.state.get(parameter) for one in held if one is not None)
+    return next((state for state in states if state), {})
 
 
 def mean_over(values: Tensor, batch: Batch) -> Tensor:

@@ -33,7 +33,10 @@ from torch import Tensor, nn
 
 from tigon.densities.log_density import mode
 from tigon.distributed import all_sum
+from tigon.learners.base import Optimizers, optimizer_state
 
+FIRST = {"exp_avg", "momentum_buffer"}  # what optimizers call a mean of gradients
+SECOND = {"exp_avg_sq", "max_exp_avg_sq", "square_avg"}  # and of their squares
 LARGEST = 1e15  # of Adam's mean gradient; its square is within float32
 NOISE = 10.0  # so much of (d + 1) / n, the relative variance of C', is averaged away
 
@@ -138,29 +141,39 @@ def require_first(network: nn.Module, latent_dim: int) -> nn.Linear:
 
 
 @torch.no_grad()
-def absorb(affine: Affine, layer: nn.Linear, optimizer: torch.optim.Optimizer | None) -> None:
+def absorb(affine: Affine, layer: nn.Linear, optimizer: Optimizers | None) -> None:
     """Let the first layer undo the map, so that layer(apply(z)) is what layer(z) was.
 
-    Adam's moments follow: the gradient for A S is that for A times S^-T, less the outer product
-    of the bias's gradient and S^-1 m. Squares transform as if gradients were uncorrelated. Of
-    few images, the scale of a latent that images do not depend on drifts towards 0 for as long
-    as the run lasts, and its moments the other way: they end at `LARGEST`, before they overflow.
+    The moments of Adam and its relatives, and SGD's momentum, follow: the gradient for A S is that
+    for A times S^-T, less the outer product of the bias's gradient and S^-1 m. Squares transform
+    as if gradients were uncorrelated. Of few images, the scale of a latent that images do not
+    depend on drifts towards 0 for as long as the run lasts, and its moments the other way: they
+    end at `LARGEST`, before they overflow.
     """
     mean, root = (part.to(layer.weight) for part in affine)
     inverse = torch.linalg.inv(root)
-    states = optimizer.state if optimizer else {}
-    of_weight = states.get(layer.weight, {})
-    of_bias = {} if layer.bias is None else states.get(layer.bias, {})
-    if layer.bias is not None:
-        layer.bias.add_(layer.weight @ mean)
-    layer.weight.copy_(layer.weight @ root)
-    if "exp_avg" in of_weight:
-        first, second = of_weight["exp_avg"], of_weight["exp_avg_sq"]
+    of_weight = optimizer_state(optimizer, layer.weight)
+    of_bias = {} if layer.bias is None else optimizer_state(optimizer, layer.bias)
+    undo(affine, layer.weight, layer.bias)
+    shift = inverse @ mean
+    for name in FIRST.intersection(name for name, v in of_weight.items() if v is not None):
+        first = of_weight[name]
         first.copy_(first @ inverse.T)
-        second.copy_(second @ (inverse**2).T)
-        if "exp_avg" in of_bias:
-            shift = inverse @ mean
-            first.sub_(torch.outer(of_bias["exp_avg"], shift))
-            second.add_(torch.outer(of_bias["exp_avg_sq"], shift**2))
+        if name in of_bias:
+            first.sub_(torch.outer(of_bias[name], shift))
         first.clamp_(-LARGEST, LARGEST)
+    for name in SECOND.intersection(of_weight):
+        second = of_weight[name]
+        second.copy_(second @ (inverse**2).T)
+        if name in of_bias:
+            second.add_(torch.outer(of_bias[name], shift**2))
         second.clamp_(max=LARGEST**2)
+
+
+@torch.no_grad()
+def undo(affine: Affine, weight: Tensor, bias: Tensor | None) -> None:
+    """Change a linear layer's weight (H, d) and bias (H,) so that latents may be mapped."""
+    mean, root = (part.to(weight) for part in affine)
+    if bias is not None:
+        bias.add_(weight @ mean)
+    weight.copy_(weight @ root)

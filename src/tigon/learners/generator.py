@@ -27,8 +27,8 @@ from tigon.densities.gaussian import StandardNormal
 from tigon.densities.log_density import LogDensity, frozen, mode, sum_event
 from tigon.distributed import Ownership, all_sum, world
 from tigon.errors import TigonError
-from tigon.learners.base import Learner, Metrics, mean_over, spread
-from tigon.learners.expansion import Moments, absorb, moments, require_first
+from tigon.learners.base import Learner, Metrics, Optimizers, mean_over, spread
+from tigon.learners.expansion import Moments, absorb, moments, require_first, undo
 from tigon.learners.metrics import ACCEPT, Metric
 from tigon.learners.noise import Annealing, LearnedNoise
 from tigon.mcmc.adaptation import StepSizeAdaptation
@@ -282,7 +282,7 @@ class GeneratorLearner(Learner):
             "latent_std": (all_sum(((samples - middle) ** 2).sum(0)) / batch.size).sqrt(),
         }
 
-    def after_update(self, optimizer: torch.optim.Optimizer) -> None:
+    def after_update(self, optimizer: Optimizers) -> None:
         """Learn sigma, then expand: latents come nearer to the prior's moments, f(z) stays."""
         if self.noise and self._error:
             self.noise.update(self.model.sigma, *self._error)
@@ -291,6 +291,10 @@ class GeneratorLearner(Learner):
         first: nn.Linear = self.model.network.first  # type: ignore[assignment]
         affine = self.moments.affine(self._weight, first.bias is not None)
         absorb(affine, first, optimizer)
+        if self.averaged is not None:
+            of_first = "model.network.first.{}"
+            weight = self.averaged[of_first.format("weight")]
+            undo(affine, weight, self.averaged.get(of_first.format("bias")))
         self.store.replace(affine.apply)
         if self.chains.adaptation is not None:  # else it is what the user wants of N(0, I)
             self.step_size *= affine.scale
@@ -302,6 +306,8 @@ class GeneratorLearner(Learner):
         covariance = moments(self.store.parts).covariance
         if covariance.isfinite().all():
             self.model.plane.copy_(principal_directions(covariance))
+            if self.averaged is not None:
+                self.averaged["model.plane"].copy_(self.model.plane)
 
     @torch.no_grad()
     def show(self, count: int) -> Tensor:

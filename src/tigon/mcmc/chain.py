@@ -125,7 +125,7 @@ class MCMC:
                 state, number = passed.state, number + block.steps
                 course.add_block(passed, number)
                 continue
-            state, info = self._step(number, log_density, state, rng, keep > 0)
+            state, info = self.step(number, log_density, state, rng, keep > 0)
             number += 1
             course.add(state, info, number)
         return course.trace(state, self.steps)
@@ -147,12 +147,27 @@ class MCMC:
             else state._replace(adaptation_state=adaptation_state)
         )
 
-    def _step(
-        self, number: int, log_density: LogDensity, state: State, rng: Rng, keep: bool
-    ) -> tuple[State, Info]:
+    def kernel_of(self, number: int) -> Any:  # noqa: ANN401
+        """Return the kernel of a run's step, from 0: the last may have one of its own."""
         last = number == self.steps - 1
-        kernel: Any = self.final if last and self.final is not None else self.kernel
-        if last and not self.evaluate_end and not keep:
+        return self.final if last and self.final is not None else self.kernel
+
+    def step(
+        self,
+        number: int,
+        log_density: LogDensity,
+        state: State,
+        rng: Rng,
+        evaluate: bool = True,
+    ) -> tuple[State, Info]:
+        """Take one step of a run: all of them, one after the other, are what `run` does.
+
+        Arguments:
+            number: of the step, from 0
+            evaluate: the density after the last step too, whatever `evaluate_end` says
+        """
+        kernel = self.kernel_of(number)
+        if number == self.steps - 1 and not self.evaluate_end and not evaluate:
             state, info = kernel.end(state, rng)
         else:
             state, info = kernel.step(log_density, state, rng)

@@ -9,7 +9,7 @@ figure means and what is healthy, and a description for those who cannot see it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -22,7 +22,7 @@ from tigon.data.images import ImageSet
 from tigon.data.load import load_images
 from tigon.data.pixels import Fit, to_uint8
 from tigon.data.stream import open_stream, refuse_stream
-from tigon.learners.base import RECENT, Learner, Precision
+from tigon.learners.base import RECENT, Learner, Precision, Record
 from tigon.learners.metrics import Metric
 from tigon.mcmc.store import ChainStore
 from tigon.models.base import Model
@@ -31,8 +31,9 @@ from tigon.settings import (
     require,
 )
 from tigon.sizes import ImageSize
-from tigon.training.iteration import Training
-from tigon.training.settings import Guard, Length, Optimizer
+from tigon.training.guard import Guard
+from tigon.training.settings import AdamSettings, Budget
+from tigon.training.trainer import Callback, Trainer
 
 if TYPE_CHECKING:  # they import matplotlib, which a recipe does not need to learn
     from tigon.diagnostics.examination import Examination
@@ -40,7 +41,6 @@ if TYPE_CHECKING:  # they import matplotlib, which a recipe does not need to lea
     from tigon.figures import Figure
 
 SAMPLES = 64
-Record = dict[str, Any]
 
 
 class Stages(NamedTuple):
@@ -83,6 +83,8 @@ class Recipe(ABC):
         seed: of weights, chains and data order, >= 0
         precision: of the network's products in the loss, and in a descriptor's chains; bfloat16
             is faster where the processor multiplies it, and weights, points and sums stay float32
+        average: decay of a running average of the weights, in [0, 1), which is what is sampled,
+            shown and exported; none if not given
         optimizer: Adam and the schedule of its rate
         guard: what watches over the run and goes back where it diverges
     """
@@ -97,7 +99,7 @@ class Recipe(ABC):
         "stages", "What the model shows as it learns", "The first training images, and below them "
         "what the model shows of them after some iterations.",
     )  # fmt: skip
-    panels: ClassVar[tuple[str, ...]] = ("pictures", "curves")
+    panels: ClassVar[tuple[str, ...]] = ("pictures", "curves")  # of the explorer
     card: ClassVar[str] = "model-card.md.jinja"
 
     image_size: ImageSize = 64
@@ -110,18 +112,23 @@ class Recipe(ABC):
     batch_size: int = 64
     seed: int = 0
     precision: Precision = "float32"
-    optimizer: Optimizer = Optimizer()
+    average: float | None = None
+    optimizer: AdamSettings = AdamSettings()
     guard: Guard = Guard()
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, f"batch_size is at least 1, not {self.batch_size}")
         require(self.seed >= 0, f"seed is at least 0, not {self.seed}")
-        _ = self.length
+        require(
+            self.average is None or 0 <= self.average < 1,
+            f"average is in [0, 1), not {self.average}",
+        )
+        _ = self.budget
 
     @property
-    def length(self) -> Length:
+    def budget(self) -> Budget:
         """When a run of this recipe ends."""
-        return Length(self.iterations, self.gradient_evaluations)
+        return Budget(self.iterations, self.gradient_evaluations)
 
     @abstractmethod
     def model(self) -> Model:
@@ -151,25 +158,30 @@ class Recipe(ABC):
             return open_stream(data, self.image_size, self.fit, self.channels)
         return load_images(data, self.image_size, self.fit, self.channels, self.mirror)
 
-    def training(
+    def trainer(
         self,
         images: ImageData,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-    ) -> Training:
-        """Return a new training of this recipe on these images, in their size and channels."""
+        callbacks: Sequence[Callback | Callable[[Trainer, Record], object]] = (),
+    ) -> Trainer:
+        """Return a new trainer of this recipe on these images, in their size and channels."""
         channels: Literal[1, 3] = 3 if images.channels == 3 else 1
         recipe = replace(self, image_size=images.image_size, channels=channels)
         learner = recipe.learner(images).to(device, dtype)
         learner.precision = self.precision
-        return Training(
+        return Trainer(
             learner,
             images,
-            self.length,
-            self.optimizer,
+            self.optimizer.build(learner.parameters()),
+            self.optimizer.schedules(),
+            self.optimizer.clip,
+            callbacks,
+            self.guard,
+            self.budget,
             self.batch_size,
             self.seed,
-            self.guard,
+            self.average,
         )
 
     @property

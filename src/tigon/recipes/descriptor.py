@@ -1,6 +1,6 @@
 """Recipes that learn a descriptor by real sampling."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import TYPE_CHECKING, ClassVar
@@ -11,7 +11,7 @@ from torch import Tensor
 from tigon.data.batches import ImageData
 from tigon.data.images import ImageSet
 from tigon.errors import CAUSES
-from tigon.learners.base import RECENT
+from tigon.learners.base import RECENT, Record
 from tigon.learners.descriptor import DescriptorLearner, start_images, starts_in_batches
 from tigon.learners.metrics import GAP, SATURATION, sampled
 from tigon.mcmc.store import ChainStore
@@ -19,13 +19,14 @@ from tigon.models.base import Model
 from tigon.models.energy import EnergyModel
 from tigon.nn.dcgan import ConvDescriptor
 from tigon.random.streams import make_rng
-from tigon.recipes.base import SAMPLES, Recipe, Record, RunContext, Stages
+from tigon.recipes.base import SAMPLES, Recipe, RunContext, Stages
 from tigon.settings import (
     DescriptorNetwork,
     ImageChains,
     require,
 )
-from tigon.training.settings import Guard, Optimizer
+from tigon.training.guard import Guard
+from tigon.training.settings import AdamSettings
 
 if TYPE_CHECKING:
     from tigon.diagnostics.examination import Examination
@@ -33,6 +34,54 @@ if TYPE_CHECKING:
     from tigon.figures import Figure
 
 BYTES = 127.5
+
+
+@dataclass(frozen=True)
+class ImageGuard(Guard):
+    """A guard of chains that synthesise images: they may explode, run away or collapse, too.
+
+    | cause | what is noticed | what is halved |
+    |---|---|---|
+    | gap | beyond `gap` | learning rate |
+    | chains | saturated beyond `saturation` | learning rate, step size |
+    | collapse | chains keep less than `collapse` of their starts' differences | step size |
+
+    Arguments:
+        enabled: whether it watches at all; without it a loss that is not finite ends the run
+        attempts: how often it goes back before it gives up, >= 0
+        every: iterations between the good states it keeps; at least a tenth of an epoch
+        gradient: times the median norm of the last 50 iterations is an explosion, > 1
+        patience: iterations in a row before a collapse or a dead network counts, >= 1
+        gap: a gap, mean f(synthesised) - mean f(observed), further from 0 than this is an
+            explosion, in nats per dimension, > 0
+        saturation: part of the chains' values far outside the images' range that is too much
+        collapse: chains that keep less of the differences between their starts have collapsed
+    """
+
+    slowed: ClassVar[Mapping[str, tuple[str, ...]]] = {**Guard.slowed, "collapse": ("steps",)}
+    shown: ClassVar[tuple[str, ...]] = ("gap", "gradient_norm", "saturation", "spread")
+
+    gap: float = 10.0
+    saturation: float = 0.5
+    collapse: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.gap > 0, "guard: gap is above 0")
+        require(0 < self.saturation <= 1, "guard: saturation is in (0, 1]")
+        require(0 <= self.collapse < 1, "guard: collapse is in [0, 1)")
+
+    def trouble(self, record: Record, usual_gradient: float) -> str | None:
+        """Return the cause of trouble that a record shows by itself, or None."""
+        if abs(record["gap"]) > self.gap:
+            return "gap"
+        saturated = record["saturation"] > self.saturation
+        return super().trouble(record, usual_gradient) or ("chains" if saturated else None)
+
+    def suspicions(self, record: Record) -> dict[str, bool]:
+        """Return by cause whether a record is suspicious."""
+        collapsed = record["spread"] < self.collapse * record["start_spread"]
+        return {"collapse": collapsed, **super().suspicions(record)}
 
 
 @dataclass(frozen=True)
@@ -64,13 +113,15 @@ class DescriptorRecipe(Recipe):
     batch_statistics: ClassVar[bool] = False  # whether the images of a batch share them in chains
     bytes_range: ClassVar[bool] = False  # whether the network sees pixels from 0 to 255
     loc: ClassVar[float] = 0.0  # mean of the reference density
+    panels: ClassVar[tuple[str, ...]] = ("chain", "curves")
 
     scale: float = 0.7
     iterations: int = 300
     network: DescriptorNetwork = DescriptorNetwork()
     chains: ImageChains = ImageChains()
     compile: bool = False
-    optimizer: Optimizer = Optimizer(5e-2, (0.5, 0.95), warm_up=20)
+    optimizer: AdamSettings = AdamSettings(5e-2, (0.5, 0.95), warm_up=20)
+    guard: ImageGuard = ImageGuard()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -228,8 +279,8 @@ class OriginalDescriptorRecipe(DescriptorRecipe):
     iterations: int = 1000
     network: DescriptorNetwork = DescriptorNetwork(norm="batch")
     chains: ImageChains = ImageChains(30, 0.3 / BYTES, 1.0, 1.0, noiseless_last_step=False)
-    optimizer: Optimizer = Optimizer(0.1, (0.5, 0.999), "constant")
-    guard: Guard = Guard(enabled=False)
+    optimizer: AdamSettings = AdamSettings(0.1, (0.5, 0.999), "constant")
+    guard: ImageGuard = ImageGuard(enabled=False)
 
     def describe(self) -> str:
         """Say what the model is, and what the original does to it."""

@@ -14,7 +14,7 @@ from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
 from tigon.distributed import Ownership
 from tigon.inference.interpolation import Plane, latent_plane
-from tigon.learners.base import RECENT
+from tigon.learners.base import RECENT, Record
 from tigon.learners.generator import GeneratorLearner
 from tigon.learners.metrics import ACCEPT, by_name
 from tigon.learners.noise import FIRST, Annealing, LearnedNoise
@@ -23,13 +23,14 @@ from tigon.models.base import Model
 from tigon.models.generator import GeneratorModel
 from tigon.nn.dcgan import DCGANGenerator
 from tigon.random.streams import make_rng
-from tigon.recipes.base import SAMPLES, Recipe, Record, RunContext, Stages
+from tigon.recipes.base import SAMPLES, Recipe, RunContext, Stages
 from tigon.settings import (
     GeneratorNetwork,
     LatentChains,
     require,
 )
-from tigon.training.settings import Guard, Optimizer
+from tigon.training.guard import Guard
+from tigon.training.settings import AdamSettings
 
 if TYPE_CHECKING:
     from tigon.diagnostics.examination import Examination
@@ -73,6 +74,7 @@ class GeneratorRecipe(Recipe):
         "The first training images, and below them f(z) at their inferred latents after some "
         "iterations.",
     )
+    panels: ClassVar[tuple[str, ...]] = ("plane", "picture", "inference", "curves")
 
     latent_dim: int = 2
     sigma: float | Literal["learn"] = 0.3
@@ -83,7 +85,7 @@ class GeneratorRecipe(Recipe):
     average_likelihood: bool = False
     network: GeneratorNetwork = GeneratorNetwork()
     chains: LatentChains = LatentChains()
-    optimizer: Optimizer = Optimizer(learning_rate=2e-3)
+    optimizer: AdamSettings = AdamSettings(learning_rate=2e-3)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -297,7 +299,7 @@ class OriginalGeneratorRecipe(GeneratorRecipe):
     average_likelihood: bool = True
     network: GeneratorNetwork = GeneratorNetwork(kernel_size=5, norm="batch")
     chains: LatentChains = LatentChains(steps=30, step_size=0.3, kernel="langevin")
-    optimizer: Optimizer = Optimizer(1e-3, (0.5, 0.999), "constant")
+    optimizer: AdamSettings = AdamSettings(1e-3, (0.5, 0.999), "constant")
     guard: Guard = Guard(enabled=False)
 
     def describe(self) -> str:

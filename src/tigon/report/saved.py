@@ -12,7 +12,7 @@ from tigon.files import open_regular, replace_file, subfolder
 from tigon.report.embedded import Embedded, as_webp, embedded
 from tigon.runs.diagnosis import Diagnosis
 from tigon.runs.run import Run
-from tigon.training.kept import checksum
+from tigon.training.checkpoint_folder import checksum
 
 FILE = "diagnosis.json"
 NAME = re.compile("[a-z0-9-]+")

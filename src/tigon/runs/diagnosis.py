@@ -136,7 +136,7 @@ def _progress(run: Run, records: list[Record]) -> float:
     if not records:
         return 0.0
     last = records[-1]
-    return run.experiment.recipe.length.progress(last["iteration"], last["gradient_evaluations"])
+    return run.experiment.recipe.budget.progress(last["iteration"], last["gradient_evaluations"])
 
 
 def _course(

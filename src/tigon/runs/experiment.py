@@ -1,23 +1,30 @@
 """Run an experiment: a folder that fills with checkpoints, metrics, snapshots; or goes on."""
 
+import json
+import os
+import platform
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from tigon import __version__
 from tigon.data.images import ImageSet
 from tigon.data.sources import is_pattern
 from tigon.distributed import first_process_first, own_device, wait_for_all, world
-from tigon.errors import DivergenceError, TigonError
-from tigon.files import is_utf8, printable, refusal
+from tigon.errors import TigonError
+from tigon.files import is_utf8, printable, refusal, replace_file, subfolder, writing
+from tigon.learners.base import Record
+from tigon.memory import peak_memory
 from tigon.runs.config import differences
-from tigon.runs.recorder import Recorder, writing
-from tigon.runs.run import Experiment, Run
-from tigon.training.checkpoint import load_training
-from tigon.training.iteration import Training
-from tigon.training.kept import latest_checkpoint
-from tigon.training.loop import Watcher, fit
-from tigon.training.tensorboard import require_tensorboard
+from tigon.runs.run import Experiment, Run, describe_images
+from tigon.training.callbacks import Board, Callback, Checkpoints, MetricsLog, Snapshots
+from tigon.training.callbacks.tensorboard import require_tensorboard
+from tigon.training.checkpoint import load_checkpoint
+from tigon.training.checkpoint_folder import latest_checkpoint
+from tigon.training.trainer import Trainer
 
 
 def train(
@@ -25,29 +32,25 @@ def train(
     out: Path,
     device: str = "auto",
     checkpoint_every: int = 100,
-    watchers: Sequence[Watcher] = (),
+    callbacks: Sequence[Callback | Callable[[Trainer, Record], object]] = (),
     stop: Callable[[], bool] = lambda: False,
     images: ImageSet | None = None,
     changed: bool = False,
     keep: int = 2,
     tensorboard: bool = False,
-    begun: Callable[[Training], None] = lambda training: None,
-) -> Training:
+) -> Trainer:
     """Start the run in `out`, or continue it from its newest checkpoint.
-
-    A run that ends or is stopped leaves its state behind; one that diverges, the last good state
-    that its guard kept, or without a guard its last checkpoint.
 
     Arguments:
         device: auto, cpu, cuda or cuda:N
         checkpoint_every: iterations between checkpoints, >= 1
-        watchers: called after each iteration
+        callbacks: called before those that write the folder; of a run that is finished already,
+            its beginning and its end
         stop: asked between iterations
         images: the experiment's data, if they are loaded already
         changed: go on with other settings than the run's, which then become the run's
         keep: how many of the last checkpoints stay, >= 1; the best one stays too
         tensorboard: write RUN/tensorboard too; it changes nothing else
-        begun: called once before the first iteration here, or where there is none to take
     Raises:
         TigonError: if `out` holds another experiment, or data or checkpoint cannot be read
         DivergenceError: if there is trouble that the guard cannot repair, or no guard
@@ -55,24 +58,66 @@ def train(
     _require(checkpoint_every, keep, tensorboard)
     run = Run(out)
     place = own_device(choose_device(device))
-    training = _begin(run, experiment, place, images, changed)
-    begun(training)
-    if training.finished:
-        return training
-    with writing(run):
-        recorder = Recorder(run, training, place, checkpoint_every, keep, tensorboard)
-    try:
-        fit(training, [*watchers, recorder], stop)
-    except DivergenceError as error:
-        recorder.stopped(training, error)
-        raise
-    else:
-        if not training.finished:
-            with writing(run):
-                recorder.save(training)
-    finally:
-        recorder.close()
-    return training
+    trainer = _begin(run, experiment, place, images, changed)
+    trainer.callbacks = list(callbacks)
+    if not trainer.finished:
+        trainer.callbacks += recording(run, checkpoint_every, keep, tensorboard)
+    trainer.fit(stop)
+    return trainer
+
+
+def recording(
+    run: Run, every: int = 100, keep: int = 2, tensorboard: bool = False
+) -> list[Callback]:
+    """Return the callbacks that write a run's folder.
+
+    Arguments:
+        every, keep: see `Checkpoints`
+        tensorboard: write RUN/tensorboard too
+    Raises:
+        TigonError: if a subfolder leads outside the run
+    """
+    if world().rank == 0:
+        with writing(run.folder):
+            for name in ("snapshots", "figures", "checkpoints", "tensorboard"):
+                subfolder(run.folder, name)
+    environment = Environment(run.folder / "environment.json")
+    log, snapshots = MetricsLog(run.metrics), run.folder / "snapshots"
+    if not tensorboard:
+        saving = Checkpoints(run.checkpoints, every, keep, run.metrics, [environment.write])
+        return [environment, log, Snapshots(snapshots), saving]
+    histograms = run.experiment.recipe.histograms
+    board = Board(run.folder / "tensorboard", run.metrics, snapshots, histograms)
+    also = [environment.write, board.flush]
+    saving = Checkpoints(run.checkpoints, every, keep, run.metrics, also)
+    return [environment, log, board, Snapshots(snapshots, [board.show]), saving]
+
+
+class Environment(Callback):
+    """Knows what figures measured here depend on, and writes it when a checkpoint was saved.
+
+    Arguments:
+        path: of environment.json
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.machine: dict[str, Any] = {}
+
+    def on_begin(self, trainer: Trainer) -> None:
+        """Look at hardware, versions and data."""
+        images = describe_images(trainer.data)
+        self.machine = describe_machine(trainer.device) | {"images": images}
+
+    def write(self, trainer: Trainer) -> None:
+        """Write that, and what the run has taken; one of `Checkpoints.also`."""
+        measured = {
+            "iteration": trainer.iteration,
+            "training_seconds": round(trainer.seconds, 2),
+        }
+        if (peak := peak_memory()) is not None:
+            measured["peak_memory_mb"] = round(peak / 2**20)
+        replace_file(self.path, json.dumps(self.machine | measured, indent=1))
 
 
 def _require(checkpoint_every: int, keep: int, tensorboard: bool) -> None:
@@ -90,8 +135,8 @@ def _begin(
     place: torch.device,
     images: ImageSet | None,
     changed: bool,
-) -> Training:
-    """Return the experiment's training, at the run's newest checkpoint, and write its config."""
+) -> Trainer:
+    """Return the experiment's trainer, at the run's newest checkpoint, and write its config."""
     try:
         Experiment.from_plain(experiment.to_plain())
     except ValueError as error:
@@ -101,17 +146,17 @@ def _begin(
     if run.config.exists():
         run.refuse_other_images(images)
     try:
-        training = experiment.recipe.training(images, place)
+        trainer = experiment.recipe.trainer(images, place)
     except ValueError as error:
         raise TigonError(f"{error}") from error
     path = latest_checkpoint(run.checkpoints)
     if path is not None:
-        load_training(path, training)
+        load_checkpoint(path, trainer)
     wait_for_all()
     if world().rank == 0:
         _open(run, experiment)
     wait_for_all()
-    return training
+    return trainer
 
 
 def load(experiment: Experiment) -> ImageSet:
@@ -175,3 +220,28 @@ def _open(run: Run, experiment: Experiment) -> None:
         run.write_config(experiment)
     except OSError as error:
         raise TigonError(f"--out {run.folder}: cannot be written ({refusal(error)})") from error
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Return what figures measured here depend on: hardware and versions."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "tigon": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "processor": gpu or _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": str(device),
+        "processes": world().size,
+        "when": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        return names[0] if names else platform.machine()
+    except OSError:
+        return platform.processor() or platform.machine()

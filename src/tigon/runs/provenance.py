@@ -11,7 +11,7 @@ import torch
 from tigon import __version__
 from tigon.data.images import ImageSet
 from tigon.runs.run import Run
-from tigon.training.kept import checksum, numbered
+from tigon.training.checkpoint_folder import checksum, numbered
 
 
 def files_of(run: Run) -> dict[str, str]:

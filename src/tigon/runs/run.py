@@ -8,7 +8,6 @@ snapshots/N.npz   what chains showed after iteration N
 figures/*.png, report.html
 """
 
-import io
 import json
 import tomllib
 from dataclasses import dataclass
@@ -18,21 +17,22 @@ from typing import Any
 
 import numpy as np
 import tomli_w
+import torch
 
-from tigon.data.arrays import read_images
 from tigon.data.batches import ImageData
 from tigon.data.images import ImageSet
 from tigon.data.sources import resolved
 from tigon.errors import TigonError
-from tigon.files import open_regular, replace_file, subfolder
-from tigon.learners.base import Learner
+from tigon.files import open_regular, replace_file
+from tigon.learners.base import Learner, Record
 from tigon.models.base import Model
 from tigon.recipes import Recipe, recipe_type
 from tigon.runs.config import from_plain, to_plain
-from tigon.training.checkpoint import load_learner, load_model
-from tigon.training.iteration import Record
-from tigon.training.kept import find_checkpoint, numbered, remove
-from tigon.training.logs import read_events, read_metrics
+from tigon.training.callbacks.metrics import read_events, read_metrics
+from tigon.training.callbacks.snapshots import read_snapshots
+from tigon.training.checkpoint import load_checkpoint, load_learner, load_model
+from tigon.training.checkpoint_folder import find_checkpoint, numbered
+from tigon.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -176,6 +176,28 @@ class Run:
         model.recipe = self.experiment.name
         return model
 
+    def trainer(
+        self,
+        device: torch.device | str = "cpu",
+        images: ImageSet | None = None,
+        checkpoint: str | None = None,
+    ) -> Trainer:
+        """Return a trainer in the state of a checkpoint, made by the run's recipe.
+
+        Its `fit` goes on to the end of the run; it writes nothing into the folder.
+
+        Arguments:
+            images: those that the run learned from; they are read again if not given
+            checkpoint: last, best, or an iteration; this run's `checkpoint` if not given
+        Raises:
+            TigonError: if there is no such checkpoint, or the images are others than they were
+        """
+        path, found = self.find(checkpoint), images or self.images()
+        self.refuse_other_images(found)
+        trainer = self.experiment.recipe.trainer(found, device)
+        load_checkpoint(path, trainer)
+        return trainer
+
     def find(self, checkpoint: str | None = None) -> Path:
         """Return the folder of a checkpoint, as `learner` takes it.
 
@@ -213,33 +235,13 @@ class Run:
                 "or start a new run"
             )
 
-    def drop_after(self, iteration: int) -> None:
-        """Delete snapshots of later iterations, which the guard took back."""
-        for path in subfolder(self.folder, "snapshots").glob("*.npz"):
-            if path.stem.isdecimal() and int(path.stem) > iteration:
-                remove(path)
-
-    def save_snapshot(self, iteration: int, pixels: np.ndarray) -> None:
-        """Keep what chains showed after an iteration, uint8 (N, H, W, C)."""
-        folder = subfolder(self.folder, "snapshots")
-        folder.mkdir(exist_ok=True)
-        stream = io.BytesIO()
-        np.savez_compressed(stream, images=pixels)
-        replace_file(folder / f"{iteration}.npz", stream.getvalue())
-
     def snapshots(self) -> list[tuple[int, np.ndarray]]:
-        """Return all snapshots: iteration and images, uint8 (N, H, W, C)."""
-        files = (self.folder / "snapshots").glob("*.npz")
-        found = sorted((p for p in files if p.stem.isdecimal()), key=lambda p: int(p.stem))
-        pairs = []
-        for path in found:
-            try:
-                open_regular(path).close()
-                pixels = read_images(path)
-                pairs.append((int(path.stem), pixels if pixels.ndim == 4 else pixels[..., None]))
-            except (TigonError, OSError) as error:
-                raise TigonError(f"snapshot {path}: is damaged; delete it ({error})") from error
-        return pairs
+        """Return all snapshots: iteration and images, uint8 (N, H, W, C).
+
+        Raises:
+            TigonError: if one is damaged
+        """
+        return read_snapshots(self.folder / "snapshots")
 
 
 def describe_images(images: ImageData) -> dict[str, Any]:

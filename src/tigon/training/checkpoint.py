@@ -1,24 +1,22 @@
 """Checkpoints: weights, training state and chain rows, written whole or not at all.
 
-A checkpoint is a folder RUN/checkpoints/N with `model.safetensors` (the model's state),
-`chains.safetensors` (chain rows), `training.pt` (the optimizer and counters, loadable with
-`weights_only`) and `manifest.json` (the SHA-256 of each). Chains in files are copied to `chains/`,
+A checkpoint is a folder RUN/checkpoints/N with `model.safetensors` (the model's state; averaged,
+where they are), `chains.safetensors` (chain rows), `training.pt` (optimizers and counters, which
+load with `weights_only`) and `manifest.json` (the SHA-256 of each). Where weights are averaged,
+`live.safetensors` has those that learning goes on with. Chains in files are copied to `chains/`,
 and those of the guard's good states to `good-0/`, `good-1/`. It is written under another name,
-flushed, and renamed. Which of them stay, see `tigon.training.kept`.
+flushed, and renamed. Which of them stay, see `tigon.training.checkpoint_folder`.
 """
 
 import json
-import math
 import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tigon.data.cache import cache_folder
@@ -28,32 +26,46 @@ from tigon.files import flush_to_disk, refusal
 from tigon.learners.base import Learner
 from tigon.mcmc.store import ChainStore
 from tigon.models.base import Model
-from tigon.training.iteration import Training
-from tigon.training.kept import checksum, remove, tidy
-from tigon.training.snapshot import Snapshot
+from tigon.training.checkpoint_folder import checksum, remove, tidy
 
 M = TypeVar("M", bound=Model)
+MODEL, LIVE, TRAINING = "model.safetensors", "live.safetensors", "training.pt"
 CHAINS, GOOD = "chains", "good-{}"
 
 
+class Stateful(Protocol):
+    """What is saved: a trainer."""
+
+    iteration: int
+    device: torch.device
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+
+
 def save_checkpoint(
-    folder: Path, training: Training, keep: int = 2, measure: dict[str, float] | None = None
+    folder: Path, trainer: Stateful, keep: int = 2, measure: dict[str, float] | None = None
 ) -> Path:
-    """Save the training's state as `folder`/N, and delete all but the last `keep` and the best.
+    """Save the trainer's state as `folder`/N, and delete all but the last `keep` and the best.
 
     All processes take part, since each has chains of its own; the first writes.
 
     Arguments:
         keep: how many of the last stay, >= 1
-        measure: what this one is worth, by the measure's name; see `tigon.training.kept`
+        measure: what this one is worth, by the measure's name; see `training.checkpoint_folder`
     Raises:
         TigonError: if the disk refuses; earlier checkpoints are untouched
     """
-    state = _gather(training)
+    from safetensors import SafetensorError
+
+    state = _divided(trainer.state_dict())
+    final = folder / str(trainer.iteration)
     if world().rank > 0:
-        return folder / str(training.iteration)
-    final = folder / str(training.iteration)
-    work = folder / f".new-{training.iteration}"
+        return final
+    work = folder / f".new-{trainer.iteration}"
     try:
         for left in folder.glob(".new-*"):
             shutil.rmtree(left, ignore_errors=True)
@@ -67,30 +79,32 @@ def save_checkpoint(
         raise TigonError(
             f"checkpoint {final} cannot be written; earlier ones are intact ({refusal(error)})"
         ) from error
-    tidy(folder, keep, training.iteration)
+    tidy(folder, keep, trainer.iteration)
     return final
 
 
-def load_training(path: Path, training: Training) -> None:
-    """Bring a training to the state of a checkpoint.
+def load_checkpoint(path: Path, trainer: Stateful) -> None:
+    """Bring a trainer to the state of a checkpoint.
 
     Raises:
         TigonError: if it does not fit
     """
+    from safetensors.torch import load_file
+
     with _refusing(path):
         files = ChainStore.mapped(path / CHAINS) if (path / CHAINS).exists() else None
-        training.learner.load_chains(load_file(path / "chains.safetensors"), files)
-        training.learner.load_state_dict(load_file(path / "model.safetensors"))
-        state = torch.load(path / "training.pt", map_location=training.device, weights_only=True)
-        _refuse_other_state(state, training)
-        training.optimizer.load_state_dict(state["optimizer"])
-        training.iteration, training.seconds = state["iteration"], state["seconds"]
-        training.learner.gradient_evaluations = state["gradient_evaluations"]
-        training.rate_factor = state.get("rate_factor", 1.0)
-        training.step_factor = state.get("step_factor", 1.0)
-        training.attempts = state.get("attempts", 0)
-        training.rollbacks = state.get("rollbacks", 0)
-        training.remembered = _with_files(path, state.get("guard"))
+        state = torch.load(path / TRAINING, map_location=trainer.device, weights_only=True)
+        model, live = load_file(path / MODEL), path / LIVE
+        found: dict[str, Any] = {
+            **state,
+            "weights": load_file(live) if live.exists() else model,
+            "chains": load_file(path / "chains.safetensors"),
+            "files": files,
+            "guard": _with_files(path, state["guard"]),
+        }
+        if state["average"] is not None:
+            found["average"] = {**state["average"], "weights": model}
+        trainer.load_state_dict(found)
 
 
 def load_learner(
@@ -103,10 +117,12 @@ def load_learner(
     Raises:
         TigonError: if they do not fit
     """
+    from safetensors.torch import load_file
+
     with _refusing(path):
         files = _copied(path / CHAINS) if (path / CHAINS).exists() else None
         learner = restored(load_file(path / "chains.safetensors"), files)
-        learner.load_state_dict(load_file(path / "model.safetensors"))
+        learner.load_state_dict(load_file(path / MODEL))
         return learner.eval()
 
 
@@ -118,8 +134,10 @@ def load_model(path: Path, build: Callable[[], M]) -> M:
     Raises:
         TigonError: if they do not fit
     """
+    from safetensors.torch import load_file
+
     with _refusing(path):
-        model, held = build(), load_file(path / "model.safetensors")
+        model, held = build(), load_file(path / MODEL)
         model.load_state_dict({name.removeprefix("model."): held[name] for name in held})
         return model.eval()
 
@@ -139,34 +157,6 @@ def _with_files(path: Path, guard: dict[str, Any] | None) -> dict[str, Any] | No
     return guard
 
 
-def _refuse_other_state(state: dict[str, Any], training: Training) -> None:
-    """Refuse what the counters, Adam and the guard could not go on from.
-
-    Raises:
-        ValueError, TypeError, KeyError, AttributeError: if it is something else
-    """
-    for name in ("iteration", "gradient_evaluations", "attempts"):
-        if type(state.get(name, 0)) is not int or state.get(name, 0) < 0:
-            raise ValueError(f"{name} is no count")
-    for name in ("seconds", "rate_factor", "step_factor"):
-        if type(state.get(name, 1.0)) is not float or not 0 <= state.get(name, 1.0) < math.inf:
-            raise ValueError(f"{name} is no number")
-    for held in (state.get("guard") or {}).get("good", []):
-        Snapshot(**held)
-    saved, fresh = state["optimizer"], training.optimizer.state_dict()
-    settings = [[g | {"lr": 0.0} for g in groups["param_groups"]] for groups in (saved, fresh)]
-    if settings[0] != settings[1]:
-        raise ValueError("the optimizer's settings are others")
-    for number, moments in saved["state"].items():
-        shape = training.optimizer.param_groups[0]["params"][number].shape
-        wanted = {"step": torch.Size([]), "exp_avg": shape, "exp_avg_sq": shape}
-        if {name: value.shape for name, value in moments.items()} != wanted:
-            raise ValueError("the optimizer's moments have other shapes")
-        dense = all(v.stride() == torch.empty_like(v).stride() for v in moments.values())
-        if not dense or not moments["step"] >= 0:
-            raise ValueError("the optimizer's moments are no such tensors")
-
-
 @contextmanager
 def _refusing(path: Path) -> Iterator[None]:
     try:
@@ -184,40 +174,29 @@ def _refusing(path: Path) -> Iterator[None]:
 class _State(NamedTuple):
     """What a checkpoint is made of; `files` has chains in files by the name of their folder."""
 
-    weights: dict[str, Tensor]
-    chains: dict[str, Tensor]
+    tensors: dict[str, dict[str, Tensor]]
     training: dict[str, Any]
     files: dict[str, ChainStore]
 
 
-def _gather(training: Training) -> _State:
-    """Return the state of a training, with the chains of all processes."""
-    learner, guard = training.learner, training.memory()
-    learner.complete_model()
-    good = [state.pop("files", None) for state in guard["good"]] if guard else []
-    stores = {CHAINS: learner.files} | {GOOD.format(k): store for k, store in enumerate(good)}
-    return _State(
-        {name: value.contiguous() for name, value in learner.state_dict().items()},
-        {name: value.contiguous() for name, value in learner.chain_tensors().items()},
-        {
-            "optimizer": training.optimizer.state_dict(),
-            "iteration": training.iteration,
-            "seconds": training.seconds,
-            "gradient_evaluations": learner.gradient_evaluations,
-            "rate_factor": training.rate_factor,
-            "step_factor": training.step_factor,
-            "attempts": training.attempts,
-            "rollbacks": training.rollbacks,
-            "guard": guard,
-        },
-        {name: store for name, store in stores.items() if store is not None},
-    )
+def _divided(state: dict[str, Any]) -> _State:
+    """Divide a trainer's state into files."""
+    weights, average, guard = state.pop("weights"), state["average"], state["guard"]
+    tensors = {MODEL: weights, "chains.safetensors": state.pop("chains")}
+    if average is not None:
+        tensors |= {MODEL: average.pop("weights"), LIVE: weights}
+    good = [held.pop("files") for held in guard["good"]] if guard else []
+    stores = {CHAINS: state.pop("files")} | {GOOD.format(k): store for k, store in enumerate(good)}
+    files = {name: store for name, store in stores.items() if store is not None}
+    return _State(tensors, state, files)
 
 
 def _write(folder: Path, state: _State, measure: dict[str, float]) -> None:
-    save_file(state.weights, folder / "model.safetensors")
-    save_file(state.chains, folder / "chains.safetensors")
-    _write_state(folder / "training.pt", state.training)
+    from safetensors.torch import save_file  # as above: a trainer that saves nothing needs none
+
+    for name, tensors in state.tensors.items():
+        save_file({key: value.contiguous() for key, value in tensors.items()}, folder / name)
+    _write_state(folder / TRAINING, state.training)
     for name, store in state.files.items():
         store.save(folder / name)
     names = [p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*")) if p.is_file()]

@@ -1,13 +1,50 @@
-"""The numbers of a training: its optimizer, its length, and what its guard goes by."""
+"""The numbers of a training: Adam's, its learning rate's schedule, and the budget of the run."""
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+from torch import nn
+
+Schedule = Callable[[int, float], float]
+"""From the iteration (0, 1, ...) and the progress in [0, 1] to a factor on the learning rate."""
+
 
 @dataclass(frozen=True)
-class Optimizer:
-    """Adam and the schedule of its rate.
+class WarmUp:
+    """Raise the learning rate linearly over the first iterations; a schedule.
+
+    Arguments:
+        iterations: until the full rate, >= 0
+    """
+
+    iterations: int = 0
+
+    def __call__(self, iteration: int, progress: float) -> float:
+        """Return the factor of this iteration, in (0, 1]."""
+        return min(1.0, (iteration + 1) / self.iterations) if self.iterations else 1.0
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Lower the learning rate along half a cosine over the run; a schedule.
+
+    Arguments:
+        floor: factor at the end, in [0, 1]
+    """
+
+    floor: float = 0.0
+
+    def __call__(self, iteration: int, progress: float) -> float:
+        """Return the factor at `progress` in [0, 1] through the run."""
+        return self.floor + (1 - self.floor) * ((1 + math.cos(math.pi * progress)) / 2)
+
+
+@dataclass(frozen=True)
+class AdamSettings:
+    """Adam and the schedule of its learning rate.
 
     Arguments:
         learning_rate: of Adam, > 0
@@ -15,6 +52,7 @@ class Optimizer:
         schedule: `cosine` lowers the rate over the run, `constant` keeps it
         floor: part of the rate that the cosine schedule ends with, in [0, 1]
         warm_up: iterations over which the rate rises from 0, >= 0
+        clip: largest norm of the gradient, > 0, to which larger ones are scaled; none if not given
     """
 
     learning_rate: float = 1e-3
@@ -22,6 +60,7 @@ class Optimizer:
     schedule: Literal["cosine", "constant"] = "cosine"
     floor: float = 0.0
     warm_up: int = 0
+    clip: float | None = None
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
@@ -32,20 +71,24 @@ class Optimizer:
             raise ValueError(f"floor is in [0, 1], not {self.floor}")
         if self.warm_up < 0:
             raise ValueError(f"warm_up is at least 0, not {self.warm_up}")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"clip is above 0, not {self.clip}")
 
-    def rate(self, iteration: int, progress: float) -> float:
-        """Return the rate of this iteration, at `progress` in [0, 1] through the run."""
-        warmth = min(1.0, (iteration + 1) / self.warm_up) if self.warm_up else 1.0
-        height = (1 + math.cos(math.pi * progress)) / 2 if self.schedule == "cosine" else 1.0
-        return self.learning_rate * warmth * (self.floor + (1 - self.floor) * height)
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
+        """Return Adam for these parameters."""
+        return torch.optim.Adam(parameters, lr=self.learning_rate, betas=self.betas)
+
+    def schedules(self) -> list[Schedule]:
+        """Return the factors on the learning rate: of the warm-up, and over the run."""
+        return [WarmUp(self.warm_up), *([Cosine(self.floor)] if self.schedule == "cosine" else [])]
 
 
 @dataclass(frozen=True)
-class Length:
-    """When a run ends: after so many iterations, or within a budget of gradient evaluations.
+class Budget:
+    """When a run ends: after so many iterations, or within so many gradient evaluations.
 
     Arguments:
-        iterations: parameter updates; ignored where there is a budget
+        iterations: parameter updates; ignored where gradient evaluations are given
         gradient_evaluations: forward and backward passes of the network over the whole set
     """
 
@@ -71,43 +114,3 @@ class Length:
         if self.gradient_evaluations is None:
             return iteration >= self.iterations
         return evaluations + cost > self.gradient_evaluations + 1e-6
-
-
-@dataclass(frozen=True)
-class Guard:
-    """What counts as trouble, and how often the guard goes back before it gives up.
-
-    Trouble is a loss, gradient or chain that is not finite; a gap or a gradient that explodes;
-    chains that run away or collapse onto one image; a network without a gradient. The guard then
-    returns to the last good state, and halves the learning rate (network, gap, gradient, dead,
-    chains), the chains' step size (chains, collapse), or both.
-
-    Arguments:
-        enabled: whether it watches at all; without it a loss that is not finite ends the run
-        attempts: how often it goes back before it gives up, >= 0
-        every: iterations between the good states it keeps, and between looks at all single
-            chains; at least a tenth of an epoch
-        gap: a gap, mean f(synthesised) - mean f(observed), further from 0 than this is an
-            explosion, in nats per dimension, > 0
-        gradient: times the median norm of the last 50 iterations is an explosion, > 1
-        saturation: part of the chains' values far outside the images' range that is too much
-        collapse: chains that keep less of the differences between their starts have collapsed
-        patience: iterations in a row before a collapse or a dead network counts, >= 1
-    """
-
-    enabled: bool = True
-    attempts: int = 6
-    every: int = 20
-    gap: float = 10.0
-    gradient: float = 100.0
-    saturation: float = 0.5
-    collapse: float = 0.1
-    patience: int = 5
-
-    def __post_init__(self) -> None:
-        if self.attempts < 0 or self.every < 1 or self.patience < 1:
-            raise ValueError("guard: attempts are at least 0, every and patience at least 1")
-        if not (self.gap > 0 and self.gradient > 1):
-            raise ValueError("guard: gap is above 0 and gradient above 1")
-        if not (0 < self.saturation <= 1 and 0 <= self.collapse < 1):
-            raise ValueError("guard: saturation is in (0, 1] and collapse in [0, 1)")

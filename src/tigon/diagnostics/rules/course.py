@@ -35,7 +35,7 @@ def of_events(events: list[Record], records: list[Record] | None = None) -> list
     backs = [event for event in events if event["event"] == "rollback"]
     for cause in dict.fromkeys(event["cause"] for event in backs):
         of_cause = [event for event in backs if event["cause"] == cause]
-        what, remedy = CAUSES[cause]
+        what, remedy = _cause(of_cause[-1])
         said = (
             f"the guard went back {len(of_cause)} times, last from iteration "
             f"{of_cause[-1]['failed_at']} to {of_cause[-1]['iteration']}: {what}"
@@ -48,9 +48,16 @@ def of_events(events: list[Record], records: list[Record] | None = None) -> list
     return found
 
 
+def _cause(event: Record) -> tuple[str, str]:
+    """Return what was wrong, and what to do: a guard of another kind has causes of its own."""
+    if event["cause"] in CAUSES:
+        return CAUSES[event["cause"]]
+    return str(event.get("what", event["message"])), str(event["remedy"])
+
+
 def _stopped(event: Record, records: list[Record]) -> Finding:
     """Judge how a run ended: a network overflows where chains bring it values far too large."""
-    said, remedy = event["message"], CAUSES[event["cause"]][1]
+    said, remedy = event["message"], _cause(event)[1]
     away = records[-1].get("saturation", 0.0) if records else 0.0
     if event["cause"] == "network" and away > AWAY:
         said += (

@@ -1,8 +1,19 @@
-// A line chart on a canvas: one or two curves over steps or iterations.
+// A line chart on a canvas: a curve over steps or iterations.
 
 import { colour, make, redrawn, sharpen } from "./dom.js";
 
 const LEFT = 50, RIGHT = 8, TOP = 8, BOTTOM = 20, MOST = 4000;
+const FAR = 10; // a signed axis is logarithmic beyond 1 where values reach beyond this
+
+/** How an axis places values, and which value is at a place. */
+const AXES = {
+  linear: { place: (value) => value, value: (place) => place },
+  log: { place: (value) => (value > 0 ? Math.log10(value) : null), value: (place) => 10 ** place },
+  signed: {
+    place: (value) => (Math.abs(value) <= 1 ? value : Math.sign(value) * (1 + Math.log10(Math.abs(value)))),
+    value: (place) => (Math.abs(place) <= 1 ? place : Math.sign(place) * 10 ** (Math.abs(place) - 1)),
+  },
+};
 
 /** Return a number in few characters. */
 export function short(value) {
@@ -19,9 +30,9 @@ export class Chart {
   #value;
   #asked = false;
 
-  /** Build the chart in a figure. `log` draws logarithms, `range` fixes the axis, `mark` a line. */
-  constructor(figure, { title, log = false, range = null, mark = null, unit = "step" }) {
-    Object.assign(this, { title, log, range, mark, unit });
+  /** Build the chart in a figure: `range` fixes the axis, `marks` are lines, `healthy` is a band. */
+  constructor(figure, { title, axis = "linear", range = null, marks = [], healthy = null, steps = "step" }) {
+    Object.assign(this, { title, axis, range, marks, healthy, steps });
     this.#value = make("b", { textContent: "–" });
     this.#canvas = make("canvas", { role: "img" });
     this.#canvas.setAttribute("role", "img");
@@ -67,14 +78,14 @@ export class Chart {
 
   #draw() {
     const { context, width, height } = sharpen(this.#canvas);
-    const scale = (value) => (value === null || !Number.isFinite(value) || (this.log && value <= 0) ? null
-      : this.log ? Math.log10(value) : value);
-    const values = this.#ys.map(scale);
+    const axis = this.#axis();
+    const values = this.#ys.map((value) => (Number.isFinite(value) ? axis.place(value) : null));
     const [low, high] = this.#limits(values);
     const [first, last] = [this.#xs[0] ?? 0, Math.max(this.#xs.at(-1) ?? 1, (this.#xs[0] ?? 0) + 1)];
     const x = (value) => LEFT + (width - LEFT - RIGHT) * (value - first) / (last - first);
     const y = (value) => height - BOTTOM - (height - TOP - BOTTOM) * (value - low) / (high - low);
-    this.#axes(context, { width, height, low, high, first, last, y });
+    this.#band(context, { width, height, axis, y });
+    this.#axes(context, { width, height, low, high, first, last, axis, y });
     context.strokeStyle = colour("accent");
     context.lineWidth = 1.8;
     context.lineJoin = "round";
@@ -88,11 +99,31 @@ export class Chart {
     context.stroke();
     const final = this.#ys.length ? this.#ys.at(-1) : null;
     this.#value.textContent = short(final);
-    const seen = this.#ys.length ? `${short(final)} at ${this.unit} ${last}` : "nothing yet";
+    const seen = this.#ys.length ? `${short(final)} at ${this.steps} ${last}` : "nothing yet";
     this.#canvas.setAttribute("aria-label", `${this.title}: ${seen}`);
   }
 
-  #axes(context, { width, height, low, high, first, last, y }) {
+  #axis() {
+    const far = this.#ys.some((value) => Math.abs(value) > FAR);
+    return AXES[this.axis === "signed" && !far ? "linear" : this.axis];
+  }
+
+  /** Shade where a healthy run is; an end that is null is open. */
+  #band(context, { width, height, axis, y }) {
+    if (!this.healthy) return;
+    const [bottom, top] = this.healthy.map((value) => {
+      const place = value === null ? null : axis.place(value);
+      return place === null ? null : y(place);
+    });
+    const inside = (at, open) => Math.min(height - BOTTOM, Math.max(TOP, at ?? open));
+    const [from, to] = [inside(top, TOP), inside(bottom, height - BOTTOM)];
+    context.globalAlpha = 0.1;
+    context.fillStyle = colour("second");
+    context.fillRect(LEFT, from, width - LEFT - RIGHT, to - from);
+    context.globalAlpha = 1;
+  }
+
+  #axes(context, { width, height, low, high, first, last, axis, y }) {
     context.font = "11.5px system-ui, sans-serif";
     context.fillStyle = colour("muted");
     context.strokeStyle = colour("line");
@@ -105,14 +136,14 @@ export class Chart {
       context.moveTo(LEFT, at);
       context.lineTo(width - RIGHT, at);
       context.stroke();
-      if (this.#ys.length) context.fillText(short(this.log ? 10 ** value : value), LEFT - 5, at + 4);
+      if (this.#ys.length) context.fillText(short(axis.value(value)), LEFT - 5, at + 4);
     }
-    if (this.mark !== null) {
+    for (const mark of this.marks) {
       context.save();
       context.setLineDash([4, 3]);
       context.strokeStyle = colour("second");
       context.beginPath();
-      const at = y(this.log ? Math.log10(this.mark) : this.mark);
+      const at = y(axis.place(mark));
       context.moveTo(LEFT, at);
       context.lineTo(width - RIGHT, at);
       if (at > TOP && at < height - BOTTOM) context.stroke();
@@ -120,7 +151,7 @@ export class Chart {
     }
     if (!this.#ys.length) return;
     context.textAlign = "left";
-    context.fillText(`${this.unit} ${first}`, LEFT, height - 4);
+    context.fillText(`${this.steps} ${first}`, LEFT, height - 4);
     context.textAlign = "right";
     context.fillText(String(last), width - RIGHT, height - 4);
   }

@@ -2,7 +2,6 @@
 
 export class Decoder {
   #places = new Map();
-  #number = 0;
   #link;
 
   constructor(link) {
@@ -27,7 +26,7 @@ export class Decoder {
 
   #next(place, state) {
     if (state.flying || !state.wanted || document.hidden) return;
-    const id = ++this.#number;
+    const id = this.#link.number;
     if (!this.#link.send({ type: "decode", id, place, latents: state.wanted.latents })) return;
     state.flying = { ...state.wanted, id };
     state.wanted = null;

@@ -3,7 +3,7 @@
 import { canvases, find, paint, save } from "./dom.js";
 import { between, project, said } from "./latents.js";
 
-export function interpolation({ state, plane, decoder, go }) {
+export function interpolation({ state, plane, decoder, look }) {
   const ends = { start: null, end: null };
   const strip = find("strip");
 
@@ -44,11 +44,12 @@ export function interpolation({ state, plane, decoder, go }) {
 
   /** Begin with the first two training images, or keep what was chosen, where it still is. */
   function reset(fresh) {
+    if (fresh) ends.start = ends.end = null;
     for (const [k, which] of ["start", "end"].entries()) {
       const again = ends[which] && state.names.indexOf(ends[which].name);
       const index = fresh || !ends[which] ? Math.min(k, state.names.length - 1) : again;
-      if (index >= 0) ends[which] = { z: state.latents[index], name: state.names[index] };
-      find(`line-${which}-name`).textContent = ends[which].name;
+      if (state.latents[index]) ends[which] = { z: state.latents[index], name: state.names[index] };
+      find(`line-${which}-name`).textContent = ends[which]?.name ?? which;
     }
     show();
   }
@@ -58,11 +59,11 @@ export function interpolation({ state, plane, decoder, go }) {
     const part = Number(find("line-part").value);
     find("line-part-value").textContent = part.toFixed(2);
     find("line-part").setAttribute("aria-valuetext", `${Math.round(100 * part)} % of the way`);
-    go(between(ends.start.z, ends.end.z, part), part === 0 ? ends.start.name : part === 1 ? ends.end.name : `${Math.round(100 * part)} % of the way`);
+    look.go(between(ends.start.z, ends.end.z, part), part === 0 ? ends.start.name : part === 1 ? ends.end.name : `${Math.round(100 * part)} % of the way`);
   });
   find("line-count").addEventListener("change", show);
-  find("as-start").addEventListener("click", () => set("start", state.kept, state.keptName));
-  find("as-end").addEventListener("click", () => set("end", state.kept, state.keptName));
+  find("as-start").addEventListener("click", () => set("start", look.kept, look.name));
+  find("as-end").addEventListener("click", () => set("end", look.kept, look.name));
   find("save-strip").addEventListener("click", () => save(strip, "interpolation.png"));
   return { reset, project: place };
 }

@@ -32,6 +32,10 @@ export class Link extends EventTarget {
   #socket = null;
   #wait = FIRST;
   #timer = 0;
+  #number = 0;
+
+  /** The number of the next question; no two have the same. */
+  get number() { return ++this.#number; }
 
   get open() { return this.#socket?.readyState === WebSocket.OPEN; }
 

@@ -1,15 +1,12 @@
-// Put the page together: the connection, the model's part of the page, and the curves.
+// Put the page together: the connection, what is known of the run, and the panels that show it.
 
-import { Decoder } from "./decoder.js";
-import { descriptor } from "./descriptor.js";
 import { find, notice } from "./dom.js";
-import { generator } from "./generator.js";
 import { Link } from "./link.js";
+import { compose } from "./panels.js";
 import { training } from "./training.js";
 
 const link = new Link();
-const decoder = new Decoder(link);
-let built = "";
+let built = false;
 let gone = 0;
 training(link);
 
@@ -43,11 +40,8 @@ link.on("run", (run) => {
   waiting(run.checkpoint
     ? "Loading the model."
     : "There is no checkpoint yet. The model appears here by itself as soon as training writes one; its curves are below.");
-  if (built) return;
-  built = run.kind;
-  find("page").append(find(`${run.kind}-page`).content.cloneNode(true));
-  find("page").hidden = true;
-  (run.kind === "generator" ? generator : descriptor)(link, decoder);
+  if (!built) compose(link, run);
+  built = true;
 });
 link.on("model", (model) => {
   facts(`iteration ${model.iteration}`);

@@ -17,7 +17,7 @@ from tigon.errors import TigonError
 from tigon.files import open_regular
 
 FILES = ("model.safetensors", "chains.safetensors", "training.pt")
-ROWS = re.compile(r"(chains|good-\d)/(points\.npy|store\.json)")
+OTHERS = re.compile(r"live\.safetensors|(chains|good-\d)/(points\.npy|store\.json)")
 BROKEN = (OSError, ValueError, KeyError, TypeError, RecursionError)
 
 
@@ -104,7 +104,7 @@ def damage(path: Path) -> str | None:
     """Return what is wrong with a checkpoint's files; None if they are whole."""
     try:
         sums = _read(path)["sha256"]
-        odd = [name for name in sums if name not in FILES and not ROWS.fullmatch(name)]
+        odd = [name for name in sums if name not in FILES and not OTHERS.fullmatch(name)]
         if odd:
             raise ValueError(f"it names {odd[0][:80]!r}")
         wrong = [name for name in {*FILES, *sums} if checksum(path / name) != sums[name]]

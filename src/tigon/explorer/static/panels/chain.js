@@ -1,7 +1,8 @@
-// A descriptor's part of the page: one chain that synthesises a picture, and its sliders.
+// One chain that synthesises a picture, and its sliders.
 
-import { Chart, short } from "./chart.js";
-import { canvases, find, make, paint, save, whole } from "./dom.js";
+import { Chart, short } from "../chart.js";
+import { canvases, find, make, paint, save, whole } from "../dom.js";
+import { Gallery } from "../gallery.js";
 
 const PLACES = 200;
 const PACES = [1, 2, 5, 10, 20, 50, 0];
@@ -38,17 +39,24 @@ function scales({ step_size, steps }) {
   };
 }
 
-export function descriptor(link) {
+export function chain({ link }) {
   const density = new Chart(find("density-chart"), { title: "Log-density, nats, up to a constant" });
-  const accept = new Chart(find("accept-chart"), { title: "What MALA would have accepted", range: [0, 1] });
-  const state = { id: 0, settings: null, learned: null, rows: [], names: [], image: 0, running: false, held: false, begun: false };
+  const accept = new Chart(find("chain-accept-chart"), { title: "Acceptance by Metropolis' rule", range: [0, 1] });
+  const state = { id: 0, settings: null, learned: null, rows: [], image: 0, running: false, held: false, begun: false };
   let sliders = {};
 
-  function build(chain) {
-    const learned = { temperature: chain.temperature, step_size: chain.step_size, steps: chain.steps, pace: 10 };
+  const gallery = new Gallery(find("chain-images"), "Start from", (index) => {
+    state.image = index;
+    find("start-kind").value = "image";
+    gallery.mark(index);
+    start();
+  });
+
+  function build(numbers) {
+    const learned = { temperature: numbers.temperature, step_size: numbers.step_size, steps: numbers.steps, pace: 10 };
     state.learned = learned;
     state.settings ??= { ...learned };
-    find("sliders").replaceChildren(...Object.entries(scales(chain)).map(([name, scale]) => {
+    find("sliders").replaceChildren(...Object.entries(scales(numbers)).map(([name, scale]) => {
       const input = make("input", { type: "range", min: "0", max: String(PLACES), step: "1", id: `slide-${name}` });
       const output = make("output", { htmlFor: input.id });
       const label = make("label", { htmlFor: input.id, textContent: scale.title });
@@ -68,7 +76,7 @@ export function descriptor(link) {
   }
 
   function start() {
-    Object.assign(state, { id: state.id + 1, running: true, held: false, begun: true });
+    Object.assign(state, { id: link.number, running: true, held: false, begun: true });
     density.clear();
     accept.clear();
     link.send({
@@ -90,36 +98,16 @@ export function descriptor(link) {
     buttons();
   }
 
-  function mark() {
-    [...find("images").children].forEach((button, index) =>
-      button.setAttribute("aria-pressed", String(index === state.image)));
-  }
-
-  function gallery(thumbs) {
-    find("images").classList.toggle("many", thumbs.length > 60);
-    find("images").replaceChildren(...state.names.map((name, index) => {
-      const button = make("button", { type: "button", className: "thumb", title: name });
-      button.setAttribute("aria-label", `Start from ${name}`);
-      button.append(thumbs[index]);
-      button.addEventListener("click", () => {
-        state.image = index;
-        find("start-kind").value = "image";
-        mark();
-        start();
-      });
-      return button;
-    }));
-    mark();
-  }
-
   link.on("model", (model) => {
-    Object.assign(state, { rows: model.rows, names: model.names });
+    state.rows = model.rows;
     state.image = Math.min(state.image, model.rows.length - 1);
     build(model.chain);
-    gallery(canvases(model.arrays.thumbnails));
-    const which = model.shared ? "all chains start at the mean image" : "choose where the chain starts";
-    find("images-note").textContent = model.note || which;
+    const which = model.chain.shared ? "all chains start at the mean image" : "choose where the chain starts";
+    gallery.show(model.names, canvases(model.arrays.thumbnails), model.note || which);
+    gallery.mark(state.image);
     find("start-kind").querySelector("[value=mean]").disabled = Boolean(model.note);
+    find("chain-note").hidden = !model.chain.takes_every_step;
+    find("start-kind").querySelector("[value=noise]").disabled = !model.chain.noise;
     if (state.running) start();
     else if (!state.begun) find("chain-status").textContent = "No chain yet: press Synthesise";
   });
@@ -127,7 +115,7 @@ export function descriptor(link) {
     if (message.id !== state.id) return;
     if (!state.running) { state.running = true; buttons(); }
     const { values, shape } = message.arrays.pixels;
-    const canvas = paint(find("picture"), values, shape[1], shape[2]);
+    const canvas = paint(find("chain-picture"), values, shape[1], shape[2]);
     density.add(message.step, message.log_density);
     accept.add(message.step, message.accept);
     find("chain-status").textContent = `Step ${message.step} of ${message.steps}, s = ${short(message.step_size)}`;
@@ -158,5 +146,5 @@ export function descriptor(link) {
     for (const tell of Object.values(sliders)) tell();
     link.send({ type: "change", settings: state.settings });
   });
-  find("save-picture").addEventListener("click", () => save(find("picture"), "synthesised.png"));
+  find("save-chain").addEventListener("click", () => save(find("chain-picture"), "synthesised.png"));
 }

@@ -1,14 +1,14 @@
 // A picture of one's own: upload it, and watch the chains that infer its latent.
 
-import { Chart } from "./chart.js";
-import { find, notice, paint, whole } from "./dom.js";
-import { project } from "./latents.js";
+import { Chart } from "../chart.js";
+import { find, notice, paint, whole } from "../dom.js";
 
 const LARGEST = 20 * 2 ** 20;
 
-export function inference({ state, plane, link, go }) {
-  const error = new Chart(find("error-chart"), { title: "Error of the best chain", log: true });
-  const accept = new Chart(find("accept-chart"), { title: "Mean acceptance", range: [0, 1], mark: 0.574 });
+export function inference({ link, run, look }) {
+  const [height, width] = run.image_size;
+  const error = new Chart(find("error-chart"), { title: "Error of the best chain", axis: "log" });
+  const accept = new Chart(find("accept-chart"), { title: "Mean acceptance", range: [0, 1], marks: [0.574] });
   const current = { pixels: null, name: "", id: 0, running: false, history: [], best: 0, last: null };
 
   /** Send a file to be read as a picture, then infer its latent. */
@@ -38,7 +38,6 @@ export function inference({ state, plane, link, go }) {
 
   function showOwn() {
     find("infer-view").hidden = false;
-    const { width, height } = find("picture");
     const channels = current.pixels.length / (width * height);
     const pixels = new Uint8Array(width * height * 4).map((_, k) =>
       (k % 4 === 3 ? 255 : current.pixels[(k >> 2) * channels + Math.min(k % 4, channels - 1)]));
@@ -47,7 +46,7 @@ export function inference({ state, plane, link, go }) {
 
   function start() {
     if (!current.pixels) return;
-    Object.assign(current, { id: current.id + 1, history: [], running: true, last: null });
+    Object.assign(current, { id: link.number, history: [], running: true, last: null });
     error.clear();
     accept.clear();
     const [starts, seed] = [whole(find("starts")), whole(find("infer-seed"))];
@@ -66,25 +65,14 @@ export function inference({ state, plane, link, go }) {
     status(text);
   }
 
-  function place() {
-    const chains = current.history[0]?.length ?? 0;
-    plane.trails = Array.from({ length: chains }, (_, k) =>
-      current.history.map((step) => project(step[k], state.directions)));
-    plane.best = current.best;
-  }
-
   link.on("inferring", (message) => {
     if (message.id !== current.id || !current.running) return;
     const { values, shape: [chains, dim] } = message.arrays.latents;
     const step = Array.from({ length: chains }, (_, k) => Array.from(values.subarray(k * dim, (k + 1) * dim)));
     current.history.push(step);
     [current.best, current.last] = [message.best, message];
-    if (current.history.length === 1) place();
-    else step.forEach((z, k) => plane.trails[k].push(project(z, state.directions)));
-    plane.best = message.best;
-    plane.draw();
-    const { values: pixels, shape: [, height, width] } = message.arrays.pixels;
-    paint(find("found"), pixels, height, width);
+    look.follow(current.history, message.best);
+    paint(find("found"), message.arrays.pixels.values, height, width);
     error.add(message.step, message.error);
     if (message.accept !== null) accept.add(message.step, message.accept);
     const { step: done, steps, temperature } = message;
@@ -96,7 +84,7 @@ export function inference({ state, plane, link, go }) {
     if (!found || !current.last) { finish(reason); return; }
     finish(`${reason ? `Ended early (${reason})` : "Done"}: error ${current.last.error.toFixed(4)} after ${current.last.step} steps, ${current.history[0].length} chains`);
     find("found").dataset.latent = JSON.stringify(found);
-    go(found, current.name);
+    look.go(found, current.name);
   });
   link.on("error", ({ of, id, message }) => {
     if (of === "infer" && id === current.id) finish(message);
@@ -105,8 +93,11 @@ export function inference({ state, plane, link, go }) {
     if (current.running) status("The server is gone; the inference starts again when it is back");
   });
 
-  /** Infer again with a model that has come, where an inference was interrupted. */
-  function resume() { if (current.running) start(); else { current.history = []; place(); } }
+  link.on("model", () => { // infer again where an inference was interrupted
+    if (current.running) { start(); return; }
+    current.history = [];
+    look.follow([], -1);
+  });
 
   find("file").addEventListener("change", () => {
     upload(find("file").files[0]);
@@ -127,5 +118,4 @@ export function inference({ state, plane, link, go }) {
     if (event.dataTransfer.files.length) upload(event.dataTransfer.files[0]);
     else notice("Drop a picture file: what was dropped is none");
   });
-  return { project: place, resume };
 }

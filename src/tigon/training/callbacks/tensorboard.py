@@ -17,7 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from tigon.errors import TigonError, install
-from tigon.training.iteration import Record
+from tigon.learners.base import Record
 
 NOTHING = -1
 MISSING = f"--tensorboard: TensorBoard is not installed; {install('tensorboard')}"

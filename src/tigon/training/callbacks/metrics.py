@@ -1,47 +1,70 @@
 """metrics.jsonl: one JSON object an iteration or event, appended, and read back."""
 
 import json
+import os
 from pathlib import Path
 
+from tigon.distributed import world
 from tigon.errors import TigonError
-from tigon.files import named, open_regular, refusal, replace_file
-from tigon.training.iteration import Record, Training
+from tigon.files import named, open_regular, refusal, replace_file, writing
+from tigon.learners.base import Record
+from tigon.training.trainer import Callback, Trainer
 
 OPTIONAL = ("energy_distance",)  # absent from batches of one image, and from older runs
 
 
-class MetricsLog:
-    """Appends records, and the guard's events, to a file; a watcher of `fit`.
+class MetricsLog(Callback):
+    """Appends records, and the guard's events, to a file.
 
     A run that continues from iteration N keeps the records up to N and drops what came after:
     those iterations are taken again. A rollback stands at the iteration that the run went back
     to; one that the run's checkpoint does not know of yet comes again too.
 
     Arguments:
+        path: of the file; its folder is there
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def on_begin(self, trainer: Trainer) -> None:
+        """Drop what is taken again."""
+        if world().rank == 0:
+            with writing(self.path.parent):
+                cut_metrics(self.path, trainer.iteration, trainer.rollbacks)
+
+    def on_iteration(self, trainer: Trainer, record: Record) -> None:
+        """Append a record."""
+        if world().rank:
+            return
+        with writing(self.path.parent):
+            try:
+                with self.path.open("a") as file:
+                    file.write(json.dumps(record) + "\n")
+            except OSError as error:
+                raise named(error, self.path) from error
+
+    def on_event(self, trainer: Trainer, event: Record) -> None:
+        """Append an event."""
+        self.on_iteration(trainer, event)
+
+
+def cut_metrics(path: Path, iteration: int = 0, rollbacks: int = 0) -> None:
+    """Drop from a metrics file what a run that continues takes again.
+
+    Arguments:
         path: of metrics.jsonl
         iteration: that the run continues from
         rollbacks: how many its checkpoint knows of
     """
-
-    def __init__(self, path: Path, iteration: int = 0, rollbacks: int = 0) -> None:
-        self.path = path
-        lines = read_lines(path)
-        backs = [k for k, line in enumerate(lines) if "number" in line]
-        known = [k for k in backs if lines[k]["number"] <= rollbacks]
-        unknown = [k for k in backs if lines[k]["number"] > rollbacks]
-        settled, end = (known or [-1])[-1] + 1, (unknown or [len(lines)])[0]
-        after = [line for line in lines[settled:end] if line["iteration"] <= iteration]
-        kept = lines[:settled] + after
-        text = "".join(json.dumps(record) + "\n" for record in kept)
-        replace_file(path, text)
-
-    def __call__(self, training: Training, record: Record) -> None:
-        """Append a record."""
-        try:
-            with self.path.open("a") as file:
-                file.write(json.dumps(record) + "\n")
-        except OSError as error:
-            raise named(error, self.path) from error
+    lines = read_lines(path)
+    backs = [k for k, line in enumerate(lines) if "number" in line]
+    known = [k for k in backs if lines[k]["number"] <= rollbacks]
+    unknown = [k for k in backs if lines[k]["number"] > rollbacks]
+    settled, end = (known or [-1])[-1] + 1, (unknown or [len(lines)])[0]
+    after = [line for line in lines[settled:end] if line["iteration"] <= iteration]
+    kept = lines[:settled] + after
+    replace_file(path, "".join(json.dumps(record) + "\n" for record in kept))
 
 
 def read_metrics(path: Path) -> list[Record]:

@@ -1,0 +1,40 @@
+"""The parts that a page is made of: a recipe names those that show its models.
+
+A panel asks what a model is able to do, never what it is. One of its own has a class here and in
+`PANELS`, and a module of the same name in `static/panels`.
+"""
+
+from tigon.errors import TigonError
+from tigon.explorer.panels.base import Panel, Request
+from tigon.explorer.panels.chain import ChainPanel
+from tigon.explorer.panels.latents import InferencePanel, PicturePanel, PlanePanel
+from tigon.explorer.panels.pictures import CurvesPanel, PicturesPanel
+
+PANELS: dict[str, Panel] = {
+    panel.name: panel
+    for panel in (
+        PlanePanel(),
+        PicturePanel(),
+        InferencePanel(),
+        ChainPanel(),
+        PicturesPanel(),
+        CurvesPanel(),
+    )
+}
+
+
+def panels_named(names: tuple[str, ...]) -> tuple[Panel, ...]:
+    """Return the panels of these names.
+
+    Raises:
+        TigonError: if there is none of a name
+    """
+    for name in names:
+        if name not in PANELS:
+            raise TigonError(f"panel {name!r}: there are {', '.join(PANELS)}")
+    return tuple(PANELS[name] for name in names)
+
+
+def panel_asked(request: Request) -> Panel:
+    """Return the panel that answers a request."""
+    return next(panel for panel in PANELS.values() if isinstance(request, panel.requests))

@@ -1,0 +1,195 @@
+"""What a panel is: what it says of a model, and what it answers.
+
+A page is a choice of panels. When a model is loaded, each adds its part to the message that the
+page gets; what the page asks, the panel that knows the request answers, at once or in many turns.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from tigon.data.images import ImageSet
+from tigon.errors import TigonError
+from tigon.explorer.frames import pack, thumbnails
+from tigon.learners.base import Learner
+from tigon.sizes import ImageSize
+
+Number = Annotated[int, Field(ge=0, le=2**53)]
+SHOWN, FEW = 300, 100  # training images that are shown; up to so many, larger
+
+
+@dataclass(frozen=True)
+class Request:
+    """Something that a page asks for."""
+
+    type: str
+
+    @property
+    def slot(self) -> str:
+        """What it is for: of several that wait for the same, only the last is answered."""
+        return self.type
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it is answered before all others."""
+        return False
+
+
+@dataclass(frozen=True)
+class Question(Request):
+    """A request whose answers have its number."""
+
+    id: Number
+
+
+@dataclass(frozen=True)
+class Adjustment(Request):
+    """A request to the chains that the page watches."""
+
+
+class Course(Iterator[bytes]):
+    """What takes many turns: chains that a page watches, a message for each step.
+
+    Arguments:
+        id: of the question that it answers
+        messages: one a step
+    """
+
+    def __init__(self, id: int, messages: Iterator[bytes]) -> None:
+        self.id, self._messages = id, messages
+
+    @property
+    def pause(self) -> float:
+        """Seconds from one message to the next, at least."""
+        return 0.0
+
+    def __next__(self) -> bytes:
+        """Take a step, and return what the page is told of it."""
+        return next(self._messages)
+
+    def adjust(self, request: Adjustment) -> bool:
+        """Go on as the page wishes; return whether steps are left."""
+        return False
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a panel says of a model: values under the panel's name, and arrays under their own."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class Panel:
+    """A part of the page.
+
+    Attributes:
+        name: in a recipe's `panels`, and of its module in `static/panels`
+        requests: what it answers
+    """
+
+    name: ClassVar[str]
+    requests: ClassVar[tuple[type[Request], ...]] = ()
+
+    def count(self, model: "Model") -> int:
+        """Return how many training images it shows, as far as a page can."""
+        return 0
+
+    def part(self, model: "Model") -> Part:
+        """Return what the page is told of a model that it is given.
+
+        Raises:
+            TigonError: if the model is not able to do what the panel shows
+        """
+        return Part()
+
+    def answer(self, model: "Model", request: Request) -> bytes | Course:
+        """Return the answer to one of its requests.
+
+        Raises:
+            TigonError: if the model is not able to do it, or the request does not fit the model
+        """
+        raise NotImplementedError(f"panel {self.name!r} answers nothing")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A learner that is looked at, and nothing else: its parameters ask for no gradient.
+
+    Arguments:
+        iteration: of the checkpoint
+        learner: with its model and its chains
+        image_size: height and width of its images in pixels; one number for a square
+        channels: of its images, 1 or 3
+        panels: that show it
+        images: what it learned from, where they can still be read
+        note: why they cannot
+    """
+
+    iteration: int
+    learner: Learner
+    image_size: ImageSize
+    channels: int
+    panels: tuple[Panel, ...]
+    images: ImageSet | None
+    note: str
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.learner.parameters()).device
+
+    @cached_property
+    def mean_image(self) -> Tensor:
+        """The mean of the training images, (1, C, H, W).
+
+        Raises:
+            TigonError: if they cannot be read
+        """
+        if self.images is None:
+            raise TigonError(f"there is no mean image: {self.note}")
+        return self.images.mean_image()[None].to(self.device)
+
+    @cached_property
+    def count(self) -> int:
+        """How many training images the panels know of."""
+        return max((panel.count(self) for panel in self.panels), default=0)
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """The rows of the training images that are shown: all, or so many in even steps."""
+        even = np.linspace(0, self.count - 1, min(self.count, SHOWN))
+        return np.unique(even.round().astype(np.int64))
+
+    @cached_property
+    def message(self) -> bytes:
+        """What a page is told of this model: its training images, and each panel's part."""
+        small, names = self._images()
+        header: dict[str, Any] = {
+            "type": "model",
+            "iteration": self.iteration,
+            "note": self.note,
+            "count": self.count,
+            "rows": self.rows.tolist(),
+            "names": names,
+        }
+        arrays = {"thumbnails": small}
+        for panel in self.panels:
+            part = panel.part(self)
+            header[panel.name] = part.values
+            arrays |= part.arrays
+        return pack(header, **arrays)
+
+    def _images(self) -> tuple[np.ndarray, list[str]]:
+        """Return thumbnails (n, h, w, 4) and names of training images."""
+        if self.images is None or not self.count:
+            return np.zeros((0, 1, 1, 4), np.uint8), [f"image {row + 1}" for row in self.rows]
+        side = 64 if len(self.rows) <= FEW else 32
+        pixels = np.stack([self.images.pixels[row] for row in self.rows])
+        return thumbnails(pixels, side), [self.images.names[row] for row in self.rows]

@@ -1,0 +1,270 @@
+"""Panel of models whose chains lead to images: one chain, and numbers that act while it runs."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from tigon.errors import TigonError
+from tigon.explorer.frames import pack, pictures
+from tigon.explorer.panels.base import (
+    Adjustment,
+    Course,
+    Model,
+    Number,
+    Panel,
+    Part,
+    Question,
+    Request,
+)
+from tigon.mcmc.adaptation import StepSizeDecay
+from tigon.mcmc.chain import MCMC
+from tigon.mcmc.kernel import State, per_row, temperature_of
+from tigon.mcmc.langevin import Langevin, drifted, return_ratio
+from tigon.random.streams import RowRng
+
+
+@runtime_checkable
+class HasChains(Protocol):
+    """A learner whose chains lead from start images to images of its model, a log-density.
+
+    Attributes:
+        starts: what the chains start at, one row per training image or one for all
+        chains: kernel, steps and schedule
+        step_factor: what the kernel's step size is multiplied with
+    """
+
+    model: Any
+    starts: Tensor
+    chains: MCMC
+    step_factor: float
+
+    def start(self, index: Tensor) -> Tensor:
+        """Return where the chains of training images `index` (B,) start, (B, C, H, W)."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Numbers of a synthesis that act at once.
+
+    Arguments:
+        temperature: T >= 0
+        step_size: s of the first step, > 0
+        steps: after which the chain has arrived
+        pace: steps a second at most; 0 as fast as it goes
+    """
+
+    temperature: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+    step_size: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+    steps: Annotated[int, Field(ge=1, le=100_000)]
+    pace: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class Synthesise(Question):
+    """Start a chain from noise, from the mean image, or where a training image's chain starts."""
+
+    type: Literal["synthesise"]
+    start: Literal["noise", "mean", "image"]
+    image: Number
+    seed: Number
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Change(Adjustment):
+    """Give the running chain other numbers."""
+
+    type: Literal["change"]
+    settings: Settings
+
+
+class ChainPanel(Panel):
+    """A chain that synthesises an image, and its sliders."""
+
+    name = "chain"
+    requests = (Synthesise, Change)
+
+    def count(self, model: Model) -> int:
+        """All training images, where they can be read; else those whose starts are kept."""
+        return len(with_chains(model).starts if model.images is None else model.images)
+
+    def part(self, model: Model) -> Part:
+        """Return the numbers with which the chains were learned, and where they can start."""
+        learner = with_chains(model)
+        return Part(
+            {
+                "steps": learner.chains.steps,
+                "step_size": learner.step_factor * learner.chains.kernel.step_size,
+                "temperature": temperature_of(learner.chains.kernel),
+                "shrink": shrink(learner.chains),
+                "shared": len(learner.starts) == 1,
+                "noise": hasattr(learner.model, "reference"),
+                "takes_every_step": isinstance(learner.chains.kernel, Langevin),
+            }
+        )
+
+    def answer(self, model: Model, request: Request) -> Course:
+        """Return a chain from where the page wants it to start.
+
+        Raises:
+            TigonError: if the model has no such chains, or there is no such start
+        """
+        assert isinstance(request, Synthesise)
+        return Synthesis(model, request)
+
+
+class Synthesis(Course):
+    """One chain of the sampler: the same as the learner's own as long as no number is changed.
+
+    Arguments:
+        model: whose chains lead to images
+        asked: where the chain starts, its seed and its numbers
+
+    Attributes:
+        done: steps taken
+        state: where the chain is, one row
+        accept: what an adjusted chain would have accepted the last step with; None where it had
+            no noise
+    """
+
+    def __init__(self, model: Model, asked: Synthesise) -> None:
+        self.id, self.settings = asked.id, asked.settings
+        self.learner = with_chains(model)
+        self.done, self._begun = 0, False
+        self.accept: float | None = None
+        self.rng = RowRng(asked.seed, 0, [asked.image], "explore")
+        start = self._start(model, asked)
+        sizes = start.new_full((1,), asked.settings.step_size)
+        self.state = self._chains().kernel.init(self.learner.model, start, sizes)
+
+    @property
+    def pause(self) -> float:
+        """What the pace leaves between two steps."""
+        return 1 / self.settings.pace if self.settings.pace else 0.0
+
+    @property
+    def arrived(self) -> bool:
+        """Whether all steps are taken."""
+        return self.done >= self.settings.steps
+
+    @property
+    def log_density(self) -> float:
+        """The model's log-density where the chain is, up to a constant, in nats."""
+        return self.state.log_density.item()
+
+    def __next__(self) -> bytes:
+        """Return where the chain starts, then where it is after each step."""
+        if self._begun and self.arrived:
+            raise StopIteration
+        if self._begun:
+            self.step()
+        self._begun = True
+        header = {
+            "type": "synthesising",
+            "id": self.id,
+            "step": self.done,
+            "steps": self.settings.steps,
+            "log_density": self.log_density,
+            "accept": self.accept,
+            "step_size": self.state.step_size.item(),
+        }
+        return pack(header, pixels=pictures(self.state.x))
+
+    def adjust(self, request: Adjustment) -> bool:
+        """Go on with other numbers from the next step."""
+        assert isinstance(request, Change)
+        self.settings = settings = request.settings
+        last = max(1, settings.steps - 1)
+        size = settings.step_size * shrink(self.learner.chains) ** (min(self.done, last) / last)
+        self.state = self.state._replace(step_size=torch.full_like(self.state.step_size, size))
+        return not self.arrived
+
+    def step(self) -> None:
+        """Take one step.
+
+        Raises:
+            TigonError: if the chain leaves what numbers can hold
+        """
+        chains, before = self._chains(), self.state
+        kernel = chains.kernel_of(self.done)
+        self.state, info = chains.step(self.done, self.learner.model, before, self.rng)
+        self.done += 1
+        if isinstance(kernel, Langevin):
+            self.accept = would_accept(before, self.state, kernel.temperature)
+        else:
+            self.accept = info.accept_prob.mean().item()
+        if not math.isfinite(self.log_density):
+            raise TigonError("the chain ran away: lower its step size, or its temperature")
+
+    def _chains(self) -> MCMC:
+        """Return the learner's chains with the page's numbers.
+
+        Raises:
+            TigonError: if their kernel cannot have them
+        """
+        own, wanted = self.learner.chains, self.settings
+        decay = StepSizeDecay(shrink(own) ** (1 / max(1, wanted.steps - 1)))
+        adaptation = decay if isinstance(own.adaptation, StepSizeDecay) else own.adaptation
+        try:
+            kernel = with_temperature(own.kernel, wanted.temperature)
+        except ValueError as error:
+            raise TigonError(str(error)) from error
+        return replace(own, kernel=kernel, steps=wanted.steps, adaptation=adaptation)
+
+    def _start(self, model: Model, asked: Synthesise) -> Tensor:
+        index = torch.tensor([asked.image], device=model.device)
+        start = self.learner.start(index)
+        if asked.start == "noise":
+            return _reference(self.learner).sample(start, self.rng)
+        return model.mean_image if asked.start == "mean" else start
+
+
+def with_chains(model: Model) -> HasChains:
+    """Return the learner that is looked at, if it has chains of images.
+
+    Raises:
+        TigonError: if it has none
+    """
+    if not isinstance(model.learner, HasChains):
+        raise TigonError("this run's model has no chains of images")
+    return model.learner
+
+
+def _reference(learner: HasChains) -> Any:  # noqa: ANN401
+    found = getattr(learner.model, "reference", None)
+    if found is None:
+        raise TigonError("this run's model has no reference density to draw noise from")
+    return found
+
+
+def with_temperature(kernel: Any, temperature: float) -> Any:  # noqa: ANN401
+    """Return the kernel at this temperature; one around another passes it on."""
+    inner = getattr(kernel, "kernel", None)
+    if inner is not None:
+        return replace(kernel, kernel=with_temperature(inner, temperature))
+    return replace(kernel, temperature=temperature)
+
+
+def shrink(chains: MCMC) -> float:
+    """Return s of the last step over that of the first."""
+    factor = chains.adaptation.factor if isinstance(chains.adaptation, StepSizeDecay) else 1.0
+    return factor ** max(1, chains.steps - 1)
+
+
+def would_accept(old: State, new: State, temperature: float) -> float | None:
+    """Return the probability with which MALA would have accepted a Langevin step, of one row.
+
+    Unadjusted Langevin dynamics takes every step. None at temperature 0, where a step has no
+    noise and so no probability.
+    """
+    if not temperature:
+        return None
+    drawn = (new.x - drifted(old)) / per_row(old.step_size, old.x)
+    log_ratio = new.log_density - old.log_density + return_ratio(old, new, drawn)
+    log_ratio = log_ratio / temperature
+    value = log_ratio.clamp(max=0).exp().item()
+    return value if math.isfinite(value) else 0.0

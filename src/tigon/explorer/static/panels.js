@@ -1,0 +1,24 @@
+// The page is made of panels: each has a template with its cards, and a module that gives them life.
+
+import { Decoder } from "./decoder.js";
+import { find } from "./dom.js";
+import { Look } from "./look.js";
+import { chain } from "./panels/chain.js";
+import { curves } from "./panels/curves.js";
+import { inference } from "./panels/inference.js";
+import { picture } from "./panels/picture.js";
+import { pictures } from "./panels/pictures.js";
+import { plane } from "./panels/plane.js";
+
+const PANELS = { plane, picture, inference, chain, pictures, curves };
+
+/** Make the page of a run: its panels in order, each card in the column that its template names. */
+export function compose(link, run) {
+  const page = { link, run, decoder: new Decoder(link), look: new Look() };
+  for (const name of run.panels) {
+    const cards = find(`${name}-panel`)?.content.cloneNode(true).children ?? [];
+    for (const card of [...cards]) find(`column-${card.dataset.column}`).append(card);
+    PANELS[name](page);
+  }
+  link.on("model", () => { if (page.look.dim) page.look.back(); }); // all panels know it by now
+}

@@ -1,0 +1,92 @@
+"""Checkpoints of a run as it goes, and which of them is the best."""
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tigon.distributed import world
+from tigon.files import writing
+from tigon.learners.base import Record
+from tigon.training.callbacks.metrics import read_metrics
+from tigon.training.checkpoint import save_checkpoint
+from tigon.training.checkpoint_folder import tidy
+from tigon.training.trainer import Callback, Trainer
+
+
+class Checkpoints(Callback):
+    """Saves the state now and then, when the guard has gone back, and at the end.
+
+    A run that was stopped leaves its state behind; one that diverges, the last good state that its
+    guard kept, or without a guard its last checkpoint. `Trainer.restore` goes on from it.
+
+    Arguments:
+        folder: of the checkpoints, made if it is not there
+        every: iterations between two of them, >= 1
+        keep: how many of the last stay, >= 1; the best one stays too
+        metrics: metrics.jsonl of the run, where it goes on: by it the best of the first
+            checkpoint's iterations is known; what was taken before is unknown if not given
+        also: called with the trainer in the first process, when one was saved
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        every: int = 100,
+        keep: int = 2,
+        metrics: str | os.PathLike[str] | None = None,
+        also: Sequence[Callable[[Trainer], None]] = (),
+    ) -> None:
+        self.folder, self.every, self.keep = Path(folder), every, keep
+        self.metrics, self.also = metrics, also
+        self.values: dict[int, float] = {}
+
+    def on_begin(self, trainer: Trainer) -> None:
+        """Delete what lies beyond the state that the run goes on from."""
+        if world().rank == 0:
+            with writing(self.folder.parent):
+                tidy(self.folder, self.keep, trainer.iteration)
+            for record in read_metrics(Path(self.metrics)) if self.metrics else []:
+                self._note(trainer, record)
+
+    def on_iteration(self, trainer: Trainer, record: Record) -> None:
+        """Save the state, if that is due."""
+        self._note(trainer, record)
+        if trainer.finished or trainer.iteration % self.every == 0:
+            self.save(trainer)
+
+    def on_event(self, trainer: Trainer, event: Record) -> None:
+        """Save the state that the guard has made, and drop what lies beyond it."""
+        if event["event"] == "rollback" or event.get("restored"):
+            self.save(trainer)
+
+    def on_end(self, trainer: Trainer, error: BaseException | None) -> None:
+        """Save the state of a run that was stopped."""
+        if error is None and not trainer.finished:
+            self.save(trainer)
+
+    def save(self, trainer: Trainer) -> None:
+        """Write a checkpoint."""
+        with writing(self.folder.parent):
+            save_checkpoint(self.folder, trainer, self.keep, self.measure(trainer))
+            for function in self.also if world().rank == 0 else ():
+                function(trainer)
+
+    def measure(self, trainer: Trainer) -> dict[str, float]:
+        """Return the mean of the learner's measure since the checkpoint before, by its name.
+
+        Only a checkpoint that is due has one, over the iterations since the one that was due
+        before: so where a run is stopped and continued does not change which is the best, nor do
+        iterations that were taken back, whose records are replaced.
+        """
+        last = trainer.iteration
+        if last % self.every and not trainer.finished:
+            return {}
+        due = range((last - 1) // self.every * self.every + 1, last + 1)
+        values = [self.values[iteration] for iteration in due if iteration in self.values]
+        mean = math.fsum(values) / len(values) if values else math.nan
+        return {trainer.learner.measure: mean} if math.isfinite(mean) else {}
+
+    def _note(self, trainer: Trainer, record: Record) -> None:
+        if trainer.learner.measure in record:
+            self.values[record["iteration"]] = float(record[trainer.learner.measure])
