@@ -201,6 +201,21 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Say which file of a run the disk refused, and that its checkpoints are whole.
+
+    Raises:
+        TigonError: if it did
+    """
+    try:
+        yield
+    except OSError as error:
+        raise TigonError(
+            f"run {folder}: cannot be written ({refusal(error)}); the last checkpoint is intact"
+        ) from error
+
+
 def check_folder(folder: Path) -> None:
     """Refuse a folder that cannot be made: it holds something, or lies where nothing can be.
 
@@ -247,18 +262,3 @@ def remove_left(work: Path) -> None:
         shutil.rmtree(work)
     else:
         work.unlink(missing_ok=True)
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Say which file of a run the disk refused, and that its checkpoints are whole.
-
-    Raises:
-        TigonError: if it did
-    """
-    try:
-        yield
-    except OSError as error:
-        raise TigonError(
-            f"run {folder}: cannot be written ({refusal(error)}); the last checkpoint is intact"
-        ) from error

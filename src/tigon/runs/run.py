@@ -163,19 +163,6 @@ class Run:
         recipe = self.experiment.recipe
         return load_learner(self.find(checkpoint), recipe.restored)
 
-    def model(self, checkpoint: str | None = None) -> Model:
-        """Return the model of a checkpoint, ready to sample; chains are not read.
-
-        Arguments:
-            checkpoint: last, best, or an iteration; this run's `checkpoint` if not given
-        Raises:
-            TigonError: if there is no such checkpoint, or it is damaged
-        """
-        recipe = self.experiment.recipe
-        model = load_model(self.find(checkpoint), recipe.model)
-        model.recipe = self.experiment.name
-        return model
-
     def trainer(
         self,
         device: torch.device | str = "cpu",
@@ -197,6 +184,19 @@ class Run:
         trainer = self.experiment.recipe.trainer(found, device)
         load_checkpoint(path, trainer)
         return trainer
+
+    def model(self, checkpoint: str | None = None) -> Model:
+        """Return the model of a checkpoint, ready to sample; chains are not read.
+
+        Arguments:
+            checkpoint: last, best, or an iteration; this run's `checkpoint` if not given
+        Raises:
+            TigonError: if there is no such checkpoint, or it is damaged
+        """
+        recipe = self.experiment.recipe
+        model = load_model(self.find(checkpoint), recipe.model)
+        model.recipe = self.experiment.name
+        return model
 
     def find(self, checkpoint: str | None = None) -> Path:
         """Return the folder of a checkpoint, as `learner` takes it.

@@ -1,11 +1,11 @@
 """Checkpoints: weights, training state and chain rows, written whole or not at all.
 
-A checkpoint is a folder RUN/checkpoints/N with `model.safetensors` (the model's state; averaged,
-where they are), `chains.safetensors` (chain rows), `training.pt` (optimizers and counters, which
-load with `weights_only`) and `manifest.json` (the SHA-256 of each). Where weights are averaged,
-`live.safetensors` has those that learning goes on with. Chains in files are copied to `chains/`,
-and those of the guard's good states to `good-0/`, `good-1/`. It is written under another name,
-flushed, and renamed. Which of them stay, see `tigon.training.checkpoint_folder`.
+A checkpoint is a folder RUN/checkpoints/N with `model.safetensors` (the model's state: averaged
+weights, where they are), `chains.safetensors` (chain rows), `training.pt` (optimizers and
+counters, which load with `weights_only`) and `manifest.json` (the SHA-256 of each). Where weights
+are averaged, `live.safetensors` has those that learning goes on with. Chains in files are copied
+to `chains/`, and those of the guard's good states to `good-0/`, `good-1/`. It is written under
+another name, flushed, and renamed. Which of them stay, see `tigon.training.checkpoint_folder`.
 """
 
 import json
@@ -28,8 +28,8 @@ from tigon.mcmc.store import ChainStore
 from tigon.models.base import Model
 from tigon.training.checkpoint_folder import checksum, remove, tidy
 
-M = TypeVar("M", bound=Model)
 MODEL, LIVE, TRAINING = "model.safetensors", "live.safetensors", "training.pt"
+M = TypeVar("M", bound=Model)
 CHAINS, GOOD = "chains", "good-{}"
 
 
@@ -38,6 +38,7 @@ class Stateful(Protocol):
 
     iteration: int
     device: torch.device
+    learner: Learner
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state."""
@@ -61,6 +62,7 @@ def save_checkpoint(
     """
     from safetensors import SafetensorError
 
+    trainer.learner.complete_model()
     state = _divided(trainer.state_dict())
     final = folder / str(trainer.iteration)
     if world().rank > 0:

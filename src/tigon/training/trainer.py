@@ -208,7 +208,6 @@ class Trainer:
         where they were given by name.
         """
         learner = self.learner
-        learner.complete_model()
         return {
             "weights": learner.state_dict(),
             "chains": learner.chain_tensors(),

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -24,26 +24,8 @@ from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.kernel import State, per_row, temperature_of
 from tigon.mcmc.langevin import Langevin, drifted, return_ratio
+from tigon.models.abilities import HasChains
 from tigon.random.streams import RowRng
-
-
-@runtime_checkable
-class HasChains(Protocol):
-    """A learner whose chains lead from start images to images of its model, a log-density.
-
-    Attributes:
-        starts: what the chains start at, one row per training image or one for all
-        chains: kernel, steps and schedule
-        step_factor: what the kernel's step size is multiplied with
-    """
-
-    model: Any
-    starts: Tensor
-    chains: MCMC
-    step_factor: float
-
-    def start(self, index: Tensor) -> Tensor:
-        """Return where the chains of training images `index` (B,) start, (B, C, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -90,20 +72,20 @@ class ChainPanel(Panel):
 
     def count(self, model: Model) -> int:
         """All training images, where they can be read; else those whose starts are kept."""
-        return len(with_chains(model).starts if model.images is None else model.images)
+        return len(starts_of(with_chains(model)) if model.images is None else model.images)
 
     def part(self, model: Model) -> Part:
         """Return the numbers with which the chains were learned, and where they can start."""
-        learner = with_chains(model)
+        able = with_chains(model)
         return Part(
             {
-                "steps": learner.chains.steps,
-                "step_size": learner.step_factor * learner.chains.kernel.step_size,
-                "temperature": temperature_of(learner.chains.kernel),
-                "shrink": shrink(learner.chains),
-                "shared": len(learner.starts) == 1,
-                "noise": hasattr(learner.model, "reference"),
-                "takes_every_step": isinstance(learner.chains.kernel, Langevin),
+                "steps": able.chains.steps,
+                "step_size": able.step_size,
+                "temperature": temperature_of(able.chains.kernel),
+                "shrink": shrink(able.chains),
+                "shared": len(starts_of(able)) == 1,
+                "noise": hasattr(able, "reference"),
+                "takes_every_step": isinstance(able.chains.kernel, Langevin),
             }
         )
 
@@ -118,7 +100,7 @@ class ChainPanel(Panel):
 
 
 class Synthesis(Course):
-    """One chain of the sampler: the same as the learner's own as long as no number is changed.
+    """One chain of the sampler: the same as the model's own as long as no number is changed.
 
     Arguments:
         model: whose chains lead to images
@@ -133,13 +115,13 @@ class Synthesis(Course):
 
     def __init__(self, model: Model, asked: Synthesise) -> None:
         self.id, self.settings = asked.id, asked.settings
-        self.learner = with_chains(model)
+        self.able = with_chains(model)
         self.done, self._begun = 0, False
         self.accept: float | None = None
         self.rng = RowRng(asked.seed, 0, [asked.image], "explore")
         start = self._start(model, asked)
         sizes = start.new_full((1,), asked.settings.step_size)
-        self.state = self._chains().kernel.init(self.learner.model, start, sizes)
+        self.state = self._chains().kernel.init(self.able.log_density, start, sizes)
 
     @property
     def pause(self) -> float:
@@ -179,7 +161,7 @@ class Synthesis(Course):
         assert isinstance(request, Change)
         self.settings = settings = request.settings
         last = max(1, settings.steps - 1)
-        size = settings.step_size * shrink(self.learner.chains) ** (min(self.done, last) / last)
+        size = settings.step_size * shrink(self.able.chains) ** (min(self.done, last) / last)
         self.state = self.state._replace(step_size=torch.full_like(self.state.step_size, size))
         return not self.arrived
 
@@ -191,7 +173,7 @@ class Synthesis(Course):
         """
         chains, before = self._chains(), self.state
         kernel = chains.kernel_of(self.done)
-        self.state, info = chains.step(self.done, self.learner.model, before, self.rng)
+        self.state, info = chains.step(self.done, self.able.log_density, before, self.rng)
         self.done += 1
         if isinstance(kernel, Langevin):
             self.accept = would_accept(before, self.state, kernel.temperature)
@@ -201,12 +183,12 @@ class Synthesis(Course):
             raise TigonError("the chain ran away: lower its step size, or its temperature")
 
     def _chains(self) -> MCMC:
-        """Return the learner's chains with the page's numbers.
+        """Return the model's chains with the page's numbers.
 
         Raises:
             TigonError: if their kernel cannot have them
         """
-        own, wanted = self.learner.chains, self.settings
+        own, wanted = self.able.chains, self.settings
         decay = StepSizeDecay(shrink(own) ** (1 / max(1, wanted.steps - 1)))
         adaptation = decay if isinstance(own.adaptation, StepSizeDecay) else own.adaptation
         try:
@@ -217,25 +199,30 @@ class Synthesis(Course):
 
     def _start(self, model: Model, asked: Synthesise) -> Tensor:
         index = torch.tensor([asked.image], device=model.device)
-        start = self.learner.start(index)
+        start = self.able.start(index)
         if asked.start == "noise":
-            return _reference(self.learner).sample(start, self.rng)
+            return _reference(self.able).sample(start, self.rng)
         return model.mean_image if asked.start == "mean" else start
 
 
 def with_chains(model: Model) -> HasChains:
-    """Return the learner that is looked at, if it has chains of images.
+    """Return the model that is looked at, if it has chains of images.
 
     Raises:
         TigonError: if it has none
     """
-    if not isinstance(model.learner, HasChains):
+    if not isinstance(model.learner.model, HasChains):
         raise TigonError("this run's model has no chains of images")
-    return model.learner
+    return model.learner.model
 
 
-def _reference(learner: HasChains) -> Any:  # noqa: ANN401
-    found = getattr(learner.model, "reference", None)
+def starts_of(able: HasChains) -> Tensor:
+    """Return what the chains start at, one row per training image or one for all."""
+    return able.starts  # type: ignore[attr-defined]
+
+
+def _reference(able: HasChains) -> Any:  # noqa: ANN401
+    found = getattr(able, "reference", None)
     if found is None:
         raise TigonError("this run's model has no reference density to draw noise from")
     return found

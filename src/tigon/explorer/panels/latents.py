@@ -11,37 +11,21 @@ from pydantic import Field
 from torch import Tensor
 
 from tigon.data.pixels import to_float
-from tigon.densities.log_density import LogDensity
 from tigon.errors import TigonError
 from tigon.explorer.frames import pack, pictures
 from tigon.explorer.panels.base import Course, Model, Number, Panel, Part, Question, Request
 from tigon.inference.interpolation import Plane, latent_plane
 from tigon.learners.base import Learner
 from tigon.mcmc.store import ChainStore
+from tigon.models.abilities import HasLatents
 from tigon.models.cold_start import ColdStart, Descent, descend
-from tigon.random.streams import Rng, RowRng
+from tigon.random.streams import RowRng
 from tigon.sizes import sides
 
 MEASURED = 20_000  # latents that the principal directions are found from
 MOST_AT_ONCE = 64
 Finite = Annotated[float, Field(ge=-1e4, le=1e4, allow_inf_nan=False)]
 Latent = Annotated[tuple[Finite, ...], Field(min_length=1, max_length=65536)]
-
-
-@runtime_checkable
-class HasLatents(Protocol):
-    """A model of images that are decoded from latents."""
-
-    latent_dim: int
-
-    def decode(self, latents: Tensor, chunk: int = 64) -> Tensor:
-        """Return the images of latents (B, d), (B, C, H, W)."""
-
-    def latents(self, count: int, rng: Rng, like: Tensor) -> Tensor:
-        """Draw latents of the prior, (count, d)."""
-
-    def posterior(self, images: Tensor, likelihood_weight: float = 1.0) -> LogDensity:
-        """Return the log-density of latents given images."""
 
 
 @runtime_checkable
@@ -86,7 +70,7 @@ def with_latents(model: Model) -> HasLatents:
     Raises:
         TigonError: if it has none
     """
-    found = getattr(model.learner, "model", None)
+    found = model.learner.model
     if not isinstance(found, HasLatents):
         raise TigonError("this run's model has no latents")
     return found
@@ -158,7 +142,7 @@ class InferencePanel(Panel):
     def answer(self, model: Model, request: Request) -> Course:
         """Return the chains before the first step and after each.
 
-        They take the steps of the model's `infer`, with the noise of `tigon reconstruct --seed`.
+        They take the very steps of `infer_latents`, with the noise of `tigon reconstruct --seed`.
 
         Raises:
             TigonError: if the model has no latents, or its pictures have another size
