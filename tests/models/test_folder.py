@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from safetensors.torch import load_file
 
@@ -20,7 +21,6 @@ from tigon.models.folder import FILES
 from tigon.random.streams import RowRng, make_rng
 from tigon.recipes import recipes
 from tigon.runs.run import Run
-from tigon.training import checkpoint
 
 DRAW = """
 import sys, numpy, torch, tigon
@@ -174,7 +174,9 @@ def test_a_folder_of_the_hub_s_cache_is_read_through_its_links(tmp_path):
 def test_a_run_s_model_is_loaded_without_its_chains_and_optimizer(name, monkeypatch):
     rng = RowRng(3, 0, range(4), "sample")
     wanted, read = Run(run_of(name)).learner().sample(4, rng), []
-    monkeypatch.setattr(checkpoint, "load_file", lambda p: read.append(p.name) or load_file(p))
+    monkeypatch.setattr(
+        safetensors.torch, "load_file", lambda p: read.append(p.name) or load_file(p)
+    )
     monkeypatch.setattr(torch, "load", lambda *_, **__: read.append("training.pt"))
     model = load(run_of(name))
     assert read == ["model.safetensors"]

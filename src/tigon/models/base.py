@@ -34,12 +34,14 @@ class Model(nn.Module, ABC):
     Attributes:
         CONFIGURED: state that config.json says and model.safetensors does not, by name: what it
             is where the config has no number of that name
+        UNAVERAGED: state that a running average of weights copies as it is
         recipe: name of the recipe that it was learned by, if it was learned by one
         fit: how pictures become its images: stretched to their size, or their centre cropped
         card: its model card, where it has one
     """
 
     CONFIGURED: ClassVar[Mapping[str, float]] = {}
+    UNAVERAGED: ClassVar[tuple[str, ...]] = ()
     recipe: str | None = None
     fit: Literal["stretch", "crop"] = "stretch"
     card: Card | None = None

@@ -61,6 +61,7 @@ class EnergyModel(Model):
     """
 
     CONFIGURED: ClassVar[Mapping[str, float]] = {"step_factor": 1.0}
+    UNAVERAGED: ClassVar[tuple[str, ...]] = ("starts", "step_factor")
     starts: Tensor | None
     step_factor: Tensor
 

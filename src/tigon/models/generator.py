@@ -31,6 +31,7 @@ class GeneratorModel(Model):
     """
 
     CONFIGURED: ClassVar[Mapping[str, float]] = {"sigma": 0.3}
+    UNAVERAGED: ClassVar[tuple[str, ...]] = ("plane",)
     sigma: Tensor
     plane: Tensor
 

@@ -44,9 +44,11 @@ class AveragedWeights:
         """Take the learner's weights into the average."""
         self.count += 1
         part = (1 - self.decay) / (1 - self.decay**self.count)
+        kept = {f"model.{name}" for name in self.learner.model.UNAVERAGED}
         for name, value in self.learner.state_dict().items():
             mean = self.weights[name]
-            mean.lerp_(value, part) if mean.is_floating_point() else mean.copy_(value)
+            averaged = mean.is_floating_point() and name not in kept
+            mean.lerp_(value, part) if averaged else mean.copy_(value)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

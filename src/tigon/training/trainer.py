@@ -159,6 +159,7 @@ class Trainer:
                             callback.on_event(self, record)
                         else:
                             callback.on_iteration(self, record)
+            self.learner.complete_model()
         except DivergenceError as stopped:
             error = stopped
             for callback in callbacks:
