@@ -22,12 +22,12 @@ from tigon.export.licences import hub_licence
 from tigon.figures import tile
 from tigon.files import printable
 from tigon.mcmc.adaptation import StepSizeDecay
-from tigon.models.abilities import HasChains, HasLatents
+from tigon.models.abilities import HasChains
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart
 from tigon.models.folder import Card
 from tigon.random.streams import RowRng
-from tigon.recipes.base import Recipe
+from tigon.recipes import Recipe, recipe_type
 from tigon.runs.config import flat
 from tigon.runs.run import Run
 
@@ -56,6 +56,7 @@ class Facts:
 
     Arguments:
         title: of the card
+        what: the model is, and whether it is a density
         terms: licences, and what the data are
         data: name of the data set, without the folders that it lies in
         images: how many there are
@@ -67,6 +68,7 @@ class Facts:
     """
 
     title: str = "A tigon model"
+    what: str = UNKNOWN
     terms: Licence = Licence()
     data: str = UNKNOWN
     images: str = UNKNOWN
@@ -90,6 +92,7 @@ def facts_of(run: Run, terms: Licence) -> Facts:
     verdict, findings = _diagnosis(run.folder / "diagnosis.json")
     return Facts(
         run.folder.resolve().name,
+        run.experiment.recipe.describe(),
         terms,
         data if re.match("[a-z]+:", data) else Path(data).name,
         str(count),
@@ -119,15 +122,22 @@ def make_card(model: Model, facts: Facts) -> Card:
         keep_trailing_newline=True,
     )
     environment.filters |= {"line": _line, "code": _code}
-    text = environment.get_template("model-card.md.jinja").render(
+    kind = recipe_type(model.recipe) if model.recipe else Recipe
+    channels, height, width = model.image_shape
+    text = environment.get_template(kind.card).render(
         facts=facts,
         terms=facts.terms,
         license=hub_licence(facts.terms.license),
         model=model,
         **{"class": type(model).__name__},
         config=model.config(),
-        image_shape=model.image_shape,
-        latents=isinstance(model, HasLatents),
+        noun=kind.noun,
+        about=facts.what,
+        remark=kind.remark,
+        channels=channels,
+        height=height,
+        width=width,
+        size=f"{width} x {height}",
         chain=_chain(model) if isinstance(model, HasChains) else {},
         count=count,
         parameters=sum(p.numel() for p in model.parameters()),

@@ -41,6 +41,10 @@ if TYPE_CHECKING:  # they import matplotlib, which a recipe does not need to lea
     from tigon.figures import Figure
 
 SAMPLES = 64
+ORIGINAL = (
+    "This recipe is the original algorithm as it was, **for comparison only**: batch statistics "
+    "couple its chains, so that\nthey do not follow the density that they should."
+)
 
 
 class Stages(NamedTuple):
@@ -92,7 +96,7 @@ class Recipe(ABC):
     model_type: ClassVar[type[Model]]  # what `model` returns
     name: ClassVar[str]
     about: ClassVar[str]  # in half a line, for the command line's help
-    noun: ClassVar[str]  # what one of its models is called
+    noun: ClassVar[str] = "model"  # what one of its models is called
     learner_type: ClassVar[type[Learner]]
     persistent: ClassVar[bool] = False  # whether a chain is kept for each image
     stages: ClassVar[Stages] = Stages(
@@ -100,7 +104,8 @@ class Recipe(ABC):
         "what the model shows of them after some iterations.",
     )  # fmt: skip
     panels: ClassVar[tuple[str, ...]] = ("pictures", "curves")  # of the explorer
-    card: ClassVar[str] = "model-card.md.jinja"
+    card: ClassVar[str] = "model-card.md.jinja"  # a template
+    remark: ClassVar[str] = ""  # of the card, on the recipe
 
     image_size: ImageSize = 64
     fit: Fit = "stretch"

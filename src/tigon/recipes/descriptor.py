@@ -19,7 +19,7 @@ from tigon.models.base import Model
 from tigon.models.energy import EnergyModel
 from tigon.nn.dcgan import ConvDescriptor
 from tigon.random.streams import make_rng
-from tigon.recipes.base import SAMPLES, Recipe, RunContext, Stages
+from tigon.recipes.base import ORIGINAL, SAMPLES, Recipe, RunContext, Stages
 from tigon.settings import (
     DescriptorNetwork,
     ImageChains,
@@ -103,6 +103,7 @@ class DescriptorRecipe(Recipe):
     name: ClassVar = "descriptor"
     about: ClassVar = "an energy-based model: chains synthesise its images"
     noun: ClassVar = "descriptor"
+    card: ClassVar = "descriptor-card.md.jinja"
     learner_type: ClassVar = DescriptorLearner
     stages: ClassVar = Stages(
         "figure-5-synthesised",
@@ -271,6 +272,7 @@ class OriginalDescriptorRecipe(DescriptorRecipe):
 
     name: ClassVar = "descriptor-original"
     about: ClassVar = "the original descriptor algorithm, for comparison only"
+    remark: ClassVar = ORIGINAL
     batch_statistics: ClassVar[bool] = True
     bytes_range: ClassVar[bool] = True
     loc: ClassVar[float] = -1.0  # black

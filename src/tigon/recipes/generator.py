@@ -23,7 +23,7 @@ from tigon.models.base import Model
 from tigon.models.generator import GeneratorModel
 from tigon.nn.dcgan import DCGANGenerator
 from tigon.random.streams import make_rng
-from tigon.recipes.base import SAMPLES, Recipe, RunContext, Stages
+from tigon.recipes.base import ORIGINAL, SAMPLES, Recipe, RunContext, Stages
 from tigon.settings import (
     GeneratorNetwork,
     LatentChains,
@@ -66,6 +66,7 @@ class GeneratorRecipe(Recipe):
     name: ClassVar = "generator"
     about: ClassVar = "decodes latents, which chains infer for each image"
     noun: ClassVar = "generator"
+    card: ClassVar = "generator-card.md.jinja"
     learner_type: ClassVar = GeneratorLearner
     persistent: ClassVar[bool] = True
     stages: ClassVar = Stages(
@@ -292,6 +293,7 @@ class OriginalGeneratorRecipe(GeneratorRecipe):
 
     name: ClassVar = "generator-original"
     about: ClassVar = "the original generator algorithm, for comparison only"
+    remark: ClassVar = ORIGINAL
 
     iterations: int = 600
     annealing: Annealing = Annealing(0.3, 0.0)
