@@ -34,6 +34,7 @@ from tigon.recipes import recipes, register
 from tigon.recipes.base import Recipe
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
+from tigon.training.settings import AdamSettings
 
 
 class Bowl(nn.Module):
@@ -120,8 +121,9 @@ class ToyRecipe(Recipe):
     model_type: ClassVar = ToyModel
 
     image_size: int = 8
-    iterations: int = 60
+    iterations: int = 120
     width: float = 0.2
+    optimizer: AdamSettings = AdamSettings(5e-2)
 
     def model(self):
         return ToyModel(self.image_size, self.width)
@@ -162,7 +164,7 @@ def run(pictures, tmp_path_factory):
     """A run of the toy, and beside it one of a generator."""
     home = tmp_path_factory.mktemp("extension")
     words = ["train", "toy", "--data", str(pictures), "--out", str(home / "toy"), "--tensorboard"]
-    assert main([*words, "--width", "0.25", "--batch-size", "3"]) == 0
+    assert main([*words, "--width", "0.25"]) == 0
     train(Experiment("generator", generator_recipe(), str(pictures)), home / "other")
     return home / "toy"
 
@@ -179,14 +181,14 @@ def test_its_metric_stands_in_metrics_progress_tensorboard_and_report(run, capsy
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     records = Run(run).records()
-    assert len(records) == 60 and records[-1]["toy_error"] < records[0]["toy_error"] / 4
+    assert len(records) == 120 and records[-1]["toy_error"] < records[0]["toy_error"] / 4
     events = EventAccumulator(str(run / "tensorboard"))
     events.Reload()
-    assert [event.step for event in events.Scalars("toy_error")] == list(range(1, 61))
+    assert [event.step for event in events.Scalars("toy_error")] == list(range(1, 121))
     page = (run / "report.html").read_text()
     assert "A toy that knows one image." in page and "Toy error" in page and "It falls." in page
     assert (run / "figures" / "toy-error.png").exists() and (run / "figures/samples.png").exists()
-    main(["resume", str(run), "--iterations", "61"])
+    main(["resume", str(run), "--iterations", "121"])
     said = capsys.readouterr().err
     assert "toy error is the squared distance" in said and "toy error 0." in said
 

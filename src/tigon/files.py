@@ -27,13 +27,13 @@ class FileRows(NamedTuple):
     it; to read it from the file costs no more in a large file than in a small one.
 
     Arguments:
-        descriptor: of the file
+        handle: of the file
         start: bytes before the first row
         size: bytes of a row
         number: of rows
     """
 
-    descriptor: int
+    handle: int
     start: int
     size: int
     number: int
@@ -45,7 +45,7 @@ class FileRows(NamedTuple):
             IndexError: if there is no such row
             OSError: if the file cannot be read, or has become shorter
         """
-        parts = [_read_at(self.descriptor, self.size, place) for place in self._places(rows)]
+        parts = [_read_at(self.handle, self.size, place) for place in self._places(rows)]
         found = bytearray().join(parts)
         if len(found) != self.size * len(rows):
             raise OSError(errno.EIO, "has become shorter while it was in use")
@@ -60,7 +60,7 @@ class FileRows(NamedTuple):
         """
         for k, place in enumerate(self._places(rows)):
             part = content[k * self.size : (k + 1) * self.size]
-            if _write_at(self.descriptor, part, place) != self.size:
+            if _write_at(self.handle, part, place) != self.size:
                 raise OSError(errno.ENOSPC, "could not be written")
 
     def _places(self, rows: Sequence[int]) -> list[int]:
@@ -84,18 +84,18 @@ def npy_header(shape: Sequence[int], dtype: str) -> bytes:
     return stream.getvalue()
 
 
-def _read_at(descriptor: int, size: int, place: int) -> bytes:
+def _read_at(handle: int, size: int, place: int) -> bytes:
     if hasattr(os, "pread"):
-        return os.pread(descriptor, size, place)
-    os.lseek(descriptor, place, os.SEEK_SET)  # on Windows
-    return os.read(descriptor, size)
+        return os.pread(handle, size, place)
+    os.lseek(handle, place, os.SEEK_SET)  # on Windows
+    return os.read(handle, size)
 
 
-def _write_at(descriptor: int, content: bytes, place: int) -> int:
+def _write_at(handle: int, content: bytes, place: int) -> int:
     if hasattr(os, "pwrite"):
-        return os.pwrite(descriptor, content, place)
-    os.lseek(descriptor, place, os.SEEK_SET)
-    return os.write(descriptor, content)
+        return os.pwrite(handle, content, place)
+    os.lseek(handle, place, os.SEEK_SET)
+    return os.write(handle, content)
 
 
 def release_pages(area: mmap.mmap) -> None:
@@ -112,11 +112,11 @@ def flush_to_disk(path: Path) -> None:
     """
     if path.is_dir() and not hasattr(os, "O_DIRECTORY"):
         return  # Windows opens no folder
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
-        os.fsync(descriptor)
+        os.fsync(handle)
     finally:
-        os.close(descriptor)
+        os.close(handle)
 
 
 def replace_file(path: Path, content: bytes | str) -> None:

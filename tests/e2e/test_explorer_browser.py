@@ -19,11 +19,11 @@ import torch
 
 from explored import make_pictures, make_run, make_runs
 from small import descriptor_recipe, generator_recipe
+from test_extension import ToyRecipe
 from tigon.data.pixels import to_uint8
 from tigon.random.streams import RowRng
 from tigon.recipes import GeneratorRecipe, recipes, register
 from tigon.runs.run import Run
-from toy import ToyRecipe
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
@@ -604,7 +604,9 @@ def test_a_hidden_page_asks_for_nothing(visit, serve, runs):
     assert settle(page)["z"][0] < 0
 
 
-REGISTERED = "from tigon.recipes import register\nfrom toy import ToyRecipe\nregister(ToyRecipe)"
+REGISTERED = (
+    "from tigon.recipes import register\nfrom test_extension import ToyRecipe\nregister(ToyRecipe)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -612,7 +614,9 @@ def toy(tmp_path_factory):
     """A run of a kind that the package does not know."""
     folder = tmp_path_factory.mktemp("toy")
     register(ToyRecipe)
-    yield make_run(folder / "run", "toy", ToyRecipe(), make_pictures(folder / "pictures"))
+    yield make_run(
+        folder / "run", "toy", ToyRecipe(iterations=6), make_pictures(folder / "pictures")
+    )
     del recipes()["toy"]
 
 
@@ -629,9 +633,9 @@ def test_a_kind_without_a_page_of_its_own_shows_pictures_and_curves(visit, serve
     page.select_option("#draw-count", "9")
     wait_for_text(page, "#draw-status", "9 draws")
     assert pixels(page, "#drawn").shape == (26, 26, 3)
-    assert "mean image" in page.locator("#what").inner_text()
+    assert "knows one image" in page.locator("#what").inner_text()
     label = page.locator("[data-curve=toy_error] canvas").get_attribute("aria-label")
-    assert "Toy error, squared units" in label and label.endswith("iteration 6")
+    assert "Toy error, squared" in label and label.endswith("iteration 6")
     assert page.locator("#plane, #chain-picture, .thumb").count() == 0
     with page.expect_download() as download:
         page.click("#save-drawn")

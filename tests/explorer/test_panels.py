@@ -8,6 +8,7 @@ import pytest
 
 import tigon.explorer
 from explored import Page, hub_of, make_pictures, make_run
+from test_extension import ToyRecipe
 from tigon.data.pixels import to_uint8
 from tigon.errors import TigonError
 from tigon.explorer.panels import PANELS
@@ -16,7 +17,6 @@ from tigon.explorer.panels.latents import Decode, Infer
 from tigon.explorer.panels.pictures import Draw
 from tigon.random.streams import RowRng
 from tigon.recipes import recipes, register
-from toy import ToyRecipe
 
 FOLDER = Path(tigon.explorer.__file__).parent
 FILES = [path for path in FOLDER.rglob("*") if path.suffix in (".py", ".js", ".html", ".css")]
@@ -28,7 +28,7 @@ def toy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     data = make_pictures(folder / "pictures")
     register(ToyRecipe)
-    yield hub_of(make_run(folder / "run", "toy", ToyRecipe(), data))
+    yield hub_of(make_run(folder / "run", "toy", ToyRecipe(iterations=6), data))
     del recipes()["toy"]
 
 

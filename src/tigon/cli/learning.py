@@ -14,7 +14,7 @@ from tigon.data.images import ImageSet
 from tigon.data.sources import is_pattern
 from tigon.distributed import TIMEOUT, launched, process_group
 from tigon.errors import TigonError
-from tigon.recipes import DescriptorRecipe, GeneratorRecipe, Recipe
+from tigon.recipes import Recipe, recipes
 from tigon.report import render, section, write_report
 from tigon.runs.experiment import choose_device, load, train
 from tigon.runs.run import Experiment, Run
@@ -22,7 +22,7 @@ from tigon.training.callbacks.tensorboard import require_tensorboard
 from tigon.training.trainer import Callback, Trainer
 
 EMBEDDED = "embedded:animal-faces"
-DEMO: dict[str, Recipe] = {"generator": GeneratorRecipe(), "descriptor": DescriptorRecipe()}
+DEMO: dict[str, Recipe] = {name: kind() for name, kind in recipes().items() if kind.demo}
 R = TypeVar("R", bound=Recipe)
 
 

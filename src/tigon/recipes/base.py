@@ -98,6 +98,7 @@ class Recipe(ABC):
     about: ClassVar[str]  # in half a line, for the command line's help
     noun: ClassVar[str] = "model"  # what one of its models is called
     learner_type: ClassVar[type[Learner]]
+    demo: ClassVar[bool] = False  # whether `tigon demo` learns it
     persistent: ClassVar[bool] = False  # whether a chain is kept for each image
     stages: ClassVar[Stages] = Stages(
         "stages", "What the model shows as it learns", "The first training images, and below them "

@@ -103,6 +103,7 @@ class DescriptorRecipe(Recipe):
     name: ClassVar = "descriptor"
     about: ClassVar = "an energy-based model: chains synthesise its images"
     noun: ClassVar = "descriptor"
+    demo: ClassVar = True
     card: ClassVar = "descriptor-card.md.jinja"
     learner_type: ClassVar = DescriptorLearner
     stages: ClassVar = Stages(
@@ -271,6 +272,7 @@ class OriginalDescriptorRecipe(DescriptorRecipe):
     """
 
     name: ClassVar = "descriptor-original"
+    demo: ClassVar = False
     about: ClassVar = "the original descriptor algorithm, for comparison only"
     remark: ClassVar = ORIGINAL
     batch_statistics: ClassVar[bool] = True

@@ -66,6 +66,7 @@ class GeneratorRecipe(Recipe):
     name: ClassVar = "generator"
     about: ClassVar = "decodes latents, which chains infer for each image"
     noun: ClassVar = "generator"
+    demo: ClassVar = True
     card: ClassVar = "generator-card.md.jinja"
     learner_type: ClassVar = GeneratorLearner
     persistent: ClassVar[bool] = True
@@ -292,6 +293,7 @@ class OriginalGeneratorRecipe(GeneratorRecipe):
     """
 
     name: ClassVar = "generator-original"
+    demo: ClassVar = False
     about: ClassVar = "the original generator algorithm, for comparison only"
     remark: ClassVar = ORIGINAL
 
