@@ -82,7 +82,7 @@ class ToyLearner(Learner):
 
     metrics = (
         Metric("toy_error", "Toy error", "squared", "lower", (0.0, 0.5), "log", "It falls.",
-               "the squared distance of the middle: it falls", ".3f", figure="toy-error"),
+               "the squared distance of the middle: it falls", progress=".3f", figure="toy-error"),
     )  # fmt: skip
     measure = "toy_error"
     evaluations_per_example = 11

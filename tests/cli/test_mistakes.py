@@ -83,7 +83,7 @@ TYPOS = {
     "trian generator": "no verb 'trian' (did you mean train?)",
     "Export": "no verb 'Export' (did you mean export?)",
     "train generater": "no recipe 'generater' (did you mean generator?)",
-    "train descriptor_seed": "(did you mean descriptor-original?)",
+    "train descriptor_original": "(did you mean descriptor-original?)",
     "GENERATOR --itertions 3": "unknown option --itertions (did you mean --iterations?); see",
     "GENERATOR --itertions=3": "unknown option --itertions (did you mean --iterations?); see",
     "GENERATOR --lr 1 --epochs 2": "unknown options --lr (did you mean --optimizer.learning-rate?)"

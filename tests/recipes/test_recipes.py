@@ -31,7 +31,7 @@ def test_the_original_generator_is_as_it_was():
     assert learner.average_likelihood and not learner.expand
     assert recipe.network.kernel_size == 5 and recipe.network.norm == "batch"
     assert (recipe.sigma, recipe.latent_dim, recipe.iterations) == (0.3, 2, 600)
-    assert recipe.optimizer.rate(300, 0.5) == 1e-3
+    assert recipe.optimizer.learning_rate == 1e-3 and recipe.optimizer.schedule == "constant"
     learner.begin(0.0)
     assert learner.model.sigma == 0.3
 
@@ -49,7 +49,7 @@ def test_the_original_descriptor_is_as_it_was():
     )
     assert isinstance(learner.model, EnergyModel) and learner.model.network.bytes_range
     assert learner.model.reference == Gaussian(-1.0, 50 / 127.5)
-    assert recipe.optimizer.rate(500, 0.5) == 0.1
+    assert recipe.optimizer.learning_rate == 0.1 and recipe.optimizer.schedule == "constant"
 
 
 def test_the_originals_say_that_they_are_for_comparison_only():

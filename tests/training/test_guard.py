@@ -136,7 +136,7 @@ def test_a_network_that_overflows_ends_with_status_3_after_the_stated_attempts(
 ):
     build = DescriptorRecipe._network
     monkeypatch.setattr(
-        DescriptorRecipe, "_network", lambda self, **how: Overflowing(build(self, **how))
+        DescriptorRecipe, "_network", lambda self, *how: Overflowing(build(self, *how))
     )
     words = ["--data", str(pictures), "--out", str(tmp_path / "run"), "--image-size", "8"]
     assert main(["train", "descriptor", *words, "--guard.attempts", "2"]) == 3
@@ -151,7 +151,7 @@ def test_a_network_that_overflows_ends_with_status_3_after_the_stated_attempts(
 def test_without_a_guard_diagnose_still_names_the_cause(tmp_path, monkeypatch, pictures):
     build = DescriptorRecipe._network
     monkeypatch.setattr(
-        DescriptorRecipe, "_network", lambda self, **how: Overflowing(build(self, **how))
+        DescriptorRecipe, "_network", lambda self, *how: Overflowing(build(self, *how))
     )
     recipe = descriptor_recipe(guard=ImageGuard(enabled=False))
     with pytest.raises(DivergenceError, match="not finite"):

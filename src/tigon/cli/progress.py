@@ -35,9 +35,10 @@ T = TypeVar("T")
 STOPPING = b"stopping after this iteration; once more stops at once, without saving it\n"
 
 
-def summary(metrics: Sequence[Metric], record: Record) -> str:
-    """Return the numbers of a record to be watched, in a few words."""
-    return "  ".join(m.shown(record) for m in metrics if m.progress and m.name in record)
+def summary(metrics: Sequence[Metric], record: Record, narrow: bool = False) -> str:
+    """Return the numbers of a record to be watched, in a few words; `narrow`, the first alone."""
+    watched = [metric for metric in metrics if metric.progress and metric.name in record]
+    return "  ".join(m.shown(record, narrow) for m in (watched[:1] if narrow else watched))
 
 
 def legend(metrics: Sequence[Metric]) -> str:
@@ -194,9 +195,8 @@ class _Bar(Callback):
             self.explained = True
             self.bar.console.print(legend(trainer.learner.metrics), highlight=False)
         done = 1.0 if trainer.finished else trainer.progress
-        said = summary(trainer.learner.metrics, record)
-        if self.bar.console.width < WIDE:
-            said = said.split("  ")[0]
+        metrics, narrow = trainer.learner.metrics, self.bar.console.width < WIDE
+        said = summary(metrics, record, narrow)
         self.bar.update(self.task, completed=done, iteration=record["iteration"], summary=said)
 
 

@@ -136,14 +136,14 @@ def _whole(found: _Opened) -> np.ndarray:
 def _read_exactly(file: BinaryIO, size: int) -> np.ndarray:
     found = file.read(size)
     if len(found) != size:
-        raise ValueError("an array in it is cut short")
+        raise ValueError(f"its {Path(file.name).stem} are cut short")
     return np.frombuffer(found, np.uint8)
 
 
 def _refuse_more(file: BinaryIO) -> None:
     """Refuse what follows the images; asking for it is what checks their sum."""
     if file.read(1):
-        raise ValueError("an array in it is longer than its shape")
+        raise ValueError(f"its {Path(file.name).stem} are longer than their shape")
 
 
 def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:

@@ -27,7 +27,7 @@ from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart
 from tigon.models.folder import Card
 from tigon.random.streams import RowRng
-from tigon.recipes import Recipe, recipe_type
+from tigon.recipes import Recipe, recipe_type, recipes
 from tigon.runs.config import flat
 from tigon.runs.run import Run
 
@@ -122,7 +122,7 @@ def make_card(model: Model, facts: Facts) -> Card:
         keep_trailing_newline=True,
     )
     environment.filters |= {"line": _line, "code": _code}
-    kind = recipe_type(model.recipe) if model.recipe else Recipe
+    kind = _recipe_of(model)
     channels, height, width = model.image_shape
     text = environment.get_template(kind.card).render(
         facts=facts,
@@ -145,6 +145,14 @@ def make_card(model: Model, facts: Facts) -> Card:
         version=__version__,
     )
     return Card(text, stream.getvalue())
+
+
+def _recipe_of(model: Model) -> type[Recipe]:
+    """Return the recipe that a model was learned by, or one that makes models of its class."""
+    if model.recipe:
+        return recipe_type(model.recipe)
+    makers = (kind for kind in recipes().values() if kind.model_type is type(model))
+    return next(makers, Recipe)
 
 
 def measures(records: list[dict[str, Any]], recipe: Recipe) -> dict[str, str]:

@@ -75,7 +75,7 @@ METRICS = (
         "network over the whole set.",
         "mean f(synthesised) - mean f(observed), in nats per dimension of f (over the "
         "temperature, of the density at which chains aim): it swings about 0",
-        "+.3f",
+        progress="+.3f",
         marks={"agreement": 0.0, "band": GAP, "_": -GAP},
         figure="figure-6-gap",
     ),

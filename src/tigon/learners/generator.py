@@ -53,6 +53,7 @@ METRICS = (
         "one forward and backward pass of the network over the whole set.",
         brief="the mean squared error of f(z) at the chains' latents, on the scale of [-1, 1]: it "
         "falls",
+        short="error",
         progress=".4f",
         figure="figure-4-loss",
     ),

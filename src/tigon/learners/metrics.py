@@ -31,6 +31,7 @@ class Metric:
             beyond +-10
         caption: what it means, and what is healthy, in full sentences
         brief: what it is, for the line of progress: "the part of ... : it stays small"
+        short: what it is called where there is little room; the title if not given
         progress: how progress shows it, a format specification such as `.4f`; nothing if empty
         factor: the number shown over the number logged, 100 for a part shown in per cent
         marks: heights of dashed lines in its figure, by label; one that begins with _ has none
@@ -48,6 +49,7 @@ class Metric:
     axis: Axis = "linear"
     caption: str = ""
     brief: str = ""
+    short: str = ""
     progress: str = ""
     factor: float = 1.0
     marks: Mapping[str, float] = field(default_factory=dict)
@@ -69,10 +71,11 @@ class Metric:
         """Return the mean over the records that have it, at least one, as it is shown."""
         return fmean(self.of(record) for record in records if self.name in record)
 
-    def shown(self, record: Mapping[str, Any]) -> str:
+    def shown(self, record: Mapping[str, Any], short: bool = False) -> str:
         """Return the number of a record in words, as progress shows it."""
         unit = " %" if self.unit == "per cent" else ""
-        return f"{self.title.lower()} {self.of(record):{self.progress}}{unit}"
+        name = short and self.short or self.title.lower()
+        return f"{name} {self.of(record):{self.progress}}{unit}"
 
 
 def by_name(metrics: tuple[Metric, ...], name: str) -> Metric:
