@@ -24,7 +24,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUNS = {"runs/faces": "generator", "runs/textures": "descriptor"}
 MIXED = {"sharing.md"}  # whose Python needs what its commands have made
-ELSEWHERE = {"your-own.md", "data.md"}  # the examples, and tests/data/test_data_page.py
+ELSEWHERE = {"your-own.md", "examples.md", "data.md"}  # the examples, and tests/data/test_data_page.py
 NAMES = {"README.md", "docs", "photos", "others", "runs"}
 
 
@@ -157,20 +157,37 @@ def test_code_is_marked_as_what_it_is():
             assert fence in ("sh", "python", "text") or readme, (page.name, fence)
 
 
-def test_the_page_on_ones_own_shows_the_examples_as_they_are():
-    shown = [block.code for block in blocks(ROOT / "docs" / "your-own.md", "python")]
+@pytest.mark.parametrize(("page", "count"), [("your-own.md", 4), ("examples.md", 10)])
+def test_a_page_shows_the_examples_as_they_are(page, count):
+    shown = [block.code for block in blocks(ROOT / "docs" / page, "python")]
     kept = {path.name: path.read_text() for path in EXAMPLES}
-    names = re.findall(r"^`examples/(\w+\.py)`\.", (ROOT / "docs/your-own.md").read_text(), re.M)
-    assert len(names) == len(shown) == 5
+    names = re.findall(r"^`examples/(\w+\.py)`\.", (ROOT / "docs" / page).read_text(), re.M)
+    assert len(names) == len(shown) == count
     assert shown == [kept[name] for name in names]
+
+
+def test_ten_examples_are_short():
+    text = (ROOT / "docs" / "examples.md").read_text()
+    names = re.findall(r"^`examples/(\w+\.py)`\.", text, re.M)
+    lengths = [len((ROOT / "examples" / name).read_text().splitlines()) for name in names]
+    assert all(10 <= length <= 25 for length in lengths)
 
 
 QUICK = {
     "custom_density": r"replica exchange 0\.(7[5-9]|8\d)",
     "custom_kernel": r"acceptance 0\.",
-    "custom_training": r"iteration 5: .*, rate 0.001\niteration 10: .*\n.* 15: .*, rate 1e-05",
+    "fine_tuning": r"three others: 0\.\d+, then 0\.0",
+    "labels": r"blue: latents around .0\.\d+\nred: latents around .0\.",
+    "optimizer_and_scheduler": r"rate 1e-05\ntorch.Size\(\[4, 3, 16, 16\]\)",
+    "own_loop": r"iteration 60: error 0\.",
+    "resume": r"goes on at iteration 20\nthe same weights: True",
+    "save_and_load": r"GeneratorModel: error 0\.0\d+, 3 between",
+    "torch_dataset": r"1000 pictures, error 0\.",
+    "weights_and_biases": r"20 records, the last .'error': 0\.",
 }
 LONG = {
+    "energy_on_tensors": r"mean of m 0\.3\d, of the images 0\.(29|3)",
+    "mala_with_diagnostics": r"x: mean .*\ny: mean 0\.[45]\d, ESS \d{3,}, R-hat 1\.0",
     "custom_network": r"generator: error .*\ndescriptor: gap",
     "own_data": r"24 images, \(24, 32, 32, 3\), 0 left out\n.*: mean squared error",
     "generator": r"iteration 150: reconstruction error 0\..*\nlatents of two mirrored images:",
