@@ -20,8 +20,8 @@ from measuring import arguments, launch, publish
 from tigon.data.load import load_images
 from tigon.distributed import leave, process_group, world
 from tigon.recipes import DescriptorRecipe, GeneratorRecipe, Recipe
+from tigon.recipes.settings import DescriptorNetwork, GeneratorNetwork
 from tigon.runs.experiment import describe_machine
-from tigon.settings import DescriptorNetwork, GeneratorNetwork
 
 SHARED: dict[str, Any] = {"image_size": 32, "batch_size": 4}
 RECIPES: dict[str, Recipe] = {

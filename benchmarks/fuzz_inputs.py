@@ -22,9 +22,9 @@ from tigon.data.load import load_images
 from tigon.errors import TigonError
 from tigon.random.streams import make_rng
 from tigon.recipes import DescriptorRecipe, GeneratorRecipe
+from tigon.recipes.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
-from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
 from tigon.training.checkpoint import load_checkpoint
 from tigon.training.checkpoint_folder import FILES, latest_checkpoint
 

@@ -27,9 +27,9 @@ def measure(data: str, out: Path, store: Store, iterations: int) -> None:
     import torch
 
     from tigon.recipes import GeneratorRecipe
+    from tigon.recipes.settings import GeneratorNetwork, LatentChains
     from tigon.runs.experiment import train
     from tigon.runs.run import Experiment
-    from tigon.settings import GeneratorNetwork, LatentChains
 
     torch.set_num_threads(1)
     recipe = GeneratorRecipe(

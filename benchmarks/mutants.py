@@ -45,8 +45,8 @@ COUNTER = "block[None], drawn & WORD, index & WORD, index >> 32 & WORD"
 TWISTED = 'self.name + b"%d" % i for i in'
 INWARDS, RISE = "new.log_density.abs(), log_ratio)", "hot.log_density - cold.log_density"
 CENTRE, RECOVERED = "centre - log_size], 1)", "steps.sqrt() / self.gamma * shortfall], 1)"
-SHIFT = "    layer.bias.add_(layer.weight @ mean)\n"
-TURN = "    layer.weight.copy_(layer.weight @ root)\n"
+SHIFT = "        bias.add_(weight @ mean)\n"
+TURN = "    weight.copy_(weight @ root)\n"
 SQUARES = "sum_event((images - self.network(z)) ** 2)"
 LOSS = "sum_event(squares).sum() / batch.size"
 POOLED = "accepted.mean(1, keepdim=True).expand_as(accepted).reshape(-1)"
@@ -197,7 +197,7 @@ MUTATIONS = [
         "each batch for all images", SIGMA, "weight = max(part, 1 / LONGEST)", "weight = 1.0"
     ),
     Mutation("no floor of sigma", SIGMA, ".clamp(min=self.floor)", ""),
-    Mutation("expansion without the shift of b", EXPANSION, SHIFT, ""),
+    Mutation("expansion without the shift of b", EXPANSION, SHIFT, "        pass\n"),
     Mutation("expansion without the turn of A", EXPANSION, TURN, ""),
     Mutation("expansion by present moments", EXPANSION, "return 1 - part**moved", "return 1.0"),
     Mutation("covariance not averaged", EXPANSION, "weight * now +", "now +"),

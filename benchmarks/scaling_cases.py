@@ -51,7 +51,12 @@ def learner_of(case: Case) -> Any:  # noqa: ANN401
     from size import images
     from tigon.data.images import ImageSet
     from tigon.recipes import DescriptorRecipe, GeneratorRecipe
-    from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains, LatentChains
+    from tigon.recipes.settings import (
+        DescriptorNetwork,
+        GeneratorNetwork,
+        ImageChains,
+        LatentChains,
+    )
     from tigon.training.settings import AdamSettings
 
     numbers: dict[str, Any] = {

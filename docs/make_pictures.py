@@ -40,9 +40,9 @@ from tigon.recipes import (
     Recipe,
     recipes,
 )
+from tigon.recipes.settings import ImageChains, LatentChains
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
-from tigon.settings import ImageChains, LatentChains
 from tigon.training.guard import Guard
 from tigon.training.settings import AdamSettings
 

@@ -11,7 +11,7 @@ from tigon.models.generator import GeneratorModel
 from tigon.nn.dcgan import ConvDescriptor, DCGANGenerator
 from tigon.random.streams import make_rng
 from tigon.recipes import DescriptorRecipe, GeneratorRecipe
-from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
+from tigon.recipes.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
 
 SMALL = ["--image-size", "8", "--network.width", "4", "--iterations", "5"]  # of tigon train
 

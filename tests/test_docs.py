@@ -24,7 +24,11 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUNS = {"runs/faces": "generator", "runs/textures": "descriptor"}
 MIXED = {"sharing.md"}  # whose Python needs what its commands have made
-ELSEWHERE = {"your-own.md", "examples.md", "data.md"}  # the examples, and tests/data/test_data_page.py
+ELSEWHERE = {
+    "your-own.md",
+    "examples.md",
+    "data.md",
+}  # the examples, and tests/data/test_data_page.py
 NAMES = {"README.md", "docs", "photos", "others", "runs"}
 
 

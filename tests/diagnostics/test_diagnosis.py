@@ -16,10 +16,10 @@ from tigon.recipes import (
     OriginalDescriptorRecipe,
     OriginalGeneratorRecipe,
 )
+from tigon.recipes.settings import DescriptorNetwork, GeneratorNetwork, LatentChains
 from tigon.runs.diagnosis import diagnose
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
-from tigon.settings import DescriptorNetwork, GeneratorNetwork, LatentChains
 from tigon.training.guard import Guard
 from tigon.training.settings import AdamSettings
 

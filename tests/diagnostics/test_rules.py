@@ -22,8 +22,8 @@ from tigon.diagnostics.rules.latents import (
 )
 from tigon.diagnostics.two_samples import MomentsTest, TwoSampleTest
 from tigon.errors import CAUSES
+from tigon.recipes.settings import LatentChains
 from tigon.runs.diagnosis import metric_findings
-from tigon.settings import LatentChains
 
 
 def levels(findings):

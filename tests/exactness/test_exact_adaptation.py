@@ -17,7 +17,7 @@ from tigon.mcmc.langevin import MALA
 from tigon.mcmc.store import ChainStore
 from tigon.models.generator import GeneratorModel
 from tigon.random.streams import make_rng
-from tigon.settings import LatentChains
+from tigon.recipes.settings import LatentChains
 
 pytestmark = pytest.mark.exactness
 

@@ -15,7 +15,7 @@ from tigon.errors import install
 from tigon.export.onnx import onnx_bytes
 from tigon.random.streams import make_rng
 from tigon.recipes import GeneratorRecipe, OriginalGeneratorRecipe
-from tigon.settings import GeneratorNetwork
+from tigon.recipes.settings import GeneratorNetwork
 
 RECIPES = {
     "small": GeneratorRecipe(image_size=8, network=GeneratorNetwork(2)),

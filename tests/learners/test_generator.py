@@ -11,7 +11,7 @@ from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA, Langevin
 from tigon.mcmc.store import ChainStore
 from tigon.random.streams import RowRng
-from tigon.settings import LatentChains
+from tigon.recipes.settings import LatentChains
 
 
 def batch_of(images, rows=None):

@@ -14,7 +14,7 @@ from tigon.recipes import (
     OriginalGeneratorRecipe,
     recipe_type,
 )
-from tigon.settings import ImageChains, LatentChains
+from tigon.recipes.settings import ImageChains, LatentChains
 
 
 def test_the_generator_recipe_infers_by_mala_with_one_step_and_no_norm():

@@ -8,10 +8,10 @@ import torch
 from small import descriptor_recipe, generator_recipe, parameters
 from tigon.errors import DivergenceError, TigonError
 from tigon.recipes.descriptor import ImageGuard
+from tigon.recipes.settings import ImageChains
 from tigon.report import write_report
 from tigon.runs.experiment import choose_device, train
 from tigon.runs.run import Experiment, Run
-from tigon.settings import ImageChains
 from tigon.training.callbacks import snapshots
 from tigon.training.checkpoint_folder import measured
 

@@ -14,10 +14,10 @@ from tigon.data.load import load_images
 from tigon.errors import DivergenceError
 from tigon.recipes import DescriptorRecipe
 from tigon.recipes.descriptor import ImageGuard
+from tigon.recipes.settings import DescriptorNetwork, ImageChains
 from tigon.runs.diagnosis import diagnose
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
-from tigon.settings import DescriptorNetwork, ImageChains
 from tigon.training.guard import Guard, GuardRunner
 
 FACES = "embedded:animal-faces"

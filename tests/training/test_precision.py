@@ -10,7 +10,7 @@ from small import image_set
 from tigon.data.batches import Batch
 from tigon.random.streams import make_rng
 from tigon.recipes import DescriptorRecipe, GeneratorRecipe
-from tigon.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
+from tigon.recipes.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
 
 RECIPES = {
     "generator": GeneratorRecipe(image_size=8, network=GeneratorNetwork(4), precision="bfloat16"),

@@ -8,7 +8,7 @@ import torch
 from small import generator_recipe, image_set
 from tigon.errors import TigonError
 from tigon.mcmc import store_files
-from tigon.settings import LatentChains
+from tigon.recipes.settings import LatentChains
 from tigon.training.checkpoint import load_checkpoint, save_checkpoint
 from tigon.training.checkpoint_folder import latest_checkpoint
 from tigon.training.guard import Guard

@@ -169,10 +169,8 @@ class DualAveraging:
         log_size = log_size.clamp(math.log(self.smallest), math.log(self.largest))
         weight = steps**-self.decay
         average = weight * log_size + (1 - weight) * average
-        adaptation_state = torch.stack(
-            [steps, shortfall, average - log_size, centre - log_size], 1
-        )
-        return state._replace(step_size=log_size.exp(), adaptation_state=adaptation_state)
+        remembered = torch.stack([steps, shortfall, average - log_size, centre - log_size], 1)
+        return state._replace(step_size=log_size.exp(), adaptation_state=remembered)
 
 
 def adaptation_state_of(state: State) -> Tensor:

@@ -27,7 +27,7 @@ from tigon.learners.metrics import Metric
 from tigon.mcmc.store import ChainStore
 from tigon.models.base import Model
 from tigon.random.streams import RowRng
-from tigon.settings import (
+from tigon.recipes.settings import (
     require,
 )
 from tigon.sizes import ImageSize

@@ -20,7 +20,7 @@ from tigon.models.energy import EnergyModel
 from tigon.nn.dcgan import ConvDescriptor
 from tigon.random.streams import make_rng
 from tigon.recipes.base import ORIGINAL, SAMPLES, Recipe, RunContext, Stages
-from tigon.settings import (
+from tigon.recipes.settings import (
     DescriptorNetwork,
     ImageChains,
     require,

@@ -24,7 +24,7 @@ from tigon.models.generator import GeneratorModel
 from tigon.nn.dcgan import DCGANGenerator
 from tigon.random.streams import make_rng
 from tigon.recipes.base import ORIGINAL, SAMPLES, Recipe, RunContext, Stages
-from tigon.settings import (
+from tigon.recipes.settings import (
     GeneratorNetwork,
     LatentChains,
     require,
