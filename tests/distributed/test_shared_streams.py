@@ -43,6 +43,9 @@ class Watched:
         self.column, self.decoded = column, decoded
         self.rows, self.name = column.rows, column.name
 
+    def label_of(self, row):
+        return self.column.label_of(row)
+
     def decode(self, cell, form):
         found = self.column.decode(cell, form)
         if not isinstance(found, str):

@@ -15,7 +15,7 @@ from tigon.runs.run import Run
 from tigon.training.checkpoint_folder import measured, numbered
 
 pytestmark = pytest.mark.slow
-KILLS = 20
+KILLS = 10
 COMMON = ["--image-size", "8", "--network.width", "4", "--batch-size", "2"]
 RECIPES = {
     "generator": [*COMMON, "--iterations", "500"],
@@ -75,7 +75,7 @@ def told(run: Run) -> list[dict]:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_twenty_kills_change_nothing(recipe, pictures, tmp_path):
+def test_ten_kills_change_nothing(recipe, pictures, tmp_path):
     chance = random.Random(7)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     process = start(recipe, pictures, whole)
