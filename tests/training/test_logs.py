@@ -45,6 +45,14 @@ def test_a_damaged_line_is_named(tmp_path, line):
         read_metrics(path)
 
 
+def test_a_number_may_be_missing_where_its_metric_is_optional(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"iteration": 1, "now_and_then": 0.5}\n{"iteration": 2}\n')
+    assert len(read_metrics(path, {"now_and_then"})) == 2
+    with pytest.raises(TigonError, match="line 2: is no record"):
+        read_metrics(path)
+
+
 def test_a_rollback_is_kept_where_the_checkpoint_knows_of_it_and_comes_again_where_not(tmp_path):
     path = tmp_path / "metrics.jsonl"
     taken = [{"iteration": k} for k in range(1, 8)]

@@ -78,6 +78,11 @@ class Metric:
         return f"{name} {self.of(record):{self.progress}}{unit}"
 
 
+def optional_names(metrics: tuple[Metric, ...]) -> set[str]:
+    """Return the names of the metrics that records may lack."""
+    return {metric.name for metric in metrics if metric.optional}
+
+
 def by_name(metrics: tuple[Metric, ...], name: str) -> Metric:
     """Return the metric of this name.
 

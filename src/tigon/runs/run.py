@@ -25,6 +25,7 @@ from tigon.data.sources import resolved
 from tigon.errors import TigonError
 from tigon.files import open_regular, replace_file
 from tigon.learners.base import Learner, Record
+from tigon.learners.metrics import optional_names
 from tigon.models.base import Model
 from tigon.recipes import Recipe, recipe_type
 from tigon.runs.config import from_plain, to_plain
@@ -146,11 +147,16 @@ class Run:
 
     def records(self) -> list[Record]:
         """Return the records of metrics.jsonl."""
-        return read_metrics(self.metrics)
+        return read_metrics(self.metrics, self._optional)
 
     def events(self) -> list[Record]:
         """Return what the guard wrote into metrics.jsonl."""
-        return read_events(self.metrics)
+        return read_events(self.metrics, self._optional)
+
+    @property
+    def _optional(self) -> set[str]:
+        """Names of the metrics that records may lack."""
+        return optional_names(self.experiment.recipe.metrics)
 
     def learner(self, checkpoint: str | None = None) -> Learner:
         """Return the learner of a checkpoint, ready to sample.

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tigon.distributed import world
 from tigon.learners.base import Learner, Record
+from tigon.learners.metrics import optional_names
 from tigon.training.callbacks.metrics import read_events, read_metrics
 from tigon.training.callbacks.snapshots import read_snapshots
 from tigon.training.callbacks.tensorboard import TensorBoard
@@ -38,8 +39,9 @@ class Board(Callback):
     def on_begin(self, trainer: Trainer) -> None:
         """Open the folder, in the first process."""
         if world().rank == 0:
-            told = read_metrics(self.metrics), read_events(self.metrics)
-            self.board = TensorBoard(self.folder, *told, read_snapshots(self.snapshots))
+            may = optional_names(trainer.learner.metrics)
+            logged = read_metrics(self.metrics, may), read_events(self.metrics, may)
+            self.board = TensorBoard(self.folder, *logged, read_snapshots(self.snapshots))
 
     def on_iteration(self, trainer: Trainer, record: Record) -> None:
         """Write a record."""

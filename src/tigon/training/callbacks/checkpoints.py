@@ -8,6 +8,7 @@ from pathlib import Path
 from tigon.distributed import world
 from tigon.files import writing
 from tigon.learners.base import Record
+from tigon.learners.metrics import optional_names
 from tigon.training.callbacks.metrics import read_metrics
 from tigon.training.checkpoint import save_checkpoint
 from tigon.training.checkpoint_folder import tidy
@@ -46,7 +47,8 @@ class Checkpoints(Callback):
         if world().rank == 0:
             with writing(self.folder.parent):
                 tidy(self.folder, self.keep, trainer.iteration)
-            for record in read_metrics(Path(self.metrics)) if self.metrics else []:
+            optional = optional_names(trainer.learner.metrics)
+            for record in read_metrics(Path(self.metrics), optional) if self.metrics else []:
                 self._note(trainer, record)
 
     def on_iteration(self, trainer: Trainer, record: Record) -> None:

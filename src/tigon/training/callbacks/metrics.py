@@ -2,15 +2,15 @@
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from tigon.distributed import world
 from tigon.errors import TigonError
 from tigon.files import named, open_regular, refusal, replace_file, writing
 from tigon.learners.base import Record
+from tigon.learners.metrics import optional_names
 from tigon.training.trainer import Callback, Trainer
-
-OPTIONAL = ("energy_distance",)  # absent from batches of one image, and from older runs
 
 
 class MetricsLog(Callback):
@@ -31,7 +31,8 @@ class MetricsLog(Callback):
         """Drop what is taken again."""
         if world().rank == 0:
             with writing(self.path.parent):
-                cut_metrics(self.path, trainer.iteration, trainer.rollbacks)
+                optional = optional_names(trainer.learner.metrics)
+                cut_metrics(self.path, trainer.iteration, trainer.rollbacks, optional)
 
     def on_iteration(self, trainer: Trainer, record: Record) -> None:
         """Append a record."""
@@ -49,15 +50,18 @@ class MetricsLog(Callback):
         self.on_iteration(trainer, event)
 
 
-def cut_metrics(path: Path, iteration: int = 0, rollbacks: int = 0) -> None:
+def cut_metrics(
+    path: Path, iteration: int = 0, rollbacks: int = 0, optional: Collection[str] = ()
+) -> None:
     """Drop from a metrics file what a run that continues takes again.
 
     Arguments:
         path: of metrics.jsonl
         iteration: that the run continues from
         rollbacks: how many its checkpoint knows of
+        optional: see `read_lines`
     """
-    lines = read_lines(path)
+    lines = read_lines(path, optional)
     backs = [k for k, line in enumerate(lines) if "number" in line]
     known = [k for k in backs if lines[k]["number"] <= rollbacks]
     unknown = [k for k in backs if lines[k]["number"] > rollbacks]
@@ -67,16 +71,18 @@ def cut_metrics(path: Path, iteration: int = 0, rollbacks: int = 0) -> None:
     replace_file(path, "".join(json.dumps(record) + "\n" for record in kept))
 
 
-def read_metrics(path: Path) -> list[Record]:
+def read_metrics(path: Path, optional: Collection[str] = ()) -> list[Record]:
     """Return the records of the iterations that a run is made of, in order.
 
     What the guard took back is left out, and so are its events; see `read_events`.
 
+    Arguments:
+        optional: see `read_lines`
     Raises:
         TigonError: if a line is damaged
     """
     valid: list[Record] = []
-    for line in read_lines(path):
+    for line in read_lines(path, optional):
         if "event" not in line:
             valid.append(line)
         elif line["event"] == "rollback":
@@ -84,16 +90,18 @@ def read_metrics(path: Path) -> list[Record]:
     return valid
 
 
-def read_events(path: Path) -> list[Record]:
+def read_events(path: Path, optional: Collection[str] = ()) -> list[Record]:
     """Return the guard's events: records with `event`, `cause` and `message`, in order.
 
+    Arguments:
+        optional: see `read_lines`
     Raises:
         TigonError: if a line is damaged
     """
-    return [line for line in read_lines(path) if "event" in line]
+    return [line for line in read_lines(path, optional) if "event" in line]
 
 
-def _refuse_odd(record: Record, first: Record) -> None:
+def _refuse_odd(record: Record, first: Record, optional: Collection[str]) -> None:
     """Refuse what is no record, or lacks a number that the first record has.
 
     Raises:
@@ -103,15 +111,17 @@ def _refuse_odd(record: Record, first: Record) -> None:
         raise TypeError("iteration is no count")
     if "event" in record:
         return
-    for name in {*first, *record} - ({*OPTIONAL} - {*record}):
+    for name in {*first, *record} - ({*optional} - {*record}):
         values = record[name] if isinstance(record[name], list) else [record[name]]
         if not all(type(value) in (int, float) for value in values):
             raise TypeError(f"{name} is no number")
 
 
-def read_lines(path: Path) -> list[Record]:
+def read_lines(path: Path, optional: Collection[str] = ()) -> list[Record]:
     """Return all lines of a metrics file; a last one cut short by a kill is left out.
 
+    Arguments:
+        optional: names of numbers that a record may lack though the first one has them
     Raises:
         TigonError: if another line is damaged
     """
@@ -126,7 +136,8 @@ def read_lines(path: Path) -> list[Record]:
     for number, line in enumerate(lines[:-1], 1):
         try:
             record = json.loads(line)
-            _refuse_odd(record, next((r for r in records if "event" not in r), {}))
+            first = next((r for r in records if "event" not in r), {})
+            _refuse_odd(record, first, optional)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise TigonError(f"{path}, line {number}: is no record of an iteration") from error
         records.append(record)
