@@ -248,7 +248,7 @@ def start(words):
 
 
 def test_a_run_that_was_killed_comes_to_the_same_end(pictures, tmp_path):
-    words = ["train", "toy", "--data", str(pictures), "--batch-size", "3", "--iterations", "400"]
+    words = ["train", "toy", "--data", str(pictures), "--batch-size", "3", "--iterations", "160"]
     words += ["--checkpoint-every", "20", "--width", "0.25"]
     killed = start([*words, "--out", str(tmp_path / "killed")])
     while not (tmp_path / "killed" / "checkpoints" / "40").exists():
@@ -260,7 +260,7 @@ def test_a_run_that_was_killed_comes_to_the_same_end(pictures, tmp_path):
     assert main([*words, "--out", str(tmp_path / "killed")]) == 0
     ends = [Run(tmp_path / name) for name in ("whole", "killed")]
     first, second = ([r | {"seconds": 0} for r in run.records()] for run in ends)
-    assert first == second and len(first) == 400
+    assert first == second and len(first) == 160
     weights = [run.model().state_dict() for run in ends]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 

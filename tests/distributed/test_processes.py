@@ -36,7 +36,7 @@ def differences(benchmark, name, dtype, processes, iterations=20):
 
 def test_two_processes_make_the_run_of_one_in_double_precision(benchmark):
     """`run` asserts the world's size."""
-    (found,) = differences(benchmark, "generator", "float64", [2])
+    (found,) = differences(benchmark, "generator", "float64", [2], 6)
     assert max(found.values()) < 1e-6
 
 
