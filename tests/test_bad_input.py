@@ -237,7 +237,7 @@ OPTIONS = {
     "--sigma nan": "sigma is",
     "--optimizer.learning-rate nan": "learning_rate is above 0, not nan",
     "--checkpoint-every 0": "--checkpoint-every 0: is at least 1",
-    "--device tpu": "--device tpu: is not to be had here",
+    "--device tpu": "--device tpu: is not available on this machine",
 }
 
 

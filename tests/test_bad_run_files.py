@@ -46,11 +46,11 @@ def third(run, record):
 METRICS = {
     "damaged in the middle": (
         '{"iteration": 2, "sec',
-        "metrics.jsonl, line 2: is no record of an",
+        "metrics.jsonl, line 2: is not a record of an",
     ),
-    "a list": ("[1, 2]", "metrics.jsonl, line 2: is no record"),
-    "iteration a word": ('{"iteration": "two"}', "metrics.jsonl, line 2: is no record"),
-    "brackets": ("[" * 9999, "metrics.jsonl, line 2: is no record"),
+    "a list": ("[1, 2]", "metrics.jsonl, line 2: is not a record"),
+    "iteration a word": ('{"iteration": "two"}', "metrics.jsonl, line 2: is not a record"),
+    "brackets": ("[" * 9999, "metrics.jsonl, line 2: is not a record"),
     "without its numbers": ('{"iteration": 2}', "metrics.jsonl"),
     "with words for numbers": (None, "metrics.jsonl"),
 }

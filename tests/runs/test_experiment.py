@@ -210,7 +210,7 @@ def test_a_run_that_diverges_keeps_its_last_checkpoint(tmp_path, pictures):
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:77", "tpu:1", "meta"])
 def test_a_device_that_is_not_here_is_refused(name):
-    with pytest.raises(TigonError, match=f"--device {name}: is not to be had here"):
+    with pytest.raises(TigonError, match=f"--device {name}: is not available on this machine"):
         choose_device(name)
 
 

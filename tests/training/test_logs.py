@@ -41,7 +41,7 @@ def test_a_last_line_cut_short_is_left_out(tmp_path):
 def test_a_damaged_line_is_named(tmp_path, line):
     path = tmp_path / "metrics.jsonl"
     path.write_text(f'{{"iteration": 1}}\n{line}\n{{"iteration": 3}}\n')
-    with pytest.raises(TigonError, match="metrics.jsonl, line 2: is no record"):
+    with pytest.raises(TigonError, match="metrics.jsonl, line 2: is not a record"):
         read_metrics(path)
 
 
@@ -49,7 +49,7 @@ def test_a_number_may_be_missing_where_its_metric_is_optional(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"iteration": 1, "now_and_then": 0.5}\n{"iteration": 2}\n')
     assert len(read_metrics(path, {"now_and_then"})) == 2
-    with pytest.raises(TigonError, match="line 2: is no record"):
+    with pytest.raises(TigonError, match="line 2: is not a record"):
         read_metrics(path)
 
 

@@ -88,7 +88,7 @@ def usage() -> str:
 
 
 def recipe_names() -> list[str]:
-    """Return the names of all recipes, without importing them where that can be had."""
+    """Return the names of all recipes, without importing them where they are installed."""
     names = [point.name for point in entry_points(group="tigon.recipes")]
     if names and "tigon.recipes" not in sys.modules:
         return names

@@ -21,8 +21,8 @@ def latent_figures(probe: LatentProbe, images: torch.Tensor) -> list[Figure]:
             f"Log-density of the latents of {len(probe.images)} training images (a panel each), "
             f"along {chains} chains from places around the inferred latent (a colour each), less "
             "the image's median. Healthy chains are one band: they cross, and none stays above "
-            "or below the others, or climbs. Chains that started from the prior are told of "
-            "under other modes.",
+            "or below the others, or climbs. Chains that started from the prior are "
+            "described under other modes.",
             figures.panels(centred, "image", "log-density"),
             f"{len(probe.images)} line charts, one for each image, of the log-density along "
             f"{chains} chains, less the image's median; it lies between {centred.min():.3g} and "

@@ -185,7 +185,7 @@ def choose_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise TigonError(
-            f"--device {name}: is not to be had here; use auto, cpu, cuda or cuda:N"
+            f"--device {name}: is not available on this machine; use auto, cpu, cuda or cuda:N"
         ) from error
     return device
 

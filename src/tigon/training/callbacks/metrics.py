@@ -139,6 +139,6 @@ def read_lines(path: Path, optional: Collection[str] = ()) -> list[Record]:
             first = next((r for r in records if "event" not in r), {})
             _refuse_odd(record, first, optional)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise TigonError(f"{path}, line {number}: is no record of an iteration") from error
+            raise TigonError(f"{path}, line {number}: is not a record of an iteration") from error
         records.append(record)
     return records
