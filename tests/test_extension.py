@@ -32,6 +32,7 @@ from tigon.models.base import Model
 from tigon.models.config import build, register_part
 from tigon.recipes import recipes, register
 from tigon.recipes.base import Recipe
+from tigon.runs.diagnosis import diagnose
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
 from tigon.training.settings import AdamSettings
@@ -141,7 +142,7 @@ class ToyRecipe(Recipe):
         size = learner.model.network.middle.abs().max().item()
         level = Level.GOOD if size < 1.5 else Level.BAD
         found = Finding("toy's middle", level, f"it reaches {size:.2f}", value=size)
-        return Examination([found], examined=images.read())
+        return Examination([found], examined=True)
 
 
 # So much for the kind. What follows uses it.
@@ -205,6 +206,11 @@ def test_it_is_diagnosed_with_a_finding_of_its_own_and_by_its_band(run, capsys):
     names = {finding["name"]: finding["level"] for finding in found["findings"]}
     assert names["toy's middle"] == "good" and names["toy error"] == "good"
     assert found["healthy"] and "chains and training" in found["verdict"]
+
+
+def test_a_kind_whose_chains_nobody_ran_is_judged_by_its_training_alone(run, monkeypatch):
+    monkeypatch.setattr(ToyRecipe, "examine", Recipe.examine)
+    assert diagnose(Run(run)).verdict.startswith("healthy (training alone)")
 
 
 def test_it_is_sampled_exported_and_loaded_again(run, tmp_path):

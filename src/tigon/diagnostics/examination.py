@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
 from tigon.diagnostics.rules.base import Finding
 from tigon.diagnostics.rules.quality import Shows
 from tigon.figures import Figure
@@ -19,8 +17,7 @@ class Examination:
         always: findings that hold of a run of any length
         shows: what the model shows of its training images, where that could be seen
         remarks: said in the verdict on a healthy run
-        examined: training images that were looked at, (B, C, H, W); None where chains could not
-            be run
+        examined: whether chains were run
         figures: draws the figures of the diagnosis
     """
 
@@ -28,5 +25,5 @@ class Examination:
     always: list[Finding] = field(default_factory=list)
     shows: Shows | None = None
     remarks: list[str] = field(default_factory=list)
-    examined: Tensor | None = None
+    examined: bool = False
     figures: Callable[[], list[Figure]] = list

@@ -55,7 +55,7 @@ def examine_latents(
         _coupling(learner, batch, learner.store.read(batch.index)),
         shows,
         _unmixed(found),
-        batch.images,
+        True,
         lambda: latent_figures(probe, batch.images),
     )
 
@@ -79,7 +79,7 @@ def examine_synthesis(
         _coupling(learner, batch, probe.before),
         shows,
         [],
-        batch.images,
+        True,
         lambda: image_figures(probe, batch.images),
     )
 

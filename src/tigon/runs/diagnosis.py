@@ -6,14 +6,14 @@ whose images are gone, is judged by what is left; a run of fewer than `RECENT` i
 described, and not judged.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import torch
 
 from tigon.data.images import ImageSet
 from tigon.diagnostics.examination import Examination
-from tigon.diagnostics.examine import IMAGES, first_images
+from tigon.diagnostics.examine import IMAGES
 from tigon.diagnostics.rules.base import Finding, Level, Record, too_short
 from tigon.diagnostics.rules.course import of_events, of_gradient, of_length
 from tigon.diagnostics.rules.quality import Shows, of_course
@@ -115,12 +115,10 @@ def _examined(
     Arguments:
         how: length of the long-run test and seed, as in `diagnose`
     """
-    batch = first_images(images, IMAGES, next(learner.parameters()))
-    if not learner.show(len(batch.index)).isfinite().all():
+    if not learner.show(min(IMAGES, len(images))).isfinite().all():
         lost = Finding("model", Level.BAD, "its images are not finite", OVERFLOW)
         return Examination(always=[lost])
-    seen = run.experiment.recipe.examine(learner, images, records, *how)
-    return seen if seen.examined is not None else replace(seen, examined=batch.images)
+    return run.experiment.recipe.examine(learner, images, records, *how)
 
 
 def metric_findings(recipe: Recipe, records: list[Record]) -> list[Finding]:
@@ -169,7 +167,7 @@ def _verdict(found: list[Finding], count: int, seen: Examination, falls: list[st
     if count < RECENT:
         iterations = "iteration" if count == 1 else "iterations"
         return f"too short to judge ({count or 'no'} {iterations})"
-    covered = "chains and training" if seen.examined is not None else "training alone"
+    covered = "chains and training" if seen.examined else "training alone"
     words = [seen.shows.words] if seen.shows else []
     return "; ".join([f"healthy ({covered})", *words, *falls, *seen.remarks])
 
