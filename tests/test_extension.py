@@ -22,7 +22,6 @@ import tigon
 from explored import make_pictures
 from small import generator_recipe
 from tigon.cli.main import main
-from tigon.data.batches import Batch
 from tigon.densities.log_density import frozen, sum_event
 from tigon.diagnostics.examination import Examination
 from tigon.diagnostics.rules.base import Finding, Level
@@ -91,9 +90,6 @@ class ToyLearner(Learner):
     def __init__(self, model: ToyModel) -> None:
         super().__init__()
         self.model = model
-
-    def chain_density(self, batch: Batch):
-        raise NotImplementedError("nobody asks a toy for it")
 
     def run_chains(self, batch, rng):
         with frozen(self.model):

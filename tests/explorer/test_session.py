@@ -25,7 +25,7 @@ def learned(model):
     kernel = model.learner.chains.kernel
     return {
         "temperature": kernel.temperature,
-        "step_size": model.learner.step_factor * kernel.step_size,
+        "step_size": model.learner.model.step_size,
         "steps": model.learner.chains.steps,
     }
 

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from tigon.data.batches import Batch
-from tigon.densities.log_density import LogDensity
 from tigon.distributed import all_sum
 from tigon.learners.metrics import Metric
 from tigon.mcmc.store import ChainStore
@@ -67,10 +66,6 @@ class Learner(nn.Module, ABC):
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(next(self.parameters()).device.type, torch.bfloat16)
-
-    @abstractmethod
-    def chain_density(self, batch: Batch) -> AbstractContextManager[LogDensity]:
-        """Give what the chains of this batch move towards, with the parameters frozen."""
 
     @abstractmethod
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:

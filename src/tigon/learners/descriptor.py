@@ -18,7 +18,7 @@ References:
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -34,7 +34,6 @@ from tigon.learners.agreement import energy_distance
 from tigon.learners.base import Learner, Metrics, contrastive_loss, mean_over, spread
 from tigon.learners.metrics import GAP, SATURATION, Metric
 from tigon.mcmc.chain import MCMC, Trace
-from tigon.mcmc.store import ChainStore
 from tigon.models.energy import EnergyModel
 from tigon.random.streams import Rng, RowRng
 
@@ -155,17 +154,6 @@ class DescriptorLearner(Learner):
         """Kernel and steps from a start image to a synthesised one."""
         return self.model.chains
 
-    @property
-    def starts(self) -> Tensor:
-        """The model's start images."""
-        assert self.model.starts is not None
-        return self.model.starts
-
-    @property
-    def step_factor(self) -> float:
-        """What `scale_steps` has multiplied step sizes with."""
-        return self.model.step_factor.item()
-
     def start(self, index: Tensor) -> Tensor:
         """Return where the chains of training images `index` (B,) start, (B, C, H, W)."""
         return self.model.start(index)
@@ -254,16 +242,6 @@ class DescriptorLearner(Learner):
         """Run one chain per start image, see `EnergyModel.sample`: (count, C, H, W)."""
         with self.products():
             return self.model.sample(count, rng, chunk)
-
-    def chain_tensors(self) -> dict[str, Tensor]:
-        """Return nothing: start images, and the factor of step sizes, are the model's."""
-        return {}
-
-    def load_chains(self, tensors: dict[str, Tensor], files: ChainStore | None = None) -> None:
-        """Take nothing: no chain goes on from iteration to iteration."""
-
-    def map_chains(self, function: Callable[[Tensor], Tensor]) -> None:
-        """Change nothing: there are no chains to move."""
 
     def ran_away(self, batch: Batch, rng: Rng) -> bool:
         """Run the batch's chains again: did they leave the images' range by ordinary gradients?"""
