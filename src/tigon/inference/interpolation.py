@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tigon.models.generator import principal_directions
+
 
 class Plane(NamedTuple):
     """Two directions of the latent space, (2, d), a name for each, and what they span."""
@@ -29,12 +31,8 @@ def latent_plane(latents: Tensor) -> Plane:
     With d = 2 it is the latent space; with more, the first two principal directions of the
     latents; with one, its axis and nothing.
     """
-    dim = latents.shape[1]
-    if dim <= 2:
-        return plane_along(torch.eye(2, dim, dtype=latents.dtype, device=latents.device))
     centred = latents - latents.mean(0)
-    _, directions = torch.linalg.eigh(centred.T @ centred)
-    return plane_along(directions[:, [-1, -2]].T)
+    return plane_along(principal_directions(centred.T @ centred))
 
 
 def plane_along(directions: Tensor) -> Plane:
