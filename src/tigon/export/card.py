@@ -21,7 +21,6 @@ from tigon.errors import TigonError
 from tigon.export.licences import hub_licence
 from tigon.figures import tile
 from tigon.files import printable
-from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.models.abilities import HasChains
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart
@@ -172,20 +171,18 @@ def _shown(model: Model) -> int:
     """Return how many images the card shows: one for each start image, if there are some."""
     if not isinstance(model, HasChains):
         return SHOWN
-    starts = len(model.starts)  # type: ignore[arg-type]
+    starts = len(model.starts)
     return min(SHOWN, starts) if starts > 1 else 2 * COLUMNS
 
 
 def _chain(model: HasChains) -> dict[str, Any]:
     """Return the numbers of the chains that a model samples by."""
     chains: Any = model.chains
-    decay = chains.adaptation
-    factor = decay.factor if isinstance(decay, StepSizeDecay) else 1.0
     return {
-        "starts": len(model.starts),  # type: ignore[attr-defined]
+        "starts": len(model.starts),
         "steps": chains.steps,
         "step_size": model.step_size,
-        "shrink": factor ** max(1, chains.steps - 1),
+        "shrink": chains.shrink,
         "temperature": chains.kernel.temperature,
         "noiseless_last_step": chains.final is not None,
         "loc": model.reference.loc,  # type: ignore[attr-defined]

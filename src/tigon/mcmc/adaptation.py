@@ -51,6 +51,15 @@ class StepSizeDecay:
 
     factor: float
 
+    @classmethod
+    def to(cls, shrink: float, steps: int) -> "StepSizeDecay":
+        """Return the decay by which the last of `steps` is `shrink` times as long as the first."""
+        return cls(shrink ** (1 / max(1, steps - 1)))
+
+    def shrink(self, steps: int) -> float:
+        """Return the length of the last of `steps` over that of the first."""
+        return self.factor ** max(1, steps - 1)
+
     def update(self, state: State, info: Info) -> State:
         """Return the state with new step sizes."""
         return state._replace(step_size=state.step_size * self.factor)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tigon.densities.log_density import LogDensity
-from tigon.mcmc.adaptation import Adaptation, DualAveraging, averaged_step_size
+from tigon.mcmc.adaptation import Adaptation, DualAveraging, StepSizeDecay, averaged_step_size
 from tigon.mcmc.blocks import BlockResult, block_of
 from tigon.mcmc.kernel import Info, Kernel, State, target_of
 from tigon.mcmc.preconditioning import Preconditioned, estimate_scale
@@ -95,6 +95,13 @@ class MCMC:
     def gradient_evaluations(self) -> int:
         """Gradient evaluations of one run: the first point's, and each step's."""
         return self.steps * self.kernel.gradient_evaluations + int(self.evaluate_end)
+
+    @property
+    def shrink(self) -> float:
+        """The step size of the last step over that of the first, where a decay shortens steps."""
+        if isinstance(self.adaptation, StepSizeDecay):
+            return self.adaptation.shrink(self.steps)
+        return 1.0
 
     def run(
         self,

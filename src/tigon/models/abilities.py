@@ -37,9 +37,11 @@ class HasChains(HasLogDensity, Protocol):
 
     Attributes:
         chains: kernel and steps
+        starts: start images, one row per training image or one for all
     """
 
     chains: MCMC
+    starts: Tensor
 
     @property
     def step_size(self) -> float:

@@ -35,7 +35,7 @@ def short_run(
         noiseless_last_step: leave the noise out of the last step; nothing else removes noise
     """
     kernel = Langevin(step_size, temperature)
-    decay = StepSizeDecay(shrink ** (1 / max(1, steps - 1))) if shrink != 1 else None
+    decay = StepSizeDecay.to(shrink, steps) if shrink != 1 else None
     final = replace(kernel, temperature=0.0) if noiseless_last_step else None
     return MCMC(kernel, steps, decay, final, evaluate_end=False)
 

@@ -72,7 +72,7 @@ class ChainPanel(Panel):
 
     def count(self, model: Model) -> int:
         """All training images, where they can be read; else those whose starts are kept."""
-        return len(starts_of(with_chains(model)) if model.images is None else model.images)
+        return len(with_chains(model).starts if model.images is None else model.images)
 
     def part(self, model: Model) -> Part:
         """Return the numbers with which the chains were learned, and where they can start."""
@@ -82,8 +82,8 @@ class ChainPanel(Panel):
                 "steps": able.chains.steps,
                 "step_size": able.step_size,
                 "temperature": temperature_of(able.chains.kernel),
-                "shrink": shrink(able.chains),
-                "shared": len(starts_of(able)) == 1,
+                "shrink": able.chains.shrink,
+                "shared": len(able.starts) == 1,
                 "noise": hasattr(able, "reference"),
                 "takes_every_step": isinstance(able.chains.kernel, Langevin),
             }
@@ -161,7 +161,7 @@ class Synthesis(Course):
         assert isinstance(request, Change)
         self.settings = settings = request.settings
         last = max(1, settings.steps - 1)
-        size = settings.step_size * shrink(self.able.chains) ** (min(self.done, last) / last)
+        size = settings.step_size * self.able.chains.shrink ** (min(self.done, last) / last)
         self.state = self.state._replace(step_size=torch.full_like(self.state.step_size, size))
         return not self.arrived
 
@@ -189,7 +189,7 @@ class Synthesis(Course):
             TigonError: if their kernel cannot have them
         """
         own, wanted = self.able.chains, self.settings
-        decay = StepSizeDecay(shrink(own) ** (1 / max(1, wanted.steps - 1)))
+        decay = StepSizeDecay.to(own.shrink, wanted.steps)
         adaptation = decay if isinstance(own.adaptation, StepSizeDecay) else own.adaptation
         try:
             kernel = with_temperature(own.kernel, wanted.temperature)
@@ -216,11 +216,6 @@ def with_chains(model: Model) -> HasChains:
     return model.learner.model
 
 
-def starts_of(able: HasChains) -> Tensor:
-    """Return what the chains start at, one row per training image or one for all."""
-    return able.starts  # type: ignore[attr-defined]
-
-
 def _reference(able: HasChains) -> Any:  # noqa: ANN401
     found = getattr(able, "reference", None)
     if found is None:
@@ -234,12 +229,6 @@ def with_temperature(kernel: Any, temperature: float) -> Any:  # noqa: ANN401
     if inner is not None:
         return replace(kernel, kernel=with_temperature(inner, temperature))
     return replace(kernel, temperature=temperature)
-
-
-def shrink(chains: MCMC) -> float:
-    """Return s of the last step over that of the first."""
-    factor = chains.adaptation.factor if isinstance(chains.adaptation, StepSizeDecay) else 1.0
-    return factor ** max(1, chains.steps - 1)
 
 
 def would_accept(old: State, new: State, temperature: float) -> float | None:
