@@ -239,24 +239,32 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> None:
         TigonError: if it exists and is no empty folder, or the disk refuses
     """
     check_folder(folder)
-    work = folder.with_name(f".new-{folder.name}")
     try:
-        remove_left(work)
-        work.mkdir()
-        for name, content in files.items():
-            with (work / name).open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        work.replace(folder)
+        with written_beside(folder) as work:
+            work.mkdir()
+            for name, content in files.items():
+                with (work / name).open("xb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
     except OSError as error:
         raise TigonError(f"folder {folder}: cannot be written ({error})") from error
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """Give a place beside a path, which takes the path's place once all is written."""
+    work = path.with_name(f".new-{path.name}")
+    try:
+        _remove_left(work)
+        yield work
+        work.replace(path)
     finally:
         with contextlib.suppress(OSError):
-            remove_left(work)
+            _remove_left(work)
 
 
-def remove_left(work: Path) -> None:
+def _remove_left(work: Path) -> None:
     """Remove what a write that was killed left behind; of a link, the link."""
     if work.is_dir() and not work.is_symlink():
         shutil.rmtree(work)

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tigon.errors import TigonError
 from tigon.figures import tile
-from tigon.files import refusal, remove_left
+from tigon.files import refusal, written_beside
 
 INK, TEXT, LINE, NARROWEST = "#24292f", 14, 20, 320
 
@@ -96,16 +96,11 @@ def labelled(rows: Sequence[tuple[str, np.ndarray]]) -> Image.Image:
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[Path]:
     """Give a place to write to, which takes the path's place once all is written."""
-    work = path.with_name(f".new-{path.name}")
     try:
-        remove_left(work)
-        yield work
-        work.replace(path)
+        with written_beside(path) as work:
+            yield work
     except OSError as error:
         raise TigonError(f"--out {path}: cannot be written ({refusal(error)})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            remove_left(work)
 
 
 def _write_folder(folder: Path, pixels: np.ndarray) -> None:
