@@ -206,24 +206,11 @@ class Recipe(ABC):
 
     def results(self, context: RunContext) -> dict[str, str]:
         """Return the numbers that sum a run up, by name, besides those of every run."""
-        recent = context.records[-RECENT:]
-        return {
-            metric.title.lower(): f"{metric.mean(recent):.4g} {metric.unit} "
-            f"(mean of the last {len(recent)} logged)".replace("  ", " ")
-            for metric in self.metrics
-            if any(metric.name in record for record in recent)
-        }
+        return _means(self.metrics, context.records)
 
     def summary(self, records: list[Record]) -> dict[str, str]:
         """Return the numbers that a model's card gives of its run, by name."""
-        recent = records[-RECENT:]
-        said = f"last {len(recent)} logged iterations"
-        return {
-            metric.title.lower(): f"{metric.mean(recent):.3g} {metric.unit} "
-            f"(mean over the {said})".replace("  ", " ")
-            for metric in self.metrics
-            if metric.progress
-        }
+        return _means([metric for metric in self.metrics if metric.progress], records)
 
     def samples(self, context: RunContext, count: int) -> np.ndarray:
         """Draw images of the model, uint8 (count, H, W, C), the same ones at every call."""
@@ -284,3 +271,14 @@ class Recipe(ABC):
         In several processes, of the rows of the first.
         """
         return {}
+
+
+def _means(metrics: Sequence[Metric], records: list[Record]) -> dict[str, str]:
+    """Return the means of metrics over the last records, in words, of those that were logged."""
+    recent = records[-RECENT:]
+    return {
+        metric.title.lower(): f"{metric.mean(recent):.4g}{metric.unit and f' {metric.unit}'} "
+        f"(mean of the last {len(recent)} logged)"
+        for metric in metrics
+        if any(metric.name in record for record in recent)
+    }
