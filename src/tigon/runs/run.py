@@ -185,9 +185,12 @@ class Run:
         Raises:
             TigonError: if there is no such checkpoint, or the images are others than they were
         """
-        path, found = self.find(checkpoint), images or self.images()
-        self.refuse_other_images(found)
-        trainer = self.experiment.recipe.trainer(found, device)
+        path = self.find(checkpoint)
+        if images is None:
+            images = self.images()
+        else:
+            self.refuse_other_images(images)
+        trainer = self.experiment.recipe.trainer(images, device)
         load_checkpoint(path, trainer)
         return trainer
 
