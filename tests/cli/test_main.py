@@ -54,7 +54,7 @@ def test_the_demo_learns_both_models_and_prints_the_path_of_its_report(
     tigon, tmp_path, monkeypatch
 ):
     recipes = {"generator": generator_recipe(), "descriptor": descriptor_recipe()}
-    monkeypatch.setattr(learning, "DEMO", recipes)
+    monkeypatch.setattr(learning, "demonstrated", lambda: recipes)
     status, out, err = tigon("demo")
     assert err.startswith("1 of 2: generator: 10 images of 8x8x3 from embedded:animal-faces, 6 it")
     assert "2 of 2: descriptor: gap is mean f(synthesised) - mean f(observed)" in err

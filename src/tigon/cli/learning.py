@@ -22,7 +22,6 @@ from tigon.training.callbacks.tensorboard import require_tensorboard
 from tigon.training.trainer import Callback, Trainer
 
 EMBEDDED = "embedded:animal-faces"
-DEMO: dict[str, Recipe] = {name: kind() for name, kind in recipes().items() if kind.demo}
 R = TypeVar("R", bound=Recipe)
 
 
@@ -116,8 +115,9 @@ class Demo:
 
     def run(self) -> Result:
         """Train both, then write one report about both."""
-        for number, (name, recipe) in enumerate(DEMO.items(), 1):
-            title = f"{number} of {len(DEMO)}: {name}"
+        shown = demonstrated()
+        for number, (name, recipe) in enumerate(shown.items(), 1):
+            title = f"{number} of {len(shown)}: {name}"
             experiment = Experiment(name, recipe, EMBEDDED)
             end = learn(experiment, self.out / name, self.device, title=title)
             if not end.finished:
@@ -125,9 +125,14 @@ class Demo:
         if end.rank > 0:
             return Result("", {})
         with busy("diagnosing the chains and writing the report", log=True):
-            sections = [section(Run(self.out / name)) for name in DEMO]
+            sections = [section(Run(self.out / name)) for name in shown]
         report = render(sections, self.out / "report.html", "tigon demo").resolve()
         return Result(f"report: {report}", {"report": str(report)})
+
+
+def demonstrated() -> dict[str, Recipe]:
+    """Return the recipes that the demo learns, by name."""
+    return {name: kind() for name, kind in recipes().items() if kind.demo}
 
 
 class Keeping(NamedTuple):

@@ -112,8 +112,9 @@ def _run(words: list[str]) -> int:
 def _parse(words: list[str]) -> Any:  # noqa: ANN401
     """Return the command that the words ask for, or the exit status where tyro has the answer."""
     verb, rest = words[0], words[1:]
-    if verb == "train" and not (rest and rest[0] in (*recipe_names(), "-h", "--help")):
-        which, known = "a recipe comes first", recipe_names()
+    known = recipe_names() if verb == "train" else []
+    if verb == "train" and not (rest and rest[0] in (*known, "-h", "--help")):
+        which = "a recipe comes first"
         if rest and rest[0][:1] != "-":
             which = f"no recipe {rest[0]!r}{meant(rest[0], known)}"
         return _fail(f"train: {which}; there are {', '.join(known)}", CANNOT)
