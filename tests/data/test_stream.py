@@ -121,7 +121,8 @@ def test_a_run_goes_on_to_the_bit_from_the_middle_of_a_block(tmp_path, start):
     assert torch.equal(parameters(parts.learner), parameters(whole.learner))
     first, second = Run(tmp_path / "whole").records(), Run(tmp_path / "parts").records()
     assert [r | {"seconds": 0} for r in first] == [r | {"seconds": 0} for r in second]
-    assert Run(tmp_path / "whole").learner().starts.shape[0] == (7 if start != "mean-image" else 1)
+    starts = Run(tmp_path / "whole").model().starts
+    assert starts.shape[0] == (7 if start != "mean-image" else 1)
     assert len(Run(tmp_path / "whole").images()) == 7
 
 
