@@ -12,7 +12,9 @@ from torch import Tensor
 
 from tigon.data.batches import Batch, ImageData
 from tigon.data.cache import Known, known_fingerprint
+from tigon.data.checks import require_bytes
 from tigon.data.pixels import to_float
+from tigon.errors import TigonError
 from tigon.files import FileRows
 from tigon.sizes import ImageSize, image_size
 
@@ -25,6 +27,9 @@ class ImageSet(ImageData):
     the cache remembers of them, and `file` what it maps `pixels` from: batches are read from it,
     so that they take the same time and memory at any number of images. `labels`, integers (N,),
     are the conditions of batches, where there are any, and `classes` their names by number.
+
+    Raises:
+        TigonError: if pixels are anything else; it says which call converts them
     """
 
     pixels: np.ndarray
@@ -34,6 +39,14 @@ class ImageSet(ImageData):
     file: FileIO | None = field(default=None, repr=False, compare=False)
     labels: np.ndarray | None = field(default=None, repr=False, compare=False)
     classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_bytes(self.pixels, "pixels of an ImageSet")
+        for what, rows in (("names", self.names), ("labels", self.labels)):
+            if rows is not None and len(rows) != len(self.pixels):
+                raise TigonError(
+                    f"{len(rows)} {what} for {len(self.pixels)} images: give one for each"
+                )
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import MOST, Batch, ImageData
+from tigon.data.datasets import as_data
 from tigon.data.pixels import saturations
 from tigon.densities.compiled import Compiled
 from tigon.densities.log_density import LogDensity, frozen, mode
@@ -41,12 +42,16 @@ FAR, STEEP = 10.0, 1e4
 Start = Literal["mean-colour", "mean-image"]
 
 
-def start_images(images: ImageData, start: Start) -> Tensor:
+def start_images(images: ImageData | Tensor, start: Start) -> Tensor:
     """Return where chains start: each image's mean colour (N, C, 1, 1), or the set's mean image.
 
     The mean image is (1, C, H, W): all chains share it and part by their noise. Mean colours are
     those of the first 4096 images at most; see `starts_in_batches`.
+
+    Arguments:
+        images: what `as_data` takes
     """
+    images = as_data(images)
     if start == "mean-colour":
         return images.mean_colours(min(len(images), MOST))[:, :, None, None]
     if start == "mean-image":

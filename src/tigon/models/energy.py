@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from tigon.data.checks import require_points, require_shape
 from tigon.densities.gaussian import Gaussian
 from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.mcmc.adaptation import StepSizeDecay
@@ -94,7 +95,13 @@ class EnergyModel(Model):
 
         It lacks the unknown constant -log Z, and short chains do not follow it: it says what the
         network ranks higher, and not how probable an image is.
+
+        Raises:
+            TigonError: if the images are of another shape, no floats, or from 0 to 1 or 255
         """
+        require_points(x, "images")
+        if self.starts is not None:
+            require_shape(x, "images", self.image_shape)
         return self(x)
 
     @property

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from tigon.data.checks import require_points, require_shape
 from tigon.densities.gaussian import Prior, StandardNormal
 from tigon.densities.log_density import LogDensity, mode, sum_event
 from tigon.models.base import Model
@@ -74,9 +75,20 @@ class GeneratorModel(Model):
         """Return log p(images | z) up to a constant, (B,): minus the summand of (3).
 
         With another noise than the model's own where `sigma` is given.
+
+        Raises:
+            TigonError: if the images are of another shape, no floats, or from 0 to 1 or 255
         """
-        noise = self.sigma if sigma is None else sigma
-        return -sum_event((images - self.network(z)) ** 2) / (2 * noise**2)
+        require_points(images, "images")
+        return self._log_likelihood(images, z, sigma)
+
+    def _log_likelihood(
+        self, images: Tensor, z: Tensor, sigma: float | Tensor | None = None
+    ) -> Tensor:
+        """Return the same of images that were looked at, once for all steps of a chain."""
+        noise, decoded = self.sigma if sigma is None else sigma, self.network(z)
+        require_shape(images, "images", decoded.shape[1:])
+        return -sum_event((images - decoded) ** 2) / (2 * noise**2)
 
     def posterior(
         self, images: Tensor, likelihood_weight: float = 1.0, sigma: float | Tensor | None = None
@@ -87,10 +99,14 @@ class GeneratorModel(Model):
         to it. The original code averaged the likelihood over its n images, which is a weight of
         1/n; `generator-original` repeats that. `sigma` is the noise's standard deviation where it
         is not the model's own, as while it is annealed.
+
+        Raises:
+            TigonError: if the images are of another shape, no floats, or from 0 to 1 or 255
         """
+        require_points(images, "images")
 
         def log_density(z: Tensor) -> Tensor:
-            likelihood = self.log_likelihood(images, z, sigma)
+            likelihood = self._log_likelihood(images, z, sigma)
             return likelihood_weight * likelihood + self.log_prior(z)
 
         return log_density
@@ -127,8 +143,11 @@ class GeneratorModel(Model):
             how: the number of chains, temperatures and steps
         Returns:
             the chain of each image that ended highest: no draw of the posterior
+        Raises:
+            TigonError: if they are no images of the model: of another shape, type or scale
         """
-        return infer_latents(self, images, rng, how)
+        require_points(images, "images")
+        return infer_latents(self, images.to(self.plane), rng, how)
 
     def config(self) -> dict[str, Any]:
         """Return the model's numbers."""

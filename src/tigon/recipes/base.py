@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import ImageData
+from tigon.data.datasets import as_data
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
 from tigon.data.pixels import Fit, to_uint8
@@ -166,12 +167,17 @@ class Recipe(ABC):
 
     def trainer(
         self,
-        images: ImageData,
+        images: ImageData | torch.utils.data.Dataset[Any] | Tensor,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         callbacks: Sequence[Callback | Callable[[Trainer, Record], object]] = (),
     ) -> Trainer:
-        """Return a new trainer of this recipe on these images, in their size and channels."""
+        """Return a new trainer of this recipe on these images, in their size and channels.
+
+        Arguments:
+            images: as `as_data` takes them
+        """
+        images = as_data(images)
         channels: Literal[1, 3] = 3 if images.channels == 3 else 1
         recipe = replace(self, image_size=images.image_size, channels=channels)
         learner = recipe.learner(images).to(device, dtype)
