@@ -17,6 +17,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from numpy.typing import NDArray
 
+from tigon.choices import require_choice
 from tigon.learners.metrics import Metric
 
 Pixels = NDArray[np.uint8]
@@ -157,6 +158,7 @@ def curves(
         lines: label to x and values; up to `LINES` look different from each other
         scale: of the vertical axis; symlog is linear between -1 and 1
     """
+    require_choice("scale", scale, Scale)
     figure, axes = _plain(xlabel, ylabel)
     looks = product(DASHES, COLOURS)
     for (dash, colour), (label, (x, values)) in zip(looks, lines.items(), strict=False):

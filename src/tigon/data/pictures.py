@@ -17,6 +17,7 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from tigon.choices import require_choice, require_choices
 from tigon.data.pixels import Fit
 from tigon.errors import TigonError
 from tigon.files import printable
@@ -46,7 +47,7 @@ class Form:
         channels: 3 (RGB) or 1 (grey)
         mirror: whether a mirrored copy of every image follows the images
     Raises:
-        TigonError: if sizes or channels make no sense
+        TigonError: if sizes or channels make no sense, or the fit is unknown
     """
 
     image_size: ImageSize = 64
@@ -55,6 +56,7 @@ class Form:
     mirror: bool = False
 
     def __post_init__(self) -> None:
+        require_choices(self)
         fits = all(SMALLEST <= side <= LARGEST for side in sides(self.image_size))
         if not fits or self.channels not in (1, 3):
             raise TigonError(
@@ -150,6 +152,7 @@ def picture_to_uint8(picture: Image.Image, size: ImageSize, fit: Fit, channels: 
         fit: `stretch` to this size, or `crop` the centre
         channels: 3 (RGB) or 1 (grey)
     """
+    require_choice("fit", fit, Fit)
     height, width = sides(size)
     picture = _to_rgb(ImageOps.exif_transpose(picture))
     if fit == "crop":

@@ -25,6 +25,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tigon.choices import require_choice
 from tigon.data.batches import MOST, Batch, ImageData
 from tigon.data.datasets import as_data
 from tigon.data.pixels import saturations
@@ -51,16 +52,16 @@ def start_images(images: ImageData | Tensor, start: Start) -> Tensor:
     Arguments:
         images: what `as_data` takes
     """
+    require_choice("start", start, Start)
     images = as_data(images)
     if start == "mean-colour":
         return images.mean_colours(min(len(images), MOST))[:, :, None, None]
-    if start == "mean-image":
-        return images.mean_image()[None]
-    raise ValueError(f"chains start from mean-colour or mean-image, not {start!r}")
+    return images.mean_image()[None]
 
 
 def starts_in_batches(images: ImageData, start: Start) -> bool:
     """Return whether start images are taken from each batch, as there are too many to keep."""
+    require_choice("start", start, Start)
     return start == "mean-colour" and (images.streamed or len(images) > MOST)
 
 

@@ -8,11 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
+from tigon.data.pixels import Fit
 from tigon.errors import TigonError, install
 from tigon.models.config import class_named
 from tigon.models.folder import (
@@ -43,7 +44,7 @@ class Model(nn.Module, ABC):
     CONFIGURED: ClassVar[Mapping[str, float]] = {}
     UNAVERAGED: ClassVar[tuple[str, ...]] = ()
     recipe: str | None = None
-    fit: Literal["stretch", "crop"] = "stretch"
+    fit: Fit = "stretch"
     card: Card | None = None
 
     @abstractmethod

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tigon.choices import require_choices
 from tigon.data.batches import ImageData
 from tigon.data.datasets import as_data
 from tigon.data.images import ImageSet
@@ -124,6 +125,7 @@ class Recipe(ABC):
     guard: Guard = Guard()
 
     def __post_init__(self) -> None:
+        require_choices(self)
         require(self.batch_size >= 1, f"batch_size is at least 1, not {self.batch_size}")
         require(self.seed >= 0, f"seed is at least 0, not {self.seed}")
         require(
