@@ -51,6 +51,19 @@ class Model(nn.Module, ABC):
     def sample(self, count: int, rng: Rng) -> Tensor:
         """Draw images of the model, (count, C, H, W), about [-1, 1]."""
 
+    def sample_rows(self, rows: range, rng: Rng) -> Tensor:
+        """Draw these of the images that `sample` draws, where there are too many for memory.
+
+            for first in range(0, 10**6, 64):
+                rows = range(first, first + 64)
+                images = model.sample_rows(rows, tigon.RowRng(0, 0, rows))
+
+        Arguments:
+            rows: their numbers
+            rng: their streams; one generator for all draws other images than `sample` does
+        """
+        return self.sample(len(rows), rng)
+
     @property
     @abstractmethod
     def image_shape(self) -> tuple[int, int, int]:

@@ -164,9 +164,14 @@ class EnergyModel(Model):
         Returns:
             images (count, C, H, W); what lies outside [-1, 1] is not clamped
         """
-        index = torch.arange(count, device=self._given_starts().device)
-        parts = [slice(start, start + chunk) for start in range(0, count, chunk)]
-        return torch.cat([self.sample_chain(index[part], rows(rng, part)).x for part in parts])
+        parts = [range(first, min(first + chunk, count)) for first in range(0, count, chunk)]
+        drawn = [self.sample_rows(p, rows(rng, slice(p.start, p.stop))) for p in parts]
+        return torch.cat(drawn)
+
+    def sample_rows(self, rows: range, rng: Rng) -> Tensor:
+        """Run the chains of these rows, all together, from their start images."""
+        index = torch.arange(rows.start, rows.stop, device=self._given_starts().device)
+        return self.sample_chain(index, rng).x
 
     def config(self) -> dict[str, Any]:
         """Return the model's numbers; `starts` is the shape of its start images."""

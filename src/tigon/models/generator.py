@@ -133,6 +133,10 @@ class GeneratorModel(Model):
         images = self.decode(self.latents(count, rng, self.plane))
         return images + self.sigma * normal(rng, images) if noise else images
 
+    def sample_rows(self, rows: range, rng: Rng, noise: bool = False) -> Tensor:
+        """Draw these of the images that `sample` draws."""
+        return self.sample(len(rows), rng, noise)
+
     def infer(self, images: Tensor, rng: Rng, how: ColdStart | None = None) -> Reconstruction:
         """Infer latents of images (B, C, H, W) in [-1, 1] that have no chain to go on with.
 
