@@ -187,6 +187,14 @@ def refusal(error: BaseException) -> str:
     return said
 
 
+def name_order(name: str) -> tuple[str, str]:
+    """Return what a file's name is sorted by: accents are one letter (NFC) or two (NFD, on a Mac).
+
+    Of names without accents it is the order of their letters.
+    """
+    return unicodedata.normalize("NFC", name), name
+
+
 def printable(name: str) -> str:
     """Return a file's name as one line of valid UTF-8, whatever bytes it has."""
     return "".join(_escaped(c) if unicodedata.category(c) in HIDDEN else c for c in name)

@@ -18,6 +18,7 @@ from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart, Reconstruction
 from tigon.random.streams import RowRng
 from tigon.runs.experiment import choose_device
+from tigon.runs.run import Run
 from tigon.sizes import ImageSize, image_size, parse_size, size_text
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
@@ -52,6 +53,27 @@ class Result(NamedTuple):
     text: str
     values: dict[str, Any]
     status: int = 0
+
+
+Moved = Annotated[str | None, tyro.conf.arg(name="data", metavar="NEW")]
+
+
+def tell_if_moved(run: Run) -> None:
+    """Name the place of a run's images, and where they were, if --data says that they moved.
+
+    Raises:
+        TigonError: if what is there are other images
+    """
+    if run.data is None:
+        return
+    run.images()
+    if (before := run.moved_from()) is not None:
+        tell(moved_line(run, before))
+
+
+def moved_line(run: Run, before: str) -> str:
+    """Say that the images of a run are those that it learned from, in another place."""
+    return f"data '{run.data}': the images that run {run.folder} learned from, then '{before}'"
 
 
 def warn_of_skipped(images: ImageSet) -> None:

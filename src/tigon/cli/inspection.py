@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tigon.cli.common import Json, Result, RunFolder, RunFolders, Which
+from tigon.cli.common import (
+    Json,
+    Moved,
+    Result,
+    RunFolder,
+    RunFolders,
+    Which,
+    tell_if_moved,
+)
 from tigon.cli.progress import SLOW, busy
 from tigon.errors import TigonError
 from tigon.outputs import check_out
@@ -25,6 +33,7 @@ class Diagnose:
         long: length of the long-run test of images, in training chains, 1 to 100
         seed: of the chains, >= 0
         checkpoint: of the run that is used: last, best, or an iteration
+        data: where the images are that the run learned from, if they have moved
         device: auto, cpu, cuda or cuda:N
         json: print one JSON object instead of text
     """
@@ -33,6 +42,7 @@ class Diagnose:
     long: int = LENGTH
     seed: int = SEED
     checkpoint: Which = "last"
+    data: Moved = None
     device: str = "auto"
     json: Json = False
 
@@ -40,9 +50,10 @@ class Diagnose:
         """Diagnose; write RUN/diagnosis.json and figures; print the findings."""
         if not 1 <= self.long <= 100 or self.seed < 0:
             raise TigonError("--long is 1 to 100, and --seed at least 0")
-        run = Run(self.run_folder, self.checkpoint)
+        run = Run(self.run_folder, self.checkpoint, self.data)
         if self.checkpoint != "last":
             run.find()
+        tell_if_moved(run)
         with busy("running chains", log=True, after=SLOW):
             diagnosis = diagnose(run, self.long, self.seed, choose_device(self.device))
         drawn = save_diagnosis(run, diagnosis).figures
@@ -64,12 +75,15 @@ class Report:
         out: the page's file, .html; RUN/report.html if not given, of several runs comparison.html
             in the current folder
         checkpoint: of the runs that is used: last, best, or an iteration
+        data: where the images are that the runs learned from, all from the same, if they have
+            moved
         json: print one JSON object instead of text
     """
 
     run_folders: RunFolders
     out: Path | None = None
     checkpoint: Which = "last"
+    data: Moved = None
     json: Json = False
 
     def run(self) -> Result:
@@ -78,7 +92,9 @@ class Report:
             raise TigonError("report: needs a run folder, or several to compare")
         if self.out is not None:
             check_out(self.out, (".html",))
-        runs = [Run(folder, self.checkpoint) for folder in self.run_folders]
+        runs = [Run(folder, self.checkpoint, self.data) for folder in self.run_folders]
+        for run in runs:
+            tell_if_moved(run)
         with busy("running chains and drawing", log=True, after=SLOW):
             report = self._write(runs).resolve()
         return Result(f"report: {report}", {"report": str(report)})

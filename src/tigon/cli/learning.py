@@ -8,7 +8,15 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 import tyro
 
 from tigon.cli import INTERRUPTED
-from tigon.cli.common import Flag, Json, Result, RunFolder, warn_of_skipped
+from tigon.cli.common import (
+    Flag,
+    Json,
+    Moved,
+    Result,
+    RunFolder,
+    moved_line,
+    warn_of_skipped,
+)
 from tigon.cli.progress import SLOW, busy, counted, interruptible, introduction, progress, tell
 from tigon.data.images import ImageSet
 from tigon.data.sources import is_pattern
@@ -17,6 +25,7 @@ from tigon.errors import TigonError
 from tigon.recipes import Recipe, recipes
 from tigon.report import render, section, write_report
 from tigon.runs.experiment import choose_device, load, train
+from tigon.runs.images import perhaps_moved
 from tigon.runs.run import Experiment, Run
 from tigon.training.callbacks.tensorboard import require_tensorboard
 from tigon.training.trainer import Callback, Trainer
@@ -70,6 +79,7 @@ class Resume:
     Arguments:
         run_folder: the run folder
         iterations: the new total; the run's own if not given
+        data: where the images are that the run learned from, if they have moved
         device: auto, cpu, cuda or cuda:N
         checkpoint_every: iterations between checkpoints, >= 1
         tensorboard: write RUN/tensorboard too, for TensorBoard (extra `tensorboard`)
@@ -81,6 +91,7 @@ class Resume:
 
     run_folder: RunFolder
     iterations: int | None = None
+    data: Moved = None
     device: str = "auto"
     checkpoint_every: int = 100
     tensorboard: Flag = False
@@ -90,7 +101,7 @@ class Resume:
 
     def run(self) -> Result:
         """Train on, then write the report."""
-        run = Run(self.run_folder)
+        run = Run(self.run_folder, data=self.data)
         experiment = run.experiment
         if self.iterations is not None:
             experiment = longer(run, self.iterations)
@@ -213,8 +224,9 @@ def learn(
         require_tensorboard()
     with process_group(choose_device(device), how.timeout) as (rank, _):
         first = rank == 0
-        images = _read(experiment, title, first)
-        callbacks: list[Callback] = [_Introduction(title, experiment.data, out)] if first else []
+        run = Run(out, data=experiment.data)
+        images = _read(experiment, title, first, run.config.exists())
+        callbacks: list[Callback] = [_Introduction(title, run)] if first else []
         with interruptible(first) as stop, progress(title, first) as shown:
             trainer = train(
                 experiment, out, device, how.every, [*callbacks, shown], stop, images, changed,
@@ -224,20 +236,37 @@ def learn(
 
 
 class _Introduction(Callback):
-    """Says what is learned, from what, and how long."""
+    """Says what is learned, from what, and how long.
 
-    def __init__(self, title: str, data: str, out: Path) -> None:
-        self.title, self.data, self.out = title, data, out
+    Arguments:
+        title: what begins each line
+        run: as it was before, with the images that it goes on with
+    """
+
+    def __init__(self, title: str, run: Run) -> None:
+        self.title, self.run = title, run
+        self.before = run.moved_from() if run.config.exists() else None
 
     def on_begin(self, trainer: Trainer) -> None:
-        tell(introduction(self.title, trainer, self.data, self.out))
+        assert self.run.data is not None
+        tell(introduction(self.title, trainer, self.run.data, self.run.folder))
+        if self.before is not None:
+            tell(moved_line(self.run, self.before))
 
 
-def _read(experiment: Experiment, title: str, told: bool) -> ImageSet:
-    """Load an experiment's images; `told`, say so where that takes long, and what is left out."""
+def _read(experiment: Experiment, title: str, told: bool, again: bool) -> ImageSet:
+    """Load an experiment's images.
+
+    Arguments:
+        told: say so where that takes long, and what is left out
+        again: a run has learned from them
+    """
     reading = busy(f"{title}: reading {experiment.data}", log=True, after=SLOW)
-    with reading if told else nullcontext():
-        images = load(experiment)
+    try:
+        with reading if told else nullcontext():
+            images = load(experiment)
+    except TigonError as error:
+        raise perhaps_moved(error, experiment.data) if again else error from error
     if told:
         warn_of_skipped(images)
     return images

@@ -13,7 +13,7 @@ from PIL import Image
 from tigon.data.pictures import Form, decode_file, reason
 from tigon.data.source import Labels, Source
 from tigon.errors import TigonError
-from tigon.files import printable
+from tigon.files import name_order, printable
 
 
 class FileSource(Source):
@@ -51,7 +51,9 @@ class FileSource(Source):
         folders = [path.partition(os.sep)[0] for path in self.paths]
         if any(os.sep not in path for path in self.paths):
             return None
-        numbers = {name: number for number, name in enumerate(sorted(set(folders)))}
+        numbers = {
+            name: number for number, name in enumerate(sorted(set(folders), key=name_order))
+        }
         values = np.fromiter((numbers[name] for name in folders), np.int64, len(folders))
         return Labels(values, tuple(map(printable, numbers)))
 
@@ -148,7 +150,7 @@ def _listed(root: Path, folder: str, errors: list[OSError]) -> Iterator[tuple[st
                         folders.add(entry.name)
     except OSError as error:
         errors.append(error)
-    names.sort()
+    names.sort(key=None if all(map(str.isascii, names)) else name_order)
     for name in names:
         yield os.path.join(folder, name), name in folders
 

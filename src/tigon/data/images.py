@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import Batch, ImageData
-from tigon.data.cache import Known, known_fingerprint
+from tigon.data.cache import Known, known_fingerprint, pixels_fingerprint
 from tigon.data.checks import require_bytes
 from tigon.data.pixels import to_float
 from tigon.errors import TigonError
@@ -93,6 +93,14 @@ class ImageSet(ImageData):
     def fingerprint(self) -> str:
         """Return a hash of the names, the form and some thousand of the images."""
         return self._fingerprint
+
+    def content(self) -> str:
+        """Return a hash of the form and some thousand of the images, whatever they are called."""
+        return self._content
+
+    @cached_property
+    def _content(self) -> str:
+        return pixels_fingerprint(self.pixels)
 
     @cached_property
     def _fingerprint(self) -> str:

@@ -17,20 +17,21 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import chunks
-from tigon.data.cache import Entry, cached, known_fingerprint, release
+from tigon.data.cache import Entry, cached, known_fingerprint, pixels_fingerprint, release
 from tigon.data.images import ImageSet
 from tigon.data.pictures import Form
 from tigon.data.sources import open_source
 from tigon.distributed import ShardOwnership, all_objects, world
 from tigon.errors import TigonError
-from tigon.files import printable
+from tigon.files import name_order, printable
 from tigon.sizes import sides
 
 
 class Shard(NamedTuple):
     """What all processes know of a shard: its path, its owner, and its owner's description.
 
-    `classes` are the names of its labels; None where it has no labels.
+    `classes` are the names of its labels; None where it has no labels. `content` is a hash of its
+    images, whatever they are called.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Shard(NamedTuple):
     images: int
     fingerprint: str
     classes: tuple[str, ...] | None
+    content: str
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ class ShardedSet(ImageSet):
     def fingerprint(self) -> str:
         """Return a hash of all shards' names and fingerprints; the same in all processes."""
         known = [[os.path.basename(s.path), s.images, s.fingerprint] for s in self.shards]
+        return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
+
+    def content(self) -> str:
+        """Return a hash of all shards' images, whatever these and the shards are called."""
+        known = [[shard.images, shard.content] for shard in self.shards]
         return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
 
     def mean_colours(self, count: int | None = None) -> Tensor:
@@ -92,7 +99,7 @@ def load_shards(pattern: str, form: Form) -> ShardedSet:
     mine = [path for path, owner in owners.items() if owner == rank]
     entries = {}
 
-    def load() -> list[tuple[str, int, str, tuple[str, ...] | None, list[str]]]:
+    def load() -> list[tuple[str, int, str, tuple[str, ...] | None, str, list[str]]]:
         for path in mine:
             entries[path] = cached(open_source(path), form)
             entries[path].file.close()  # a shard's batches are read from the map
@@ -102,14 +109,15 @@ def load_shards(pattern: str, form: Form) -> ShardedSet:
                 len(e.pixels),
                 known_fingerprint(e.known, e.names, e.pixels),
                 None if e.labels is None else e.classes,
+                pixels_fingerprint(e.pixels),
                 e.skipped,
             )
             for path, e in entries.items()
         ]
 
     told = {path: found for part in _together(load) for path, *found in part}
-    shards = tuple(Shard(p, owner, *told[p][:3]) for p, owner in owners.items())
-    skipped = [line for path in owners for line in told[path][3]]
+    shards = tuple(Shard(p, owner, *told[p][:4]) for p, owner in owners.items())
+    skipped = [line for path in owners for line in told[path][4]]
     pixels = ShardedRows(shards, {path: e.pixels for path, e in entries.items()}, form.shape)
     labels, classes = _labels(shards, entries)
     return ShardedSet(
@@ -131,7 +139,9 @@ def _labels(
     named = [bool(shard.classes) for shard in shards]
     if any(named) and not all(named):
         return None, ()  # numbers and names are not the same classes
-    classes = tuple(sorted({name for shard in shards for name in shard.classes or ()}))
+    classes = tuple(
+        sorted({name for shard in shards for name in shard.classes or ()}, key=name_order)
+    )
     own = {path: np.asarray(entry.labels) for path, entry in entries.items()}
     if classes:
         numbers = {path: np.array(list(map(classes.index, entries[path].classes))) for path in own}
@@ -164,7 +174,7 @@ def assign(pattern: str, seen: Sequence[dict[str, int]]) -> dict[str, int]:
             f"data '{printable(pattern)}': {len(owners)} shards for {len(seen)} processes leave "
             f"process {idle[0]} without one that it sees; start fewer, or divide the data further"
         )
-    return {path: owners[path] for path in sorted(owners)}
+    return {path: owners[path] for path in sorted(owners, key=name_order)}
 
 
 def _matches(pattern: str) -> list[str]:

@@ -82,10 +82,14 @@ def open_source(data: str) -> Source:
     return ArraySource(path) if path.suffix.lower() == ".npz" else open_file(path)
 
 
+def is_named(data: str) -> bool:
+    """Return whether data have a name, as hf:NAME and embedded:NAME are, and no path."""
+    return data.startswith((hf.PREFIX, "embedded:"))
+
+
 def is_pattern(data: str) -> bool:
     """Return whether data are a pattern of several shards, such as part-*.npz."""
-    plain = not data.startswith((hf.PREFIX, "embedded:"))
-    return "*" in data and plain and not os.path.lexists(data)
+    return "*" in data and not is_named(data) and not os.path.lexists(data)
 
 
 def resolved(data: str) -> str:
