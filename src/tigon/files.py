@@ -169,6 +169,11 @@ def subfolder(folder: Path, name: str) -> Path:
     return path
 
 
+def is_writable(folder: Path) -> bool:
+    """Return whether files can be made in a folder: it may be another user's, or read-only."""
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
 def named(error: OSError, path: Path) -> OSError:
     """Return the error with the name of the file, which those of writing lack."""
     if error.filename is not None or error.errno is None:

@@ -12,10 +12,11 @@ from tigon.cli.common import (
     Which,
     tell_if_moved,
 )
-from tigon.cli.progress import SLOW, busy
+from tigon.cli.progress import SLOW, busy, tell
 from tigon.errors import TigonError
+from tigon.figures import Figure
 from tigon.outputs import check_out
-from tigon.report import save_diagnosis, write_comparison, write_report
+from tigon.report import is_kept, save_diagnosis, write_comparison, write_report
 from tigon.runs.diagnosis import LENGTH, SEED, Diagnosis, diagnose
 from tigon.runs.experiment import choose_device
 from tigon.runs.run import Run
@@ -26,7 +27,8 @@ class Diagnose:
     """Say whether a run is healthy, and if not, why and what to do.
 
     It runs the learned model's chains: parallel ones on latents, long ones on images. A run that
-    failed, or has no checkpoint, is judged by what it left behind.
+    failed, or has no checkpoint, is judged by what it left behind. RUN/diagnosis.json and figures
+    are written, unless the run is read-only.
 
     Arguments:
         run_folder: the run folder
@@ -56,10 +58,17 @@ class Diagnose:
         tell_if_moved(run)
         with busy("running chains", log=True, after=SLOW):
             diagnosis = diagnose(run, self.long, self.seed, choose_device(self.device))
-        drawn = save_diagnosis(run, diagnosis).figures
-        saved = [run.folder / "figures" / f"{figure.name}.png" for figure in drawn]
+        saved = self._saved(run, diagnosis)
         values = diagnosis.to_plain() | {"figures": [str(path) for path in saved]}
         return Result(text_of(diagnosis, saved), values)
+
+    def _saved(self, run: Run, diagnosis: Diagnosis[Figure]) -> list[Path]:
+        """Write RUN/diagnosis.json and figures, and return these; none where RUN is read-only."""
+        if not is_kept(run):
+            tell(f"run {run.folder}: is read-only; diagnosis.json and figures are not written")
+            return []
+        drawn = save_diagnosis(run, diagnosis).figures
+        return [run.folder / "figures" / f"{figure.name}.png" for figure in drawn]
 
 
 @dataclass(frozen=True)
@@ -72,8 +81,8 @@ class Report:
 
     Arguments:
         run_folders: the run folders
-        out: the page's file, .html; RUN/report.html if not given, of several runs comparison.html
-            in the current folder
+        out: the page's file, .html, and nothing is written in the run; RUN/report.html if not
+            given, of several runs comparison.html in the current folder
         checkpoint: of the runs that is used: last, best, or an iteration
         data: where the images are that the runs learned from, all from the same, if they have
             moved
