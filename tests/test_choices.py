@@ -91,6 +91,10 @@ LINES = {
     "fit is one of stretch, crop, not 'contain'":
         lambda: tigon.load_images("embedded:animal-faces", 16, fit="contain"),
     "sigma is a number or learn, not 'auto'": lambda: generator_recipe(sigma="auto"),
+    "image size '64': is a number of pixels, or (height, width), such as 64 or (48, 64)":
+        lambda: tigon.load_images("embedded:animal-faces", "64"),
+    "image size (48, 'x'): is a number of pixels, or (height, width), such as 64 or (48, 64)":
+        lambda: generator_recipe(image_size=(48, "x")),
     "channels is one of 1, 3, not 4": lambda: generator_recipe(channels=4),
     "precision is one of float32, bfloat16, not 'float16'": lambda: _with_precision("float16"),
 }  # fmt: skip

@@ -32,7 +32,7 @@ from tigon.random.streams import RowRng
 from tigon.recipes.settings import (
     require,
 )
-from tigon.sizes import ImageSize
+from tigon.sizes import ImageSize, sides
 from tigon.training.guard import Guard
 from tigon.training.settings import AdamSettings, Budget
 from tigon.training.trainer import Callback, Trainer
@@ -126,6 +126,7 @@ class Recipe(ABC):
 
     def __post_init__(self) -> None:
         require_choices(self)
+        sides(self.image_size)  # else a text is a size until images are read
         require(self.batch_size >= 1, f"batch_size is at least 1, not {self.batch_size}")
         require(self.seed >= 0, f"seed is at least 0, not {self.seed}")
         require(
