@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,14 +71,14 @@ def run_tests(source: Path, timeout: float) -> Outcome:
         SystemExit: if it is not that package that is imported, or tests could not be run
     """
     environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
-    options = {"cwd": ROOT, "env": environment, "capture_output": True, "text": True}
+    run = partial(subprocess.run, cwd=ROOT, env=environment, capture_output=True, text=True)
     where = [sys.executable, "-c", "import tigon; print(tigon.__file__)"]
-    found = subprocess.run(where, **options).stdout.strip()
+    found = run(where).stdout.strip()
     if not found.startswith(str(source)):
         raise SystemExit(f"tests would import {found}, not the copy in {source}")
     begun = time.monotonic()
     try:
-        done = subprocess.run([sys.executable, *PYTEST, *QUIET], timeout=timeout, **options)
+        done = run([sys.executable, *PYTEST, *QUIET], timeout=timeout)
     except subprocess.TimeoutExpired:
         return Outcome([], time.monotonic() - begun, True)
     if done.returncode not in (0, 1):
