@@ -92,6 +92,18 @@ def test_the_same_command_with_the_new_place_goes_on_and_python_too(tigon, moved
     assert Run(moved / "run", data=str(moved / "new")).trainer().iteration == 5
 
 
+def test_the_explorer_has_the_images_of_newer_checkpoints_too(tigon, moved, monkeypatch):
+    pytest.importorskip("fastapi")
+    from tigon.explorer import serving
+
+    hubs = []
+    monkeypatch.setattr(serving, "serve", lambda hub, *_: hubs.append(hub))
+    status, _, err = tigon("explore", "run", "--port", "0", "--data", "new")
+    assert status == 0 and f"learned from, then '{moved / 'old'}'\n" in err
+    hubs[0]._load()
+    assert hubs[0].problem == "" and len(hubs[0].model.images) == 5
+
+
 def test_other_images_are_refused_in_one_line_whoever_asks(tigon, moved):
     written(moved / "other")
     (moved / "other" / "zoo.png").unlink()
