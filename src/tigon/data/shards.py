@@ -4,7 +4,6 @@ A pattern such as `/data/part-*.npz` names them. Every process says which it see
 differ between machines; all of them together, in the order of their names, are the data set.
 """
 
-import glob
 import hashlib
 import json
 import os
@@ -18,10 +17,13 @@ from torch import Tensor
 
 from tigon.data.batches import chunks
 from tigon.data.cache import Entry, cached, known_fingerprint, release
+from tigon.data.folders import FileSource, open_pattern, what_else
+from tigon.data.form import Form
 from tigon.data.images import ImageSet
-from tigon.data.pictures import Form
+from tigon.data.notes import Note, said
+from tigon.data.source import Source
 from tigon.data.sources import open_source
-from tigon.distributed import ShardOwnership, all_objects, world
+from tigon.distributed import ShardOwnership, all_objects, first_process_first, world
 from tigon.errors import TigonError
 from tigon.files import printable
 from tigon.sizes import sides
@@ -80,45 +82,83 @@ class ShardedSet(ImageSet):
         return (sum(all_objects(total)) / len(rows)).float()  # type: ignore[union-attr]
 
 
-def load_shards(pattern: str, form: Form) -> ShardedSet:
-    """Load the shards that this process owns, together with all other processes.
+def load_pattern(pattern: str, form: Form) -> ImageSet:
+    """Load what matches a pattern: pictures as those of a folder, all else as shards.
 
     Raises:
-        TigonError: in all processes, if there are too few, or one cannot be read
+        TigonError: in all processes, if there is nothing, or one cannot be read
     """
-    seen = _together(lambda: {path: len(open_source(path)) for path in _matches(pattern)})
-    owners = assign(pattern, seen)
-    rank = world().rank
-    mine = [path for path, owner in owners.items() if owner == rank]
-    entries = {}
+    sources: dict[str, Source] = {}
 
-    def load() -> list[tuple[str, int, str, tuple[str, ...] | None, list[str]]]:
+    def look() -> tuple[dict[str, int], FileSource]:
+        pictures, shards = open_pattern(pattern)
+        sources.update((path, open_source(path)) for path in shards)
+        if len(pictures):
+            sources[os.path.abspath(pattern)] = pictures
+        return {path: len(source) for path, source in sources.items()}, pictures
+
+    looked = _together(look)
+    seen, (_, first) = [sizes for sizes, _ in looked], looked[0]
+    if not any(seen):
+        why = what_else(first) or "; give another pattern"
+        raise TigonError(f"data '{printable(pattern)}': nothing matches{why}")
+    if {path for part in seen for path in part} == {os.path.abspath(pattern)}:
+        with first_process_first():
+            return image_set(cached(open_source(pattern), form))
+    notes = () if len(first) else first.notes  # else they are a shard's
+    return _load_shards(assign(pattern, seen), sources, form, notes)
+
+
+def image_set(entry: Entry) -> ImageSet:
+    """Return the images of a cache entry."""
+    return ImageSet(*entry._replace(notes=said(entry.notes)))  # type: ignore[arg-type]
+
+
+def _load_shards(
+    owners: dict[str, int], sources: dict[str, Source], form: Form, notes: Sequence[Note]
+) -> ShardedSet:
+    """Load the shards that this process owns, together with all other processes."""
+    mine = [path for path, owner in owners.items() if owner == world().rank]
+    entries: dict[str, Entry] = {}
+
+    def load() -> list[tuple[str, Told]]:
         for path in mine:
-            entries[path] = cached(open_source(path), form)
+            entries[path] = cached(sources[path], form)
             entries[path].file.close()  # a shard's batches are read from the map
-        return [
-            (
-                path,
-                len(e.pixels),
-                known_fingerprint(e.known, e.names, e.pixels),
-                None if e.labels is None else e.classes,
-                e.skipped,
-            )
-            for path, e in entries.items()
-        ]
+        return [(path, _told(entry)) for path, entry in entries.items()]
 
-    told = {path: found for part in _together(load) for path, *found in part}
+    told = {path: found for part in _together(load) for path, found in part}
     shards = tuple(Shard(p, owner, *told[p][:3]) for p, owner in owners.items())
-    skipped = [line for path in owners for line in told[path][3]]
     pixels = ShardedRows(shards, {path: e.pixels for path, e in entries.items()}, form.shape)
     labels, classes = _labels(shards, entries)
     return ShardedSet(
         pixels,  # type: ignore[arg-type]
         ShardedNames(shards, entries),
-        skipped,
+        [line for path in owners for line in told[path].skipped],
         labels=labels,  # type: ignore[arg-type]
         classes=classes,
+        notes=said([*notes, *(note for path in owners for note in told[path].notes)]),
         shards=shards,
+    )
+
+
+class Told(NamedTuple):
+    """What a shard's owner tells all other processes of it; see `Shard`."""
+
+    images: int
+    fingerprint: str
+    classes: tuple[str, ...] | None
+    skipped: list[str]
+    notes: list[Note]
+
+
+def _told(entry: Entry) -> Told:
+    return Told(
+        len(entry.pixels),
+        known_fingerprint(entry.known, entry.names, entry.pixels),
+        None if entry.labels is None else entry.classes,
+        entry.skipped,
+        list(entry.notes),
     )
 
 
@@ -165,10 +205,6 @@ def assign(pattern: str, seen: Sequence[dict[str, int]]) -> dict[str, int]:
             f"process {idle[0]} without one that it sees; start fewer, or divide the data further"
         )
     return {path: owners[path] for path in sorted(owners)}
-
-
-def _matches(pattern: str) -> list[str]:
-    return sorted(glob.glob(os.path.abspath(pattern)))
 
 
 def _together(work: Any) -> list[Any]:  # noqa: ANN401
