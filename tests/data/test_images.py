@@ -70,12 +70,12 @@ def test_a_file_that_makes_its_decoder_fail_in_any_way_is_left_out(pictures, mon
 
 
 def test_a_picture_of_too_many_pixels_is_left_out_and_the_option_reads_it(pictures):
-    Image.new("RGB", (20, 10), (9, 9, 9)).save(pictures / "big.png")
-    images = load_images(pictures, 16, max_pixels=16_000)
-    said = "big.png has too many pixels; --max-pixels 20000 reads it (the limit is 16000)"
+    Image.new("RGB", (30, 20), (9, 9, 9)).save(pictures / "big.png")
+    images = load_images(pictures, 16, max_pixels=256)
+    said = "big.png has too many pixels; --max-pixels 600 reads it (the limit is 256)"
     assert images.skipped == [said] and len(images) == 5
     usual = Image.MAX_IMAGE_PIXELS
-    images = load_images(pictures, 16, max_pixels=20_000)
+    images = load_images(pictures, 16, max_pixels=600)
     assert images.skipped == [] and images.pixels[5, 3, 3].tolist() == [9, 9, 9]
     assert usual == Image.MAX_IMAGE_PIXELS
     with pytest.raises(TigonError, match="max_pixels is at least 1, not 0"):

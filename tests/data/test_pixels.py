@@ -98,4 +98,4 @@ def test_stretch_keeps_all_and_crop_keeps_proportions():
 )
 def test_float_pixels_outside_their_range_are_refused(values):
     with pytest.raises(ValueError, match="outside"):
-        convert(Image.fromarray(values), Form(8, "stretch", 3)).pixels
+        convert(Image.fromarray(values), Form(8, "stretch", 3))

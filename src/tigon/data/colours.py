@@ -24,6 +24,9 @@ def to_srgb(picture: Image.Image) -> tuple[Image.Image, str]:
         return picture, ""
     plain, alpha = _parted(picture)
     transform = _transform(profile, plain.mode)
+    if transform is None and plain.mode == "L":  # grey that was made of colours has their profile
+        plain = plain.convert("RGB")
+        transform = _transform(profile, "RGB")
     if transform is None:
         return picture, "odd profile"
     if isinstance(transform, str):

@@ -45,6 +45,7 @@ def convert(picture: Image.Image, form: Form) -> Decoded | str:
 
 
 def _convert(picture: Image.Image, form: Form) -> Decoded:
+    picture.load()  # before its metadata, whose readers load it and may fail by themselves
     turn, notes = orientation(picture), []
     if turn is None:
         notes.append(Note("exif"))

@@ -10,7 +10,7 @@ from tigon.sizes import ImageSize, sides, size_text
 Frames = Literal["first", "all"]
 SMALLEST, LARGEST = 8, 8192  # pixels of a side
 MAX_PIXELS = 100_000_000
-NARROW = 1000  # a strip takes memory by its longer side: such a side counts as so many pixels
+LONGEST, NARROW = 100_000, 1000  # a strip takes memory by its side: a longer one counts so often
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Form:
         channels: 3 (RGB) or 1 (grey)
         mirror: whether a mirrored copy of every image follows the images
         frames: of a file with several pages or frames, the `first` or `all`
-        max_pixels: of a picture that is read, >= 1; none of its sides is longer than a thousandth
+        max_pixels: of a picture that is read, >= 1; a longer side than 100,000 counts 1000 times
     Raises:
         TigonError: if one of these makes no sense
     """
@@ -58,7 +58,9 @@ class Form:
 
     def too_large(self, size: tuple[int, int]) -> str:
         """Return why a picture of this width and height is too large; nothing if it is not."""
-        needed = max(size[0] * size[1], NARROW * max(size))
+        needed, side = size[0] * size[1], max(size)
+        if side > LONGEST:
+            needed = max(needed, NARROW * side)
         return too_many(needed, self.max_pixels) if needed > self.max_pixels else ""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 ORIENTATION = 0x0112
+KINDS = {3: "H", 4: "I"}  # types of EXIF: SHORT, and LONG, which some cameras write
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -25,32 +26,42 @@ PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf", b"acTL", b"fcTL"
 
 
 def orientation(picture: Image.Image) -> int | None:
-    """Return how the camera lay, 1 to 8, 1 where nothing says it; None if that cannot be read."""
+    """Return how the camera lay, 1 to 8, 1 where nothing says it; None if that cannot be read.
+
+    Arguments:
+        picture: which is loaded
+    """
+    exif = picture.info.get("exif")
+    scanned = _scanned(exif) if isinstance(exif, bytes) else 0
     try:
-        found = picture.getexif().get(ORIENTATION, 1)
+        found = scanned or picture.getexif().get(ORIENTATION, 1)
     except Exception:  # readers of broken metadata raise anything
-        found = _scanned(picture.info.get("exif"))
-    if found is None:
+        return None
+    if scanned is None and found == 1:
         return None
     return found if type(found) is int and 1 <= found <= 8 else 1
 
 
-def _scanned(exif: object) -> int | None:
-    """Return the orientation in the first directory of an EXIF block, whatever else is in it."""
-    data = exif.removeprefix(b"Exif\0\0") if isinstance(exif, bytes) else b""
+def _scanned(exif: bytes) -> int | None:
+    """Return the orientation in the first directory of an EXIF block, whatever else is in it.
+
+    Returns:
+        the orientation; 0 where there is none, None where the directory is cut short or none
+    """
+    data = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None:
-        return None
+        return None if data else 0
     try:
         (at,) = struct.unpack_from(f"{order}I", data, 4)
         (count,) = struct.unpack_from(f"{order}H", data, at)
-        for number in range(count):
-            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", data, at + 2 + 12 * number)
-            if (tag, kind) == (ORIENTATION, 3):
-                return value
+        for place in range(at + 2, at + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(f"{order}HH", data, place)
+            if tag == ORIENTATION and kind in KINDS:
+                return struct.unpack_from(order + KINDS[kind], data, place + 8)[0]
     except struct.error:
-        pass
-    return None
+        return None
+    return 0
 
 
 def lean_png(data: bytes) -> tuple[bytes, bytes]:

@@ -74,7 +74,7 @@ def said(notes: Iterable[Note]) -> list[str]:
 
 def _passed(notes: list[Note]) -> Iterator[str]:
     for group in dict.fromkeys(group_of(note.detail) for note in notes):
-        own = [note for note in notes if group_of(note.detail) == group]
+        own = sorted(note for note in notes if group_of(note.detail) == group)
         total = sum(note.files for note in own)
         kinds = ", ".join(f"{n.files} {n.detail}" if len(own) > 1 else n.detail for n in own)
         yield f"passed over {many(total, GROUPS[group].name)} ({kinds}); {remedy(group)}"

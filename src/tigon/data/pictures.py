@@ -167,13 +167,14 @@ def decode_frames(opened: Opener, form: Form) -> Iterator[tuple[str, Decoded | s
         yield "", first
         return
     yield "[0]", first._replace(notes=tuple(n for n in first.notes if n.kind != "frames"))
-    number = 0
+    done = 0
     try:
         with opened() as file, Image.open(file, formats=formats()) as picture:
-            for number, _ in enumerate(_pages(picture), 1):  # noqa: B007
-                yield f"[{number}]", convert(picture, form)
+            for _ in _pages(picture):
+                yield f"[{done + 1}]", convert(picture, form)
+                done += 1
     except Exception as error:
-        yield f"[{number + 1}]", f"cannot be read, nor what follows ({reason(error)})"
+        yield f"[{done + 1}]", f"cannot be read, nor what follows ({reason(error)})"
 
 
 def _has_more(picture: Image.Image) -> bool:
