@@ -1,4 +1,4 @@
-"""The pictures that `fuzz_inputs.py` mutates: many formats, modes, and what people's files hold."""
+"""The pictures that `fuzz_inputs.py` mutates: many formats and modes, and what people have."""
 
 import io
 import zlib
@@ -53,7 +53,7 @@ def described_seeds(picture: Image.Image, exif: Image.Exif) -> list[tuple[str, b
 
 
 def stored_seeds(grey: np.ndarray) -> list[tuple[str, bytes]]:
-    """Return TIFFs of 32 bits and of floats to 255, a pointer of git-lfs, and what HEIC is like."""
+    """Return TIFFs of 32 bits and of floats, a pointer of git-lfs, and what begins as HEIC."""
     deep = [grey.astype(np.int32) * 2**22, grey.astype(np.float32)]
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
     return [
