@@ -30,8 +30,8 @@ class Train(Generic[R]):
     """Learn a model: a new run, or the continuation of the same one.
 
     Arguments:
-        data: a folder of images, a .npz with `images`, hf:NAME, embedded:animal-faces, or several
-            shards by a pattern with *
+        data: a folder of images, a .npz with `images`, hf:NAME, embedded:animal-faces, or pictures
+            or shards by a pattern with *
         out: the run folder
         recipe: what is learned, and how
         device: auto, cpu, cuda or cuda:N

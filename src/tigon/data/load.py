@@ -25,7 +25,7 @@ def load_images(
     Arguments:
         data: a folder (searched to its depths), a `.npz` with `images` (uint8, N H W C), one
             picture file, `hf:NAME` (see `data.hf`), `embedded:animal-faces`, or a pattern with *
-            of which each match is a shard (see `data.shards`)
+            of pictures, which are read as a folder's, or of shards (see `data.shards`)
         image_size: height and width in pixels, >= 8; one number for a square
         fit: `stretch` each image to this size, or `crop` its centre
         channels: 3 (RGB) or 1 (grey)

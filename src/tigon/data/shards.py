@@ -103,8 +103,13 @@ def load_pattern(pattern: str, form: Form) -> ImageSet:
         why = what_else(first) or "; give another pattern"
         raise TigonError(f"data '{printable(pattern)}': nothing matches{why}")
     if {path for part in seen for path in part} == {os.path.abspath(pattern)}:
+        if not all(seen):
+            raise TigonError(
+                f"data '{printable(pattern)}': process {seen.index({})} sees none of the pictures "
+                "that others see; put them where all do"
+            )
         with first_process_first():
-            return image_set(cached(open_source(pattern), form))
+            return image_set(cached(sources[os.path.abspath(pattern)], form))
     notes = () if len(first) else first.notes  # else they are a shard's
     return _load_shards(assign(pattern, seen), sources, form, notes)
 
