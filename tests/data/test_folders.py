@@ -205,3 +205,10 @@ def test_a_pattern_takes_what_glob_takes(files, parts, last):
         found, _ = open_pattern(pattern)
         paths = {os.path.join(found.root, path) for path in found.paths}
         assert paths == {p for p in glob.glob(pattern, recursive=True) if os.path.isfile(p)}
+
+
+@pytest.mark.skipif("HEIF" in formats.formats(), reason="pillow_heif is installed")
+def test_a_heic_picture_by_another_name_says_what_reads_it(pictures):
+    (pictures / "IMG.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    said = f"IMG.jpg is a picture of HEIC; {install('heic')} reads it"
+    assert load_images(pictures, 16).skipped == [said]

@@ -134,7 +134,7 @@ def _known(start: bytes) -> str:
     brand, read = start[4:12], formats()
     for extra, kind, brands in (("heic", "HEIF", HEIC), ("avif", "AVIF", AVIF)):
         if brand in brands and kind not in read:
-            return f"is an {extra.upper()} picture; {install(extra)} reads it"
+            return f"is a picture of {extra.upper()}; {install(extra)} reads it"
     return ""
 
 
