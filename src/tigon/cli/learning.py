@@ -15,7 +15,7 @@ from tigon.cli.common import (
     Result,
     RunFolder,
     moved_line,
-    warn_of_skipped,
+    tell_of_data,
 )
 from tigon.cli.progress import SLOW, busy, counted, interruptible, introduction, progress, tell
 from tigon.data.images import ImageSet
@@ -39,8 +39,8 @@ class Train(Generic[R]):
     """Learn a model: a new run, or the continuation of the same one.
 
     Arguments:
-        data: a folder of images, a .npz with `images`, hf:NAME, embedded:animal-faces, or several
-            shards by a pattern with *
+        data: a folder of images, a .npz with `images`, hf:NAME, embedded:animal-faces, or pictures
+            or shards by a pattern with *
         out: the run folder
         recipe: what is learned, and how
         device: auto, cpu, cuda or cuda:N
@@ -268,7 +268,7 @@ def _read(experiment: Experiment, title: str, told: bool, again: bool) -> ImageS
     except TigonError as error:
         raise perhaps_moved(error, experiment.data) if again else error from error
     if told:
-        warn_of_skipped(images)
+        tell_of_data(images)
     return images
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from tigon.choices import require_choices
 from tigon.data.batches import ImageData
 from tigon.data.datasets import as_data
+from tigon.data.form import MAX_PIXELS, Frames
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
 from tigon.data.pixels import Fit, to_uint8
@@ -81,6 +82,8 @@ class Recipe(ABC):
         fit: stretch each image to this size, or crop its centre
         channels: 3 (RGB) or 1 (grey)
         mirror: learn from mirrored copies too
+        frames: of a file with several pages or frames, the first or all
+        max_pixels: of a picture that is read; larger ones are left out
         stream: read hf: data as they come, without an index and without a copy on the disk
         iterations: parameter updates
         gradient_evaluations: a budget that ends the run instead of a number of iterations:
@@ -114,6 +117,8 @@ class Recipe(ABC):
     fit: Fit = "stretch"
     channels: Literal[1, 3] = 3
     mirror: bool = False
+    frames: Frames = "first"
+    max_pixels: int = MAX_PIXELS
     stream: bool = False
     iterations: int = 300
     gradient_evaluations: int | None = None
@@ -133,6 +138,7 @@ class Recipe(ABC):
             self.average is None or 0 <= self.average < 1,
             f"average is in [0, 1), not {self.average}",
         )
+        require(self.max_pixels >= 1, f"max_pixels is at least 1, not {self.max_pixels}")
         _ = self.budget
 
     @property
@@ -164,9 +170,10 @@ class Recipe(ABC):
             TigonError: if they cannot be read, or a stream is asked for that cannot be
         """
         if self.stream:
-            refuse_stream(data, self.persistent, self.mirror)
-            return open_stream(data, self.image_size, self.fit, self.channels)
-        return load_images(data, self.image_size, self.fit, self.channels, self.mirror)
+            refuse_stream(data, self.persistent, self.mirror, self.frames)
+            return open_stream(data, self.image_size, self.fit, self.channels, self.max_pixels)
+        form = self.image_size, self.fit, self.channels, self.mirror, self.frames, self.max_pixels
+        return load_images(data, *form)
 
     def trainer(
         self,
