@@ -61,7 +61,7 @@ class LearnedNoise:
 
     def __post_init__(self) -> None:
         if not self.floor > 0:
-            raise ValueError(f"the floor of a learned sigma is above 0, not {self.floor}")
+            raise ValueError(f"the floor of a learned sigma must be above 0, not {self.floor}")
 
     def update(self, sigma: Tensor, error: Tensor, part: float) -> None:
         """Move sigma (), in place, towards the root of the mean squared residual of a batch.

@@ -95,9 +95,9 @@ class StepSizeAdaptation:
     def __post_init__(self) -> None:
         require_positive(delay=self.delay, smallest=self.smallest)
         if not 0 < self.target < 1:
-            raise ValueError(f"target is in (0, 1), not {self.target}")
+            raise ValueError(f"target must be in (0, 1), not {self.target}")
         if not 0.5 < self.decay <= 1:
-            raise ValueError(f"decay is in (0.5, 1], not {self.decay}")
+            raise ValueError(f"decay must be in (0.5, 1], not {self.decay}")
 
     def update(self, state: State, info: Info) -> State:
         """Return the state with new step sizes and adaptation_state."""
@@ -161,9 +161,9 @@ class DualAveraging:
     def __post_init__(self) -> None:
         require_positive(gamma=self.gamma, smallest=self.smallest)
         if not 0 < self.target < 1:
-            raise ValueError(f"target is in (0, 1), not {self.target}")
+            raise ValueError(f"target must be in (0, 1), not {self.target}")
         if not 0.5 < self.decay <= 1:
-            raise ValueError(f"decay is in (0.5, 1], not {self.decay}")
+            raise ValueError(f"decay must be in (0.5, 1], not {self.decay}")
 
     def update(self, state: State, info: Info) -> State:
         """Return the state with new step sizes and adaptation_state."""

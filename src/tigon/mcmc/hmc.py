@@ -56,7 +56,7 @@ class HMC(GradientKernel):
     def __post_init__(self) -> None:
         require_positive(step_size=self.step_size, temperature=self.temperature)
         if self.leapfrog_steps < 1:
-            raise ValueError(f"leapfrog_steps are at least 1, not {self.leapfrog_steps}")
+            raise ValueError(f"leapfrog_steps must be at least 1, not {self.leapfrog_steps}")
         require_jitter(self.jitter)
 
     @property

@@ -212,7 +212,7 @@ def require_jitter(jitter: float) -> None:
         ValueError: with the number
     """
     if not 0 <= jitter < 1:
-        raise ValueError(f"jitter is in [0, 1), not {jitter}")
+        raise ValueError(f"jitter must be in [0, 1), not {jitter}")
 
 
 def require_positive(**numbers: float) -> None:
@@ -223,4 +223,4 @@ def require_positive(**numbers: float) -> None:
     """
     for name, number in numbers.items():
         if not number > 0:
-            raise ValueError(f"{name} is above 0, not {number}")
+            raise ValueError(f"{name} must be above 0, not {number}")

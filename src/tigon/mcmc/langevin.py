@@ -188,4 +188,4 @@ def noise(state: State, temperature: float, rng: Rng) -> Tensor:
 
 def _require_temperature(temperature: float) -> None:
     if not temperature >= 0:
-        raise ValueError(f"temperature is at least 0, not {temperature}")
+        raise ValueError(f"temperature must be at least 0, not {temperature}")

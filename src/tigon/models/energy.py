@@ -76,7 +76,7 @@ class EnergyModel(Model):
     ) -> None:
         super().__init__()
         if not scale > 0:
-            raise ValueError(f"scale is above 0, not {scale}")
+            raise ValueError(f"scale must be above 0, not {scale}")
         self.network, self.reference = network, Gaussian(loc, scale)
         self.chains = chains or short_run(30, 0.12, 0.001, 0.33)
         self.image_size = image_size

@@ -47,9 +47,9 @@ class GeneratorModel(Model):
         self._prior_density = _density_of(self.prior)
         self.latent_dim = _dimension(self.prior) if latent_dim is None else latent_dim
         if self.latent_dim < 1:
-            raise ValueError(f"latent_dim is at least 1, not {latent_dim}")
+            raise ValueError(f"latent_dim must be at least 1, not {latent_dim}")
         if not sigma > 0:
-            raise ValueError(f"sigma is above 0, not {sigma}")
+            raise ValueError(f"sigma must be above 0, not {sigma}")
         like = next(network.parameters(), torch.empty(()))
         self.register_buffer("sigma", like.new_tensor(float(sigma)))
         self.register_buffer("plane", torch.eye(2, self.latent_dim).to(like))

@@ -34,7 +34,7 @@ class AveragedWeights:
 
     def __init__(self, learner: Learner, decay: float) -> None:
         if not 0 <= decay < 1:
-            raise ValueError(f"average is in [0, 1), not {decay}")
+            raise ValueError(f"average must be in [0, 1), not {decay}")
         self.learner, self.decay, self.count = learner, decay, 0
         self.weights = {name: value.clone() for name, value in learner.state_dict().items()}
         learner.averaged = self.weights

@@ -70,7 +70,7 @@ class Guard:
 
     def __post_init__(self) -> None:
         if self.attempts < 0 or self.every < 1 or self.patience < 1:
-            raise ValueError("guard: attempts are at least 0, every and patience at least 1")
+            raise ValueError("guard: attempts must be at least 0, every and patience at least 1")
         if not self.gradient > 1:
             raise ValueError("guard: gradient is above 1")
 

@@ -64,15 +64,15 @@ class AdamSettings:
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate is above 0, not {self.learning_rate}")
+            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas are in [0, 1), not {self.betas}")
         if not 0 <= self.floor <= 1:
-            raise ValueError(f"floor is in [0, 1], not {self.floor}")
+            raise ValueError(f"floor must be in [0, 1], not {self.floor}")
         if self.warm_up < 0:
-            raise ValueError(f"warm_up is at least 0, not {self.warm_up}")
+            raise ValueError(f"warm_up must be at least 0, not {self.warm_up}")
         if self.clip is not None and not self.clip > 0:
-            raise ValueError(f"clip is above 0, not {self.clip}")
+            raise ValueError(f"clip must be above 0, not {self.clip}")
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
         """Return Adam for these parameters."""
@@ -97,10 +97,10 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.iterations < 1:
-            raise ValueError(f"iterations are at least 1, not {self.iterations}")
+            raise ValueError(f"iterations must be at least 1, not {self.iterations}")
         if self.gradient_evaluations is not None and self.gradient_evaluations < 1:
             raise ValueError(
-                f"gradient_evaluations are at least 1, not {self.gradient_evaluations}"
+                f"gradient_evaluations must be at least 1, not {self.gradient_evaluations}"
             )
 
     def progress(self, iteration: int, evaluations: float) -> float:
