@@ -17,7 +17,9 @@ class Geometric:
 
     def __post_init__(self) -> None:
         if not (self.start > 0 and self.end > 0):
-            raise ValueError(f"geometric schedules must be above 0, not {self.start} to {self.end}")
+            raise ValueError(
+                f"geometric schedules must be above 0, not {self.start} to {self.end}"
+            )
 
     def __call__(self, progress: float) -> float:
         """Return the number at `progress` in [0, 1]."""

@@ -192,7 +192,7 @@ class DescriptorRecipe(Recipe):
             return "Chains this short do not reach the model's density p"
         return (
             f"At temperature T they target p^(1/T), here p^{1 / temperature:.4g}, whose reference "
-            f"density is {scale * temperature**0.5:.3g} wide, while that of p is {scale:.3g} wide; "
+            f"density is {scale * temperature**0.5:.3g} wide, while that of p is {scale:.3g}; "
             "chains this short do not reach it"
         )
 
