@@ -162,7 +162,7 @@ BAD = {
     "reciprocal overflows": (setting(1e-300, "sigma"), "model.sigma is not between"),
     "no such size": (
         setting(13, "network", "image_size"),
-        "cannot build DCGANGenerator (image_size is a grid",
+        "cannot build DCGANGenerator (image_size must be a grid",
     ),
     "other size": (setting([12, 8], "network", "image_size"), "has shape"),
     "too many sides": (

@@ -1,14 +1,14 @@
-"""A number that changes over a run: from a start to an end, as progress goes from 0 to 1."""
+"""A number that changes over a run, from a start to an end value."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Geometric:
-    """By even factors from `start` to `end`, both above 0.
+    """Geometric interpolation from `start` to `end`, both above 0.
 
     Arguments:
-        until: the progress in [0, 1] at which the end is reached and kept
+        until: progress in [0, 1] at which `end` is reached; it stays there
     """
 
     start: float
