@@ -1,4 +1,4 @@
-"""Checkpoints of a run as it goes, and which of them is the best."""
+"""Checkpoints during a run, and which of them is the best."""
 
 import math
 import os
@@ -16,10 +16,10 @@ from tigon.training.trainer import Callback, Trainer
 
 
 class Checkpoints(Callback):
-    """Saves the state now and then, when the guard has gone back, and at the end.
+    """Saves the state periodically, when the guard has rolled back, and at the end.
 
-    A run that was stopped leaves its state behind; one that diverges, the last good state that its
-    guard kept, or without a guard its last checkpoint. `Trainer.restore` goes on from it.
+    A run that is stopped saves its state. One that diverges leaves the last good state of its
+    guard, or without a guard its last checkpoint. `Trainer.restore` continues from it.
 
     Arguments:
         folder: of the checkpoints, made if it is not there
@@ -43,7 +43,7 @@ class Checkpoints(Callback):
         self.values: dict[int, float] = {}
 
     def on_begin(self, trainer: Trainer) -> None:
-        """Delete what lies beyond the state that the run goes on from."""
+        """Delete what lies beyond the state from which the run continues."""
         if world().rank == 0:
             with writing(self.folder.parent):
                 tidy(self.folder, self.keep, trainer.iteration)
@@ -52,13 +52,13 @@ class Checkpoints(Callback):
                 self._note(trainer, record)
 
     def on_iteration(self, trainer: Trainer, record: Record) -> None:
-        """Save the state, if that is due."""
+        """Save the state if that is due."""
         self._note(trainer, record)
         if trainer.finished or trainer.iteration % self.every == 0:
             self.save(trainer)
 
     def on_event(self, trainer: Trainer, event: Record) -> None:
-        """Save the state that the guard has made, and drop what lies beyond it."""
+        """Save the state that the guard has restored, and drop what lies beyond it."""
         if event["event"] == "rollback" or event.get("restored"):
             self.save(trainer)
 
