@@ -58,7 +58,7 @@ MISTAKES = {
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A generator's and a descriptor's run, learned once, and the pictures they learned from."""
+    """A generator's and a descriptor's run, trained once, and their training pictures."""
     folder = tmp_path_factory.mktemp("runs")
     (folder / "pictures").mkdir()
     for k in range(3):

@@ -1,4 +1,4 @@
-"""A compiled log-density gives the same values, gradients and draws; or says that it cannot."""
+"""A compiled log-density gives the same values, gradients and draws, or warns if it cannot."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Equations (1), (3), (4), (6): values and gradients against numbers derived otherwise."""
+"""Equations (1), (3), (4), (6): values and gradients against independently derived numbers."""
 
 import pytest
 import torch

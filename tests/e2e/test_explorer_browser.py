@@ -1,4 +1,4 @@
-"""The explorer in a real Chromium: what is shown is what the model says, and nothing leaves."""
+"""The explorer in a real Chromium: it shows what the model computes, and nothing leaves it."""
 
 import json
 import os

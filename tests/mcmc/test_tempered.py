@@ -16,7 +16,7 @@ from tigon.random.streams import RowRng, make_rng, normal, uniform
 
 @dataclass(frozen=True)
 class RandomWalk:
-    """A kernel of a user's own: Metropolis with a normal proposal, as the protocol asks."""
+    """A user's kernel: Metropolis with a normal proposal, as the protocol asks."""
 
     step_size: float = 0.8
     temperature: float = 1.0

@@ -1,4 +1,4 @@
-"""Model folders that nobody wrote so: refused in one line, and no code of theirs runs."""
+"""Invalid model folders are refused in one line, and none of their code runs."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Models are saved, loaded and shared; the hub itself is played by a folder."""
+"""Models are saved, loaded and shared; a folder stands in for the Hub."""
 
 import os
 import shutil
@@ -50,7 +50,7 @@ def test_a_class_of_one_kind_refuses_the_other(tmp_path):
 
 
 class Decoder(nn.Module):
-    """A network of one's own."""
+    """A custom network."""
 
     def __init__(self, latent_dim: int, gain: float = 1.0):
         super().__init__()
@@ -70,7 +70,7 @@ class Named(Decoder):
 
 @dataclass(frozen=True)
 class Cube:
-    """A prior of one's own, uniform within a cube, smooth at its faces."""
+    """A custom prior, uniform within a cube, smooth at its faces."""
 
     width: float = 2.0
 

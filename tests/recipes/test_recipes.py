@@ -1,4 +1,4 @@
-"""The numbers that recipes are known for."""
+"""The settings of recipes."""
 
 import pytest
 

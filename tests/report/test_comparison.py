@@ -1,4 +1,4 @@
-"""Pages about several runs, as a reader's browser would take them."""
+"""Pages about several runs, as a browser parses them."""
 
 import base64
 import io

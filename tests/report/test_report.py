@@ -1,4 +1,4 @@
-"""The report as a reader's browser would take it."""
+"""The report as a browser parses it."""
 
 import base64
 import io
