@@ -176,7 +176,7 @@ BAD = {
     "weights are a link": (link("model.safetensors"), "model.safetensors: is a link"),
     "card is a link": (link("README.md"), "README.md: is a link"),
     "picture is a link": (link("samples.png"), "samples.png: is a link"),
-    "config waits for ever": (fifo, "config.json: is no file"),
+    "config waits for ever": (fifo, "config.json: is not a file"),
 }
 
 

@@ -19,9 +19,9 @@ class Growth(NamedTuple):
     """What is new in a metrics file.
 
     Attributes:
-        anew: whether what was read before is to be forgotten
+        anew: whether everything that was read before must be discarded
         rows: numbers of new iterations
-        event: the last event of the guard that came, in words
+        event: the last new event of the guard, in words
     """
 
     anew: bool
@@ -33,14 +33,14 @@ class Tail:
     """Reads what has been added to a metrics file since the last time.
 
     Arguments:
-        path: of metrics.jsonl, which need not exist yet
-        metrics: that are drawn
+        path: path of metrics.jsonl, which need not exist yet
+        metrics: metrics that are drawn
 
     Attributes:
-        rows: numbers of all iterations that the run is made of, in order: their metrics as they
-            are shown, None where one is not finite, and how far the run then was
+        rows: numbers of all iterations of the run, in order: their displayed metrics, None if one
+            is not finite, and the progress of the run
         event: the guard's last event, in words
-        damaged: how many lines are no records
+        damaged: number of lines that are not records
     """
 
     def __init__(self, path: Path, metrics: tuple[Metric, ...]) -> None:

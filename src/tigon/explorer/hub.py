@@ -24,14 +24,14 @@ STILL = 60.0  # seconds without a new record after which a run is not called tra
 class Hub:
     """A run that pages display.
 
-    `check` is called again and again from one thread, and `join` and `leave` from the same.
+    `check` is called repeatedly from one thread, and `join` and `leave` from the same.
 
     Arguments:
-        run: its config can be read
-        device: where its model works
+        run: a run with a readable config
+        device: device of its model
     Raises:
-        TigonError: if it has a checkpoint, but none that can be used, or its recipe names a panel
-            that there is not
+        TigonError: if it has checkpoints but none that can be used, or its recipe lists an
+            unknown panel
     """
 
     def __init__(self, run: Run, device: torch.device) -> None:

@@ -20,13 +20,13 @@ def newest_checkpoint(run: Run) -> int | None:
 
 
 def load_model(run: Run, device: torch.device, images: ImageSet | str | None) -> Model:
-    """Return the model of a run's newest whole checkpoint.
+    """Return the model of a run's newest complete checkpoint.
 
     Arguments:
-        images: of the run, or why there are none; None to read them
+        images: images of the run, or the reason why there are none; None to read them
     Raises:
-        TigonError: if there is no checkpoint, it is damaged, or the model is not able to do what
-            a panel of its recipe shows
+        TigonError: if there is no checkpoint, it is damaged, or the model cannot do what a panel
+            of its recipe shows
     """
     learner, iteration = _newest_learner(run)
     if images is None:

@@ -20,13 +20,13 @@ class Session:
     """A page's requests and its chain, processed only by the worker's thread.
 
     Arguments:
-        send: hands a message to the page; may be called from any thread
+        send: sends a message to the page; may be called from any thread
         wake: tells the worker that there is work
 
     Attributes:
-        model: what the page looks at; None while there is no checkpoint
-        follows: whether the page takes new checkpoints as they come
-        offered: the newest model, where the page has another
+        model: the displayed model; None while there is no checkpoint
+        follows: whether the page loads new checkpoints as they appear
+        offered: the newest model, if the page shows another
     """
 
     def __init__(

@@ -172,7 +172,7 @@ def _found(folder: Path, name: str) -> Path:
     if path.is_symlink() and not _in_hub_cache(path):
         raise TigonError(f"{path}: is a link, but nothing outside a model folder is read")
     if not path.is_file():
-        raise TigonError(f"{path}: is no file")
+        raise TigonError(f"{path}: is not a file")
     return path
 
 
@@ -187,7 +187,7 @@ def _read(path: Path, most: int) -> bytes:
     try:
         with path.open("rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise TigonError(f"{path}: is no file")
+                raise TigonError(f"{path}: is not a file")
             data = file.read(most + 1)
     except OSError as error:
         raise TigonError(f"{path}: cannot be read ({error})") from error

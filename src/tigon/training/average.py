@@ -25,11 +25,11 @@ from tigon.learners.base import Learner
 class AveragedWeights:
     """The average of a learner's parameters and buffers.
 
-    Where a learner changes its weights by itself (`Learner.after_update`), it changes these alike.
+    When a learner changes its weights itself (`Learner.after_update`), it changes these as well.
 
     Arguments:
-        learner: whose weights are averaged
-        decay: d, in [0, 1); an average over about 1 / (1 - d) updates
+        learner: the learner whose weights are averaged
+        decay: d, in [0, 1); averages over about 1 / (1 - d) updates
     """
 
     def __init__(self, learner: Learner, decay: float) -> None:
@@ -78,7 +78,7 @@ class AveragedWeights:
         """
         found = state or {"count": 0, "weights": self.learner.state_dict()}
         if type(found["count"]) is not int or found["count"] < 0:
-            raise ValueError("the average's count is no count")
+            raise ValueError("the average's count is not a count")
         shapes = {name: value.shape for name, value in self.weights.items()}
         if {name: value.shape for name, value in found["weights"].items()} != shapes:
             raise ValueError("the averaged weights are of another model")

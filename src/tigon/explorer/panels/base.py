@@ -54,11 +54,11 @@ class Adjustment(Request):
 
 
 class Course(Iterator[bytes]):
-    """What takes many turns: chains that a page watches, a message for each step.
+    """Work that takes many turns: chains that a page watches, with one message per step.
 
     Arguments:
-        id: of the question that it answers
-        messages: one a step
+        id: number of the question that it answers
+        messages: one message per step
     """
 
     def __init__(self, id: int, messages: Iterator[bytes]) -> None:
@@ -90,8 +90,8 @@ class Panel:
     """A part of the page.
 
     Attributes:
-        name: in a recipe's `panels`, and of its module in `static/panels`
-        requests: what it answers
+        name: its name in a recipe's `panels`, and that of its module in `static/panels`
+        requests: types of the requests that it answers
     """
 
     name: ClassVar[str]
@@ -120,16 +120,16 @@ class Panel:
 
 @dataclass(frozen=True)
 class Model:
-    """A learner that is looked at, and nothing else: its parameters ask for no gradient.
+    """A learner for display only: its parameters require no gradient.
 
     Arguments:
-        iteration: of the checkpoint
-        learner: with its model and its chains
+        iteration: iteration of the checkpoint
+        learner: the learner, with its model and its chains
         image_size: height and width of its images in pixels; one number for a square
-        channels: of its images, 1 or 3
-        panels: that show it
-        images: what it learned from, where they can still be read
-        note: why they cannot
+        channels: channels of its images, 1 or 3
+        panels: panels that show it
+        images: its training images, if they can still be read
+        note: the reason why they cannot
     """
 
     iteration: int

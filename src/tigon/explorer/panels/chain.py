@@ -103,14 +103,14 @@ class Synthesis(Course):
     """One chain of the sampler, equal to the model's own as long as no setting is changed.
 
     Arguments:
-        model: whose chains lead to images
-        asked: where the chain starts, its seed and its numbers
+        model: a model whose chains synthesise images
+        asked: the chain's start, seed and settings
 
     Attributes:
-        done: steps taken
-        state: where the chain is, one row
-        accept: what an adjusted chain would have accepted the last step with; None where it had
-            no noise
+        done: number of steps taken
+        state: state of the chain, one row
+        accept: probability with which an adjusted chain would have accepted the last step; None
+            if it had no noise
     """
 
     def __init__(self, model: Model, asked: Synthesise) -> None:

@@ -23,11 +23,11 @@ class Checkpoints(Callback):
 
     Arguments:
         folder: of the checkpoints, made if it is not there
-        every: iterations between two of them, >= 1
-        keep: how many of the last stay, >= 1; the best one stays too
-        metrics: metrics.jsonl of the run, where it goes on: by it the best of the first
-            checkpoint's iterations is known; what was taken before is unknown if not given
-        also: called with the trainer in the first process, when one was saved
+        every: iterations between two checkpoints, >= 1
+        keep: number of last checkpoints to keep, >= 1, in addition to the best one
+        metrics: metrics.jsonl of a resumed run, which has the measure of earlier iterations;
+            unknown if not given
+        also: called with the trainer in the first process after each checkpoint
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class Checkpoints(Callback):
                 function(trainer)
 
     def measure(self, trainer: Trainer) -> dict[str, float]:
-        """Return the mean of the learner's measure since the checkpoint before, by its name.
+        """Return the mean of the learner's measure since the previous checkpoint, by its name.
 
-        Only a checkpoint that is due has one, over the iterations since the one that was due
-        before: so where a run is stopped and continued does not change which is the best, nor do
-        iterations that were taken back, whose records are replaced.
+        Only scheduled checkpoints have one, over the iterations since the previous scheduled one.
+        So the best checkpoint does not depend on where a run is stopped and resumed, nor on
+        iterations that were rolled back, whose records are replaced.
         """
         last = trainer.iteration
         if last % self.every and not trainer.finished:

@@ -16,12 +16,12 @@ from tigon.training.trainer import Callback, Trainer
 class MetricsLog(Callback):
     """Appends records, and the guard's events, to a file.
 
-    A run that continues from iteration N keeps the records up to N and drops what came after:
-    those iterations are taken again. A rollback stands at the iteration that the run went back
-    to; one that the run's checkpoint does not know of yet comes again too.
+    A run that is resumed from iteration N keeps the records up to N and drops later ones, since
+    those iterations are repeated. A rollback has the iteration to which the run returned; one
+    that the run's checkpoint does not include yet is repeated too.
 
     Arguments:
-        path: of the file; its folder is there
+        path: path of the file, in an existing folder
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -56,9 +56,9 @@ def cut_metrics(
     """Drop records of iterations that a resumed run will repeat from a metrics file.
 
     Arguments:
-        path: of metrics.jsonl
-        iteration: that the run continues from
-        rollbacks: how many its checkpoint knows of
+        path: path of metrics.jsonl
+        iteration: iteration from which the run continues
+        rollbacks: number of rollbacks that its checkpoint includes
         optional: see `read_lines`
     """
     lines = read_lines(path, optional)

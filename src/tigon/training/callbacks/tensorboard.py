@@ -41,9 +41,9 @@ class TensorBoard:
 
     Arguments:
         folder: RUN/tensorboard
-        records: of the iterations that the run goes on from, as metrics.jsonl has them
-        events: of the guard, until there
-        snapshots: what chains showed at some iterations, and uint8 (N, H, W, C)
+        records: records in metrics.jsonl up to the iteration from which the run continues
+        events: events of the guard up to there
+        snapshots: iterations, and what chains showed at them, uint8 (N, H, W, C)
     Raises:
         TigonError: if TensorBoard is missing, or the folder cannot be written
     """
