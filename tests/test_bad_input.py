@@ -56,15 +56,15 @@ BAD_FILES = {
     "text named .png": ("a.png", b"this is text", "is not an image"),
     "web page named .jpg": ("a.jpg", b"<html><script>alert(1)</script>", "is not an image"),
     "EPS, which is a program": ("a.png", encoded(picture(), "EPS"), "is not an image"),
-    "PDF, which is a program": ("a.pdf", encoded(picture(), "PDF"), "is not an image"),
+    "PDF, which is a program": ("a.png", encoded(picture(), "PDF"), "is not an image"),
     "decompression bomb": ("a.png", png_claiming(60000, 60000), "has too many pixels"),
     "large decompression bomb": ("a.png", png_claiming(2**31 - 1, 9), "has too many pixels"),
     "endless side": ("a.png", png_claiming(10_000_000, 1), "has too many pixels"),
     "header without pixels": ("a.png", png_claiming(60, 60), r"cannot be read \("),
     "float pixels beyond their range": (
         "a.tiff",
-        encoded(Image.new("F", (9, 9), 7.0), "TIFF"),
-        r"cannot be read \(float pixels outside \[0, 1\]\)",
+        encoded(Image.new("F", (9, 9), 700.0), "TIFF"),
+        r"cannot be read \(float pixels from 700 to 700, outside \[0, 1\] and \[0, 255\]\)",
     ),
 }
 BAD_PATHS = {

@@ -142,7 +142,7 @@ def entry(name, run):
     """A run to be compared, without its pictures."""
     shown = opened(run)
     section = Section(
-        name, run.experiment.name, "", [], Diagnosis(name), results(shown), {}, {}, []
+        name, run.experiment.name, "", [], Diagnosis(name), results(shown), {}, {}, [], []
     )
     return Entry(name, shown, section)
 

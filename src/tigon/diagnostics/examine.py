@@ -5,13 +5,20 @@ from torch import Tensor
 
 from tigon.data.batches import Batch, even_rows
 from tigon.data.images import ImageSet
+from tigon.data.principal import principal_components
 from tigon.diagnostics.drawing import image_figures, latent_figures
 from tigon.diagnostics.examination import Examination
 from tigon.diagnostics.modes import probe_modes
 from tigon.diagnostics.probes import LatentProbe, probe_images, probe_latents, run_free
-from tigon.diagnostics.quality import MOST, mean_image_distance, reconstructions
+from tigon.diagnostics.quality import (
+    MOST,
+    Reconstructions,
+    mean_image_distance,
+    reconstructions,
+)
 from tigon.diagnostics.rules.base import Finding, Level, Record
 from tigon.diagnostics.rules.chains import of_coupling, of_images, of_latents, of_step_size
+from tigon.diagnostics.rules.held_out import of_linear
 from tigon.diagnostics.rules.latents import (
     of_distribution,
     of_free_run,
@@ -29,6 +36,7 @@ from tigon.random.streams import RowRng, make_rng
 LATENTS, IMAGES = 4, 10
 FREE, DECODED, POOL = 500, 128, 768  # chains that continue; images compared; size of the pool
 COLD = ColdStart(starts=3, steps=5)
+LINEAR = 1000  # images that principal components are taken of at most
 
 
 def examine_latents(
@@ -49,6 +57,7 @@ def examine_latents(
     found += prior_findings(learner, _some(images, FREE, learner.like), seed)
     shown = reconstructions(learner, _some(images, MOST, learner.like))
     found.append(of_sigma(learner.model.sigma.item(), shown.residual, sigma_learned))
+    found += linear_findings(learner, images, shown)
     shows = of_reconstructions(shown)
     return Examination(
         found + ([shows.finding] if shows else []),
@@ -82,6 +91,22 @@ def examine_synthesis(
         True,
         lambda: image_figures(probe, batch.images),
     )
+
+
+def linear_findings(
+    learner: InfersLatents, images: ImageSet, shown: Reconstructions
+) -> list[Finding]:
+    """Judge reconstructions beside those of as many principal components as there are latents.
+
+    Nothing is said where there are hardly more images than that, which components then are.
+    """
+    dim = learner.model.latent_dim
+    if len(images) <= 2 * dim or not shown.variance:
+        return []
+    y = images.read(even_rows(len(images), MOST))
+    components = principal_components(images, dim, most=LINEAR)
+    left = (components.reconstruct(y) - y).double().square().mean().item() / shown.variance
+    return [of_linear(shown.errors.mean().item(), left, len(components.deviations))]
 
 
 def first_images(images: ImageSet, most: int, like: Tensor) -> Batch:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tigon.data.pictures import Form, decode_all, decode_bytes
+from tigon.data.form import Form
+from tigon.data.pictures import decode_all, decode_bytes
 from tigon.errors import TigonError
 from tigon.recipes import Recipe
 
@@ -20,8 +21,8 @@ def read_picture(content: bytes, recipe: Recipe) -> np.ndarray:
     form = Form(recipe.image_size, recipe.fit, recipe.channels)
     _, found = next(decode_all([("it", content)], decode_bytes, form))
     if isinstance(found, str):
-        raise TigonError(f"this file {found}")
-    return found
+        raise TigonError(f"this file {found.partition('; --')[0]}")
+    return found.pixels
 
 
 def too_large() -> TigonError:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import ImageData
+from tigon.data.form import MAX_PIXELS, Frames
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
 from tigon.data.pixels import Fit, to_uint8
@@ -80,6 +81,8 @@ class Recipe(ABC):
         fit: stretch each image to this size, or crop its centre
         channels: 3 (RGB) or 1 (grey)
         mirror: also train on mirrored copies
+        frames: for a file with several pages or frames, use the first or all
+        max_pixels: largest number of pixels of a picture; larger ones are left out
         stream: read hf: data as a stream, without an index and without a copy on disk
         iterations: number of parameter updates
         gradient_evaluations: a budget that ends the run, instead of a number of iterations:
@@ -114,6 +117,8 @@ class Recipe(ABC):
     fit: Fit = "stretch"
     channels: Literal[1, 3] = 3
     mirror: bool = False
+    frames: Frames = "first"
+    max_pixels: int = MAX_PIXELS
     stream: bool = False
     iterations: int = 300
     gradient_evaluations: int | None = None
@@ -131,6 +136,7 @@ class Recipe(ABC):
             self.average is None or 0 <= self.average < 1,
             f"average must be in [0, 1), not {self.average}",
         )
+        require(self.max_pixels >= 1, f"max_pixels is at least 1, not {self.max_pixels}")
         _ = self.budget
 
     @property
@@ -162,9 +168,10 @@ class Recipe(ABC):
             TigonError: if they cannot be read, or streaming was requested but is not possible
         """
         if self.stream:
-            refuse_stream(data, self.persistent, self.mirror)
-            return open_stream(data, self.image_size, self.fit, self.channels)
-        return load_images(data, self.image_size, self.fit, self.channels, self.mirror)
+            refuse_stream(data, self.persistent, self.mirror, self.frames)
+            return open_stream(data, self.image_size, self.fit, self.channels, self.max_pixels)
+        form = self.image_size, self.fit, self.channels, self.mirror, self.frames, self.max_pixels
+        return load_images(data, *form)
 
     def trainer(
         self,

@@ -31,6 +31,7 @@ class Section(NamedTuple):
     settings: dict[str, str]
     environment: dict[str, str]
     skipped: list[str]
+    notes: list[str]
 
 
 class Opened(NamedTuple):
@@ -86,6 +87,7 @@ def section_of(shown: Opened, name: str, save: bool) -> Section:
         flat(run.plain_config()) | {"images": str(len(shown.context.images))},
         {n.replace("_", " "): str(v) for n, v in run.environment.items() if n != "images"},
         shown.context.images.skipped,
+        list(shown.context.images.notes),
     )
 
 
