@@ -1,4 +1,4 @@
-"""What `fuzz.py` feeds tigon with: mutated pictures, archives and run folders, and their reading.
+"""Inputs for `fuzz.py`: mutated pictures, archives and run folders, and their reading.
 
 Bytes are flipped, set, inserted, deleted, doubled, spliced and cut, lengths changed, and checksums
 made right again so that what lies behind them is reached.
@@ -78,7 +78,7 @@ def mutate(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
 
 
 def right_checksums(data: bytes) -> bytes:
-    """Return a PNG whose chunks have the checksums they should have."""
+    """Return a PNG whose chunks have correct checksums."""
     whole, at = data[:8], 8
     while at + 12 <= len(data):
         size = int.from_bytes(data[at : at + 4], "big")
@@ -95,7 +95,7 @@ class Images:
         self.path, self.seeds = box / "in", picture_seeds()
 
     def make(self, rng: random.Random) -> Files:
-        """Return a mutated picture, with an ending of its own or another's."""
+        """Return a mutated picture, with its own extension or another."""
         ending, data = rng.choice(self.seeds)
         changed = mutate(data, [seed for _, seed in self.seeds], rng)
         if ending == "png" and rng.random() < 0.7:
@@ -225,7 +225,7 @@ class Checkpoints(Runs):
     victims = (*FILES, "manifest.json")
 
     def read(self, rng: random.Random) -> None:
-        """Sample from it, and go on from it."""
+        """Sample from it, and resume from it."""
         run = Run(self.path)  # anew: a run remembers its config
         accepting(lambda: run.learner().sample(2, make_rng(0)))
         accepting(lambda: run.learner("best"))

@@ -9,7 +9,7 @@ from PIL import Image, ImageCms
 
 
 def picture_seeds() -> list[tuple[str, bytes]]:
-    """Return valid pictures of many formats and modes, each with its ending."""
+    """Return valid pictures of many formats and modes, each with its extension."""
     pixels = np.random.default_rng(0).integers(0, 256, (24, 20, 4), np.uint8)
     rgba = Image.fromarray(pixels)
     deep = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)

@@ -227,15 +227,15 @@ def test_members_of_an_npz_are_never_written_anywhere(train, tmp_path):
 
 
 OPTIONS = {
-    "--iterations 0": "iterations are at least 1, not 0",
+    "--iterations 0": "iterations must be at least 1, not 0",
     "--image-size 1048576": "image size 1048576 .* at most 8192",
     "--image-size 7": "images have at least 8 pixels a side",
-    "--batch-size 0": "batch_size is at least 1, not 0",
+    "--batch-size 0": "batch_size must be at least 1, not 0",
     f"--seed {10**30}": "seed is too large: 2.99 or more",
     f"--latent-dim {10**20}": "latent_dim is too large",
     f"--latent-dim {10**12}": "out of memory",
     "--sigma nan": "sigma is",
-    "--optimizer.learning-rate nan": "learning_rate is above 0, not nan",
+    "--optimizer.learning-rate nan": "learning_rate must be above 0, not nan",
     "--checkpoint-every 0": "--checkpoint-every 0: is at least 1",
     "--device tpu": "--device tpu: is not available on this machine",
 }

@@ -72,7 +72,7 @@ def test_an_unknown_word_is_refused_with_those_there_are(thing, given, name, wor
     with pytest.raises(TigonError) as error:
         thing(**given, **{name: "contain"})
     said = str(error.value)
-    assert said.startswith(f"{name} is ") and said.endswith(", not 'contain'")
+    assert said.startswith(f"{name} must be ") and said.endswith(", not 'contain'")
     assert all(str(word) in said for word in words)
 
 
@@ -88,15 +88,15 @@ def test_all_that_takes_words_is_found():
 
 
 LINES = {
-    "fit is one of stretch, crop, not 'contain'":
+    "fit must be one of stretch, crop, not 'contain'":
         lambda: tigon.load_images("embedded:animal-faces", 16, fit="contain"),
-    "sigma is a number or learn, not 'auto'": lambda: generator_recipe(sigma="auto"),
+    "sigma must be a number or learn, not 'auto'": lambda: generator_recipe(sigma="auto"),
     "image size '64': is a number of pixels, or (height, width), such as 64 or (48, 64)":
         lambda: tigon.load_images("embedded:animal-faces", "64"),
     "image size (48, 'x'): is a number of pixels, or (height, width), such as 64 or (48, 64)":
         lambda: generator_recipe(image_size=(48, "x")),
-    "channels is one of 1, 3, not 4": lambda: generator_recipe(channels=4),
-    "precision is one of float32, bfloat16, not 'float16'": lambda: _with_precision("float16"),
+    "channels must be one of 1, 3, not 4": lambda: generator_recipe(channels=4),
+    "precision must be one of float32, bfloat16, not 'float16'": lambda: _with_precision("float16"),
 }  # fmt: skip
 
 
@@ -117,5 +117,5 @@ def test_values_of_other_types_are_no_choices():
     assert is_choice(1, (1, 3)) and not is_choice(True, (1, 3)) and not is_choice(1.0, (1, 3))
     require_choice("sigma", 0.3, float | Literal["learn"])
     for value in (["stretch"], b"crop", None):
-        with pytest.raises(TigonError, match="fit is one of stretch, crop, not"):
+        with pytest.raises(TigonError, match="fit must be one of stretch, crop, not"):
             require_choice("fit", value, Literal["stretch", "crop"])

@@ -42,7 +42,9 @@ def require_choice(name: str, value: object, hint: Any) -> None:  # noqa: ANN401
         return
     named = ", ".join(map(str, choices))
     shown = f"{value!r:.80}"
-    raise TigonError(f"{name} is {'a number or ' if mixed else 'one of '}{named}, not {shown}")
+    raise TigonError(
+        f"{name} must be {'a number or ' if mixed else 'one of '}{named}, not {shown}"
+    )
 
 
 def require_choices(made: Any) -> None:  # noqa: ANN401

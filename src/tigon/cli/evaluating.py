@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tigon.cli.common import Json, Result, RunFolder, Which, images_for, infer
 from tigon.cli.progress import SLOW, busy, tell
+from tigon.data.form import MAX_PIXELS, Frames
 from tigon.diagnostics.evaluation import Drawn, Evaluation, evaluate
 from tigon.diagnostics.rules.base import Level
 from tigon.diagnostics.rules.held_out import of_evaluation
@@ -30,6 +31,8 @@ class Evaluate:
     Arguments:
         run_folder: the run folder; its training images are what baselines are made from
         data: images that the model has not learned from: a folder, or a .npz with `images`
+        frames: of a file with several pages or frames, the first or all
+        max_pixels: of a picture that is read; larger ones are left out
         count: images at most in each set that is compared, >= 2
         starts: chains for each held-out image, each from its own draw of the prior
         seed: of samples and chains, >= 0
@@ -40,6 +43,8 @@ class Evaluate:
 
     run_folder: RunFolder
     data: str
+    frames: Frames = "first"
+    max_pixels: int = MAX_PIXELS
     count: int = 1000
     starts: int = 4
     seed: int = 0
@@ -53,7 +58,7 @@ class Evaluate:
             raise TigonError("--count is at least 2, --starts at least 1, and --seed at least 0")
         run = Run(self.run_folder, self.checkpoint)
         model = run.model().to(choose_device(self.device)).eval()
-        held_out = images_for(model, self.data)
+        held_out = images_for(model, self.data, self.frames, self.max_pixels)
         training = run.images()
         with busy("comparing images", log=True, after=SLOW):
             found = evaluate(model, held_out, training, self._infer, self.count, self.seed, tell)

@@ -1,4 +1,4 @@
-"""A picture of one's own: read as all pictures are, in the form that the model knows."""
+"""The user's own picture, read like all pictures, in the form that the model needs."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def read_picture(content: bytes, recipe: Recipe) -> np.ndarray:
     """Return the picture in a file's bytes as uint8 (H, W, C), in the recipe's form.
 
     Raises:
-        TigonError: if it is no picture, or one that the package does not read
+        TigonError: if it is not a picture, or one that the package does not read
     """
     if len(content) > LARGEST:
         raise too_large()
@@ -26,5 +26,5 @@ def read_picture(content: bytes, recipe: Recipe) -> np.ndarray:
 
 
 def too_large() -> TigonError:
-    """Return what is said of a file that is too large."""
-    return TigonError(f"this file has more than {LARGEST // 2**20} MB")
+    """Return the message about a file that is too large."""
+    return TigonError(f"this file is larger than {LARGEST // 2**20} MB")

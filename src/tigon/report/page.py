@@ -1,4 +1,4 @@
-"""The page itself: HTML without scripts, that asks nothing of a network."""
+"""The page itself: HTML without scripts, which makes no network requests."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from tigon.runs.run import Run
 
 
 def write_report(run: Run, path: Path | None = None) -> Path:
-    """Write a page about a run; returns its path.
+    """Write a page about a run; return its path.
 
     Arguments:
         path: of the page; the run then stays as it is. If not given, RUN/report.html, beside
@@ -33,7 +33,7 @@ def render(
     """Write a self-contained page about one or more runs to `path`.
 
     Arguments:
-        comparison: of the runs, which then comes first; their sections are folded
+        comparison: comparison of the runs, shown first; their sections are then collapsed
     """
     environment = Environment(
         loader=PackageLoader("tigon", "templates"),
