@@ -96,7 +96,8 @@ LINES = {
     "image size (48, 'x'): is a number of pixels, or (height, width), such as 64 or (48, 64)":
         lambda: generator_recipe(image_size=(48, "x")),
     "channels must be one of 1, 3, not 4": lambda: generator_recipe(channels=4),
-    "precision must be one of float32, bfloat16, not 'float16'": lambda: _with_precision("float16"),
+    "precision must be one of float32, bfloat16, not 'float16'":
+        lambda: _with_precision("float16"),
 }  # fmt: skip
 
 

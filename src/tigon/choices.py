@@ -41,10 +41,8 @@ def require_choice(name: str, value: object, hint: Any) -> None:  # noqa: ANN401
     if is_choice(value, choices) or (mixed and not isinstance(value, str)):
         return
     named = ", ".join(map(str, choices))
-    shown = f"{value!r:.80}"
-    raise TigonError(
-        f"{name} must be {'a number or ' if mixed else 'one of '}{named}, not {shown}"
-    )
+    may = f"a number or {named}" if mixed else f"one of {named}"
+    raise TigonError(f"{name} must be {may}, not {value!r:.80}")
 
 
 def require_choices(made: Any) -> None:  # noqa: ANN401
