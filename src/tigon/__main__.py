@@ -5,11 +5,13 @@ import sys
 import warnings
 
 from tigon.cli.main import main
+from tigon.cli.stdio import open_closed
 from tigon.memory import keep_freed_memory
 
 
 def run() -> None:
     """Run the command line, and end with its status."""
+    open_closed()
     keep_freed_memory()
     warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}\n"
     status = main()

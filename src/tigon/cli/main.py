@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from tigon.cli import CANNOT, DIVERGED, INTERRUPTED
-from tigon.cli.stdio import Lasting, unread
+from tigon.cli.stdio import Lasting, escaping, unread
 from tigon.errors import DivergenceError, TigonError
 from tigon.files import refusal
 
@@ -45,9 +45,9 @@ WRONG = ("Unrecognized", "Missing", "Error")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit status, also where nobody reads stderr any more."""
+    """Run one command line and return its exit status, whatever its streams can take."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with contextlib.redirect_stderr(cast("TextIO", Lasting(sys.stderr))):
+    with escaping(), contextlib.redirect_stderr(cast("TextIO", Lasting(sys.stderr))):
         return _answer(words)
 
 
@@ -105,7 +105,7 @@ def _run(words: list[str]) -> int:
     if result.text:
         text = json.dumps(result.values) if command.json else result.text
         with unread(sys.stdout, only_gone=True):
-            print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
+            print(text, flush=True)
     return result.status
 
 
@@ -222,6 +222,5 @@ def one_line(box: str) -> str:
 
 
 def _fail(message: str, status: int) -> int:
-    line = f"tigon: {' '.join(message.split())}"
-    print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+    print(f"tigon: {' '.join(message.split())}", file=sys.stderr)
     return status
