@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tigon.cli.common import (
+    Data,
     Json,
     ModelFolder,
     Result,
@@ -40,7 +41,7 @@ class Reconstruct:
     """
 
     model_folder: ModelFolder
-    data: str
+    data: Data
     out: Path
     starts: int = 16
     seed: int = 0

@@ -8,7 +8,7 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 import tyro
 
 from tigon.cli import INTERRUPTED
-from tigon.cli.common import Flag, Json, Result, RunFolder, warn_of_skipped
+from tigon.cli.common import Data, Flag, Json, Result, RunFolder, warn_of_skipped
 from tigon.cli.progress import SLOW, busy, counted, interruptible, introduction, progress, tell
 from tigon.data.images import ImageSet
 from tigon.data.sources import is_pattern
@@ -44,7 +44,7 @@ class Train(Generic[R]):
         json: print one JSON object instead of text
     """
 
-    data: str
+    data: Data
     out: Path
     recipe: Annotated[R, tyro.conf.arg(name="")]
     device: str = "auto"

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from tigon.data.cache import cache_folder
+from tigon.data.cache_place import cache_folder
 from tigon.distributed import world
 from tigon.errors import TigonError
 from tigon.files import flush_to_disk, refusal
