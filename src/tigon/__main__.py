@@ -1,6 +1,7 @@
 """`python -m tigon`, or `tigon`, is the command line."""
 
 import os
+import signal
 import sys
 import warnings
 
@@ -15,6 +16,7 @@ def run() -> None:
     keep_freed_memory()
     warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}\n"
     status = main()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is said, and Python would say more
     if "WORLD_SIZE" in os.environ:
         from tigon.distributed import leave
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tigon.cli.main import _parse
 from tigon.cli.paths import data_of, path_of
 
 DASH = "tigon: -: is no path, since files have names here; ./- is one of that name\n"

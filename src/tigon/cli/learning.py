@@ -1,5 +1,6 @@
 """tigon train, resume and demo: learn, and show what was learned."""
 
+from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,8 @@ import tyro
 
 from tigon.cli import INTERRUPTED
 from tigon.cli.common import Data, Flag, Json, Result, RunFolder, warn_of_skipped
-from tigon.cli.progress import SLOW, busy, counted, interruptible, introduction, progress, tell
+from tigon.cli.interrupts import interruptible
+from tigon.cli.progress import SLOW, busy, counted, introduction, progress, tell
 from tigon.data.images import ImageSet
 from tigon.data.sources import is_pattern
 from tigon.distributed import TIMEOUT, launched, process_group
@@ -116,6 +118,7 @@ class Demo:
     def run(self) -> Result:
         """Train both, then write one report about both."""
         shown = demonstrated()
+        self._refuse_other(shown)
         for number, (name, recipe) in enumerate(shown.items(), 1):
             title = f"{number} of {len(shown)}: {name}"
             experiment = Experiment(name, recipe, EMBEDDED)
@@ -128,6 +131,18 @@ class Demo:
             sections = [section(Run(self.out / name)) for name in shown]
         report = render(sections, self.out / "report.html", "tigon demo").resolve()
         return Result(f"report: {report}", {"report": str(report)})
+
+    def _refuse_other(self, shown: Collection[str]) -> None:
+        """Refuse a folder that is not the demo's.
+
+        Raises:
+            TigonError: if it holds something, and no run of the demo
+        """
+        if self.out.exists() and not self.out.is_dir():
+            raise TigonError(f"--out {self.out}: is a file, not a folder")
+        begun = any(Run(self.out / name).config.exists() for name in shown)
+        if not begun and self.out.exists() and any(self.out.iterdir()):
+            raise TigonError(f"--out {self.out}: is not empty and no demo; give another folder")
 
 
 def demonstrated() -> dict[str, Recipe]:

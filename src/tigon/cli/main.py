@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from tigon.cli import CANNOT, DIVERGED, INTERRUPTED
+from tigon.cli.interrupts import INTACT, endable
 from tigon.cli.stdio import Lasting, escaping, unread
 from tigon.errors import DivergenceError, TigonError
 from tigon.files import refusal
@@ -47,7 +48,8 @@ WRONG = ("Unrecognized", "Missing", "Error")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status, whatever its streams can take."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with escaping(), contextlib.redirect_stderr(cast("TextIO", Lasting(sys.stderr))):
+    lasting = contextlib.redirect_stderr(cast("TextIO", Lasting(sys.stderr)))
+    with escaping(), lasting, endable():
         return _answer(words)
 
 
@@ -76,7 +78,7 @@ def _answer(words: list[str]) -> int:
             raise
         return _fail(f"{words[0]}: out of memory; lower --batch-size or --image-size", CANNOT)
     except KeyboardInterrupt:
-        return _fail("interrupted; what was saved is intact", INTERRUPTED)
+        return _fail(f"interrupted; {INTACT}", INTERRUPTED)
 
 
 def usage() -> str:

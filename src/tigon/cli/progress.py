@@ -1,13 +1,11 @@
 """How far a run is, on stderr: a bar on a terminal, a line now and then in a log."""
 
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from types import FrameType
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -32,7 +30,6 @@ FIRST_LINE, LINE_EVERY = 3.0, 15.0
 WIDE = 100  # columns, below which a bar shows the first figure alone
 ROUNDED = ((10, 1), (60, 5), (5400, 60), (36000, 600))  # seconds below: to so many
 T = TypeVar("T")
-STOPPING = b"stopping after this iteration; once more stops at once, without saving it\n"
 
 
 def summary(metrics: Sequence[Metric], record: Record, narrow: bool = False) -> str:
@@ -219,39 +216,3 @@ class _Lines(Callback):
         self.due = time.monotonic() + LINE_EVERY
         where = f"iteration {record['iteration']} ({round(100 * done)} %)"
         tell(f"{self.title}: {where}  {times}  {summary(trainer.learner.metrics, record)}")
-
-
-class Interruption:
-    """Whether the user has asked to stop: call it."""
-
-    asked = False
-
-    def __call__(self) -> bool:
-        """Return whether a signal to stop has come."""
-        return self.asked
-
-
-@contextmanager
-def interruptible(told: bool = True) -> Iterator[Interruption]:
-    """Let SIGINT and SIGTERM ask for a stop between two iterations; a second one stops at once.
-
-    Arguments:
-        told: say on stderr that it has been heard
-    """
-    state = Interruption()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if state.asked:
-            raise KeyboardInterrupt
-        state.asked = True
-        if told:
-            after = b"\n" if os.isatty(2) else b""  # of the terminal's own ^C
-            with suppress(OSError):  # Ctrl-C may have ended the reader, too
-                os.write(2, after + STOPPING)  # not by print, in which this may come
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield state
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -77,10 +77,11 @@ def save_checkpoint(
         work.rename(final)
         flush_to_disk(folder)
     except (OSError, SafetensorError, RuntimeError) as error:
-        shutil.rmtree(work, ignore_errors=True)
         raise TigonError(
             f"checkpoint {final} cannot be written; earlier ones are intact ({refusal(error)})"
         ) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
     tidy(folder, keep, trainer.iteration)
     return final
 
