@@ -1,13 +1,13 @@
 """`python -m tigon`, or `tigon`, is the command line."""
 
 import os
-import signal
 import sys
 import warnings
 
 from tigon.cli.main import main
 from tigon.cli.stdio import open_closed
 from tigon.memory import keep_freed_memory
+from tigon.signals import answer
 
 
 def run() -> None:
@@ -16,7 +16,7 @@ def run() -> None:
     keep_freed_memory()
     warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}\n"
     status = main()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is said, and Python would say more
+    answer(lambda *_: os._exit(status))  # all is said, and Python would say more
     if "WORLD_SIZE" in os.environ:
         from tigon.distributed import leave
 

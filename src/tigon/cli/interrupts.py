@@ -9,7 +9,7 @@ from tigon.cli import INTERRUPTED
 from tigon.signals import handled
 
 INTACT = "what was saved is intact"
-ENDED = f"tigon: interrupted at once; {INTACT}\n".encode()
+ENDED = f"tigon: interrupted; {INTACT}\n".encode()
 STOPPING = b"stopping after this iteration; once more stops at once, without saving it\n"
 
 
@@ -55,11 +55,20 @@ def interruptible(told: bool = True) -> Iterator[Interruption]:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    if _ending.asked:
+    if _ending.asked or _imports(frame):
         _say(ENDED)
         os._exit(INTERRUPTED)
     _ending.asked = True
     raise KeyboardInterrupt
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Return whether a module is being imported: many drop exceptions, or go on without a part."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _say(line: bytes) -> None:
