@@ -72,12 +72,10 @@ def test_the_demo_leaves_a_folder_of_other_things_alone(tigon, tmp_path, name):
     path.write_text("mine")
     said = "tigon: --out mine: is not empty and no demo; give another folder\n"
     assert tigon("demo", "--out", "mine") == (2, "", said)
-    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [path] and path.read_text() == "mine"
-    assert tigon("demo", "--out", path) == (
-        2,
-        "",
-        f"tigon: --out {path}: is a file, not a folder\n",
-    )
+    assert [one for one in tmp_path.rglob("*") if one.is_file()] == [path]
+    assert path.read_text() == "mine"
+    said = f"tigon: --out {path}: is a file, not a folder\n"
+    assert tigon("demo", "--out", path) == (2, "", said)
 
 
 def test_json_is_one_object_with_the_last_record(tigon, pictures):

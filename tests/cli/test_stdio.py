@@ -32,6 +32,21 @@ def test_a_stream_outlives_its_reader_and_is_closed_without_an_error():
 NAMES = ["b\N{LATIN SMALL LETTER A WITH DIAERESIS}r", "\N{CJK UNIFIED IDEOGRAPH-65E5}"]
 
 
+def test_matplotlib_has_no_lines_of_its_own_and_warnings_have_one(tmp_path):
+    code = (
+        "import logging, warnings; from tigon.cli.stdio import quiet; quiet();"
+        "import matplotlib.font_manager; "  # tells that it cannot write here
+        "logging.getLogger('matplotlib.font_manager').warning('building the font cache');"
+        "warnings.warn('Glyph 26085 (\\N{CJK}) missing from font(s) DejaVu Sans.');"
+        "warnings.warn('said', RuntimeWarning)"
+    )
+    (tmp_path / "file").touch()
+    places = {"MPLCONFIGDIR": str(tmp_path / "file"), "TMPDIR": str(tmp_path)}
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, env=os.environ | places, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "RuntimeWarning: said\n")
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
 def test_names_beyond_the_encoding_of_a_stream_are_escaped(
     encoding, monkeypatch, pictures, tmp_path

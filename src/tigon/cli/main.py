@@ -35,7 +35,23 @@ VERBS = {
     "export": "write a model folder to share, or a generator as ONNX",
     "report": "write a run's report.html, or compare runs on one page",
 }
-ELSEWHERE = {"lr": "optimizer.learning-rate", "epochs": "iterations"}
+ELSEWHERE = {  # what other programs call an option
+    "lr": "optimizer.learning-rate",
+    "epochs": "iterations",
+    "num-train-epochs": "iterations",
+    "max-train-steps": "iterations",
+    "num-steps": "iterations",
+    "resolution": "image-size",
+    "train-batch-size": "batch-size",
+    "train-data-dir": "data",
+    "data-dir": "data",
+    "dataset": "data",
+    "dataset-name": "data",
+    "output-dir": "out",
+    "num-samples": "count",
+    "gpu": "device",
+}
+RESUME = ("resume-from-checkpoint", "resume", "ckpt-path")
 # tyro offers its errors as the box that it prints, and its options as the help alone: the hook in
 # `tyro._errors` may change with any release, and `tyro.extras.get_parser` will be removed.
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -182,9 +198,17 @@ def named(said: str, words: Sequence[str], known: Collection[str]) -> str:
         more = "more than was asked for: an option takes one value, and several pictures a folder"
         return UNRECOGNIZED.sub(lambda found: f"{found[0].split(': ', 1)[-1]} is {more}", said)
     bare = [name.removeprefix("--") for name in known]
-    phrase = ", ".join(f"{word}{meant(word.removeprefix('--'), bare, '--')}" for word in unknown)
+    phrase = ", ".join(word + _meant_option(word, bare) for word in unknown)
     plain = "option" if len(unknown) == 1 else "options"
     return UNRECOGNIZED.sub(lambda _: f"unknown {plain} {phrase}", said)
+
+
+def _meant_option(word: str, names: Collection[str]) -> str:
+    """Return the question whether an option was meant, or the verb that goes on with a run."""
+    name = word.removeprefix("--")
+    if name.replace("_", "-").lower() in RESUME:
+        return " (did you mean tigon resume RUN?)"
+    return meant(name, names, "--")
 
 
 def meant(word: str, names: Collection[str], dashes: str = "") -> str:

@@ -1,4 +1,7 @@
-"""How far a run is, on stderr: a bar on a terminal, a line now and then in a log."""
+"""How far a run is, on stderr: a bar on a terminal, a line now and then in a log.
+
+A terminal that cannot draw a line again (TERM=dumb), or has no signs for a bar, gets lines, too.
+"""
 
 import os
 import sys
@@ -108,6 +111,11 @@ def introduction(title: str, trainer: Trainer, data: str, out: os.PathLike[str])
     return f"{what}: continues at iteration {so_far}" if done else what
 
 
+def redrawn(console: Console) -> bool:
+    """Return whether lines can be drawn again: the terminal is not dumb, and has the signs."""
+    return console.is_interactive and console.encoding.startswith("utf")
+
+
 @contextmanager
 def progress(title: str, shown: bool = True) -> Iterator[Callback]:
     """Give a callback that shows how far the run is, or that does nothing if not `shown`."""
@@ -115,7 +123,7 @@ def progress(title: str, shown: bool = True) -> Iterator[Callback]:
         yield Callback()
         return
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not redrawn(console):
         yield _Lines(title)
         return
     columns = (
@@ -135,7 +143,7 @@ def progress(title: str, shown: bool = True) -> Iterator[Callback]:
 def steps_shown(steps: Sequence[T], title: str) -> Iterable[T]:
     """Return `steps`, with a bar on a terminal while they are gone through, or lines in a log."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not redrawn(console):
         return _lines_of(steps, title)
     return track(steps, title, console=console)
 
@@ -164,7 +172,7 @@ def busy(title: str, log: bool = False, after: float = 0.0) -> Iterator[None]:
         after: seconds, >= 0; what takes no longer gets no line
     """
     console = Console(stderr=True)
-    if console.is_terminal:
+    if redrawn(console):
         with console.status(title):
             yield
         return

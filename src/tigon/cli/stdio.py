@@ -4,8 +4,10 @@ A pipe or a terminal that is closed ends no run, and no name of a file is beyond
 """
 
 import errno
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
@@ -33,6 +35,16 @@ class Lasting:
         """Write what is left in the buffer, as far as it can be."""
         with unread(self.stream):
             self.stream.flush()
+
+
+def quiet() -> None:
+    """Let warnings be one line each, and keep the lines of Matplotlib itself from stderr.
+
+    It tells of its font cache, of a home folder that it cannot write, of letters without a glyph.
+    """
+    warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}\n"
+    warnings.filterwarnings("ignore", "Glyph .* missing from")
+    logging.getLogger("matplotlib").setLevel(logging.CRITICAL)
 
 
 def open_closed() -> None:
