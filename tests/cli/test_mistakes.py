@@ -91,7 +91,7 @@ TYPOS = {
     "GENERATOR --learning_rate 1": "--learning_rate (did you mean --optimizer.learning-rate?)",
     "GENERATOR --resolution 64 --train_data_dir x": "--resolution (did you mean --image-size?), "
     "--train_data_dir (did you mean --data?); see tigon train generator --help",
-    "GENERATOR --resume_from_checkpoint latest": "unknown option --resume_from_checkpoint (did you "
+    "GENERATOR --resume_from_checkpoint last": "unknown option --resume_from_checkpoint (did you "
     "mean tigon resume RUN?); see tigon train generator --help",
     "GENERATOR --output-dir=x": "unknown option --output-dir (did you mean --out?); see",
     "resume RUN --epochs 3": "unknown option --epochs (did you mean --iterations?); see",

@@ -24,7 +24,7 @@ class Explore:
     Arguments:
         run_folder: the run folder
         port: of the page; 0 picks a free one
-        device: auto, cpu, cuda or cuda:N
+        device: auto, cpu, cuda, cuda:N, or mps (untested)
         no_browser: only print the address
     """
 

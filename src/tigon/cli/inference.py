@@ -36,7 +36,7 @@ class Reconstruct:
         starts: chains for each image, each from its own draw of the prior; the best is kept
         seed: of the chains, >= 0
         checkpoint: of the run that is used: last, best, or an iteration
-        device: auto, cpu, cuda or cuda:N
+        device: auto, cpu, cuda, cuda:N, or mps (untested)
         json: print one JSON object instead of text
     """
 

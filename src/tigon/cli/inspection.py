@@ -25,7 +25,7 @@ class Diagnose:
         long: length of the long-run test of images, in training chains, 1 to 100
         seed: of the chains, >= 0
         checkpoint: of the run that is used: last, best, or an iteration
-        device: auto, cpu, cuda or cuda:N
+        device: auto, cpu, cuda, cuda:N, or mps (untested)
         json: print one JSON object instead of text
     """
 

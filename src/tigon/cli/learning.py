@@ -36,7 +36,7 @@ class Train(Generic[R]):
             shards by a pattern with *
         out: the run folder
         recipe: what is learned, and how
-        device: auto, cpu, cuda or cuda:N
+        device: auto, cpu, cuda, cuda:N, or mps (untested)
         checkpoint_every: iterations between checkpoints, >= 1
         tensorboard: write RUN/tensorboard too, for TensorBoard (extra `tensorboard`)
         keep: how many of the last checkpoints are kept, >= 1; the best is kept too
@@ -72,7 +72,7 @@ class Resume:
     Arguments:
         run_folder: the run folder
         iterations: the new total; the run's own if not given
-        device: auto, cpu, cuda or cuda:N
+        device: auto, cpu, cuda, cuda:N, or mps (untested)
         checkpoint_every: iterations between checkpoints, >= 1
         tensorboard: write RUN/tensorboard too, for TensorBoard (extra `tensorboard`)
         keep: how many of the last checkpoints are kept, >= 1; the best is kept too
@@ -107,7 +107,7 @@ class Demo:
 
     Arguments:
         out: folder of the two runs and of the report
-        device: auto, cpu, cuda or cuda:N
+        device: auto, cpu, cuda, cuda:N, or mps (untested)
         json: print one JSON object instead of text
     """
 

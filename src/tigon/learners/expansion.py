@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from tigon.densities.log_density import mode
 from tigon.distributed import all_sum
 from tigon.learners.base import Optimizers, optimizer_state
+from tigon.precision import wide
 
 FIRST = {"exp_avg", "momentum_buffer"}  # what optimizers call a mean of gradients
 SECOND = {"exp_avg_sq", "max_exp_avg_sq", "square_avg"}  # and of their squares
@@ -83,7 +84,7 @@ class Moments(NamedTuple):
             centred: False leaves the mean where it is, for a layer without a bias
         """
         mean = weight * self.mean if centred else torch.zeros_like(self.mean)
-        off, now = self.mean.double(), self.covariance.double()  # squares of them are added
+        off, now = wide(self.mean), wide(self.covariance)  # squares of them are added
         expected = weight * now + weight * (1 - weight * centred) * torch.outer(off, off)
         expected.diagonal().add_(1 - weight)
         root, failed = torch.linalg.cholesky_ex(expected)

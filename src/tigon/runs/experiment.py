@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -46,7 +47,7 @@ def train(
     """Start the run in `out`, or continue it from its newest checkpoint.
 
     Arguments:
-        device: auto, cpu, cuda or cuda:N
+        device: auto, cpu, cuda, cuda:N or mps
         checkpoint_every: iterations between checkpoints, >= 1
         callbacks: called before those that write the folder; of a run that is finished already,
             its beginning and its end
@@ -150,6 +151,8 @@ def _begin(
         Experiment.from_plain(experiment.to_plain())
     except ValueError as error:
         raise TigonError(f"{error}") from error
+    if place.type == "mps" and experiment.recipe.precision != "float32":
+        raise TigonError(f"--precision {experiment.recipe.precision}: on mps it is float32")
     begun = all_objects(run.config.exists())[0]
     if begun:
         _hold(run, begun, holding)
@@ -216,13 +219,17 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        if device.type not in ("cpu", "cuda"):
+        if device.type not in ("cpu", "cuda", "mps"):
             raise RuntimeError(f"no support for {device.type}")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise TigonError(
-            f"--device {name}: is not available on this machine; use auto, cpu, cuda or cuda:N"
+            f"--device {name}: is not available on this machine; use auto, cpu, cuda, cuda:N, or "
+            "mps"
         ) from error
+    if device.type == "mps":
+        said = "device mps: tigon is not tested on it, and takes float32 alone there"
+        warnings.warn(said, RuntimeWarning, stacklevel=2)
     return device
 
 

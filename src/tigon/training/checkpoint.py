@@ -96,7 +96,8 @@ def load_checkpoint(path: Path, trainer: Stateful) -> None:
 
     with _refusing(path):
         files = ChainStore.mapped(path / CHAINS) if (path / CHAINS).exists() else None
-        state = torch.load(path / TRAINING, map_location=trainer.device, weights_only=True)
+        place = torch.device("cpu") if trainer.device.type == "mps" else trainer.device
+        state = torch.load(path / TRAINING, map_location=place, weights_only=True)  # has doubles
         model, live = load_file(path / MODEL), path / LIVE
         found: dict[str, Any] = {
             **state,
