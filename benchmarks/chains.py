@@ -105,7 +105,8 @@ def mixing(
 
 def speeds(samplers: dict[str, Sampler], target: Target, chains: int) -> dict[str, list[float]]:
     """Return each sampler's CPU seconds a step, round by round; they take turns in each."""
-    x, found = starts(target, chains, 0), {name: [] for name in samplers}
+    x = starts(target, chains, 0)
+    found: dict[str, list[float]] = {name: [] for name in samplers}
     lengths = {}
     for name, sampler in samplers.items():
         began = time.process_time()

@@ -124,8 +124,11 @@ def contestants(kernel: str, s: float) -> dict[str, Sampler]:
     """Return the samplers of one kind by library, all with the step size s."""
     eps = s**2 / 2
     if kernel == "Langevin":
-        peer = {"torchebm": of_torchebm(LangevinDynamics, step_size=eps)}
-        return {"tigon": ours(Langevin(s)), "ebmkit": of_ebmkit(ebm.LangevinDynamics(eps)), **peer}
+        return {
+            "tigon": ours(Langevin(s)),
+            "ebmkit": of_ebmkit(ebm.LangevinDynamics(eps)),
+            "torchebm": of_torchebm(LangevinDynamics, step_size=eps),
+        }
     if kernel == "MALA":
         return {"tigon": ours(MALA(s)), "ebmkit": of_ebmkit(ebm.MALA(eps))}
     if kernel == "UnderdampedLangevin":

@@ -23,7 +23,8 @@ from tigon import ImageSet, Preconditioned, RowRng, Trainer, make_rng
 from tigon.data.batches import Batch
 from tigon.densities.log_density import value_and_grad
 from tigon.learners.base import Record
-from tigon.learners.generator import Annealing, GeneratorLearner
+from tigon.learners.generator import GeneratorLearner
+from tigon.learners.noise import Annealing
 from tigon.mcmc.kernel import innermost
 from tigon.recipes import GeneratorRecipe
 
@@ -110,7 +111,8 @@ class Variant:
 
 def variants(evaluations: int) -> list[Variant]:
     """Return the default recipe first, then its changes."""
-    base = GeneratorRecipe(gradient_evaluations=evaluations)
+    sigma = 0.3
+    base = GeneratorRecipe(sigma=sigma, gradient_evaluations=evaluations)
     chains = base.chains
     adapted = replace(base, chains=replace(chains, gain=0.0))
     unadjusted = replace(base, chains=replace(chains, kernel="langevin"))
@@ -130,7 +132,7 @@ def variants(evaluations: int) -> list[Variant]:
         Variant("unadjusted Langevin, step size 0.1", unadjusted),
         Variant("unadjusted Langevin, step size 0.03", fine),
         Variant("HMC of 4 leapfrog steps", hmc),
-        Variant("sigma not annealed", replace(base, annealing=Annealing(base.sigma, 0.0))),
+        Variant("sigma not annealed", replace(base, annealing=Annealing(sigma, 0.0))),
         Variant("no parameter expansion", replace(base, expand=False)),
     ]
 

@@ -11,6 +11,7 @@ import shutil
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -288,4 +289,9 @@ class Configs(Runs):
             run.learner()
 
 
-KINDS = {"images": Images, "archives": Archives, "checkpoints": Checkpoints, "configs": Configs}
+KINDS: dict[str, Callable[[Path], Images | Archives | Checkpoints | Configs]] = {
+    "images": Images,
+    "archives": Archives,
+    "checkpoints": Checkpoints,
+    "configs": Configs,
+}

@@ -37,7 +37,8 @@ def features(images: Tensor, chunk: int = 64) -> Tensor:
     parts = []
     for part in images.clamp(-1, 1).split(chunk):
         part = F.interpolate((part + 1) / 2, (96, 96), mode="bicubic").clamp(0, 1)
-        parts.append(network().extract_features((255 * part - 127) / 128).mean((2, 3)))
+        maps = network().extract_features((255 * part - 127) / 128)  # type: ignore[operator]
+        parts.append(maps.mean((2, 3)))
     return torch.cat(parts).double()
 
 

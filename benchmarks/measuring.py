@@ -109,7 +109,7 @@ class Worker:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            raise RuntimeError(f"{self.process.args} ended with {self.process.wait()}")
+            raise RuntimeError(f"{self.process.args!r} ended with {self.process.wait()}")
         return json.loads(answer)
 
 

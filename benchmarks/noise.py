@@ -39,10 +39,8 @@ class OneARow:
 
     def normal(self, like: Tensor) -> Tensor:
         """Return a stack of each row's draw."""
-        options = {"dtype": like.dtype, "device": like.device}
-        return torch.stack(
-            [torch.randn(like.shape[1:], generator=rng, **options) for rng in self.rows]
-        )
+        each = like.new_empty(like.shape[1:])
+        return torch.stack([torch.empty_like(each).normal_(generator=rng) for rng in self.rows])
 
 
 def seconds(make: Callable[[], OneARow | RowRng], like: Tensor, draws: int) -> float:

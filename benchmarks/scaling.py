@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from measuring import arguments, in_turns, judged, launch, publish, spread
 from results import Figure, machine, table
@@ -81,7 +82,8 @@ def by_images(options: argparse.Namespace, folder: Path) -> tuple[str, list[Figu
         one = Case(data=str(data), latent_dim=64, steps=1, size=16, width=8, iterations=BLOCK)
         cases += [(count, replace(one, store=store)) for store in ("memory", "files")]
     found = measured([case for _, case in cases], options.rounds)
-    rows, blocks = [], {}
+    rows: list[dict[str, Any]] = []
+    blocks: dict[tuple[str, int], list[dict[str, float]]] = {}
     for (count, case), of_case in zip(cases, found, strict=True):
         blocks[case.store, count] = of_case
         rows.append(
@@ -142,7 +144,8 @@ def by_numbers(options: argparse.Namespace) -> tuple[str, list[list[Curve]]]:
     parts, curves = [], []
     for base, name, values in SWEEPS:
         values = values[:3] if options.quick else values
-        found = measured([replace(base, **{name: value}) for value in values], options.rounds)
+        cases = [replace(base, **{name: value}) for value in values]  # type: ignore[arg-type]
+        found = measured(cases, options.rounds)
         rows = [
             {
                 f"{base.kind}: {TITLES[name]}": value,

@@ -63,9 +63,14 @@ def learned(name: str, recipe: Recipe, data: Path, out: Path, until: float = 0.0
 
     if not come:
         with progress(f"{out.name}") as watch:
-            experiment, callbacks = Experiment(name, recipe, str(data)), [watch, note]
+            experiment = Experiment(name, recipe, str(data))
             train(
-                experiment, out, "cpu", callbacks=callbacks, stop=lambda: come, changed=until > 0
+                experiment,
+                out,
+                "cpu",
+                callbacks=[watch, note],
+                stop=lambda: come,
+                changed=until > 0,
             )
     return Run(out)
 
@@ -160,11 +165,12 @@ def generator_row(run: Run, batch_statistics: bool = False) -> dict[str, Any]:
 def descriptor_row(run: Run, batch_statistics: bool = False) -> dict[str, Any]:
     """Measure one descriptor run; with norm, by running averages or by batch statistics."""
     records, learner, images = run.records(), run.learner(), run.images()
-    assert isinstance(learner, DescriptorLearner)
+    recipe = run.experiment.recipe
+    assert isinstance(learner, DescriptorLearner) and isinstance(recipe, DescriptorRecipe)
     gaps = [record["gap"] for record in records]
     usual = statistics.median(map(abs, gaps[-50:]))
     index = torch.arange(len(images))
-    rng = RowRng(run.experiment.recipe.seed, 0, index, "benchmark")
+    rng = RowRng(recipe.seed, 0, index, "benchmark")
     drawn = learner.synthesise(index, rng, batch_statistics)
     training = images.read()
     return {
@@ -172,7 +178,7 @@ def descriptor_row(run: Run, batch_statistics: bool = False) -> dict[str, Any]:
         "gap from": f"{min(gaps):.2f}",
         "gap to": f"{max(gaps):.2f}",
         "abs. gap, median of last 50": f"{usual:.3f}",
-        "the same over T": f"{usual / run.experiment.recipe.chains.temperature:.0f}",
+        "the same over T": f"{usual / recipe.chains.temperature:.0f}",
         "outside": f"{100 * saturation(drawn).item():.2f} %",
         "KID-lite0": f"{kid(features(drawn), features(training)):.2f}",
         "covered (pixels)": f"{covered(drawn.clamp(-1, 1), training)} of {len(images)}",

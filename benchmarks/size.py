@@ -47,7 +47,7 @@ def make(kind: str, count: int, path: Path, size: int = SIZE) -> None:
             zipfile.ZipFile(path, "w") as archive,
             archive.open("images.npy", "w", force_zip64=True) as file,
         ):
-            np.lib.format.write_array_header_1_0(file, header)  # type: ignore[arg-type]
+            np.lib.format.write_array_header_1_0(file, header)
             for some in images(count, size):
                 file.write(some.tobytes())
         return

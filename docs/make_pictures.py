@@ -19,18 +19,17 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
-from tigon.report.album import Picture, album
 
 from explorer_pictures import explorer
 from made_pictures import HERE, Table, drawn, machine, rewrite, strip
 from moving_picture import frames
 from tigon import figures
 from tigon.data.pixels import to_uint8
-from tigon.diagnostics import diagnose, pictures
-from tigon.diagnostics.rules import Level
+from tigon.diagnostics.rules.base import Level
 from tigon.errors import DivergenceError
 from tigon.learners.descriptor import DescriptorLearner
-from tigon.learners.generator import Annealing, GeneratorLearner
+from tigon.learners.generator import GeneratorLearner
+from tigon.learners.noise import Annealing
 from tigon.random.streams import make_rng
 from tigon.recipes import (
     DescriptorRecipe,
@@ -40,7 +39,10 @@ from tigon.recipes import (
     Recipe,
     recipes,
 )
+from tigon.recipes.descriptor import ImageGuard
 from tigon.recipes.settings import ImageChains, LatentChains
+from tigon.report.sections import figures_of, opened
+from tigon.runs.diagnosis import diagnose
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
 from tigon.training.guard import Guard
@@ -48,7 +50,7 @@ from tigon.training.settings import AdamSettings
 
 FACES = "embedded:animal-faces"
 FOLDER = HERE / "pictures"
-OFF = Guard(enabled=False)
+OFF, IMAGES_OFF = Guard(enabled=False), ImageGuard(enabled=False)
 SMALL = DescriptorRecipe(image_size=32)
 FAST = replace(SMALL, optimizer=replace(SMALL.optimizer, learning_rate=0.5))
 RECIPES: dict[str, Recipe] = {
@@ -66,12 +68,12 @@ RECIPES: dict[str, Recipe] = {
         annealing=Annealing(0.3, 0.0),
         chains=LatentChains(temperature=300.0),
     ),
-    "descriptor-fast": replace(FAST, guard=OFF),
+    "descriptor-fast": replace(FAST, guard=IMAGES_OFF),
     "descriptor-guarded": FAST,
-    "steps-long": replace(SMALL, chains=ImageChains(step_size=1.2), guard=OFF),
-    "steps-longer": replace(SMALL, chains=ImageChains(step_size=3.6), guard=OFF),
+    "steps-long": replace(SMALL, chains=ImageChains(step_size=1.2), guard=IMAGES_OFF),
+    "steps-longer": replace(SMALL, chains=ImageChains(step_size=3.6), guard=IMAGES_OFF),
     "collapsed": replace(
-        SMALL, chains=ImageChains(start="mean-image", temperature=0.0), guard=OFF
+        SMALL, chains=ImageChains(start="mean-image", temperature=0.0), guard=IMAGES_OFF
     ),
 }
 SICK = {
@@ -105,15 +107,15 @@ class Studio:
         print(f"run {name}: {time.perf_counter() - began:.0f} s", flush=True)
         return Run(self.runs / name)
 
-    def picture(self, run: str, name: str) -> Picture:
-        """Return a picture of a run's album or diagnosis."""
-        found = self.run(run)
-        learner, images = found.learner(), found.images()
-        for picture in album(found, learner, images):
-            if picture.name == name:
-                return picture
-        looked = diagnose(found, loaded=(learner, images))
-        return next(picture for picture in pictures(looked) if picture.name == name)
+    def figure(self, run: str, name: str) -> Figure:
+        """Return a figure of a run's report or diagnosis."""
+        shown = opened(self.run(run))
+        for figure in figures_of(shown):
+            if figure.name == name:
+                return figure.drawing
+        loaded = shown.context.learner, shown.context.images
+        looked = diagnose(shown.run, loaded=loaded)
+        return next(figure.drawing for figure in looked.figures if figure.name == name)
 
 
 def recipe_name(recipe: Recipe) -> str:
@@ -145,9 +147,9 @@ def latent_plane(studio: Studio) -> Path:
     return path
 
 
-def of_album(key: str, studio: Studio) -> Path:
-    """A picture of a run's album or diagnosis, as its report has it."""
-    return save(key, studio.picture(*ALBUM[key]).figure, 90)
+def of_report(key: str, studio: Studio) -> Path:
+    """A figure of a run's report or diagnosis."""
+    return save(key, studio.figure(*REPORTED[key]), 90)
 
 
 def prior_images(studio: Studio, name: str, count: int = 10) -> np.ndarray:
@@ -161,9 +163,9 @@ def beside(kind: str, studio: Studio) -> Path:
     rows = [
         ("training images", np.asarray(studio.run(f"{kind}-small").images().pixels)),
         (kind, prior_images(studio, f"{kind}-small")),
-        (f"{kind}-seed", prior_images(studio, f"{kind}-seed")),
+        (f"{kind}-original", prior_images(studio, f"{kind}-original")),
     ]
-    return save(f"seed-{kind}", figures.stages(rows))
+    return save(f"original-{kind}", figures.stages(rows))
 
 
 def compared(
@@ -266,7 +268,7 @@ def verdicts(studio: Studio) -> Path:
     return rewrite(HERE / "diagnostics.md", "verdicts", f"{rows}\n\n{note}")
 
 
-ALBUM = {
+REPORTED = {
     "generator-reconstructions": ("generator", "figure-1-reconstructions"),
     "generator-prior": ("generator", "figure-2-prior"),
     "generator-latent-grid": ("generator", "figure-3-latent-grid"),
@@ -278,8 +280,8 @@ ALBUM = {
 }
 PICTURES: dict[str, Callable[[Studio], Path]] = {
     "latent-plane": latent_plane,
-    **{key: partial(of_album, key) for key in ALBUM},
-    **{f"seed-{kind}": partial(beside, kind) for kind in ("generator", "descriptor")},
+    **{key: partial(of_report, key) for key in REPORTED},
+    **{f"original-{kind}": partial(beside, kind) for kind in ("generator", "descriptor")},
     **{f"explorer-{kind}": partial(explorer, kind) for kind in ("generator", "descriptor")},
     "sick-rate-generator": sick_rate_generator,
     "sick-rate-descriptor": sick_rate_descriptor,

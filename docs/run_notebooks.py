@@ -26,8 +26,9 @@ def run(path: Path) -> nbformat.NotebookNode:
         nbclient.exceptions.CellExecutionError: if a cell fails
     """
     notebook = nbformat.read(path, as_version=4)
-    how = {"timeout": 300, "kernel_name": "python3", "coalesce_streams": True}
-    NotebookClient(notebook, record_timing=False, **how).execute()
+    NotebookClient(
+        notebook, timeout=300, kernel_name="python3", coalesce_streams=True, record_timing=False
+    ).execute()
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     for number, cell in enumerate(notebook.cells):

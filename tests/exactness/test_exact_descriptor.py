@@ -86,8 +86,8 @@ def test_a_quadratic_descriptor_becomes_the_gaussian_of_its_images(chains):
 @pytest.mark.slow
 @pytest.mark.parametrize("chains", CHAINS.values(), ids=CHAINS)
 def test_a_quadratic_descriptor_learned_for_long_is_closer(chains):
-    images = observed(1000)
-    assert_is_the_images_gaussian(learned(images, chains, 2000), images, 0.015)
+    images = observed(400)
+    assert_is_the_images_gaussian(learned(images, chains, 1200), images, 0.015)
 
 
 def quadratic_descriptor():
