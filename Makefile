@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
-# What they need, they install into .venv; where uv cannot be had, pip does it.
+# They install what they need into .venv, with uv, or with pip if uv is not available.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,10 +10,10 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
 .PHONY: demo test test-slow test-browser lint format setup bench docs models clean help
 
-help:            ## say what there is
+help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-demo: $(VENV)/.demo  ## learn a generator and a descriptor on the embedded photographs; ends with a report
+demo: $(VENV)/.demo  ## train a generator and a descriptor on the embedded photographs, and write a report
 	$(BIN)/tigon demo --out $(OUT)
 
 test: $(VENV)/.test  ## the quick tests
@@ -41,7 +41,7 @@ bench: $(VENV)/.bench  ## every benchmark and one table of criteria; hours (need
 docs: $(VENV)/.docs  ## the documentation, into site/ (strict, without a network)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-models: $(VENV)/.demo  ## learn the small models of models/ again; about two minutes
+models: $(VENV)/.demo  ## train the small models in models/ again; about two minutes
 	$(BIN)/python models/build.py
 
 setup: $(VENV)/.test $(VENV)/.lint $(VENV)/.bench $(VENV)/.docs  ## everything for development
@@ -49,10 +49,10 @@ setup: $(VENV)/.test $(VENV)/.lint $(VENV)/.bench $(VENV)/.docs  ## everything f
 clean:           ## remove what was installed and written
 	rm -rf $(VENV) $(OUT) site
 
-# The demo installs only what the demo needs; the tests build the documents too; each stamp is remade when what it needs changes.
+# The demo installs only what it needs; the tests also build the documents; stamps are renewed when their inputs change.
 define install
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@test -x $(BIN)/uv || $(BIN)/pip install -q -c constraints.txt uv || echo "no uv here: pip goes on"
+	@test -x $(BIN)/uv || $(BIN)/pip install -q -c constraints.txt uv || echo "uv is not available; using pip"
 	@if test -x $(BIN)/uv; then \
 		$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.$(1)'; \
 	else \

@@ -3,7 +3,7 @@
     python benchmarks/all.py [--only scaling seed] [--write benchmarks/RESULTS.md]
     python benchmarks/all.py --table
 
-Each script runs as a process of its own and replaces its section of the results. Where one fails,
+Each script runs in its own process and replaces its section of the results. Where one fails,
 the others still run; the status is 1 then. `--table` measures nothing: it prints the criteria as
 they were last measured, out of `figures/` beside the results.
 """
@@ -34,7 +34,7 @@ WITH_CRITERIA = ("floor", "peers", "scaling", "seed", "noise")
 
 
 def run(names: list[str], path: Path) -> list[str]:
-    """Run benchmarks in order; return what is to be said of those that failed."""
+    """Run benchmarks in order; return messages about those that failed."""
     failed = []
     for number, name in enumerate(names, 1):
         print(f"[{number}/{len(names)}] {name}.py", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""ESS per gradient evaluation and per second: tigon's kernels beside ebmkit's and torchebm's.
+"""ESS per gradient evaluation and per second: tigon's kernels compared with others'.
 
     python benchmarks/chains.py [--chains 48] [--repeats 4] [--write benchmarks/RESULTS.md]
 
@@ -33,7 +33,7 @@ Row = dict[str, str]
 
 
 class Figures(NamedTuple):
-    """What was measured of one sampler on one target.
+    """Measurements of one sampler on one target.
 
     Attributes:
         cost: gradient evaluations a step
@@ -82,7 +82,7 @@ def smallest_ess(trajectory: Tensor) -> float:
 
 
 def starts(target: Target, chains: int, seed: int) -> Tensor:
-    """Return so many of the density's draws, (chains, d)."""
+    """Return draws from the density, (chains, d)."""
     order = torch.randperm(len(target.draws), generator=make_rng("start", seed))
     return target.draws[order[:chains]]
 
@@ -157,13 +157,13 @@ def ratio(ours: list[float], theirs: list[float]) -> tuple[float, float]:
 
 
 def per_gradient(ours: Figures, theirs: Figures) -> tuple[float, float]:
-    """Return how many times the ESS per gradient evaluation is ours, and its error."""
+    """Return our ESS per gradient evaluation relative to theirs, and its error."""
     value, error = ratio(ours.ess, theirs.ess)
     return value * theirs.cost / ours.cost, error * theirs.cost / ours.cost
 
 
 def per_second(ours: Figures, theirs: Figures) -> tuple[float, float]:
-    """Return how many times the ESS per CPU second is ours, and its error."""
+    """Return our ESS per CPU second relative to theirs, and its error."""
     (mixed, one), (faster, other) = (
         ratio(ours.ess, theirs.ess),
         ratio(theirs.seconds, ours.seconds),

@@ -147,7 +147,7 @@ def contestants(kernel: str, s: float) -> dict[str, Sampler]:
 
 
 def ours(kernel: Kernel) -> Sampler:
-    """Return a kernel of tigon as what gives a trajectory (steps, B, d)."""
+    """Wrap a kernel of tigon as a function that returns a trajectory (steps, B, d)."""
 
     def run(log_density: LogDensity, x: Tensor, steps: int, seed: int) -> Tensor:
         draws = MCMC(kernel, steps).run(log_density, x, make_rng("run", seed), keep=1)
@@ -158,7 +158,7 @@ def ours(kernel: Kernel) -> Sampler:
 
 
 def of_ebmkit(sampler: ebm.Sampler) -> Sampler:
-    """Return a sampler of ebmkit, which takes energies, likewise."""
+    """Return a sampler of ebmkit, which takes energies, in the same form."""
 
     def run(log_density: LogDensity, x: Tensor, steps: int, seed: int) -> Tensor:
         torch.manual_seed(seed_of("run", seed))
@@ -169,7 +169,7 @@ def of_ebmkit(sampler: ebm.Sampler) -> Sampler:
 
 
 class Energy(BaseModel):
-    """What torchebm asks of an energy."""
+    """What torchebm needs from an energy."""
 
     def __init__(self, log_density: LogDensity, dtype: torch.dtype) -> None:
         super().__init__(dtype=dtype)
@@ -181,7 +181,7 @@ class Energy(BaseModel):
 
 
 def of_torchebm(make: Callable[..., Any], **numbers: float) -> Sampler:
-    """Return a sampler of torchebm likewise."""
+    """Return a sampler of torchebm in the same form."""
 
     def run(log_density: LogDensity, x: Tensor, steps: int, seed: int) -> Tensor:
         sampler = make(Energy(log_density, x.dtype), dtype=x.dtype, **numbers)

@@ -1,4 +1,4 @@
-"""What it costs to reach a loss: of several runs each, and of one contestant over another."""
+"""The cost of reaching a loss: over several runs, and of one contestant relative to another."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ Record = Mapping[str, Any]
 
 
 class Cost(NamedTuple):
-    """What one run took, in one unit, to its first record at a threshold.
+    """The cost of one run, in one unit, until its first record at a threshold.
 
     Where it did not come to it, `amount` is all that it took until it ended, and `reached` False.
     """
@@ -30,7 +30,7 @@ def reached(records: Sequence[Record], threshold: float) -> Record | None:
 
 
 def cost(records: Sequence[Record], threshold: float, unit: str) -> Cost:
-    """Return what a run took to a threshold."""
+    """Return the cost of a run until a threshold."""
     record = reached(records, threshold)
     return Cost((record or records[-1])[unit], record is not None)
 
@@ -59,7 +59,7 @@ def told(costs: Sequence[Cost]) -> str:
 
 
 def over(theirs: Sequence[Cost], ours: Sequence[Cost]) -> str:
-    """Return how many times theirs cost what ours do, by medians."""
+    """Return the ratio of their median cost to ours."""
     a, b = middle(theirs), middle(ours)
     if not b.reached:
         return "unknown"

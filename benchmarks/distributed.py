@@ -31,7 +31,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def work(name: str, dtype: str, iterations: int, out: Path) -> None:
-    """Make the run in this process; the first writes what came of it."""
+    """Make the run in this process; the first one writes the results."""
     torch.set_num_threads(1)
     with process_group(torch.device("cpu"), timeout=60):
         images = load_images("embedded:animal-faces", 32)
@@ -46,7 +46,7 @@ def work(name: str, dtype: str, iterations: int, out: Path) -> None:
 
 
 def run(name: str, dtype: str, processes: int, iterations: int) -> dict[str, Any]:
-    """Start the run with torchrun, and return what came of it."""
+    """Start the run with torchrun, and return the results."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "end.pt"
         words = ["--work", name, "--dtype", dtype, "--iterations", iterations]

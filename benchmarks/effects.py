@@ -1,9 +1,10 @@
-"""What each part of the generator's recipe does, one taken away or changed at a time.
+"""What each part of the generator's recipe does: one part removed or changed at a time.
 
     python benchmarks/effects.py [--seeds 0 1 2] [--evaluations 600] [--write FILE.md]
 
-The default recipe and its changes learn from the seed's lions and tigers with the same budget of
-gradient evaluations (passes over the whole set), seeds in turn. One thread; CPU seconds.
+The default recipe and its variants are trained on the lions and tigers of the original
+experiments, with the same budget of gradient evaluations (passes over the whole set), one seed
+after the other. One thread; CPU seconds.
 """
 
 import statistics
@@ -34,11 +35,11 @@ Prepare = Callable[[Trainer], None]
 
 
 def nothing(trainer: Trainer) -> None:
-    """Let chains go on where they were."""
+    """Continue chains where they were."""
 
 
 def from_the_prior(trainer: Trainer) -> None:
-    """Start all chains anew, at draws of the prior."""
+    """Restart all chains at draws from the prior."""
     learner = trainer.learner
     assert isinstance(learner, GeneratorLearner)
     rng = make_rng("anew", trainer.seed, trainer.iteration)
@@ -49,7 +50,7 @@ class FromANetwork:
     """Start all chains where a network, which learns the latents inferred before, says."""
 
     def __call__(self, trainer: Trainer) -> None:
-        """Let it take one step of its own, and write its answers to the store."""
+        """Take one training step of the network, and write its outputs to the store."""
         learner, images = trainer.learner, trainer.data.read()
         assert isinstance(learner, GeneratorLearner)
         if trainer.iteration == 0:
@@ -138,7 +139,7 @@ def variants(evaluations: int) -> list[Variant]:
 
 
 def learn(variant: Variant, images: ImageSet, seed: int) -> None:
-    """Run one variant with one seed, and note what came of it."""
+    """Run one variant with one seed, and record the results."""
     trainer = replace(variant.recipe, seed=seed).trainer(images)
     records: list[Record] = []
     cost: dict[float, tuple[float, float]] = {}

@@ -1,4 +1,4 @@
-"""How near chains come to what the machine can do: its matrix products, and its memory.
+"""How close chains come to the limits of the machine: its matrix products, and its memory.
 
     python benchmarks/floor.py [--rounds 9] [--threads 2] [--write benchmarks/RESULTS.md]
 
@@ -107,7 +107,7 @@ def stepping(
 
 
 def seconds(work: Work) -> float:
-    """Return how long the work takes."""
+    """Return the duration of the work."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
@@ -130,7 +130,7 @@ def measure(
 
 
 def fractions(one: Chain, times: list[float], limit: list[float]) -> list[float]:
-    """Return the per cent of a rate that the chains reach, round by round."""
+    """Return the percentage of a rate that the chains reach, round by round."""
     return [100 * one.operations / t / r for t, r in zip(times, limit, strict=True)]
 
 

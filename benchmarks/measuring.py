@@ -1,4 +1,4 @@
-"""How benchmarks measure: in processes of their own, which take turns; and how they end."""
+"""How benchmarks measure, in separate processes that take turns, and how they report."""
 
 import argparse
 import json
@@ -31,7 +31,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def judged(criterion: str, limit: str, found: Spread, unit: str, met: bool) -> Figure:
-    """Return what was measured of a criterion, and whether it is within its limit."""
+    """Return the measurements for a criterion, and whether it is within its limit."""
     low, median, high = found
     return Figure(
         criterion=criterion,
@@ -51,7 +51,7 @@ def peak() -> float:
 
 
 def alone(script: str, *words: object) -> Any:  # noqa: ANN401
-    """Run a script in a process of its own; return the JSON of the last line that it printed."""
+    """Run a script in a separate process; return the JSON of the last line that it printed."""
     command = [sys.executable, script, *map(str, words)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     return json.loads(done.splitlines()[-1])
@@ -72,7 +72,7 @@ def launch(processes: int, script: str, *words: object) -> str:
 
 
 class Worker:
-    """A process of a script that measures when it is told to, and waits at other times.
+    """A process of a script that measures on request, and waits otherwise.
 
     Arguments:
         script: calls `serve`
@@ -114,13 +114,13 @@ class Worker:
 
 
 def serve(measure: Callable[[], object]) -> None:
-    """Measure whenever `Worker.ask` asks, until nobody does."""
+    """Measure whenever `Worker.ask` requests it, until the pipe closes."""
     for _ in sys.stdin:
         print(json.dumps(measure()), flush=True)
 
 
 def in_turns(script: str, cases: Sequence[Sequence[object]], rounds: int) -> list[list[Any]]:
-    """Measure each case, the arguments of a script, in a process of its own that stays.
+    """Measure each case, the arguments of a script, in a separate, persistent process.
 
     They take turns, so that a machine that is busy for a while is so for all of them. The first
     answer of each, which warms it up, is dropped.
@@ -138,7 +138,7 @@ def in_turns(script: str, cases: Sequence[Sequence[object]], rounds: int) -> lis
 
 
 def arguments(doc: str | None, section: str) -> argparse.ArgumentParser:
-    """Return a parser with what every benchmark takes: `--write`, a Markdown file."""
+    """Return a parser with the option of every benchmark: `--write`, a Markdown file."""
     parser = argparse.ArgumentParser(description=(doc or "").split("\n")[0])
     told = f"a Markdown file; its section {section} is written"
     parser.add_argument("--write", type=Path, help=told)

@@ -53,7 +53,7 @@ POOLED = "accepted.mean(1, keepdim=True).expand_as(accepted).reshape(-1)"
 FALLS = " * (1 + count / self.delay) ** -self.decay"
 ABOUT = " + weight * (1 - weight * centred) * torch.outer(off, off)"
 CONTRAST = "f_synthesised.sum() / batch.size - f_observed.sum() / batch.size"
-READ = 'where `index` is (CPU or GPU)."""\n'
+READ = 'on the device of `index`."""\n'
 WRITE = 'written twice")\n'
 BETWEEN = "    return 2 * between - within - torch.cdist(y, y).mean()"
 REFERRED = "    reference = alike(draw(max(REFERENCE, count)).detach().cpu().double())"

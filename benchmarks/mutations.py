@@ -1,4 +1,4 @@
-"""Break the package in one place at a time: the exactness tests must notice every time.
+"""Break the package in one place at a time; the exactness tests must notice each time.
 
     python benchmarks/mutations.py [--only NAME] [--jobs 2] [--write benchmarks/RESULTS.md]
 
@@ -29,7 +29,7 @@ TESTS = "tests/exactness"
 
 
 class Outcome(NamedTuple):
-    """What the tests said of one mutation.
+    """The result of the tests for one mutation.
 
     Attributes:
         failed: names of tests that failed, up to two
@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
 
     @property
     def survived(self) -> bool:
-        """Whether nothing was noticed."""
+        """Whether no test noticed the mutation."""
         return not self.failed and not self.timed_out
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Networks that `floor.py` and `peers.py` measure, and how many operations they take."""
+"""Networks that `floor.py` and `peers.py` measure, and their numbers of operations."""
 
 import torch
 from torch import Tensor, nn

@@ -1,8 +1,8 @@
-"""Time of a batch's noise, beside that of one `torch.Generator` a row, which tigon had before.
+"""Time to draw a batch's noise, compared with one `torch.Generator` per row, as in the past.
 
     python benchmarks/noise.py [--rounds 40] [--write benchmarks/RESULTS.md]
 
-RowRng are made and draw so many times, the old ones and the new by turns in one process. On a
+Streams are created and draw, the old and the new ones in turns in one process. On a
 CPU the time is the process's own, which a busy machine hardly changes; on a GPU it ends when the
 GPU is done.
 """
@@ -32,7 +32,7 @@ LIMIT = "at most 1"
 
 
 class OneARow:
-    """RowRng as they were: each row's generator, seeded with 32 bits on a CPU."""
+    """The former row streams: one generator per row, seeded with 32 bits on a CPU."""
 
     def __init__(self, index: range, device: torch.device) -> None:
         self.rows = [make_rng("chains", 0, 0, i, device=device) for i in index]
@@ -87,7 +87,7 @@ def told(times: Spread) -> str:
 
 
 def main() -> None:
-    """Measure on the CPU, and on a GPU where there is one, and print the table."""
+    """Measure on the CPU, and on a GPU if there is one, and print the table."""
     parser = arguments(__doc__, "noise")
     parser.add_argument("--rounds", type=int, default=40)
     options = parser.parse_args()

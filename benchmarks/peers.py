@@ -1,4 +1,4 @@
-"""Chain steps per second beside ebmkit's, torchebm's and a bare loop's, on the same networks.
+"""Chain steps per second compared with ebmkit, torchebm and a bare loop, on the same networks.
 
     python benchmarks/peers.py [--rounds 12] [--write benchmarks/RESULTS.md]
 
@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
 
 def bare(network: nn.Module, x: Tensor) -> Steps:
-    """Return Langevin dynamics in as few operations of PyTorch as it takes."""
+    """Return Langevin dynamics in as few PyTorch operations as possible."""
 
     def run(steps: int) -> None:
         y = x
@@ -113,7 +113,7 @@ def race(rounds: int) -> list[Row]:
 
 
 def ratio(ours: Row, theirs: Row) -> Spread:
-    """Return how many times their seconds ours are less."""
+    """Return the ratio of their seconds to ours."""
     return spread([b / a for a, b in zip(ours.seconds, theirs.seconds, strict=True)])
 
 
@@ -152,7 +152,7 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
 
 
 def is_small(row: Row) -> bool:
-    """Return whether overhead rules: a small network and few points."""
+    """Return whether overhead dominates: a small network and few points."""
     return row.network == SMALL and row.batch <= 16
 
 

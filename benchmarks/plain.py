@@ -1,8 +1,8 @@
-"""The same model learned by a plain PyTorch loop, as a good user would write one.
+"""The same model trained by a plain PyTorch loop, as an experienced user would write it.
 
     python benchmarks/plain.py [--seed 0] [--until 0.05] [--iterations 3000]
 
-Nothing of tigon but the loading of images: a DCGAN generator of the default recipe's size with
+Uses nothing of tigon except to load images: a DCGAN generator of the default recipe's size with
 PyTorch's own initial weights, one persistent latent vector an image, a few Langevin steps on the
 exact posterior (every step taken, the parameters' gradients not computed), then one step of Adam.
 Its numbers are those that came to the original's loss 0.1 soonest of those tried on seed 0: steps,
@@ -57,7 +57,7 @@ def langevin(generator: Generator, images: Tensor, z: Tensor) -> Tensor:
 
 
 def learn(images: Tensor, seed: int) -> Iterator[dict[str, float]]:
-    """Learn from images (N, 3, 64, 64) in batches of all of them, and yield a record a step.
+    """Learn from images (N, 3, 64, 64) in batches of all of them, and yield one record per step.
 
     Seconds are of learning alone, and gradient evaluations are passes over the set, as in the
     records of tigon's runs.

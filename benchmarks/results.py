@@ -1,4 +1,4 @@
-"""What benchmarks write: each its section of one Markdown file, and its file of figures."""
+"""What benchmarks write: each its own section of a Markdown file, and its file of figures."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 
 class Figure(TypedDict):
-    """One criterion and what was measured of it.
+    """One criterion and its measurements.
 
     Attributes:
         criterion: what is measured

@@ -1,8 +1,8 @@
-"""Time and memory of learning by the number of images, and by each number that a step depends on.
+"""Time and memory of training against the number of images, and other numbers that matter.
 
     python benchmarks/scaling.py [--rounds 7] [--quick] [--write benchmarks/RESULTS.md]
 
-Every case learns in a process of its own, with one thread, and waits while the others take their
+Every case is trained in its own process, with one thread, and waits while the others take their
 turns: a machine that is busy for a while is so for all. Tables have medians and quartiles over the
 rounds, processor time beside wall time, and the peak of resident memory above what the imports
 take. The plots go to `pictures/`, beside the file that `--write` names.

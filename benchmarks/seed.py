@@ -1,4 +1,4 @@
-"""The default recipes, the original algorithms and a plain PyTorch loop on the seed's images.
+"""The default recipes, the original algorithms and a plain PyTorch loop, side by side.
 
     python benchmarks/seed.py [--out runs/seed] [--seeds 0 1 2 3 4] [--write benchmarks/RESULTS.md]
     python benchmarks/seed.py --no-originals --descriptor-seeds    # tigon's and plain, in minutes
@@ -54,7 +54,7 @@ COMPARED, LEAST = (0.1, 0.05), 20  # thresholds of the criteria; times less than
 
 
 def learned(name: str, recipe: Recipe, data: Path, out: Path, until: float = 0.0) -> Run:
-    """Train, or continue, or just return a run that is finished, or has come to a loss."""
+    """Train or continue a run, or return it if it is finished or has reached a loss."""
     come = out.is_dir() and until > 0 and reached(Run(out).records(), until) is not None
 
     def note(trainer: Trainer, record: Record) -> None:
@@ -76,7 +76,7 @@ def learned(name: str, recipe: Recipe, data: Path, out: Path, until: float = 0.0
 
 
 def plainly(seed: int, evaluations: int, out: Path) -> list[Record]:
-    """Learn by `plain.py`, or return the records of such a run that is finished."""
+    """Train with `plain.py`, or return the records of such a run if it is finished."""
     if out.exists():
         records = json.loads(out.read_text())
         spent = records[-1]["gradient_evaluations"] + STEPS + 1 > evaluations
@@ -123,7 +123,7 @@ def first(records: Sequence[Record], threshold: float) -> str:
 
 
 def evidence(run: Run) -> dict[str, str]:
-    """Return what is not forced of a generator's latents: see `tigon diagnose`."""
+    """Return what is not enforced about a generator's latents: see `tigon diagnose`."""
     learner, images = run.learner(), run.images()
     assert isinstance(learner, GeneratorLearner)
     index = torch.arange(len(images))
@@ -211,7 +211,7 @@ def main() -> None:
     parser.add_argument("--plain-evaluations", type=int, default=2000, help="most of a plain run")
     options = parser.parse_args()
     if not DATA.is_dir():
-        sys.exit(f"the seed's images are not at {DATA}: nothing to compare on")
+        sys.exit(f"the images of the original experiments are not at {DATA}")
     options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     generators, originals, plain = [], [], []

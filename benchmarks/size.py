@@ -1,4 +1,4 @@
-"""Time and memory that data sets of many images take: to be read first, to start with, to go on.
+"""Time and memory of data sets with many images: first read, start of a run, resumption.
 
     python benchmarks/size.py [--counts 1000 100000 1000000] [--write benchmarks/RESULTS.md]
 

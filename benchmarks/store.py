@@ -1,9 +1,9 @@
-"""Time and memory of a chain store in files, by the number of its rows.
+"""Time and memory of a chain store in files, against the number of its rows.
 
     python benchmarks/store.py [--rows 10000 100000 1000000] [--write benchmarks/RESULTS.md]
 
 Each store is made, walked through once in scattered batches of 64 (read and written), and deleted,
-by a process of its own, whose peak of resident memory is what Linux tells (VmHWM).
+in its own process, whose peak resident memory Linux reports (VmHWM).
 """
 
 import math

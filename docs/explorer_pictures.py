@@ -1,4 +1,4 @@
-"""Photograph the explorer's page in a headless Chromium."""
+"""Take screenshots of the explorer in a headless Chromium."""
 
 import io
 import shutil
@@ -25,7 +25,7 @@ ENOUGH = 120.0  # seconds
 
 @contextmanager
 def served(run: Path) -> Iterator[str]:
-    """Serve a run's page; gives its address."""
+    """Serve a run's page; yield its address."""
     words = ["-m", "tigon", "explore", str(run), "--port", "0", "--no-browser"]
     process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True)
     try:
@@ -37,7 +37,7 @@ def served(run: Path) -> Iterator[str]:
 
 
 def until(page: "Page", condition: str) -> None:
-    """Wait until an expression holds in the page, whose policy lets nothing else look."""
+    """Wait until an expression holds on the page; its policy allows no other way to check."""
     ends = time.monotonic() + ENOUGH
     while not page.evaluate(condition):
         if time.monotonic() > ends:
@@ -46,7 +46,7 @@ def until(page: "Page", condition: str) -> None:
 
 
 def infer(page: "Page") -> None:
-    """Let the page infer the latent of a training photograph that is dropped in."""
+    """Upload a training photograph and wait until the page has inferred its latent."""
     import tigon
 
     photographs = Path(tigon.__file__).parent / "data" / "animal_faces"
@@ -55,7 +55,7 @@ def infer(page: "Page") -> None:
 
 
 def synthesise(page: "Page") -> None:
-    """Let the page run a chain to its end."""
+    """Run a chain on the page to its end."""
     page.locator("#synthesise").click()
     until(page, "document.querySelector('#chain-status').textContent.startsWith('Arrived')")
 
@@ -67,7 +67,7 @@ USED: dict[str, tuple[str, Callable[["Page"], None]]] = {
 
 
 def photograph(run: Path, kind: str, path: Path) -> Path:
-    """Open a run's page, use it as its kind is used, and save what is seen."""
+    """Open a run's page, use it as its kind is used, and save a screenshot."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -85,5 +85,5 @@ def photograph(run: Path, kind: str, path: Path) -> Path:
 
 
 def explorer(kind: str, studio: "Studio") -> Path:
-    """Photograph the page of the studio's generator or descriptor."""
+    """Save a screenshot of the page of the studio's generator or descriptor."""
     return photograph(studio.run(kind).folder, kind, HERE / "pictures" / f"explorer-{kind}.webp")

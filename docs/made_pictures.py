@@ -1,4 +1,4 @@
-"""What the recording scripts share: figures as pixels, tables in the documents, the machine."""
+"""What the scripts that make pictures share: figures as pixels, tables, the machine."""
 
 import io
 import os
@@ -36,7 +36,7 @@ class Table:
     """A Markdown table, row by row.
 
     Arguments:
-        heads: of the columns
+        heads: the column headings
     """
 
     def __init__(self, *heads: str) -> None:
@@ -51,10 +51,10 @@ class Table:
 
 
 def rewrite(page: Path, section: str, text: str) -> Path:
-    """Put `text` between `<!-- section -->` and `<!-- /section -->` of a page; returns the page.
+    """Put `text` between `<!-- section -->` and `<!-- /section -->` on a page; return the page.
 
     Raises:
-        ValueError: unless the page has the section once
+        ValueError: if the page does not have the section exactly once
     """
     first, last = f"<!-- {section} -->", f"<!-- /{section} -->"
     pattern = f"{re.escape(first)}.*?{re.escape(last)}"
@@ -68,7 +68,7 @@ def rewrite(page: Path, section: str, text: str) -> Path:
 
 
 def machine() -> str:
-    """Return the processor, its cores, the version of torch and the day."""
+    """Return the processor, its cores, the torch version and the date."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     cores = f"{os.cpu_count()} cores (1 thread used)"

@@ -1,8 +1,8 @@
-"""Make every picture of the documents from runs that it trains itself.
+"""Make every picture in the documents, from runs that this script trains itself.
 
     python docs/make_pictures.py [--only NAME ...] [--runs FOLDER]
 
-Runs are seeded with 0 and kept in FOLDER (runs/docs): what is there already is not trained again.
+Runs have seed 0 and are saved in FOLDER (runs/docs); existing runs are not trained again.
 All images are `embedded:animal-faces`, which are CC0 or in the public domain.
 """
 
@@ -91,14 +91,14 @@ SICK = {
 
 
 class Studio:
-    """Trained runs by name, and where pictures go."""
+    """Trained runs by name."""
 
     def __init__(self, runs: Path) -> None:
         self.runs = runs
 
     @cache  # noqa: B019
     def run(self, name: str) -> Run:
-        """Train the run of this name, unless that is done; a run may end by diverging."""
+        """Train the run of this name unless it exists; a run may end because it diverges."""
         began, recipe = time.perf_counter(), RECIPES[name]
         try:
             train(Experiment(recipe_name(recipe), recipe, FACES), self.runs / name)
@@ -119,12 +119,12 @@ class Studio:
 
 
 def recipe_name(recipe: Recipe) -> str:
-    """Return the name under which the command line knows a recipe."""
+    """Return the name of a recipe on the command line."""
     return next(name for name, kind in recipes().items() if type(recipe) is kind)
 
 
 def save(name: str, figure: Figure, dpi: int = 110) -> Path:
-    """Write a figure as WebP: without loss where that is smaller, as it is for curves."""
+    """Write a figure as WebP, lossless if that is smaller, as it is for curves."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=dpi)
     picture = Image.open(stream).convert("RGB")
@@ -137,7 +137,7 @@ def save(name: str, figure: Figure, dpi: int = 110) -> Path:
 
 
 def latent_plane(studio: Studio) -> Path:
-    """The README's animation: a tour through the latent plane, and what the model shows there."""
+    """Make the README's animation, a tour through the latent plane."""
     run = studio.run("generator")
     path = FOLDER / "latent-plane.webp"
     first, *others = frames(run.learner(), run.images())
@@ -148,18 +148,18 @@ def latent_plane(studio: Studio) -> Path:
 
 
 def of_report(key: str, studio: Studio) -> Path:
-    """A figure of a run's report or diagnosis."""
+    """Save a figure of a run's report or diagnosis."""
     return save(key, studio.figure(*REPORTED[key]), 90)
 
 
 def prior_images(studio: Studio, name: str, count: int = 10) -> np.ndarray:
-    """Draw images of a model, uint8 (N, H, W, C)."""
+    """Draw images from a model, uint8 (N, H, W, C)."""
     learner = studio.run(name).learner()
     return to_uint8(learner.sample(count, make_rng("pictures", 0)))
 
 
 def beside(kind: str, studio: Studio) -> Path:
-    """Images of the default and of the original, after equally many gradient evaluations."""
+    """Show images of the default and of the original, for equally many gradient evaluations."""
     rows = [
         ("training images", np.asarray(studio.run(f"{kind}-small").images().pixels)),
         (kind, prior_images(studio, f"{kind}-small")),
@@ -171,7 +171,7 @@ def beside(kind: str, studio: Studio) -> Path:
 def compared(
     studio: Studio, key: str, names: dict[str, str], label: str, linear: float | None = None
 ) -> Figure:
-    """Plot one metric of several runs; with `linear`, on a scale linear up to there."""
+    """Plot one metric of several runs, on a scale that is linear up to `linear` if it is given."""
     figure = Figure((7, 3), layout="constrained")
     axes = figure.add_subplot()
     for colour, (name, shown) in zip(figures.COLOURS, names.items(), strict=False):
@@ -191,7 +191,7 @@ def compared(
 
 
 def sick_rate_generator(studio: Studio) -> Path:
-    """The reconstruction error at ten and a hundred times the learning rate."""
+    """Plot the reconstruction error at ten and a hundred times the learning rate."""
     names = {
         "generator-small": "as it is",
         "generator-fast": "learning rate x 10",
@@ -202,7 +202,7 @@ def sick_rate_generator(studio: Studio) -> Path:
 
 
 def sick_rate_descriptor(studio: Studio) -> Path:
-    """The gap at ten times the learning rate, with and without the guard."""
+    """Plot the gap at ten times the learning rate, with and without the guard."""
     names = {
         "descriptor-small": "as it is",
         "descriptor-fast": "learning rate x 10, no guard",
@@ -213,7 +213,7 @@ def sick_rate_descriptor(studio: Studio) -> Path:
 
 
 def sick_chains(studio: Studio) -> Path:
-    """Healthy chains, the same with long steps, and chains that are all the same."""
+    """Show healthy chains, the same chains with long steps, and chains that are all the same."""
     run = studio.run("descriptor-small")
     rows = [
         ("training images", np.asarray(run.images().pixels)),
@@ -228,7 +228,7 @@ def sick_chains(studio: Studio) -> Path:
 
 
 def sick_latents(studio: Studio) -> Path:
-    """Inferred latents that are the prior's beside some that are not, and the prior's images."""
+    """Show latents that follow the prior next to some that do not, and images from the prior."""
     canvases = []
     for name in ("generator-small", "latents-hot"):
         run = studio.run(name)
@@ -246,7 +246,7 @@ def sick_latents(studio: Studio) -> Path:
 
 
 def first_clause(what: str) -> str:
-    """Return a finding up to its first bracket or semicolon."""
+    """Return the text of a finding up to its first parenthesis or semicolon."""
     return re.split(r" \(|;", what)[0]
 
 
@@ -292,7 +292,7 @@ PICTURES: dict[str, Callable[[Studio], Path]] = {
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Make the pictures asked for."""
+    """Make the pictures that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=list(PICTURES), metavar="NAME")
     parser.add_argument("--runs", type=Path, default=HERE.parent / "runs" / "docs")

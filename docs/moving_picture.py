@@ -1,4 +1,4 @@
-"""The animation of the latent plane: a tour past all faces, and what the model shows there."""
+"""The animation of the latent plane: a tour past all faces, and what the model decodes there."""
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ def frames(learner: Learner, images: ImageSet) -> list[Image.Image]:
 
 
 def tour(points: Points, count: int) -> Points:
-    """Return `count` points in even steps along a smooth closed curve through all of `points`."""
+    """Return `count` points, evenly spaced along a smooth closed curve through all `points`."""
     stops = shortest(points)
     stops = np.vstack([stops, stops[:1]])
     chords = np.sqrt(np.linalg.norm(np.diff(stops, axis=0), axis=1))
@@ -42,7 +42,7 @@ def tour(points: Points, count: int) -> Points:
 
 
 def shortest(points: Points) -> Points:
-    """Return the points in the order of a tour that no reversal of a part makes shorter."""
+    """Return the points in the order of a tour that no reversal of a section can shorten."""
     order = list(range(len(points)))
 
     def length(tour: list[int]) -> float:
@@ -61,7 +61,7 @@ def shortest(points: Points) -> Points:
 
 
 def place(point: Points, reach: float) -> tuple[float, float]:
-    """Return where a point (2,) of the plane is in its picture."""
+    """Return the pixel position of a point (2,) of the plane in its picture."""
     half = SIDE * FINE / 2
     return half * (1 + point[0] / reach), half * (1 - point[1] / reach)
 
@@ -84,7 +84,7 @@ def background(
 
 
 def frame(plane: Image.Image, at: tuple[float, float], picture: NDArray[np.uint8]) -> Image.Image:
-    """Put the dot on the plane, and the picture beside it."""
+    """Put the dot on the plane, and the picture next to it."""
     plane = plane.copy()
     radius = 6 * FINE
     box = (at[0] - radius, at[1] - radius, at[0] + radius, at[1] + radius)

@@ -1,7 +1,7 @@
-"""Run the notebooks and keep what they put out: `python docs/run_notebooks.py [NAME ...]`.
+"""Run the notebooks and save their outputs: `python docs/run_notebooks.py [NAME ...]`.
 
-They are kept with the outputs of one run, so that the site is built, and they are read on the web,
-without a training. The tests run them anew.
+With their outputs, the site can be built, and they can be read on the web, without training.
+The tests run them again.
 """
 
 import base64
@@ -20,7 +20,7 @@ FOLDER = HERE / "notebooks"
 
 
 def run(path: Path) -> nbformat.NotebookNode:
-    """Return a notebook with the outputs of a run, and nothing that differs from run to run.
+    """Return a notebook with the outputs of a run, without anything that varies between runs.
 
     Raises:
         nbclient.exceptions.CellExecutionError: if a cell fails
@@ -48,7 +48,7 @@ def smaller(png: str) -> str:
 
 
 def main(names: list[str]) -> None:
-    """Run the notebooks of these names, or all."""
+    """Run the notebooks with these names, or all."""
     for path in [FOLDER / f"{name}.ipynb" for name in names] or sorted(FOLDER.glob("*.ipynb")):
         began = time.perf_counter()
         nbformat.write(run(path), path)

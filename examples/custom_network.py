@@ -1,4 +1,4 @@
-"""Networks of one's own, in both learners."""
+"""Custom networks, in both learners."""
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ images = tigon.load_images("embedded:animal-faces", image_size=32)
 class Decoder(nn.Module):
     """Latents (B, d) to images (B, 3, 32, 32) in [-1, 1].
 
-    The first linear layer is called `first`: parameter expansion rescales latents through it.
+    Parameter expansion rescales latents through the first linear layer, called `first`.
     """
 
     def __init__(self, latent_dim: int) -> None:
@@ -23,7 +23,7 @@ class Decoder(nn.Module):
         return self.rest(self.first(z)).unflatten(1, (3, 32, 32))
 
 
-torch.manual_seed(0)  # of the weights that torch draws
+torch.manual_seed(0)  # for the weights that torch initialises
 model = tigon.GeneratorModel(Decoder(4), latent_dim=4, sigma=0.3)
 learner = tigon.GeneratorLearner(model, len(images))
 adam = torch.optim.Adam(learner.parameters(), lr=2e-3)
@@ -32,11 +32,11 @@ records = trainer.fit()
 errors = [record["reconstruction_error"] for record in records]
 print(f"generator: error {errors[0]:.3f}, then {errors[-1]:.3f}")
 
-# Images (B, 3, 32, 32) to one number each, (B,): no batch statistics, which would couple chains.
+# Images (B, 3, 32, 32) to one number each, (B,). Batch statistics would couple the chains.
 scores = nn.Sequential(
     nn.Conv2d(3, 32, 4, stride=2), nn.SiLU(), nn.Flatten(), nn.LazyLinear(1), nn.Flatten(0)
 )
-scores(images.read(slice(0, 1)))  # LazyLinear learns its size
+scores(images.read(slice(0, 1)))  # LazyLinear infers its size
 starts = tigon.start_images(images, "mean-colour")
 energy = tigon.EnergyModel(scores, scale=0.7, starts=starts, image_size=32)
 learner = tigon.DescriptorLearner(energy)

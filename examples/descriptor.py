@@ -1,4 +1,4 @@
-"""Learn a descriptor: real sampling of images, alternated with a gradient step.
+"""Train a descriptor: real sampling of images, alternating with gradient steps.
 
 python examples/descriptor.py [FOLDER]   (about 30 s; writes descriptor.png)
 """
@@ -34,4 +34,6 @@ rows = [
 stages(rows).savefig("descriptor.png")
 chains = recipe.chains
 print(f"a sampler of {chains.steps} steps at temperature {chains.temperature:g}, not a density")
-print(f"its chains aim at p^(1/T); in units of it, gaps are {1 / chains.temperature:g} times that")
+print(
+    f"its chains target p^(1/T), in whose units gaps are {1 / chains.temperature:g} times as large"
+)

@@ -1,4 +1,4 @@
-"""An energy of one's own, learned on tensors: a quadratic that finds the images' mean."""
+"""A custom energy, trained on tensors: a quadratic that finds the images' mean."""
 
 import torch
 from torch import Tensor, nn

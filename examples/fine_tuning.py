@@ -1,4 +1,4 @@
-"""Go on with a saved model on other images."""
+"""Fine-tune a saved model on other images."""
 
 import torch
 
@@ -11,11 +11,11 @@ trainer.fit()
 trainer.learner.model.save_pretrained("seven-faces")
 
 model = tigon.GeneratorModel.from_pretrained("seven-faces")
-others = tigon.as_data(faces[7:])  # three that it has not seen
+others = tigon.as_data(faces[7:])  # three images that it has not seen
 learner = tigon.GeneratorLearner(model, len(others))
 learner.store.load(
     model.infer(others.read(), tigon.make_rng("begin", 0)).latents
-)  # not from noise
+)  # instead of from noise
 adam = torch.optim.Adam(model.parameters(), lr=5e-4)
 records = tigon.Trainer(learner, others, adam, budget=tigon.Budget(60)).fit()
 errors = [record["reconstruction_error"] for record in records]

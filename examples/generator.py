@@ -1,4 +1,4 @@
-"""Learn a generator: real inference of latents, alternated with a gradient step.
+"""Train a generator: real inference of latents, alternating with gradient steps.
 
 python examples/generator.py [FOLDER]   (about 15 s; writes generator.png)
 """
@@ -31,7 +31,7 @@ rows = [
 ]
 stages(rows).savefig("generator.png")
 
-# Latents of images the model has not seen: here, the mirrored training images.
+# Latents of images that the model has not seen: here, mirrored training images.
 mirrored = images.read(slice(0, 2)).flip(3)
 found = learner.model.infer(mirrored, tigon.make_rng("infer", 0))
 print("latents of two mirrored images:", found.latents.tolist())

@@ -1,4 +1,4 @@
-"""Labels from sub-folders: a generator that never saw them, and where it put each class."""
+"""Labels from subfolders: where a generator that never saw them puts each class."""
 
 from pathlib import Path
 

@@ -13,7 +13,7 @@ def banana(x: torch.Tensor) -> torch.Tensor:
 
 rng = tigon.make_rng("banana", 0)
 start = torch.randn(8, 2, generator=rng)  # eight chains
-tuned = tigon.warm_up(tigon.MALA(0.5), banana, start, rng)  # finds step sizes, and stops
+tuned = tigon.warm_up(tigon.MALA(0.5), banana, start, rng)  # finds step sizes, then freezes them
 chains = tigon.MCMC(tuned.kernel, steps=1000)
 draws = chains.run(banana, tuned.x, rng, tuned.step_size, keep=1).trajectory  # (1000, 8, 2)
 ess, rhat = effective_sample_size(draws), split_rhat(draws)

@@ -1,4 +1,4 @@
-"""An optimizer, a scheduler and clipping of one's own, and averaged weights."""
+"""A custom optimizer and scheduler, gradient clipping, and averaged weights."""
 
 import torch
 
@@ -15,5 +15,5 @@ trainer = tigon.Trainer(
 )
 records = trainer.fit()
 print(f"error {records[-1]['reconstruction_error']:.3f}, rate {records[-1]['learning_rate']:.0e}")
-with trainer.averaged() as smooth:  # chains and loss use the weights themselves
+with trainer.averaged() as smooth:  # chains and loss use the live weights
     print(smooth.sample(4, tigon.make_rng("samples", 0)).shape)

@@ -1,4 +1,4 @@
-"""Data of one's own: a folder of pictures, or an array, with some held out."""
+"""Your own data: a folder of pictures, or an array, with some held out."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +10,7 @@ import tigon
 
 
 def disk(numbers: np.random.Generator) -> np.ndarray:
-    """Draw a disk of any colour at any place, uint8 (48, 64, 3)."""
+    """Draw a disk of random colour at a random position, uint8 (48, 64, 3)."""
     y, x = np.mgrid[:48, :64]
     centre, radius = numbers.uniform((14, 14), (34, 50)), numbers.uniform(8, 14)
     inside = (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2
@@ -19,12 +19,12 @@ def disk(numbers: np.random.Generator) -> np.ndarray:
 
 numbers = np.random.default_rng(0)
 with TemporaryDirectory() as folder:
-    for k in range(24):  # any names, sizes, modes and depth of folders
+    for k in range(24):  # any names, sizes, modes and folder depth
         Image.fromarray(disk(numbers)).save(Path(folder) / f"{k:02}.png")
     images = tigon.load_images(folder, image_size=32, fit="crop")
 print(f"{len(images)} images, {images.pixels.shape}, {len(images.skipped)} left out")
 
-# An array is an ImageSet too: uint8 (N, H, W, C), and a name for each.
+# An array becomes an ImageSet too: uint8 (N, H, W, C), and a name for each image.
 learned = tigon.ImageSet(images.pixels[:20], images.names[:20], [])
 held_out = tigon.ImageSet(images.pixels[20:], images.names[20:], [])
 

@@ -1,4 +1,4 @@
-"""A loop of one's own around a learner: chains, loss, one step, no trainer."""
+"""A custom training loop around a learner: chains, loss, one step, no trainer."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Stop a run, and go on from Python: to the very same end."""
+"""Stop a run and resume it from Python, with exactly the same result."""
 
 import torch
 
@@ -8,7 +8,7 @@ images = tigon.load_images("embedded:animal-faces", image_size=16)
 
 
 def made(folder: str) -> tigon.Trainer:
-    """Return a trainer that saves itself every ten iterations."""
+    """Return a trainer that saves a checkpoint every ten iterations."""
     recipe = tigon.GeneratorRecipe(image_size=16, iterations=40)
     return recipe.trainer(images, callbacks=[tigon.callbacks.Checkpoints(folder, every=10)])
 

@@ -1,4 +1,4 @@
-"""Save a model, load it, and use what it is able to do."""
+"""Save a model, load it, and use what it can do."""
 
 import tigon
 
@@ -7,7 +7,7 @@ trainer = tigon.GeneratorRecipe(image_size=16, iterations=100).trainer(images)
 trainer.fit()
 trainer.learner.model.save_pretrained("faces")  # config.json, model.safetensors, README.md
 
-model = tigon.load("faces")  # a run folder, too; from_pretrained("OWNER/NAME") asks the hub
+model = tigon.load("faces")  # or a run folder; from_pretrained("OWNER/NAME") loads from the Hub
 drawn = model.sample(4, tigon.make_rng("samples", 0))  # (4, 3, 16, 16)
 if isinstance(model, tigon.HasLatents):
     found = model.infer(images.read()[:2], tigon.make_rng("infer", 0))

@@ -1,4 +1,4 @@
-"""A torch.utils.data.Dataset: pictures that are made when they are asked for."""
+"""A torch.utils.data.Dataset: pictures that are made on demand."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ import tigon
 
 
 class Stripes(Dataset):
-    """A thousand pictures (1, 12, 16) in [-1, 1], and how wide their stripes are."""
+    """A thousand pictures (1, 12, 16) in [-1, 1], with the width of their stripes."""
 
     def __len__(self) -> int:
         return 1000

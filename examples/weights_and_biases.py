@@ -1,4 +1,4 @@
-"""Callbacks to Weights & Biases; without it, to a stand-in with the same calls."""
+"""A callback that logs to Weights & Biases, or to a stand-in if it is not installed."""
 
 from types import SimpleNamespace
 

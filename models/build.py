@@ -1,9 +1,9 @@
-"""Learn the models of this folder again, from the photographs that ship with the package.
+"""Train the models in this folder again, on the photographs that ship with the package.
 
     python models/build.py [NAME ...]        (or: make models)
 
-Each run has a seed and one thread, so that the same machine gives the same weights. A run is made
-in a temporary folder; a model folder here is replaced once its new one is whole.
+Each run has a fixed seed and one thread, so that the same machine gives the same weights. Runs are
+made in a temporary folder; a model folder here is replaced only when the new one is complete.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ TERMS = {
 
 
 def build(name: str, work: Path) -> str:
-    """Learn one model, put its folder here, and return the SHA-256 of its weights."""
+    """Train one model, put its folder here, and return the SHA-256 of its weights."""
     run, new = work / name, work / "model" / name
     do("train", *MODELS[name].split(), "--data", DATA, "--out", str(run), "--device", "cpu")
     do("export", str(run), "--out", str(new), *(w for pair in TERMS.items() for w in pair))
@@ -42,7 +42,7 @@ def build(name: str, work: Path) -> str:
 
 
 def do(*words: str) -> None:
-    """Run tigon; end with its status where it fails."""
+    """Run tigon; exit with its status if it fails."""
     status = main(words)
     if status:
         sys.exit(status)
@@ -52,7 +52,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     unknown = [name for name in sys.argv[1:] if name not in MODELS]
     if unknown:
-        sys.exit(f"no model {unknown[0]!r}; there are {', '.join(MODELS)}")
+        sys.exit(f"there is no model {unknown[0]!r}; choose from {', '.join(MODELS)}")
     with tempfile.TemporaryDirectory() as folder:
         for name in sys.argv[1:] or MODELS:
             print(f"{build(name, Path(folder))}  models/{name}/model.safetensors")

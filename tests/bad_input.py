@@ -1,4 +1,4 @@
-"""What the tests of bad input share: a command line under watch, and makers of odd files."""
+"""What the tests of bad input share: a monitored command line, and makers of odd files."""
 
 import atexit
 import hashlib
@@ -29,7 +29,7 @@ _heard: list[str] | None = None
 
 
 class Outcome(NamedTuple):
-    """What a command line left on the terminal."""
+    """The output of a command line on the terminal."""
 
     status: int
     out: str
@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
 
 
 def _hear(event, arguments):
-    """Note programs that are started, and files that are opened for writing or changed."""
+    """Record programs that are started, and files that are opened for writing or changed."""
     if _heard is None:
         return
     if event in STARTED:
@@ -152,7 +152,7 @@ class Bomb:
 
 
 def right_sums(checkpoint):
-    """Let the manifest tell the checksums of the files as they are."""
+    """Update the checksums in the manifest to those of the current files."""
     names = ("model.safetensors", "chains.safetensors", "training.pt")
     sums = {n: hashlib.sha256((checkpoint / n).read_bytes()).hexdigest() for n in names}
     (checkpoint / "manifest.json").write_text(json.dumps({"sha256": sums}))

@@ -1,4 +1,4 @@
-"""What all tests share: a cache of their own, small images, and the shared data where it is."""
+"""What all tests share: a separate cache, small images, and the shared data if available."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def rng():
 
 @pytest.fixture
 def pictures(tmp_path):
-    """A folder of five colour pictures of 16 x 16 pixels, each of its own tint."""
+    """A folder of five colour pictures of 16 x 16 pixels, each with its own tint."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     numbers = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def pictures(tmp_path):
 
 @pytest.fixture
 def shared():
-    """The folder of shared data; tests that need it skip where it is absent."""
+    """The folder of shared data; tests that need it skip if it is absent."""
     if not SHARED.is_dir():
         pytest.skip(f"the shared data are not at {SHARED}")
     return SHARED
@@ -55,7 +55,7 @@ def shared():
 
 @pytest.fixture
 def tigon(capsys, tmp_path, monkeypatch):
-    """Run the command line in an empty folder; returns status, stdout and stderr."""
+    """Run the command line in an empty folder; return status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 
     def run(*words):

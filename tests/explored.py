@@ -18,7 +18,7 @@ ARRAYS = {"uint8": np.uint8, "float32": np.float32}
 
 
 def make_pictures(folder: Path, count: int = 5, side: int = 16) -> Path:
-    """A folder of pictures, each of its own tint."""
+    """A folder of pictures, each with its own tint."""
     folder.mkdir()
     numbers = np.random.default_rng(0)
     for k in range(count):

@@ -177,7 +177,7 @@ class Bimodal:
 
 @dataclass(frozen=True)
 class NarrowAndWide:
-    """Half N(0, narrow^2), half N(0, 1), on the line: chains want other steps in each half."""
+    """Half N(0, narrow^2), half N(0, 1), on the line: each half needs a different step size."""
 
     narrow: float = 0.1
 

@@ -1,4 +1,4 @@
-"""Any bytes in the place of a file are read, or refused with a TigonError of one line."""
+"""Any bytes in place of a file are read, or refused with a one-line TigonError."""
 
 import json
 import shutil

@@ -56,15 +56,15 @@ BAD_FILES = {
     "text named .png": ("a.png", b"this is text", "is not an image"),
     "web page named .jpg": ("a.jpg", b"<html><script>alert(1)</script>", "is not an image"),
     "EPS, which is a program": ("a.png", encoded(picture(), "EPS"), "is not an image"),
-    "PDF, which is a program": ("a.pdf", encoded(picture(), "PDF"), "is not an image"),
+    "PDF, which is a program": ("a.png", encoded(picture(), "PDF"), "is not an image"),
     "decompression bomb": ("a.png", png_claiming(60000, 60000), "has too many pixels"),
     "large decompression bomb": ("a.png", png_claiming(2**31 - 1, 9), "has too many pixels"),
     "endless side": ("a.png", png_claiming(10_000_000, 1), "has too many pixels"),
     "header without pixels": ("a.png", png_claiming(60, 60), r"cannot be read \("),
     "float pixels beyond their range": (
         "a.tiff",
-        encoded(Image.new("F", (9, 9), 7.0), "TIFF"),
-        r"cannot be read \(float pixels outside \[0, 1\]\)",
+        encoded(Image.new("F", (9, 9), 700.0), "TIFF"),
+        r"cannot be read \(float pixels from 700 to 700, outside \[0, 1\] and \[0, 255\]\)",
     ),
 }
 BAD_PATHS = {
@@ -227,15 +227,15 @@ def test_members_of_an_npz_are_never_written_anywhere(train, tmp_path):
 
 
 OPTIONS = {
-    "--iterations 0": "iterations are at least 1, not 0",
+    "--iterations 0": "iterations must be at least 1, not 0",
     "--image-size 1048576": "image size 1048576 .* at most 8192",
     "--image-size 7": "images have at least 8 pixels a side",
-    "--batch-size 0": "batch_size is at least 1, not 0",
+    "--batch-size 0": "batch_size must be at least 1, not 0",
     f"--seed {10**30}": "seed is too large: 2.99 or more",
     f"--latent-dim {10**20}": "latent_dim is too large",
     f"--latent-dim {10**12}": "out of memory",
     "--sigma nan": "sigma is",
-    "--optimizer.learning-rate nan": "learning_rate is above 0, not nan",
+    "--optimizer.learning-rate nan": "learning_rate must be above 0, not nan",
     "--checkpoint-every 0": "--checkpoint-every 0: is at least 1",
     "--device tpu": "--device tpu: is not available on this machine",
 }

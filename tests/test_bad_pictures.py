@@ -1,4 +1,4 @@
-"""Odd data that are as good as any other: read as a user would expect, with status 0."""
+"""Odd but valid data are read as a user would expect, with status 0."""
 
 import os
 import tempfile

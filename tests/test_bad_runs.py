@@ -104,7 +104,7 @@ CONFIGS = {
     "megabytes": (config("latent_dim = 2", f"latent_dim = '{'x' * 10**6}'"), "is int, not 'x{79}"),
     "out of range": (
         config("latent_dim = 2", "latent_dim = 0"),
-        "latent_dim is at least 1, not 0",
+        "latent_dim must be at least 1, not 0",
     ),
     "not a number": (config("sigma = 0.3", "sigma = nan"), "sigma is float or learn, not nan"),
     "table for a number": (

@@ -1,4 +1,4 @@
-"""What the README and docs/ show works as it stands there; the site is whole and asks nobody."""
+"""The code in README and docs/ works as shown; the site is complete and makes no requests."""
 
 import os
 import re
@@ -87,7 +87,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with the runs that pages speak of, trained for two iterations."""
+    """A folder with the runs that pages refer to, trained for two iterations."""
     place = tmp_path_factory.mktemp("trained")
     some_pictures(place / "photos", 6, 0)
     for out, recipe in RUNS.items():

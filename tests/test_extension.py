@@ -158,7 +158,7 @@ def pictures(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(pictures, tmp_path_factory):
-    """A run of the toy, and beside it one of a generator."""
+    """A run of the toy, and one of a generator."""
     home = tmp_path_factory.mktemp("extension")
     words = ["train", "toy", "--data", str(pictures), "--out", str(home / "toy"), "--tensorboard"]
     assert main([*words, "--width", "0.25"]) == 0

@@ -1,4 +1,4 @@
-"""The small models of models/: whole, small, what their cards show, and what their list says."""
+"""The small models in models/: complete, small, and as their cards and list say."""
 
 import hashlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""The file of results that several benchmarks write to."""
+"""The file of results to which several benchmarks write."""
 
 import importlib.util
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The tree itself: a kind of model is named where it is made, and nowhere else."""
+"""The source tree: a kind of model is named where it is defined, and nowhere else."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An extension of griffe: `.. math::` in docstrings becomes a formula of Markdown."""
+"""A griffe extension that turns `.. math::` in docstrings into Markdown formulas."""
 
 import re
 import textwrap
@@ -10,7 +10,7 @@ DIRECTIVE = re.compile(r"^\.\. math::(.*\n(?:[ \t]+.*\n|[ \t]*\n)*)", re.M)
 
 
 class MathDirectives(Extension):
-    """Rewrites docstrings as they are collected."""
+    """Rewrite docstrings as they are collected."""
 
     def on_instance(self, *, obj: Object, **_: Any) -> None:  # noqa: ANN401
         """Replace the directives of one docstring."""

@@ -1,4 +1,4 @@
-"""A hook of mkdocs: formulas become MathML when the site is built, so pages need no script."""
+"""An mkdocs hook that converts formulas to MathML at build time, so that pages need no script."""
 
 import html
 import re
@@ -26,5 +26,5 @@ def mathml(tag: str, marked: str) -> str:
 
 
 def spaced(formula: str) -> str:
-    """Make a relation of `~`, which the converter takes for a letter."""
+    """Turn `~`, which the converter takes for a letter, into a relation."""
     return formula.replace("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")

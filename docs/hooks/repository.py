@@ -1,6 +1,6 @@
-"""A hook of mkdocs: pages that the repository has elsewhere, and notebooks, are pages of the site.
+"""An mkdocs hook that adds pages from elsewhere in the repository, and notebooks, to the site.
 
-Links to them are those that hold in the repository; here they are turned to the site's pages.
+Links to them are written as they work in the repository; here they are rewritten for the site.
 """
 
 import os
@@ -53,16 +53,16 @@ def exported(path: Path) -> dict[str, str | bytes]:
 
 
 def on_page_markdown(text: str, page: Page, **_: Any) -> str:  # noqa: ANN401
-    """Turn links of the repository into links of the site."""
+    """Turn links within the repository into links within the site."""
     name = page.file.src_uri
     source = next((key for key, value in ELSEWHERE.items() if value == name), f"docs/{name}")
     return LINK.sub(lambda found: turned(found, source, name), text)
 
 
 def turned(found: re.Match[str], source: str, name: str) -> str:
-    """Return a link as page `name` needs it, which is the repository's file `source`.
+    """Return a link for page `name`, which is the file `source` in the repository.
 
-    What the site does not have is named instead.
+    A link to something that the site does not have is replaced by its name.
     """
     label, link, anchor = found.groups()
     target = os.path.normpath(os.path.join(os.path.dirname(source), link))

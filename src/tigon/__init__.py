@@ -1,7 +1,8 @@
 """tigon: image models learned by maximum likelihood with Markov chains.
 
 A model is a log-density. A kernel moves points towards it. A chain store remembers the points.
-A learner alternates running chains and one gradient step. A recipe is a named set of numbers.
+A learner alternates between running chains and taking one gradient step. A recipe is a named set
+of numbers.
 """
 
 from importlib import import_module

@@ -1,10 +1,10 @@
-"""Figures: functions that draw return a matplotlib figure, and save nothing.
+"""Figures: drawing functions return a matplotlib figure, and save nothing.
 
-A `Figure` is such a drawing with its words.
+A `Figure` is such a drawing with its title, caption and description.
 
-Images come as uint8 (N, H, W, C) and are shown as they are: never scaled by their own minimum and
-maximum, so what saturates is seen to saturate. Figures are drawn small, `WIDTH` inches, so that
-their words can still be read where a phone shows them 8 cm wide.
+Images are uint8 (N, H, W, C) and are shown unchanged: never scaled by their own minimum and
+maximum, so that saturation is visible. Figures are small, `WIDTH` inches wide, so that their text
+is still legible on a phone that shows them 8 cm wide.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,14 +29,14 @@ LINES = len(COLOURS) * len(DASHES)
 
 
 class Figure(NamedTuple):
-    """A figure of a run, as wide as `WIDTH`.
+    """A figure of a run, `WIDTH` inches wide.
 
     Attributes:
-        name: of its file, without ending
+        name: name of its file, without extension
         title: its heading
         caption: what it means, and what is healthy
         drawing: the figure itself
-        description: what is seen in it, for those who cannot see it
+        description: what it shows, for those who cannot see it
     """
 
     name: str
@@ -47,7 +47,7 @@ class Figure(NamedTuple):
 
 
 def curve(metric: Metric, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
-    """Draw a metric of one run or more over gradient evaluations.
+    """Draw a metric of one or more runs over gradient evaluations.
 
     Arguments:
         runs: records by the run's name, at least one that has the metric; "" is the metric itself
@@ -67,7 +67,7 @@ def curve(metric: Metric, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Fi
 
 
 def _spoken(metric: Metric, lines: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
-    """Say in words what a line chart shows: where each line begins, ends, and what it spans."""
+    """Describe a line chart in words: where each line begins and ends, and its range."""
     said = [
         f"{label} begins at {values[0]:.3g}, ends at {values[-1]:.3g} after {x[-1]:.6g} gradient "
         f"evaluations, and stays between {min(values):.3g} and {max(values):.3g}"
@@ -77,7 +77,7 @@ def _spoken(metric: Metric, lines: Mapping[str, tuple[Sequence[float], Sequence[
 
 
 def tile(images: Pixels, columns: int, gap: int = 2) -> Pixels:
-    """Lay images (N, H, W, C) out in rows of `columns` on white; returns (H', W', 3)."""
+    """Lay out images (N, H, W, C) in rows of `columns` on white; return (H', W', 3)."""
     count, height, width, _ = images.shape
     rows = -(-count // columns)
     shape = (rows * (height + gap) + gap, columns * (width + gap) + gap, 3)
@@ -90,7 +90,7 @@ def tile(images: Pixels, columns: int, gap: int = 2) -> Pixels:
 
 
 def image_grid(images: Pixels, columns: int = 8) -> Canvas:
-    """Show images (N, H, W, C) in rows of `columns`, a pixel as a square of whole pixels."""
+    """Show images (N, H, W, C) in rows of `columns`, scaled by a whole number."""
     canvas = tile(images, min(columns, len(images)))
     full = tile(images[:1], 1).shape[1] * columns
     zoom = max(1, round(WIDTH * DPI / full))
@@ -127,8 +127,8 @@ def latent_grid(images: Pixels, ticks: NDArray[np.float64], names: tuple[str, st
 
     Arguments:
         images: (k * k, H, W, C), the first row at the top: highest second coordinate
-        ticks: the k coordinates of each axis, rising
-        names: of the two axes
+        ticks: the k coordinates of each axis, increasing
+        names: names of the two axes
     """
     count, half = len(ticks), (ticks[1] - ticks[0]) / 2
     ratio = images.shape[1] / images.shape[2]
@@ -151,11 +151,11 @@ def curves(
     marks: Mapping[str, float] | None = None,
     xlabel: str = "gradient evaluations",
 ) -> Canvas:
-    """Plot curves, each over an x of its own, with horizontal `marks` (label: height).
+    """Plot curves, each with its own x, and horizontal `marks` (label: height).
 
     Arguments:
-        lines: label to x and values; up to `LINES` look different from each other
-        scale: of the vertical axis; symlog is linear between -1 and 1
+        lines: maps labels to x and values; up to `LINES` lines can be told apart
+        scale: scale of the vertical axis; symlog is linear between -1 and 1
     """
     figure, axes = _plain(xlabel, ylabel)
     looks = product(DASHES, COLOURS)
@@ -169,7 +169,7 @@ def curves(
 
 
 def _legend(figure: Canvas, axes: Axes, entries: int) -> None:
-    """Say what lines are: a few within the axes, many below, where they hide nothing."""
+    """Add a legend: within the axes for a few lines, below them for many."""
     if 1 < entries <= 4:
         axes.legend(fontsize=TEXT - 1, framealpha=0.8, edgecolor="none")
     elif entries > 4:
@@ -178,7 +178,7 @@ def _legend(figure: Canvas, axes: Axes, entries: int) -> None:
 
 
 def traces(values: NDArray[np.float64], ylabel: str, xlabel: str = "chain step") -> Canvas:
-    """Plot parallel chains over their steps, those of one image in one colour.
+    """Plot parallel chains over their steps, one colour per image.
 
     Arguments:
         values: (K, chains, images)
@@ -193,11 +193,11 @@ def traces(values: NDArray[np.float64], ylabel: str, xlabel: str = "chain step")
 def panels(
     values: NDArray[np.float64], each: str, ylabel: str, xlabel: str = "chain step"
 ) -> Canvas:
-    """Plot parallel chains over their steps, those of one image in a panel, on one scale.
+    """Plot parallel chains over their steps, one panel per image, on a common scale.
 
     Arguments:
         values: (K, chains, images)
-        each: what a panel is of, said with its number
+        each: what a panel shows, followed by its number in the panel's title
     """
     count = values.shape[2]
     columns = min(2, count)
@@ -233,12 +233,12 @@ def _tidy(axes: Axes) -> None:
 
 
 def latent_plane(points: NDArray[np.float64], images: Pixels, names: tuple[str, str]) -> Canvas:
-    """Show each training image at its inferred latent, over the prior's contours.
+    """Show each training image at its inferred latent, with the prior's contours.
 
     Arguments:
         points: two coordinates of each image's latent, (N, 2)
-        images: of the first n, (n, H, W, C); the others are dots
-        names: of the two axes
+        images: the first n images, (n, H, W, C); the others are dots
+        names: names of the two axes
     """
     reach = max(3.0, float(np.abs(points).max()) * 1.15)
     figure = Canvas((WIDTH, WIDTH), layout="constrained")

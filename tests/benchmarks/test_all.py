@@ -1,4 +1,4 @@
-"""The driver of all benchmarks: goes on where one fails, and says so."""
+"""The driver of all benchmarks continues if one fails, and reports it."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What runs cost to a loss, where some did not come to it."""
+"""The cost of runs until a loss, if some did not reach it."""
 
 import pytest
 

@@ -21,14 +21,14 @@ from tigon.recipes import recipes
 
 @pytest.fixture
 def generator(tigon, pictures):
-    """A run folder of a learned generator."""
+    """A run folder of a trained generator."""
     assert tigon("train", "generator", "--data", pictures, "--out", "gen", *SMALL)[0] == 0
     return "gen"
 
 
 @pytest.fixture
 def descriptor(tigon, pictures):
-    """A run folder of a learned descriptor."""
+    """A run folder of a trained descriptor."""
     words = ["--data", pictures, "--out", "desc", *SMALL, "--chains.steps", "3"]
     assert tigon("train", "descriptor", *words)[0] == 0
     return "desc"

@@ -26,10 +26,14 @@ MISTAKES = {
     "train generator --data nowhere --out run": "data 'nowhere': no such folder or file",
     "train generator --data PICTURES --out run --latent-dm 3": "--latent-dm",
     "train generator --data PICTURES --out run --latent-dim two": "--latent-dim",
-    "train generator --data PICTURES --out run --latent-dim 0": "latent_dim is at least 1",
-    "train generator --data PICTURES --out run --iterations 0": "iterations are at least 1, not 0",
+    "train generator --data PICTURES --out run --latent-dim 0": "latent_dim must be at least 1",
+    "train generator --data PICTURES --out run --iterations 0": (
+        "iterations must be at least 1, not 0"
+    ),
     "train generator --data PICTURES --out run --gradient-evaluations 2": "less than one",
-    "train generator --data PICTURES --out run --network.width 0": "network.width is at least 2",
+    "train generator --data PICTURES --out run --network.width 0": (
+        "network.width must be at least 2"
+    ),
     "sample RUN --out .": "--out .: has no name",
     "train generator --data PICTURES --out run --image-size 60": "the nearest are 56 and 64",
     "train generator --data PICTURES --out run --image-size 8by8": "such as 48x64, not 8by8",
@@ -54,7 +58,7 @@ MISTAKES = {
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A generator's and a descriptor's run, learned once, and the pictures they learned from."""
+    """A generator's and a descriptor's run, trained once, and their training pictures."""
     folder = tmp_path_factory.mktemp("runs")
     (folder / "pictures").mkdir()
     for k in range(3):

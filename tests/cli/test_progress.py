@@ -1,4 +1,4 @@
-"""What a log and a terminal are told of how far a run is."""
+"""How a log and a terminal show the progress of a run."""
 
 import io
 import re
@@ -16,7 +16,7 @@ from tigon.cli.progress import Clock, about, busy, duration, introduction, progr
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that stands still until it is told to go on."""
+    """A clock that only advances on request."""
 
     class Hand:
         now = 100.0

@@ -1,4 +1,4 @@
-"""Runs whose output nobody reads any more."""
+"""Runs whose output is no longer read."""
 
 import io
 import os

@@ -12,9 +12,10 @@ from PIL import Image
 from small import image_set
 from tigon.data.batches import even_rows
 from tigon.data.cache_place import cache_folder
+from tigon.data.conversion import convert
+from tigon.data.form import Form
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
-from tigon.data.pictures import picture_to_uint8
 from tigon.errors import TigonError
 
 
@@ -63,16 +64,22 @@ def test_a_file_that_makes_its_decoder_fail_in_any_way_is_left_out(pictures, mon
     def fail(*_):
         raise struct.error("unpack requires 8 bytes")
 
-    monkeypatch.setattr("tigon.data.pictures.ImageOps.exif_transpose", fail)
+    monkeypatch.setattr("tigon.data.pictures.convert", fail)
     with pytest.raises(TigonError, match="0.png cannot be read .unpack requires 8 bytes"):
         load_images(pictures, 16)
 
 
-def test_a_picture_of_too_many_pixels_is_left_out(pictures, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
-    Image.new("RGB", (20, 20)).save(pictures / "big.png")
-    images = load_images(pictures, 16)
-    assert images.skipped == ["big.png has too many pixels"] and len(images) == 5
+def test_a_picture_of_too_many_pixels_is_left_out_and_the_option_reads_it(pictures):
+    Image.new("RGB", (30, 20), (9, 9, 9)).save(pictures / "big.png")
+    images = load_images(pictures, 16, max_pixels=256)
+    said = "big.png has too many pixels; --max-pixels 600 reads it (the limit is 256)"
+    assert images.skipped == [said] and len(images) == 5
+    usual = Image.MAX_IMAGE_PIXELS
+    images = load_images(pictures, 16, max_pixels=600)
+    assert images.skipped == [] and images.pixels[5, 3, 3].tolist() == [9, 9, 9]
+    assert usual == Image.MAX_IMAGE_PIXELS
+    with pytest.raises(TigonError, match="max_pixels is at least 1, not 0"):
+        load_images(pictures, 16, max_pixels=0)
 
 
 def test_a_chunk_that_claims_four_gigabytes_takes_no_such_memory(pictures):
@@ -157,14 +164,14 @@ def test_an_npz_is_its_array(tmp_path):
     )
 
 
-@pytest.mark.parametrize("shape", [(3, 8, 8, 3), (3, 8, 8)])
+@pytest.mark.parametrize("shape", [(4, 8, 8, 3), (4, 8, 8)])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("fit", ["stretch", "crop"])
 def test_an_array_in_its_form_is_what_its_pictures_would_be(tmp_path, shape, channels, fit):
     array = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     np.savez(tmp_path / "a.npz", images=array)
     images = load_images(tmp_path / "a.npz", 8, fit, channels)
-    pictures = [picture_to_uint8(Image.fromarray(row), 8, fit, channels) for row in array]
+    pictures = [convert(Image.fromarray(row), Form(8, fit, channels)).pixels for row in array]
     assert np.array_equal(images.pixels, pictures)
 
 

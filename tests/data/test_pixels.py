@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from tigon.data.pictures import picture_to_uint8
+from tigon.data.conversion import convert
+from tigon.data.form import Form
 from tigon.data.pixels import saturation, to_float, to_uint8
 from tigon.errors import TigonError
 
@@ -60,7 +61,7 @@ def test_images_that_are_not_finite_are_refused_and_not_painted_black():
     ids=lambda value: value.mode if isinstance(value, Image.Image) else "",
 )
 def test_every_mode_becomes_rgb(picture, expected):
-    pixels = picture_to_uint8(picture, 8, "stretch", 3)
+    pixels = convert(picture, Form(8, "stretch", 3)).pixels
     assert pixels.shape == (8, 8, 3)
     assert pixels[3, 3].tolist() == list(expected)
 
@@ -69,7 +70,7 @@ def test_a_palette_with_a_transparent_colour_shows_white_there():
     picture = Image.new("P", (4, 4), 1)
     picture.putpalette([0, 0, 0, 200, 0, 0] + [0] * 750)
     picture.info["transparency"] = 1
-    assert picture_to_uint8(picture, 8, "stretch", 3)[0, 0].tolist() == [255, 255, 255]
+    assert convert(picture, Form(8, "stretch", 3)).pixels[0, 0].tolist() == [255, 255, 255]
 
 
 def test_the_cameras_rotation_is_applied(tmp_path):
@@ -79,15 +80,15 @@ def test_the_cameras_rotation_is_applied(tmp_path):
     exif[0x0112] = 3
     picture.save(tmp_path / "turned.png", exif=exif)
     with Image.open(tmp_path / "turned.png") as turned:
-        pixels = picture_to_uint8(turned, 8, "stretch", 3)
+        pixels = convert(turned, Form(8, "stretch", 3)).pixels
     assert pixels[0].max() == 0 and pixels[-1].min() == 255
 
 
 def test_stretch_keeps_all_and_crop_keeps_proportions():
     picture = Image.new("L", (30, 10), 0)
     picture.paste(255, (10, 0, 20, 10))
-    stretched = picture_to_uint8(picture, 10, "stretch", 1)[..., 0]
-    cropped = picture_to_uint8(picture, 10, "crop", 1)[..., 0]
+    stretched = convert(picture, Form(10, "stretch", 1)).pixels[..., 0]
+    cropped = convert(picture, Form(10, "crop", 1)).pixels[..., 0]
     assert stretched[:, 0].max() < 30 and stretched[5, 5] > 200
     assert cropped.min() == 255
 
@@ -97,4 +98,4 @@ def test_stretch_keeps_all_and_crop_keeps_proportions():
 )
 def test_float_pixels_outside_their_range_are_refused(values):
     with pytest.raises(ValueError, match="outside"):
-        picture_to_uint8(Image.fromarray(values), 8, "stretch", 3)
+        convert(Image.fromarray(values), Form(8, "stretch", 3))

@@ -1,4 +1,4 @@
-"""RowRng: images as they come, in an order that is a function of (seed, iteration)."""
+"""Streams: images as they come, in an order that is a function of (seed, iteration)."""
 
 import json
 from functools import partial

@@ -1,4 +1,4 @@
-"""Equations (1), (3), (4), (6): values and gradients against numbers derived otherwise."""
+"""Equations (1), (3), (4), (6): values and gradients against independently derived numbers."""
 
 import pytest
 import torch
@@ -87,7 +87,7 @@ def test_the_log_density_falls_as_the_network_scores_lower_and_away_from_the_ref
 
 
 def test_a_log_density_that_does_not_return_one_number_a_row_is_refused():
-    with pytest.raises(ValueError, match=r"must map \(4, 2\) to \(4,\), this one returned \(\)"):
+    with pytest.raises(ValueError, match=r"map \(4, 2\) to \(4,\), but this one returned \(\)"):
         value_and_grad(lambda x: x.sum(), torch.zeros(4, 2))
 
 

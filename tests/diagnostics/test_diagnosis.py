@@ -1,4 +1,4 @@
-"""tigon diagnose on healthy runs, on the original algorithms, and on what failed."""
+"""tigon diagnose on healthy runs, on the original algorithms, and on failed runs."""
 
 import json
 import re

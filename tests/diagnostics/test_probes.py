@@ -1,4 +1,4 @@
-"""Probes of learned models whose answers are known."""
+"""Probes of trained models with known answers."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What a model shows of its images: answers that are known, and bands from both sides."""
+"""What a model achieves on its images: known answers, and bands from both sides."""
 
 import numpy as np
 import pytest

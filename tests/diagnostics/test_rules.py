@@ -51,7 +51,7 @@ def test_gaps_within_the_band_are_good_and_beyond_it_are_not(gaps, level):
     [
         (0.001, "0.5, at most 1.5 nats per dimension of f, that is 500 and 1500 of p^(1/T), "),
         (1.0, "0.5, at most 1.5 nats per dimension of f, that is 0.5 and 1.5 of p^(1/T), "),
-        (0.0, "0.5, at most 1.5 nats per dimension of f, and of no density that is sampled, "),
+        (0.0, "0.5, at most 1.5 nats per dimension of f, and no density is sampled, "),
     ],
 )
 def test_a_gap_is_told_in_units_of_the_density_at_which_chains_aim_too(temperature, said):

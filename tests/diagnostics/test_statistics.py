@@ -1,4 +1,4 @@
-"""Statistics of chains against closed forms and draws whose answers are known."""
+"""Statistics of chains against closed forms and draws with known answers."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The explorer in a real Chromium: what is shown is what the model says, and nothing leaves."""
+"""The explorer in a real Chromium: it shows what the model computes, and nothing leaves it."""
 
 import json
 import os
@@ -482,7 +482,7 @@ def test_a_chain_synthesises_and_its_sliders_act_while_it_runs(visit, serve, run
     page.wait_for_timeout(700)
     held = step_of(page)
     page.wait_for_timeout(700)
-    assert step_of(page) == held and page.locator("#hold").inner_text() == "Go on"
+    assert step_of(page) == held and page.locator("#hold").inner_text() == "Resume"
     page.click("#hold")
     wait_for_step(page, held)
     page.click("#stop")
@@ -500,7 +500,7 @@ def test_a_server_that_goes_and_comes_back_finds_the_page_as_it_was(visit, serve
     z = settle(page)["z"]
     server.stop()
     page.locator("#gone").wait_for()
-    assert "The server is gone" in page.locator("#gone").inner_text()
+    assert "The server is not reachable" in page.locator("#gone").inner_text()
     assert page.locator("#connection").inner_text() == "Not connected"
     page.evaluate(
         "document.querySelector('[data-testid=picture]').width = 1; window.painted = [];"
@@ -622,7 +622,7 @@ def toy(tmp_path_factory):
 
 def test_a_kind_without_a_page_of_its_own_shows_pictures_and_curves(visit, serve, toy):
     page = visit(serve(toy.folder, REGISTERED), ready="[data-testid=drawn]")
-    wait_for_text(page, "#draw-status", "16 draws of seed 0")
+    wait_for_text(page, "#draw-status", "16 draws with seed 0")
     drawn = pixels(page, "#drawn")
     images = to_uint8(toy.learner().sample(16, RowRng(0, 0, range(16), "sample")))
     assert drawn.shape == (35, 35, 3)  # four in a row, a pixel between

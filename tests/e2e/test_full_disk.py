@@ -1,6 +1,6 @@
 """A full disk: one line that says where and what to do, and nothing that was saved is lost.
 
-Each test has a small tmpfs of its own, which only root may mount.
+Each test has its own small tmpfs, which only root may mount.
 """
 
 import subprocess
@@ -51,7 +51,7 @@ def fill(disk: Path, left: int = 0) -> Path:
 
 
 def refused(capfd, words: list[str]) -> str:
-    """Run a command line that the disk refuses; return its one line."""
+    """Run a command line that fails on a full disk; return its one line."""
     capfd.readouterr()
     status = main([str(word) for word in words])
     out, err = capfd.readouterr()

@@ -1,4 +1,4 @@
-"""A run that is killed again and again is the run that was never killed. Long."""
+"""A run that is killed repeatedly equals a run that was never killed. Long."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The notebooks run from beginning to end, and what they keep is what they put out."""
+"""The notebooks run from beginning to end, and their saved outputs match."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def code(notebook):
 
 
 def kinds(cell):
-    """What a cell puts out: text or pictures, in order."""
+    """The kinds of outputs of a cell, text or pictures, in order."""
     found = [output.get("name") or sorted(output.data)[0] for output in cell.outputs]
     return ["picture" if kind.startswith("image/") else kind for kind in found]
 

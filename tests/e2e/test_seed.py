@@ -1,4 +1,4 @@
-"""The seed's images by the command line, as far as a minute goes. Long: `make test-slow`."""
+"""The original experiments' images from the command line, for a minute. Long: `make test-slow`."""
 
 import json
 import statistics

@@ -1,4 +1,4 @@
-"""How often proposals are accepted, against numerical integration."""
+"""Acceptance rates against numerical integration."""
 
 import numpy as np
 import pytest

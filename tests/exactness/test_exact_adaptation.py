@@ -23,7 +23,7 @@ pytestmark = pytest.mark.exactness
 
 
 class OnTarget(GeneratorLearner):
-    """A learner whose chains have known targets in the place of posteriors."""
+    """A learner whose chains have known targets instead of posteriors."""
 
     def __init__(self, density_of, points, chains):
         network = torch.nn.Linear(points.shape[1], 1).double()
@@ -64,7 +64,7 @@ NARROW_AND_WIDE, FUNNEL = NarrowAndWide(), Funnel()
 
 
 def test_chains_that_adapt_while_a_model_learns_keep_a_narrow_and_a_wide_normal():
-    """From exact draws; a constant gain for each chain by itself leaves .76 of the variance."""
+    """From exact draws; a constant gain for each chain separately leaves .76 of the variance."""
     points = NARROW_AND_WIDE.sample(16000, make_rng(1))
     learner = OnTarget(lambda index: NARROW_AND_WIDE, points, recipes_chains())
     squares = learner.visit(640, lambda x: x[:, 0] ** 2 / NARROW_AND_WIDE.variance)

@@ -1,4 +1,4 @@
-"""Detailed balance: as many go from i to j as from j to i."""
+"""Detailed balance: transitions from i to j are as frequent as from j to i."""
 
 from dataclasses import dataclass
 

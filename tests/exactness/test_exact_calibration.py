@@ -1,4 +1,4 @@
-"""Simulation-based calibration: among draws of its posterior, a prior draw has any rank.
+"""Simulation-based calibration: among posterior draws, the rank of a prior draw is uniform.
 
 References:
     Talts et al., "Validating Bayesian inference algorithms with simulation-based calibration",

@@ -1,4 +1,4 @@
-"""From afar, chains find the density, where they can."""
+"""From far away, chains find the density if they can."""
 
 import numpy as np
 import pytest

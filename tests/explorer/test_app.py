@@ -140,4 +140,4 @@ def test_an_upload_beyond_the_limit_is_refused_whether_it_says_its_length_or_not
     pieces = (content[k : k + 9999] for k in range(0, len(content), 9999))
     for body in (content, pieces):
         answer = client.post("/picture", content=body, headers=HEADERS)
-        assert answer.status_code == 413 and answer.text == "this file has more than 1 MB"
+        assert answer.status_code == 413 and answer.text == "this file is larger than 1 MB"

@@ -46,7 +46,7 @@ def test_a_card_says_what_the_model_is_and_is_not(name):
         chains = Run(run_of(name)).experiment.recipe.chains
         assert answer.strip().startswith("No. It is a sampler")
         assert f"chains of 3 Langevin steps at temperature {chains.temperature:g}" in answer
-        aim = "aim at p^(1/T), here p^1000, whose reference density has the standard deviation "
+        aim = "target p^(1/T), here p^1000, whose reference density has the standard deviation "
         assert (f"{aim}0.0221, not 0.7" in answer) == (chains.temperature == 0.001)
         (gap,) = (row for row in text.splitlines() if row.startswith("| gap |"))
         of_f, of_q = (float(v) for v in re.findall(r"(\S+) nats .* that is (\S+) of", gap)[0])
@@ -72,7 +72,7 @@ def test_the_verdict_of_diagnose_is_on_the_card(tmp_path):
 
 def test_what_nobody_said_is_not_stated():
     text = make_card(load(run_of("generator")), Facts()).text
-    assert "Of the weights: not stated. Of the training images: not stated." in text
+    assert "Weights: not stated. Training images: not stated." in text
     assert "license" not in ModelCard(text).data.to_dict()
 
 

@@ -81,7 +81,7 @@ class Skipping(nn.Module):
 def test_a_network_that_sees_latents_elsewhere_too_is_refused_and_stays_as_it_was():
     network = Skipping()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    with pytest.raises(ValueError, match="by its `.first` alone"):
+    with pytest.raises(ValueError, match="only through its `.first`"):
         require_first(network, 2)
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 

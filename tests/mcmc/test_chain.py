@@ -181,7 +181,7 @@ def test_step_sizes_are_adapted_to_no_acceptance_where_every_proposal_is_taken(k
         lambda: warm_up(kernel, quadratic, torch.zeros(2, 3), make_rng(0)),
         lambda: warm_up(kernel, quadratic, torch.zeros(2, 3), make_rng(0), adaptation=rule),
     ):
-        with pytest.raises(ValueError, match="Langevin takes every proposal: no acceptance"):
+        with pytest.raises(ValueError, match="Langevin accepts every proposal, so its step size"):
             make()
     assert MCMC(kernel, 5, StepSizeDecay(0.9)).adaptation and MCMC(kernel, 5).kernel is kernel
     assert MCMC(Constant(), 5, rule).adaptation is rule  # which may reject
@@ -232,5 +232,5 @@ def test_an_end_that_is_not_evaluated_is_the_same_point_by_one_gradient_less():
 
 
 def test_chains_that_judge_their_end_cannot_leave_it_unevaluated():
-    with pytest.raises(ValueError, match="MALA evaluates the density where its chains end"):
+    with pytest.raises(ValueError, match="MALA needs the density at the end of its chains"):
         MCMC(MALA(0.5), 5, evaluate_end=False)

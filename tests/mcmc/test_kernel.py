@@ -76,7 +76,7 @@ def test_from_a_point_of_density_zero_every_finite_proposal_is_accepted_and_no_o
     ],
 )
 def test_a_kernel_that_takes_every_proposal_has_no_acceptance_to_aim_at(kernel, around):
-    with pytest.raises(ValueError, match=f"^{type(kernel).__name__} takes every proposal: "):
+    with pytest.raises(ValueError, match=f"^{type(kernel).__name__} accepts every proposal, "):
         target_of(around(kernel))
 
 

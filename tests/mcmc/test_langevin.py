@@ -141,7 +141,7 @@ def test_a_chain_does_not_depend_on_the_other_rows(kernel):
 
 @pytest.mark.parametrize("temperature", [1.0, 0.4, 0.0])
 def test_underdamped_steps_are_the_splitting_number_by_number(temperature):
-    """B, A, O, A, B in plain Python, twice, each chain with a step size of its own."""
+    """B, A, O, A, B in plain Python, twice, with a different step size for each chain."""
     friction, sizes = 1.5, torch.tensor([0.2, 0.5], dtype=torch.float64)
     kernel = UnderdampedLangevin(0.9, friction, temperature)
     x = torch.tensor([[0.3], [-1.4]], dtype=torch.float64)

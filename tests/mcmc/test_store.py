@@ -171,7 +171,7 @@ def test_a_header_with_any_byte_changed_is_refused(tmp_path):
 @pytest.mark.parametrize("count, shape", [(5, (2,)), (6, (3,)), (6, ()), (6, (1, 2))])
 def test_a_store_of_other_rows_is_refused_and_not_overwritten(count, shape, tmp_path):
     ChainStore.mapped(tmp_path, 6, (2,), draw=torch.ones_like)
-    with pytest.raises(TigonError, match=r"holds \(6, 2\), not .*; give another folder"):
+    with pytest.raises(TigonError, match=r"has shape \(6, 2\), not .*; give another folder"):
         ChainStore.mapped(tmp_path, count, shape)
     assert (ChainStore.mapped(tmp_path).points == 1).all()
 

@@ -16,7 +16,7 @@ from tigon.random.streams import RowRng, make_rng, normal, uniform
 
 @dataclass(frozen=True)
 class RandomWalk:
-    """A kernel of a user's own: Metropolis with a normal proposal, as the protocol asks."""
+    """A user's kernel: Metropolis with a normal proposal, as the protocol asks."""
 
     step_size: float = 0.8
     temperature: float = 1.0
@@ -158,7 +158,7 @@ def test_a_users_own_kernel_and_a_lambda_do_in_chains_alone():
 
 @pytest.mark.parametrize("temperatures", [(), (1.0,), (2.0, 4.0), (1.0, 1.0), (1.0, 4.0, 2.0)])
 def test_temperatures_that_do_not_rise_from_1_are_refused(temperatures):
-    with pytest.raises(ValueError, match="rise from 1"):
+    with pytest.raises(ValueError, match="increase from 1"):
         ReplicaExchange(MALA(), temperatures)
 
 

@@ -1,4 +1,4 @@
-"""Model folders that nobody wrote so: refused in one line, and no code of theirs runs."""
+"""Invalid model folders are refused in one line, and none of their code runs."""
 
 import json
 import os
@@ -98,10 +98,13 @@ BIAS = "network.first.bias"
 BAD = {
     "no config": (lambda f: os.unlink(f / "config.json"), "has no config.json"),
     "no weights": (lambda f: os.unlink(f / "model.safetensors"), "has no model.safetensors"),
-    "pickle instead": (instead, "has no model.safetensors; pytorch_model.bin may run code"),
-    "pickle by the right name": (bomb("model.safetensors"), "no safetensors file, or damaged"),
-    "empty weights": (write("model.safetensors", b""), "no safetensors file, or damaged"),
-    "lying header": (giant_header, "no safetensors file, or damaged"),
+    "pickle instead": (instead, "has no model.safetensors; pytorch_model.bin is not read"),
+    "pickle by the right name": (
+        bomb("model.safetensors"),
+        "is not a safetensors file, or damaged",
+    ),
+    "empty weights": (write("model.safetensors", b""), "is not a safetensors file, or damaged"),
+    "lying header": (giant_header, "is not a safetensors file, or damaged"),
     "missing tensor": (tensors(lambda h: h.pop(BIAS)), f"'{BIAS}' is missing"),
     "one too many": (
         tensors(lambda h: h.update(extra=torch.ones(1))),
@@ -109,22 +112,25 @@ BAD = {
     ),
     "wrong shape": (
         tensors(lambda h: h.update({BIAS: torch.ones(3)})),
-        rf"{BIAS} has shape (3,), and",
+        rf"{BIAS} has shape (3,), unlike",
     ),
     "wrong plane": (tensors(lambda h: h.update(plane=torch.ones(3, 2))), "plane has shape (3, 2)"),
     "wrong type": (tensors(lambda h: h.update({BIAS: h[BIAS].half()})), f"{BIAS} has type F16"),
     "double": (tensors(lambda h: h.update(plane=h["plane"].double())), "plane has type F64"),
     "not finite": (
         tensors(lambda h: h[BIAS].fill_(float("nan"))),
-        f"{BIAS} holds values that are not finite",
+        f"{BIAS} has values that are not finite",
     ),
     "no JSON": (write("config.json", b"{"), "config.json: Expecting"),
     "no text": (write("config.json", b"\xff\xfe"), "config.json: 'utf-8'"),
     "deep": (write("config.json", b"[" * 100_000), "config.json: "),
     "long": (write("config.json", b" " * (2**20 + 1)), "is larger than 1048576 bytes"),
-    "a list": (write("config.json", b"[]"), "no config of a tigon model"),
-    "another library's": (write("config.json", b'{"model_type": "bert"}'), "no config of a tigon"),
-    "future": (config(lambda c: c.update(format=3)), "has format 3, and tigon"),
+    "a list": (write("config.json", b"[]"), "not the config of a tigon model"),
+    "another library's": (
+        write("config.json", b'{"model_type": "bert"}'),
+        "not the config of a tigon",
+    ),
+    "future": (config(lambda c: c.update(format=3)), "has format 3, but tigon"),
     "unknown name": (config(lambda c: c.update(auto_map={})), "unknown name 'auto_map'"),
     "unknown recipe": (config(lambda c: c.update(recipe="gan")), "recipe 'gan': there are"),
     "recipe of another kind": (
@@ -132,10 +138,10 @@ BAD = {
         "is a GeneratorModel, not a EnergyModel",
     ),
     "class of another kind": (setting("EnergyModel", "class"), "is a EnergyModel, not a Gener"),
-    "class that is not known": (setting("Bomb", "network", "class"), "class 'Bomb' is not known"),
+    "class that is not known": (setting("Bomb", "network", "class"), "class 'Bomb' is unknown"),
     "class of another part": (
         setting({"class": "StandardNormal"}, "network"),
-        "model.network is Module, not a StandardNormal",
+        "model.network must be Module, not a StandardNormal",
     ),
     "recipe is no text": (config(lambda c: c.update(recipe=[])), "recipe (text)"),
     "unknown number": (setting(1, "iterations"), "unknown name model.iterations"),
@@ -145,32 +151,32 @@ BAD = {
         config(lambda c: c["model"]["network"].pop("norm")),
         "model.network.norm is missing",
     ),
-    "wrong type of number": (setting("2", "latent_dim"), "model.latent_dim is int, not '2'"),
-    "truth for a number": (setting(True, "latent_dim"), "model.latent_dim is int, not True"),
-    "out of range": (setting(0, "latent_dim"), "latent_dim is at least 1"),
-    "still to be learned": (setting("learn", "sigma"), "model.sigma is float, not 'learn'"),
-    "negative": (setting(-0.3, "sigma"), "sigma is above 0"),
-    "no number": (setting(float("nan"), "sigma"), "model.sigma is not within"),
-    "infinite": (setting(float("inf"), "sigma"), "model.sigma is not within"),
-    "square overflows": (setting(1e300, "sigma"), "model.sigma is not within"),
-    "reciprocal overflows": (setting(1e-300, "sigma"), "model.sigma is not within"),
+    "wrong type of number": (setting("2", "latent_dim"), "model.latent_dim must be int, not '2'"),
+    "truth for a number": (setting(True, "latent_dim"), "model.latent_dim must be int, not True"),
+    "out of range": (setting(0, "latent_dim"), "latent_dim must be at least 1"),
+    "still to be learned": (setting("learn", "sigma"), "model.sigma must be float, not 'learn'"),
+    "negative": (setting(-0.3, "sigma"), "sigma must be above 0"),
+    "no number": (setting(float("nan"), "sigma"), "model.sigma is not between"),
+    "infinite": (setting(float("inf"), "sigma"), "model.sigma is not between"),
+    "square overflows": (setting(1e300, "sigma"), "model.sigma is not between"),
+    "reciprocal overflows": (setting(1e-300, "sigma"), "model.sigma is not between"),
     "no such size": (
         setting(13, "network", "image_size"),
-        "no such DCGANGenerator (image_size is a grid",
+        "cannot build DCGANGenerator (image_size must be a grid",
     ),
     "other size": (setting([12, 8], "network", "image_size"), "has shape"),
     "too many sides": (
         setting([8, 8, 8], "network", "image_size"),
-        "image_size is int or tuple",
+        "image_size must be int or tuple",
     ),
     "wider than its weights": (setting(1_000_000, "network", "width"), "has shape"),
     "more latents than its weights": (setting(1_000_000, "latent_dim"), "has shape"),
-    "wider than any": (setting(2**62, "network", "width"), "network.width is not within"),
+    "wider than any": (setting(2**62, "network", "width"), "network.width is not between"),
     "config is a link": (link("config.json"), "config.json: is a link"),
     "weights are a link": (link("model.safetensors"), "model.safetensors: is a link"),
     "card is a link": (link("README.md"), "README.md: is a link"),
     "picture is a link": (link("samples.png"), "samples.png: is a link"),
-    "config waits for ever": (fifo, "config.json: is no file"),
+    "config waits for ever": (fifo, "config.json: is not a file"),
 }
 
 

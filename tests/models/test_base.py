@@ -1,4 +1,4 @@
-"""Models are saved, loaded and shared; the hub itself is played by a folder."""
+"""Models are saved, loaded and shared; a folder stands in for the Hub."""
 
 import os
 import shutil
@@ -50,7 +50,7 @@ def test_a_class_of_one_kind_refuses_the_other(tmp_path):
 
 
 class Decoder(nn.Module):
-    """A network of one's own."""
+    """A custom network."""
 
     def __init__(self, latent_dim: int, gain: float = 1.0):
         super().__init__()
@@ -70,7 +70,7 @@ class Named(Decoder):
 
 @dataclass(frozen=True)
 class Cube:
-    """A prior of one's own, uniform within a cube, smooth at its faces."""
+    """A custom prior, uniform within a cube, smooth at its faces."""
 
     width: float = 2.0
 
@@ -124,7 +124,7 @@ def test_what_has_no_numbers_to_save_is_not_registered():
     class MALA(Named):
         """Another class of a name that is taken."""
 
-    with pytest.raises(TypeError, match="registered already"):
+    with pytest.raises(TypeError, match="already registered"):
         tigon.register_part(MALA)
 
 
@@ -170,7 +170,7 @@ def test_a_run_is_refused_in_one_line_that_says_how_it_becomes_a_model_folder():
     run = run_of("generator")
     with pytest.raises(TigonError) as refused:
         tigon.Model.from_pretrained(run)
-    said = f"{run}: is a run; tigon export {run} --out FOLDER makes a model folder of it"
+    said = f"{run}: is a run; tigon export {run} --out FOLDER makes a model folder from it"
     assert str(refused.value) == said
 
 

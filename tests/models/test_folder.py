@@ -1,4 +1,4 @@
-"""Model folders: what is written is read again, whole."""
+"""Model folders: everything that is written is read back."""
 
 import json
 import os

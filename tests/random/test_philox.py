@@ -44,7 +44,7 @@ def test_pytorchs_operations_make_the_numbers_that_numpys_make(dtype):
 
 
 def test_tritons_kernel_gives_the_same_words():
-    """Interpreted on the CPU, in a process of its own: Triton reads the variable once."""
+    """Interpreted on the CPU, in a separate process: Triton reads the variable once."""
     pytest.importorskip("triton", reason="triton is not installed")
     environment = os.environ | {"TRITON_INTERPRET": "1"}
     subprocess.run([sys.executable, "-c", INTERPRETED], env=environment, check=True)

@@ -119,5 +119,5 @@ def test_no_draw_touches_the_global_generator():
 
 
 def test_as_many_streams_as_rows_are_needed():
-    with pytest.raises(ValueError, match="4 rows asked of 3 streams"):
+    with pytest.raises(ValueError, match="4 rows requested from 3 streams"):
         normal(RowRng(0, 0, range(3)), torch.zeros(4, 2))

@@ -1,4 +1,4 @@
-"""The numbers that recipes are known for."""
+"""The settings of recipes."""
 
 import pytest
 
@@ -81,7 +81,7 @@ def test_a_sigma_to_learn_begins_above_its_floor_and_needs_the_likelihood_itself
         )
         assert learner.noise == LearnedNoise(floor) and learner.model.sigma == first
     assert GeneratorRecipe(image_size=8).learner(image_set()).noise is None
-    with pytest.raises(ValueError, match="sigma cannot be learned where"):
+    with pytest.raises(ValueError, match="sigma cannot be learned with an averaged"):
         OriginalGeneratorRecipe(sigma="learn")
 
 

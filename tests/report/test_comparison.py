@@ -1,4 +1,4 @@
-"""Pages about several runs, as a reader's browser would take them."""
+"""Pages about several runs, as a browser parses them."""
 
 import base64
 import io
@@ -85,8 +85,8 @@ def test_only_settings_that_differ_where_they_exist_are_shown(compared):
 
 def test_what_cannot_be_compared_is_said(compared):
     said = [" ".join(note.text.split()) for note in compared.select(".notes p")]
-    assert "These runs learned from different images: a/g, b/g and d: 3 of 8" in said[0]
-    assert "do not say which of these runs is the better one" in said[0]
+    assert "These runs were trained on different images: a/g, b/g and d: 3 of 8" in said[0]
+    assert "do not say which of these runs is better" in said[0]
     assert "a/g, b/g and far (generator): reconstruction error" in said[1]
     assert "d (descriptor): gap, saturation" in said[1]
 
@@ -133,8 +133,8 @@ def test_runs_that_differ_in_their_seed_alone_are_said_to_differ_by_chance(runs,
     train(again, tmp_path / "again")
     entries = [entry("one", Run(runs / "a/g")), entry("two", Run(tmp_path / "again"))]
     assert notes_of(entries) == [
-        "All runs learned from the same 3 images.",
-        "Only the seed differs: what these runs differ in is chance.",
+        "All runs were trained on the same 3 images.",
+        "Only the seed differs: differences between these runs are due to chance.",
     ]
 
 
@@ -142,7 +142,7 @@ def entry(name, run):
     """A run to be compared, without its pictures."""
     shown = opened(run)
     section = Section(
-        name, run.experiment.name, "", [], Diagnosis(name), results(shown), {}, {}, []
+        name, run.experiment.name, "", [], Diagnosis(name), results(shown), {}, {}, [], []
     )
     return Entry(name, shown, section)
 
@@ -164,7 +164,7 @@ WRONG = {
     "@a/g @bare": "run {home}/bare: has no metrics yet; train it first",
     "@a/g @d --out x.txt": "--out x.txt: is .html",
     "": "needs a run folder",
-    " ".join(["@d"] * (MOST + 1)): f"a comparison is of 2 to {MOST} runs, not {MOST + 1}",
+    " ".join(["@d"] * (MOST + 1)): f"a comparison needs 2 to {MOST} runs, not {MOST + 1}",
 }
 
 

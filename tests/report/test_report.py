@@ -1,4 +1,4 @@
-"""The report as a reader's browser would take it."""
+"""The report as a browser parses it."""
 
 import base64
 import io
@@ -108,7 +108,9 @@ def test_settings_seed_hardware_times_and_temperature_are_told(run, document):
         gap = re.match(r"(\S+) nats .* of f, that is (\S+) of p\^\(1/T\)", told["|gap|"])
         of_f, of_q = map(float, gap.groups())
         assert of_q == pytest.approx(of_f / recipe.chains.temperature, rel=0.01, abs=0.6)
-        aim = "p^(1/T), here p^1000, whose reference density is 0.0221 wide, not 0.7 as p's"
+        aim = (
+            "p^(1/T), here p^1000, whose reference density is 0.0221 wide, while that of p is 0.7"
+        )
         assert aim in " ".join(document.text.split())
     assert told["processor"] and told["torch"] and float(told["training seconds"]) > 0
 

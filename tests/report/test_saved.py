@@ -1,4 +1,4 @@
-"""A diagnosis that a run keeps: used where one made now would be the same, and only there."""
+"""A run's saved diagnosis is reused if and only if a new one would be the same."""
 
 import json
 import shutil

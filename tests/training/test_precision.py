@@ -48,7 +48,7 @@ def test_a_descriptors_sum_is_not_rounded():
 
 
 def test_a_generators_chains_are_those_of_float32():
-    """Its posterior soon is narrower than the distance of two numbers in bfloat16."""
+    """Its posterior soon becomes narrower than the spacing of bfloat16 numbers."""
     ours, plain = (
         replace(RECIPES["generator"], precision=precision).trainer(image_set()).learner
         for precision in ("bfloat16", "float32")

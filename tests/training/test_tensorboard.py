@@ -1,4 +1,4 @@
-"""What TensorBoard reads is what metrics.jsonl says, whatever happened to the run."""
+"""TensorBoard shows what metrics.jsonl contains, whatever happened to the run."""
 
 import json
 import shutil

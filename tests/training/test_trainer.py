@@ -180,7 +180,7 @@ def test_momentum_of_another_shape_is_refused():
     trainer.step()
     state = trainer.state_dict()
     state["optimizer"]["state"][0]["momentum_buffer"] = torch.ones(7)
-    with pytest.raises(ValueError, match="moments have other shapes"):
+    with pytest.raises(ValueError, match="moments have different shapes"):
         one_optimizer().load_state_dict(state)
 
 

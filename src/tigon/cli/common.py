@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tigon.cli.paths import data_of, path_of
 from tigon.cli.progress import counted, steps_shown, tell
+from tigon.data.form import MAX_PIXELS, Frames
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
 from tigon.errors import TigonError
@@ -75,19 +76,24 @@ class Result(NamedTuple):
     status: int = 0
 
 
-def warn_of_skipped(images: ImageSet) -> None:
-    """Say on stderr which files were left out."""
+def tell_of_data(images: ImageSet) -> None:
+    """Say on stderr which files were left out, what was passed over and what was converted."""
     if images.skipped:
         shown = "; ".join(images.skipped[:5]) + ("; ..." if len(images.skipped) > 5 else "")
         files = "1 file" if len(images.skipped) == 1 else f"{len(images.skipped)} files"
         print(f"left out {files}: {shown}", file=sys.stderr)
+    for line in images.notes:
+        print(line, file=sys.stderr)
 
 
-def images_for(model: Model, data: str | Path) -> ImageSet:
+def images_for(
+    model: Model, data: str | Path, frames: Frames = "first", max_pixels: int = MAX_PIXELS
+) -> ImageSet:
     """Load images that a model has not seen, in the form that it knows."""
     channels, height, width = model.image_shape
-    images = load_images(data, image_size(height, width), model.fit, channels)
-    warn_of_skipped(images)
+    size = image_size(height, width)
+    images = load_images(data, size, model.fit, channels, frames=frames, max_pixels=max_pixels)
+    tell_of_data(images)
     return images
 
 

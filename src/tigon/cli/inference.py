@@ -15,6 +15,7 @@ from tigon.cli.common import (
     infer,
     load_with_latents,
 )
+from tigon.data.form import MAX_PIXELS, Frames
 from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
 from tigon.errors import TigonError
@@ -33,6 +34,8 @@ class Reconstruct:
         data: a folder of images, a .npz with `images`, or one picture
         out: a .png (images above their reconstructions), a .npz (reconstructions, latents and
             errors) or a folder of PNGs (reconstructions)
+        frames: of a file with several pages or frames, the first or all
+        max_pixels: of a picture that is read; larger ones are left out
         starts: chains for each image, each from its own draw of the prior; the best is kept
         seed: of the chains, >= 0
         checkpoint: of the run that is used: last, best, or an iteration
@@ -43,6 +46,8 @@ class Reconstruct:
     model_folder: ModelFolder
     data: Data
     out: Path
+    frames: Frames = "first"
+    max_pixels: int = MAX_PIXELS
     starts: int = 16
     seed: int = 0
     checkpoint: Which = "last"
@@ -55,7 +60,7 @@ class Reconstruct:
             raise TigonError("--starts is at least 1, and --seed at least 0")
         check_out(self.out)
         model = load_with_latents(self.model_folder, "reconstruct", self.device, self.checkpoint)
-        images = images_for(model, self.data)
+        images = images_for(model, self.data, self.frames, self.max_pixels)
         found = infer(model, images.read(), self.starts, self.seed)
         self._write(images, found)
         errors = dict(zip(images.names, found.errors.tolist(), strict=True))

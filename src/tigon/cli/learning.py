@@ -9,7 +9,7 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 import tyro
 
 from tigon.cli import INTERRUPTED
-from tigon.cli.common import Data, Flag, Json, Result, RunFolder, warn_of_skipped
+from tigon.cli.common import Data, Flag, Json, Result, RunFolder, tell_of_data
 from tigon.cli.interrupts import interruptible
 from tigon.cli.progress import SLOW, busy, counted, introduction, progress, tell
 from tigon.data.images import ImageSet
@@ -32,8 +32,8 @@ class Train(Generic[R]):
     """Learn a model: a new run, or the continuation of the same one.
 
     Arguments:
-        data: a folder of images, a .npz with `images`, hf:NAME, embedded:animal-faces, or several
-            shards by a pattern with *
+        data: a folder of images, a .npz with `images`, hf:NAME, embedded:animal-faces, or pictures
+            or shards by a pattern with *
         out: the run folder
         recipe: what is learned, and how
         device: auto, cpu, cuda, cuda:N, or mps (untested)
@@ -249,12 +249,12 @@ class _Introduction(Callback):
 
 
 def _read(experiment: Experiment, title: str, told: bool) -> ImageSet:
-    """Load an experiment's images; `told`, say so where that takes long, and what is left out."""
+    """Load an experiment's images; `told`, say so where that takes long, and what was left out."""
     reading = busy(f"{title}: reading {experiment.data}", log=True, after=SLOW)
     with reading if told else nullcontext():
         images = load(experiment)
     if told:
-        warn_of_skipped(images)
+        tell_of_data(images)
     return images
 
 

@@ -31,6 +31,7 @@ VERBS = {
     "reconstruct": "infer latents of images the model has not seen, and decode them",
     "interpolate": "walk through the latent space",
     "explore": "look around in a model in the browser, also while it learns",
+    "evaluate": "measure a model on images that it has not seen, beside baselines",
     "diagnose": "say whether a run is healthy, and if not, why and what to do",
     "export": "write a model folder to share, or a generator as ONNX",
     "report": "write a run's report.html, or compare runs on one page",

@@ -1,6 +1,7 @@
 """The verbs of the command line: each a dataclass of its options, and `run`, which does it."""
 
 from tigon.cli.drawing import Interpolate, Sample
+from tigon.cli.evaluating import Evaluate
 from tigon.cli.exploring import Explore
 from tigon.cli.exporting import Export
 from tigon.cli.inference import Reconstruct
@@ -10,6 +11,7 @@ from tigon.cli.learning import Demo, Resume, Train
 __all__ = [
     "Demo",
     "Diagnose",
+    "Evaluate",
     "Explore",
     "Export",
     "Interpolate",

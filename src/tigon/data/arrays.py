@@ -3,17 +3,19 @@
 import math
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from tigon.data.endings import POINTER
 from tigon.errors import TigonError
 from tigon.files import printable
 
 WANTED = "needs an array 'images' of uint8 with shape (N, H, W, 3), (N, H, W, 1) or (N, H, W)"
 CHUNK = 2**20
+WHITES = (1, 255, 4095, 65535)  # what is white in arrays that are not of 8 bits
 LARGE, RATIO = 2**30, 200  # bytes from which on an array that shrank by more is a bomb
 
 
@@ -104,7 +106,7 @@ def _opened(path: Path) -> Iterator[_Opened]:
         info = _member(path, archive)
         with archive.open(info) as file:
             header = _header(file)  # type: ignore[arg-type]
-            shape = _shape(path, header)
+            shape = _shape(path, header, file)  # type: ignore[arg-type]
             _refuse_bomb(path, info, math.prod(shape))
             yield _Opened(file, shape, header.fortran)  # type: ignore[arg-type]
 
@@ -117,6 +119,11 @@ def _opened_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     except TigonError:
         raise
     except Exception as error:  # readers of broken archives raise anything
+        with suppress(OSError), path.open("rb") as file:
+            if file.read(len(POINTER)) == POINTER:
+                raise TigonError(
+                    f"data '{path}': is a pointer of git-lfs; git lfs pull brings the file"
+                ) from error
         reason = printable(str(error)) or type(error).__name__
         raise TigonError(f"data '{path}': is no readable .npz ({reason})") from error
 
@@ -167,14 +174,53 @@ def _header(file: BinaryIO) -> Header:
     return Header(*readers[version](file))
 
 
-def _shape(path: Path, header: Header) -> tuple[int, ...]:
+def _shape(path: Path, header: Header, file: BinaryIO) -> tuple[int, ...]:
     """Return the shape, (N, H, W, 3) or (N, H, W), of an array that can be images."""
     shape = header.shape[:3] if header.shape[3:] == (1,) else header.shape
     shaped = len(shape) == 3 or (len(shape) == 4 and shape[-1] == 3)
     whole = all(type(n) is int and n > 0 for n in shape)
     if header.dtype != np.uint8 or not shaped or not whole:
-        raise TigonError(f"data '{path}': {WANTED}; its images are {header.dtype} {header.shape}")
+        found = f"its images are {header.dtype} {header.shape}"
+        how = _conversion(header, file) if whole else ""
+        raise TigonError(f"data '{path}': {WANTED}; {found}{how}")
+    if len(header.shape) == 3:
+        _refuse_two_ways(path, header.shape)
     return shape
+
+
+def _conversion(header: Header, file: BinaryIO) -> str:
+    """Return the range of an array that is no images, and the lines of NumPy that convert it."""
+    shape, dtype = header.shape, header.dtype
+    lines, said = [], ""
+    if len(shape) == 4 and shape[-1] == 4:
+        lines.append("x = x[..., :3]")
+    elif len(shape) == 4 and shape[-1] not in (1, 3) and shape[1] in (1, 3, 4):
+        lines.append(f"x = x{'[:, :3]' * (shape[1] == 4)}.transpose(0, 2, 3, 1)")
+    if dtype.kind in "biuf" and dtype != np.uint8:
+        size = CHUNK - CHUNK % dtype.itemsize
+        values = np.frombuffer(file.read(min(size, dtype.itemsize * math.prod(shape))), dtype)
+        low, high = float(values.min()), float(values.max())
+        said = f", from {low:g} to {high:g} at its beginning"
+        white = next((w for w in WHITES if low >= 0 and high <= w), None)
+        if white is not None:
+            lines.append(f"x = (x * (255 / {white})).round().astype('uint8')")
+    return said + (f"; convert them by {'; '.join(lines)}" if lines else "")
+
+
+def _refuse_two_ways(path: Path, shape: tuple[int, ...]) -> None:
+    """Refuse an array that is one colour picture, or as many grey images of a few pixels."""
+    count, height, width = shape
+    if width in (1, 3, 4):
+        one, call = f"one picture of {count} x {height}", "x[None, ..., :3]"
+    elif count == 3:
+        one, call = f"one picture of {height} x {width}", "x.transpose(1, 2, 0)[None]"
+    else:
+        return
+    call = "x[None]" if width in (1, 3) else call
+    raise TigonError(
+        f"data '{path}': its images {shape} can be read as {one}, or as {count} grey images of "
+        f"{height} x {width}; save {call} for the first, x[..., None] for the others"
+    )
 
 
 def _refuse_bomb(path: Path, info: zipfile.ZipInfo, size: int) -> None:

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 from tigon.data.cache_place import cache_folder, sweep
+from tigon.data.form import Form
 from tigon.data.names import Names, NamesWriter
+from tigon.data.notes import Note, Notes, read_notes
 from tigon.errors import TigonError
 from tigon.files import npy_header, release_pages
 
 if TYPE_CHECKING:  # image sets do without Pillow, where no file is decoded
-    from tigon.data.pictures import Form
     from tigon.data.source import Labels, Source
 
 SAMPLED = 4096  # images that a fingerprint looks at, about
@@ -42,7 +43,8 @@ class Entry(NamedTuple):
     """What is in a cache folder: images uint8 (N, H, W, C), names, what was left out.
 
     `file` is the one that `pixels` is mapped from. `labels` are int64 (N,), where there are any,
-    and `classes` their names, where they have names.
+    and `classes` their names, where they have names. `notes` say what was passed over and what
+    was converted.
     """
 
     pixels: np.ndarray
@@ -52,9 +54,10 @@ class Entry(NamedTuple):
     file: FileIO
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
+    notes: Sequence[Note] = ()
 
 
-def cached(source: "Source", form: "Form") -> Entry:
+def cached(source: "Source", form: Form) -> Entry:
     """Return a source's entry, which is made if there is none.
 
     Raises:
@@ -64,7 +67,8 @@ def cached(source: "Source", form: "Form") -> Entry:
     if not (folder / "images.npy").is_file():
         _fill(folder, source, form)
     try:
-        return _read(folder, form)
+        entry = _read(folder, form)
+        return entry._replace(notes=[*source.notes, *entry.notes])
     except Exception as error:  # readers of broken files raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise TigonError(f"image cache {folder} is damaged; delete it ({reason})") from error
@@ -107,7 +111,7 @@ def release(pixels: np.ndarray) -> None:
         release_pages(area)
 
 
-def _read(folder: Path, form: "Form") -> Entry:
+def _read(folder: Path, form: Form) -> Entry:
     """Open what `_fill` wrote.
 
     Raises:
@@ -122,14 +126,15 @@ def _read(folder: Path, form: "Form") -> Entry:
         if labels.shape != (len(pixels),) or labels.dtype != np.int64:
             raise ValueError(f"labels are {labels.dtype} {labels.shape}")
     known = Known(*about["known"])
-    entry = Entry(pixels, Names(folder), list(about["skipped"]), known, file, labels, classes)
+    notes, skipped = read_notes(about["notes"]), list(about["skipped"])
+    entry = Entry(pixels, Names(folder), skipped, known, file, labels, classes, notes)
     shape = (len(entry.names), *form.shape)
     if pixels.shape != shape or pixels.dtype != np.uint8 or not len(pixels):
         raise ValueError(f"{pixels.dtype} {pixels.shape}, not uint8 {shape}")
     return entry
 
 
-def _fill(folder: Path, source: "Source", form: "Form") -> None:
+def _fill(folder: Path, source: "Source", form: Form) -> None:
     """Decode a source into a cache folder."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -141,9 +146,15 @@ def _fill(folder: Path, source: "Source", form: "Form") -> None:
         ) from error
     try:
         labels = source.labels()
-        skipped = _decode(work, source, form, labels)
+        notes = Notes()
+        skipped = _decode(work, source, form, labels, notes)
         classes = labels.classes if labels else ()
-        about = {"skipped": skipped, "known": _known(work), "classes": classes}
+        about = {
+            "skipped": skipped,
+            "known": _known(work),
+            "classes": classes,
+            "notes": list(notes),
+        }
         (work / "about.json").write_text(json.dumps(about), encoding="utf-8")
         if not folder.exists():
             work.rename(folder)
@@ -160,21 +171,29 @@ def _known(folder: Path) -> tuple[str, str]:
     return fingerprint(Names(folder), pixels), pixels_fingerprint(pixels)
 
 
-def _decode(folder: Path, source: "Source", form: "Form", labels: "Labels | None") -> list[str]:
+def _decode(
+    folder: Path, source: "Source", form: Form, labels: "Labels | None", notes: Notes
+) -> list[str]:
     """Write the readable pictures of a source, their names and labels; return what failed.
+
+    What else is to be said of them is added to `notes`.
 
     Rows are appended by plain writes: a full disk is an error, as it would not be in a memory map.
     """
     names, skipped, taken = NamesWriter(folder), list(source.unreadable), array("q")
+    brightest = 0
     with (folder / "images.npy").open("w+b") as file:
         start = file.write(npy_header((0, *form.shape), "|u1"))
-        for number, (name, pixels) in enumerate(source.pictures(form)):
-            if isinstance(pixels, str):
-                skipped.append(f"{name} {pixels}")
-            else:
-                file.write(pixels.tobytes())
-                names.append(name)
-                taken.append(number)
+        for number, name, found in source.pictures(form):
+            if isinstance(found, str):
+                skipped.append(f"{name} {found}")
+                continue
+            file.write(found.pixels.tobytes())
+            names.append(name)
+            taken.append(number)
+            brightest = max(brightest, int(found.pixels.max()))
+            for note in found.notes:
+                notes.add(note._replace(first=name))
         if not len(names):
             raise TigonError(f"data: none of {len(skipped)} images can be read; {skipped[0]}")
         if form.mirror:
@@ -184,13 +203,14 @@ def _decode(folder: Path, source: "Source", form: "Form", labels: "Labels | None
         if file.write(npy_header((len(names), *form.shape), "|u1")) != start:
             raise AssertionError("the header of a .npy changed its length")
     names.close()
+    notes.add(Note("brightest", largest=brightest))
     if labels is not None:
         values = labels.values[np.frombuffer(taken, np.int64)]
         np.save(folder / "labels.npy", np.tile(values, 1 + form.mirror))
     return skipped
 
 
-def _append_mirrored(file: BinaryIO, start: int, count: int, form: "Form") -> None:
+def _append_mirrored(file: BinaryIO, start: int, count: int, form: Form) -> None:
     """Append the mirrored copies of the first `count` images after them."""
     row = math.prod(form.shape)
     for number in range(count):

@@ -4,14 +4,19 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from tigon.data.pictures import Form, decode_file, reason
+from tigon.data.conversion import Decoded
+from tigon.data.form import Form
+from tigon.data.formats import endings, passed_over
+from tigon.data.notes import Note, Notes, said
+from tigon.data.pictures import decode_file, decode_frames, open_clipped, reason
 from tigon.data.source import Labels, Source
+from tigon.data.walk import Pattern, Walk
 from tigon.errors import TigonError
 from tigon.files import printable
 
@@ -24,12 +29,19 @@ class FileSource(Source):
         paths: of the files below it, in order
         stamp: text that changes when a file does
         unreadable: what in the folder cannot be opened, and why
+        notes: what in the folder was passed over or left out
     """
 
     def __init__(
-        self, root: Path, paths: Sequence[str], stamp: str, unreadable: Sequence[str] = ()
+        self,
+        root: Path,
+        paths: Sequence[str],
+        stamp: str,
+        unreadable: Sequence[str] = (),
+        notes: Sequence[Note] = (),
     ) -> None:
-        self.root, self.paths, self.stamp, self.unreadable = root, paths, stamp, unreadable
+        self.root, self.paths, self.stamp = root, paths, stamp
+        self.unreadable, self.notes = unreadable, notes
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -42,9 +54,13 @@ class FileSource(Source):
         """Yield each file's name and path."""
         return ((printable(path), os.path.join(self.root, path)) for path in self.paths)
 
-    def decode(self, item: str, form: Form) -> np.ndarray | str:
+    def decode(self, item: str, form: Form) -> Decoded | str:
         """Decode one file."""
         return decode_file(item, form)
+
+    def decode_frames(self, item: str, form: Form) -> Iterator[tuple[str, Decoded | str]]:
+        """Yield every page or frame of one file."""
+        return decode_frames(partial(open_clipped, item), form)
 
     def labels(self) -> Labels | None:
         """Return the sub-folder of each picture as its class, if all are in one."""
@@ -69,28 +85,54 @@ def open_folder(folder: Path) -> FileSource:
     Raises:
         TigonError: if there is none
     """
-    endings = Image.registered_extensions()
-    errors: list[OSError] = []
+    source = pictures_of(Walk(folder))
+    if not len(source) and source.unreadable:
+        first = source.unreadable[0]
+        raise TigonError(f"data '{folder}': nothing in it can be read; {first}")
+    if not len(source):
+        why = what_else(source)
+        raise TigonError(f"data '{folder}': no images in this folder (such as .jpg or .png){why}")
+    return source
+
+
+def open_pattern(pattern: str) -> tuple[FileSource, list[str]]:
+    """Return the pictures that match a pattern, and the paths of the folders and archives."""
+    found = Pattern(pattern)
+    if not found.root.is_dir():
+        return FileSource(found.root, [], ""), []
+    walk = Walk(found.root, found)
+    source = pictures_of(walk)
+    return source, [os.path.join(walk.root, path) for path in walk.shards]
+
+
+def pictures_of(walk: Walk) -> FileSource:
+    """Return the source of all pictures that a walk comes by, none maybe."""
     paths: list[str] = []
     broken: list[str] = []
-    digest = _digest(folder)
-    for path in _files(folder, errors):
-        if os.path.splitext(path)[1].lower() not in endings:
+    passed = Notes()
+    digest = _digest(walk.root)
+    for path in walk:
+        if os.path.splitext(path)[1].lower() not in endings():
+            if ending := passed_over(os.path.basename(path)):
+                passed.add(Note("passed over", ending, first=printable(path)))
             continue
-        found = _stat(os.path.join(folder, path))
+        found = _stat(os.path.join(walk.root, path))
         if isinstance(found, str):
             broken.append(f"{printable(path)} {found}")
         else:
             paths.append(path)
             digest.update(_stamp(path, found))
-    searched = [f"{printable(str(e.filename))} cannot be searched ({e.strerror})" for e in errors]
-    unreadable = searched + broken
-    if not paths and unreadable:
-        raise TigonError(f"data '{folder}': nothing in it can be read; {unreadable[0]}")
-    if not paths:
-        raise TigonError(f"data '{folder}': no images in this folder (such as .jpg or .png)")
+    failed = (
+        f"{printable(str(e.filename))} cannot be searched ({e.strerror})" for e in walk.errors
+    )
+    unreadable = [*failed, *broken]
     digest.update("\n".join(unreadable).encode())
-    return FileSource(folder, paths, digest.hexdigest(), unreadable)
+    return FileSource(walk.root, paths, digest.hexdigest(), unreadable, [*passed, *walk.notes])
+
+
+def what_else(source: FileSource) -> str:
+    """Return in words what was found where there is no picture."""
+    return "".join(f"; {line}" for line in (*source.unreadable[:1], *said(source.notes)))
 
 
 def _digest(root: Path) -> Any:  # noqa: ANN401
@@ -108,53 +150,3 @@ def _stat(path: str) -> os.stat_result | str:
     except OSError as error:
         return f"cannot be read ({reason(error)})"
     return found if stat.S_ISREG(found.st_mode) else "is no file"
-
-
-def _files(root: Path, errors: list[OSError]) -> Iterator[str]:
-    """Yield the paths of all files below a folder in their order, each folder searched once.
-
-    Arguments:
-        errors: what could not be searched is added to it
-    """
-    seen = {os.path.realpath(root)}
-    stack = [_listed(root, "", errors)]
-    while stack:
-        for path, is_folder in stack[-1]:
-            if not is_folder:
-                yield path
-                continue
-            place = os.path.realpath(os.path.join(root, path))
-            if place not in seen:
-                seen.add(place)
-                stack.append(_listed(root, path, errors))
-                break
-        else:
-            stack.pop()
-
-
-def _listed(root: Path, folder: str, errors: list[OSError]) -> Iterator[tuple[str, bool]]:
-    """Yield the paths of what is in a folder, by name, and whether each is a folder.
-
-    Of a million entries only the names are kept.
-    """
-    names: list[str] = []
-    folders: set[str] = set()
-    try:
-        with os.scandir(os.path.join(root, folder) if folder else root) as found:
-            for entry in found:
-                if not entry.name.startswith("."):
-                    names.append(entry.name)
-                    if _is_folder(entry):
-                        folders.add(entry.name)
-    except OSError as error:
-        errors.append(error)
-    names.sort()
-    for name in names:
-        yield os.path.join(folder, name), name in folders
-
-
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a loop of links
-        return False

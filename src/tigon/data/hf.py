@@ -3,16 +3,20 @@
 No code of a data set is ever run. Pictures come as bytes, and are decoded as any file is.
 """
 
+import io
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from tigon.data.pictures import Form, decode_bytes, decode_file, reason
+from tigon.data.conversion import Decoded
+from tigon.data.form import Form
+from tigon.data.pictures import Opener, decode_frames, decode_picture, open_clipped, reason
 from tigon.data.source import Labels, Source
 from tigon.errors import TigonError, install
 from tigon.files import printable
@@ -78,27 +82,39 @@ class Column(NamedTuple):
         value = row.get(self.label) if self.label else None
         return -1 if value is None else int(value)
 
-    def decode(self, cell: Any, form: Form) -> np.ndarray | str:  # noqa: ANN401
+    def decode(self, cell: Any, form: Form) -> Decoded | str:  # noqa: ANN401
         """Decode one cell: bytes, or where the data set is a folder of pictures, a file."""
+        opener = self._opener(cell)
+        return "has no picture" if opener is None else decode_picture(opener, form)
+
+    def decode_frames(
+        self,
+        cell: Any,  # noqa: ANN401
+        form: Form,
+    ) -> Iterator[tuple[str, Decoded | str]]:
+        """Yield every page or frame of one cell."""
+        opener = self._opener(cell)
+        if opener is None:
+            yield "", "has no picture"
+        else:
+            yield from decode_frames(opener, form)
+
+    def _opener(self, cell: Any) -> Opener | None:  # noqa: ANN401
         if isinstance(cell, dict) and cell.get("bytes") is not None:
-            return decode_bytes(cell["bytes"], form)
+            return partial(io.BytesIO, cell["bytes"])
         if isinstance(cell, dict) and cell.get("path") and self.has_files:
-            return _decode_path(cell["path"], form)
-        return "has no picture"  # a path in a table could name any file of this machine
+            return partial(_open_path, cell["path"])
+        return None  # a path in a table could name any file of this machine
 
 
-def _decode_path(path: str, form: Form) -> np.ndarray | str:
-    """Decode a file of this machine, of an archive (zip://...) or of the hub (hf://...)."""
+def _open_path(path: str) -> BinaryIO:
+    """Open a file of this machine, of an archive (zip://...) or of the hub (hf://...)."""
     if "://" not in path:
-        return decode_file(path, form)
+        return open_clipped(path)
     from datasets.utils.file_utils import xopen
 
-    try:
-        with xopen(path, "rb") as file:
-            data = file.read()
-    except Exception as error:  # of the network, of archives
-        return f"cannot be read ({reason(error)})"
-    return decode_bytes(data, form)
+    with xopen(path, "rb") as file:
+        return io.BytesIO(file.read())
 
 
 class HubSource(Source):
@@ -116,9 +132,17 @@ class HubSource(Source):
         for number, row in enumerate(self.column.rows):
             yield f"{self.name.label}[{number}]", row[self.column.name]
 
-    def decode(self, item: Any, form: Form) -> np.ndarray | str:  # noqa: ANN401
+    def decode(self, item: Any, form: Form) -> Decoded | str:  # noqa: ANN401
         """Decode one cell."""
         return self.column.decode(item, form)
+
+    def decode_frames(
+        self,
+        item: Any,  # noqa: ANN401
+        form: Form,
+    ) -> Iterator[tuple[str, Decoded | str]]:
+        """Yield every page or frame of one cell."""
+        return self.column.decode_frames(item, form)
 
     def labels(self) -> Labels | None:
         """Return the column of labels, if there is one."""

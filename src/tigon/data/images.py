@@ -25,6 +25,7 @@ class ImageSet(ImageData):
     the cache remembers of them, and `file` what it maps `pixels` from: batches are read from it,
     so that they take the same time and memory at any number of images. `labels`, integers (N,),
     are the conditions of batches, where there are any, and `classes` their names by number.
+    `notes` say in a line each what was passed over and what was converted.
     """
 
     pixels: np.ndarray
@@ -34,6 +35,7 @@ class ImageSet(ImageData):
     file: FileIO | None = field(default=None, repr=False, compare=False)
     labels: np.ndarray | None = field(default=None, repr=False, compare=False)
     classes: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -3,10 +3,10 @@
 import os
 
 from tigon.data.cache import cached
+from tigon.data.form import MAX_PIXELS, Form, Frames
 from tigon.data.images import ImageSet
-from tigon.data.pictures import Form
 from tigon.data.pixels import Fit
-from tigon.data.shards import load_shards
+from tigon.data.shards import image_set, load_pattern
 from tigon.data.sources import is_pattern, open_source
 from tigon.sizes import ImageSize
 
@@ -17,21 +17,25 @@ def load_images(
     fit: Fit = "stretch",
     channels: int = 3,
     mirror: bool = False,
+    frames: Frames = "first",
+    max_pixels: int = MAX_PIXELS,
 ) -> ImageSet:
     """Load images of any depth, size and mode in one size.
 
     Arguments:
         data: a folder (searched to its depths), a `.npz` with `images` (uint8, N H W C), one
             picture file, `hf:NAME` (see `data.hf`), `embedded:animal-faces`, or a pattern with *
-            of which each match is a shard (see `data.shards`)
+            of pictures, which are read as a folder's, or of shards (see `data.shards`)
         image_size: height and width in pixels, >= 8; one number for a square
         fit: `stretch` each image to this size, or `crop` its centre
         channels: 3 (RGB) or 1 (grey)
         mirror: whether to append a mirrored copy of every image
+        frames: of a file with several pages or frames, the `first` or `all`
+        max_pixels: of a picture that is read, >= 1
     Raises:
         TigonError: if there is nothing that can be read; it says what and why
     """
-    form = Form(image_size, fit, channels, mirror)
+    form = Form(image_size, fit, channels, mirror, frames, max_pixels)
     if is_pattern(os.fspath(data)):
-        return load_shards(os.fspath(data), form)
-    return ImageSet(*cached(open_source(os.fspath(data)), form))
+        return load_pattern(os.fspath(data), form)
+    return image_set(cached(open_source(os.fspath(data)), form))

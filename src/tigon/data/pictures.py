@@ -2,190 +2,227 @@
 
 import io
 import logging
-import math
 import os
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import cache, partial
-from itertools import islice
+from contextlib import contextmanager
+from functools import partial
+from itertools import count, islice
 from typing import BinaryIO, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from tigon.data.pixels import Fit
-from tigon.errors import TigonError
+from tigon.data.conversion import Decoded, convert
+from tigon.data.endings import POINTER
+from tigon.data.form import Form, too_many
+from tigon.data.formats import formats
+from tigon.data.metadata import PNG, lean_png
+from tigon.data.notes import Note
+from tigon.errors import install
 from tigon.files import printable
-from tigon.sizes import ImageSize, sides, size_text
 
 CHUNK = 256  # pictures that are decoded together
-SMALLEST, LARGEST = 8, 8192  # pixels of a side
-# What is decoded. Formats that Pillow hands to another program (EPS, to Ghostscript) are not.
-FORMATS = (
-    *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICNS", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG"),
-    *("PPM", "PSD", "QOI", "SGI", "TGA", "TIFF", "WEBP", "XBM"),
-)
-LONGEST, LARGE = 100_000, 2**24  # pixels: of a side at most, and of what is decoded one by one
-_one_by_one = threading.Lock()
+PAGED = ("AVIF", "GIF", "HEIF", "PNG", "TIFF", "WEBP")  # not MPO: its others are gain maps
+SMALLER = 5  # bits of TIFF's tag NewSubfileType: a smaller copy of another page, or a mask
+HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1")
+AVIF = (b"ftypavif", b"ftypavis")
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong is said once, by tigon
 K = TypeVar("K")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Form:
-    """The form that every image of a set is brought to.
-
-    Arguments:
-        image_size: height and width in pixels; one number for a square
-        fit: `stretch` to this size, or `crop` the centre
-        channels: 3 (RGB) or 1 (grey)
-        mirror: whether a mirrored copy of every image follows the images
-    Raises:
-        TigonError: if sizes or channels make no sense
-    """
-
-    image_size: ImageSize = 64
-    fit: Fit = "stretch"
-    channels: int = 3
-    mirror: bool = False
-
-    def __post_init__(self) -> None:
-        fits = all(SMALLEST <= side <= LARGEST for side in sides(self.image_size))
-        if not fits or self.channels not in (1, 3):
-            raise TigonError(
-                f"image size {size_text(self.image_size)} and {self.channels} channels: images "
-                f"have at least {SMALLEST} pixels a side and at most {LARGEST}, and 1 or 3 "
-                "channels"
-            )
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape of one image, (H, W, C)."""
-        return (*sides(self.image_size), self.channels)
-
-    def convert(self, picture: Image.Image) -> np.ndarray:
-        """Convert one picture to uint8 (H, W, C)."""
-        return picture_to_uint8(picture, self.image_size, self.fit, self.channels)
+Opener = Callable[[], BinaryIO]
 
 
 def decode_all(
     items: Iterable[tuple[K, T]],
-    decode: Callable[[T, Form], np.ndarray | str],
+    decode: Callable[[T, Form], Decoded | str],
     form: Form,
     chunk: int = CHUNK,
-) -> Iterator[tuple[K, np.ndarray | str]]:
+) -> Iterator[tuple[K, Decoded | str]]:
     """Yield every item's name, and its picture or why there is none, in order.
 
     Arguments:
-        decode: gives uint8 (H, W, C), or the reason in words; called in a few threads
+        decode: gives the picture, or the reason in words; called in a few threads
         chunk: items that are taken at a time
     """
     items, work = iter(items), partial(_decode_item, decode, form)
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with reading(form), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         while some := list(islice(items, chunk)):
             yield from pool.map(work, some)
 
 
 def _decode_item(
-    decode: Callable[[T, Form], np.ndarray | str], form: Form, item: tuple[K, T]
-) -> tuple[K, np.ndarray | str]:
+    decode: Callable[[T, Form], Decoded | str], form: Form, item: tuple[K, T]
+) -> tuple[K, Decoded | str]:
     return item[0], decode(item[1], form)
 
 
-def decode_file(path: str, form: Form) -> np.ndarray | str:
-    """Decode one file; a picture too large to be honest is refused."""
-    return decode_picture(lambda: _Clipped(io.FileIO(path)), form)
+@contextmanager
+def reading(form: Form) -> Iterator[None]:
+    """Let Pillow open what has no more pixels than the form's limit, and say nothing by itself.
+
+    Pillow has one limit, for all threads: it is the highest of those that are asked for, and
+    `convert` looks at each picture again.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with _limit.held(form.max_pixels):
+            yield
 
 
-def decode_bytes(data: bytes, form: Form) -> np.ndarray | str:
+class _Limit:
+    """Pillow's limit of pixels while some are reading, and its own when all are done."""
+
+    def __init__(self) -> None:
+        self.lock, self.limits = threading.Lock(), list[int]()
+
+    @contextmanager
+    def held(self, pixels: int) -> Iterator[None]:
+        """Hold the limit at so many pixels at least."""
+        with self.lock:
+            if not self.limits:
+                self.usual = Image.MAX_IMAGE_PIXELS
+            self.limits.append(pixels)
+            Image.MAX_IMAGE_PIXELS = max(self.limits)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.limits.remove(pixels)
+                Image.MAX_IMAGE_PIXELS = max(self.limits) if self.limits else self.usual
+
+
+_limit = _Limit()
+
+
+def decode_file(path: str, form: Form) -> Decoded | str:
+    """Decode one file, the first picture of it."""
+    return decode_picture(partial(open_clipped, path), form)
+
+
+def decode_bytes(data: bytes, form: Form) -> Decoded | str:
     """Decode the bytes of one file, with the same care."""
     return decode_picture(lambda: io.BytesIO(data), form)
 
 
-def decode_picture(opened: Callable[[], BinaryIO], form: Form) -> np.ndarray | str:
+def decode_picture(opened: Opener, form: Form) -> Decoded | str:
     """Decode what `opened` opens, or return why it cannot be read."""
+    found = _tried(opened, form)
+    if not isinstance(found, str):
+        return found
     try:
-        with opened() as file, Image.open(file, formats=_formats()) as picture:
-            return convert(picture, form)
+        with opened() as file:
+            start = file.read(len(POINTER))
+            data = start + file.read() if start.startswith(PNG) else b""
+    except Exception:  # of networks, of archives
+        return found
+    if not data:
+        return _known(start) or found
+    lean, profile = lean_png(data)  # what is no part of the pixels may be what fails
+    again = _tried(lambda: io.BytesIO(lean), form, profile)
+    return found if isinstance(again, str) else again
+
+
+def _known(start: bytes) -> str:
+    """Return what a file is that is no picture that is read here, by how it begins."""
+    if start == POINTER:
+        return "is a pointer of git-lfs; git lfs pull brings the picture"
+    brand, read = start[4:12], formats()
+    for extra, kind, brands in (("heic", "HEIF", HEIC), ("avif", "AVIF", AVIF)):
+        if brand in brands and kind not in read:
+            return f"is a picture of {extra.upper()}; {install(extra)} reads it"
+    return ""
+
+
+def _tried(opened: Opener, form: Form, profile: bytes = b"") -> Decoded | str:
+    try:
+        with opened() as file, Image.open(file, formats=formats()) as picture:
+            if profile:
+                picture.info["icc_profile"] = profile
+            several = _has_more(picture)
+            found = convert(picture, form)
+            if several and isinstance(found, Decoded):
+                found = found._replace(notes=(*found.notes, Note("frames")))
+            return found
     except UnidentifiedImageError:
         return "is not an image"
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return "has too many pixels"
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        pixels = re.search(r"\((\d+) pixels\)", str(error))
+        return too_many(int(pixels[1]) if pixels else 0, form.max_pixels)
     except Exception as error:  # decoders of broken files raise anything
         return f"cannot be read ({reason(error)})"
 
 
-def decode_array(pixels: np.ndarray, form: Form) -> np.ndarray | str:
+def decode_frames(opened: Opener, form: Form) -> Iterator[tuple[str, Decoded | str]]:
+    """Yield every page or frame, or why it cannot be read, with what its name ends with.
+
+    One is in memory at a time. Where one cannot be read, those that follow are not looked for.
+    """
+    first = decode_picture(opened, form)
+    if isinstance(first, str) or Note("frames") not in first.notes:
+        yield "", first
+        return
+    yield "[0]", first._replace(notes=tuple(n for n in first.notes if n.kind != "frames"))
+    done = 0
+    try:
+        with opened() as file, Image.open(file, formats=formats()) as picture:
+            for _ in _pages(picture):
+                yield f"[{done + 1}]", convert(picture, form)
+                done += 1
+    except Exception as error:
+        yield f"[{done + 1}]", f"cannot be read, nor what follows ({reason(error)})"
+
+
+def _has_more(picture: Image.Image) -> bool:
+    """Return whether a file has more than one page or frame, its first being the one to read."""
+    if picture.format not in PAGED:
+        return False
+    if picture.format != "TIFF":
+        return bool(getattr(picture, "is_animated", False))
+    try:
+        return next(_pages(picture), None) is not None
+    except Exception:  # of what follows the first page, which is not asked for
+        return False
+    finally:
+        picture.seek(0)
+
+
+def _pages(picture: Image.Image) -> Iterator[int]:
+    """Go to one page or frame after another, beginning with the second."""
+    for number in count(1):
+        try:
+            picture.seek(number)
+        except EOFError:
+            return
+        tags = getattr(picture, "tag_v2", {})
+        if not tags.get(254, 0) & SMALLER:
+            yield number
+
+
+def decode_array(pixels: np.ndarray, form: Form) -> Decoded | str:
     """Bring one image, uint8 (H, W, 3) or (H, W), to this form."""
     if pixels.shape == (form.shape if pixels.ndim == 3 else form.shape[:2]):
         if pixels.ndim == 3 or form.channels == 1:
-            return pixels.reshape(form.shape)  # what follows would change nothing
+            return Decoded(pixels.reshape(form.shape))  # what follows would change nothing
     try:
         return convert(Image.fromarray(pixels), form)
     except (ValueError, MemoryError) as error:
         return f"cannot be read ({reason(error)})"
 
 
-def convert(picture: Image.Image, form: Form) -> np.ndarray | str:
-    """Convert a picture, large ones one at a time: each takes a gigabyte or more."""
-    if max(picture.size) > LONGEST:
-        return "has too many pixels"
-    with _one_by_one if math.prod(picture.size) > LARGE else nullcontext():
-        return form.convert(picture)
-
-
-def picture_to_uint8(picture: Image.Image, size: ImageSize, fit: Fit, channels: int) -> np.ndarray:
-    """Convert a picture to uint8 (H, W, C).
-
-    Arguments:
-        picture: of any mode; the camera's rotation is applied, transparency shows white
-        size: height and width in pixels; one number for a square
-        fit: `stretch` to this size, or `crop` the centre
-        channels: 3 (RGB) or 1 (grey)
-    """
-    height, width = sides(size)
-    picture = _to_rgb(ImageOps.exif_transpose(picture))
-    if fit == "crop":
-        picture = ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)
-    elif picture.size != (width, height):
-        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
-    if channels == 1:
-        picture = picture.convert("L")
-    return np.asarray(picture, dtype=np.uint8).reshape(height, width, channels)
-
-
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I") or picture.mode == "F":
-        picture = _deep_grey(np.asarray(picture))
-    if picture.mode.endswith("A") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    return picture.convert("RGB")
-
-
-def _deep_grey(values: np.ndarray) -> Image.Image:
-    """Map a grey picture of more than 8 bits to 8: integers from 16 bits, floats from [0, 1]."""
-    if values.dtype.kind == "f":
-        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-            raise ValueError("float pixels outside [0, 1]")
-        return Image.fromarray((values * 255).round().astype(np.uint8))
-    if values.min() < 0 or values.max() > 65535:
-        raise ValueError("integer pixels of more than 16 bits")
-    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
-
-
 def reason(error: Exception) -> str:
     """Return what an error says as one short line, without the file's name, which is said."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return printable(" ".join(text.split()))[:200] or type(error).__name__
+
+
+def open_clipped(path: str) -> BinaryIO:
+    """Open a file that takes memory for what it has."""
+    return _Clipped(io.FileIO(path))
 
 
 class _Clipped(io.BufferedReader):
@@ -195,10 +232,3 @@ class _Clipped(io.BufferedReader):
         """Read at most `size` bytes, and at most those that are left; -1 for all of them."""
         left = max(0, os.fstat(self.fileno()).st_size - self.tell())
         return super().read(left if size is None or size < 0 else min(size, left))
-
-
-@cache
-def _formats() -> tuple[str, ...]:
-    """Return those of `FORMATS` that this Pillow knows."""
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)

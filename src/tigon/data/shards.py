@@ -4,7 +4,6 @@ A pattern such as `/data/part-*.npz` names them. Every process says which it see
 differ between machines; all of them together, in the order of their names, are the data set.
 """
 
-import glob
 import hashlib
 import json
 import os
@@ -17,27 +16,18 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import chunks
-from tigon.data.cache import Entry, cached, known_fingerprint, release
+from tigon.data.cache import Entry, cached, known_fingerprint
+from tigon.data.folders import FileSource, open_pattern, what_else
+from tigon.data.form import Form
 from tigon.data.images import ImageSet
-from tigon.data.pictures import Form
+from tigon.data.notes import Note, said
+from tigon.data.shard_rows import Shard, ShardedNames, ShardedRows, ownership
+from tigon.data.source import Source
 from tigon.data.sources import open_source
-from tigon.distributed import ShardOwnership, all_objects, world
+from tigon.distributed import ShardOwnership, all_objects, first_process_first, world
 from tigon.errors import TigonError
 from tigon.files import printable
 from tigon.sizes import sides
-
-
-class Shard(NamedTuple):
-    """What all processes know of a shard: its path, its owner, and its owner's description.
-
-    `classes` are the names of its labels; None where it has no labels.
-    """
-
-    path: str
-    owner: int
-    images: int
-    fingerprint: str
-    classes: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -53,7 +43,7 @@ class ShardedSet(ImageSet):
     @property
     def ownership(self) -> ShardOwnership:
         """Which process owns which images, and their chains."""
-        return _ownership(self.shards)
+        return ownership(self.shards)
 
     def fingerprint(self) -> str:
         """Return a hash of all shards' names and fingerprints; the same in all processes."""
@@ -80,45 +70,88 @@ class ShardedSet(ImageSet):
         return (sum(all_objects(total)) / len(rows)).float()  # type: ignore[union-attr]
 
 
-def load_shards(pattern: str, form: Form) -> ShardedSet:
-    """Load the shards that this process owns, together with all other processes.
+def load_pattern(pattern: str, form: Form) -> ImageSet:
+    """Load what matches a pattern: pictures as those of a folder, all else as shards.
 
     Raises:
-        TigonError: in all processes, if there are too few, or one cannot be read
+        TigonError: in all processes, if there is nothing, or one cannot be read
     """
-    seen = _together(lambda: {path: len(open_source(path)) for path in _matches(pattern)})
-    owners = assign(pattern, seen)
-    rank = world().rank
-    mine = [path for path, owner in owners.items() if owner == rank]
-    entries = {}
+    sources: dict[str, Source] = {}
 
-    def load() -> list[tuple[str, int, str, tuple[str, ...] | None, list[str]]]:
-        for path in mine:
-            entries[path] = cached(open_source(path), form)
-            entries[path].file.close()  # a shard's batches are read from the map
-        return [
-            (
-                path,
-                len(e.pixels),
-                known_fingerprint(e.known, e.names, e.pixels),
-                None if e.labels is None else e.classes,
-                e.skipped,
+    def look() -> tuple[dict[str, int], FileSource]:
+        pictures, shards = open_pattern(pattern)
+        sources.update((path, open_source(path)) for path in shards)
+        if len(pictures):
+            sources[os.path.abspath(pattern)] = pictures
+        return {path: len(source) for path, source in sources.items()}, pictures
+
+    looked = _together(look)
+    seen, (_, first) = [sizes for sizes, _ in looked], looked[0]
+    if not any(seen):
+        why = what_else(first) or "; give another pattern"
+        raise TigonError(f"data '{printable(pattern)}': nothing matches{why}")
+    if {path for part in seen for path in part} == {os.path.abspath(pattern)}:
+        if not all(seen):
+            raise TigonError(
+                f"data '{printable(pattern)}': process {seen.index({})} sees none of the pictures "
+                "that others see; put them where all do"
             )
-            for path, e in entries.items()
-        ]
+        with first_process_first():
+            return image_set(cached(sources[os.path.abspath(pattern)], form))
+    notes = () if len(first) else first.notes  # else they are a shard's
+    return _load_shards(assign(pattern, seen), sources, form, notes)
 
-    told = {path: found for part in _together(load) for path, *found in part}
+
+def image_set(entry: Entry) -> ImageSet:
+    """Return the images of a cache entry."""
+    return ImageSet(*entry._replace(notes=said(entry.notes)))  # type: ignore[arg-type]
+
+
+def _load_shards(
+    owners: dict[str, int], sources: dict[str, Source], form: Form, notes: Sequence[Note]
+) -> ShardedSet:
+    """Load the shards that this process owns, together with all other processes."""
+    mine = [path for path, owner in owners.items() if owner == world().rank]
+    entries: dict[str, Entry] = {}
+
+    def load() -> list[tuple[str, Told]]:
+        for path in mine:
+            entries[path] = cached(sources[path], form)
+            entries[path].file.close()  # a shard's batches are read from the map
+        return [(path, _told(entry)) for path, entry in entries.items()]
+
+    told = {path: found for part in _together(load) for path, found in part}
     shards = tuple(Shard(p, owner, *told[p][:3]) for p, owner in owners.items())
-    skipped = [line for path in owners for line in told[path][3]]
     pixels = ShardedRows(shards, {path: e.pixels for path, e in entries.items()}, form.shape)
     labels, classes = _labels(shards, entries)
     return ShardedSet(
         pixels,  # type: ignore[arg-type]
         ShardedNames(shards, entries),
-        skipped,
+        [line for path in owners for line in told[path].skipped],
         labels=labels,  # type: ignore[arg-type]
         classes=classes,
+        notes=said([*notes, *(note for path in owners for note in told[path].notes)]),
         shards=shards,
+    )
+
+
+class Told(NamedTuple):
+    """What a shard's owner tells all other processes of it; see `Shard`."""
+
+    images: int
+    fingerprint: str
+    classes: tuple[str, ...] | None
+    skipped: list[str]
+    notes: list[Note]
+
+
+def _told(entry: Entry) -> Told:
+    return Told(
+        len(entry.pixels),
+        known_fingerprint(entry.known, entry.names, entry.pixels),
+        None if entry.labels is None else entry.classes,
+        entry.skipped,
+        list(entry.notes),
     )
 
 
@@ -167,10 +200,6 @@ def assign(pattern: str, seen: Sequence[dict[str, int]]) -> dict[str, int]:
     return {path: owners[path] for path in sorted(owners)}
 
 
-def _matches(pattern: str) -> list[str]:
-    return sorted(glob.glob(os.path.abspath(pattern)))
-
-
 def _together(work: Any) -> list[Any]:  # noqa: ANN401
     """Return what `work` gives in each process; if it fails in one, it fails in all."""
     done: tuple[Any, str | None]
@@ -183,84 +212,3 @@ def _together(work: Any) -> list[Any]:  # noqa: ANN401
     if failed:
         raise TigonError(failed[0])
     return [found for found, _ in told]
-
-
-class ShardedRows:
-    """The arrays of all shards as one array, (N, *), of which own rows can be read.
-
-    Arguments:
-        shards: all, in the order of their rows
-        arrays: those of this process's shards, by path
-        shape: of a row
-        dtype: of the arrays
-    """
-
-    def __init__(
-        self,
-        shards: Sequence[Shard],
-        arrays: dict[str, np.ndarray],
-        shape: tuple[int, ...],
-        dtype: type = np.uint8,
-    ) -> None:
-        self.shards, self.arrays = shards, arrays
-        self.shape = (sum(shard.images for shard in shards), *shape)
-        self.dtype, self.ndim = np.dtype(dtype), len(self.shape)
-        self.nbytes = int(np.prod(self.shape)) * self.dtype.itemsize
-        self._place = _ownership(shards)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: Any) -> np.ndarray:  # noqa: ANN401
-        """Return what is in rows, as an array does: a number, a slice or an index (B,).
-
-        Raises:
-            TigonError: if another process owns one of them
-        """
-        index = torch.from_numpy(self._index(rows))
-        found = np.empty((len(index), *self.shape[1:]), self.dtype)
-        places = self._place.shards(index)
-        for number in places.unique().tolist():
-            here = (places == number).numpy()
-            shard = self.shards[number]
-            if shard.path not in self.arrays:
-                raise TigonError(f"data '{shard.path}': belongs to process {shard.owner}")
-            within = index[here].numpy() - int(self._place.starts[number])
-            found[here] = self.arrays[shard.path][within]
-            release(self.arrays[shard.path])
-        return found[0] if isinstance(rows, int | np.integer) else found
-
-    def _index(self, rows: Any) -> np.ndarray:  # noqa: ANN401
-        if isinstance(rows, slice):
-            return np.arange(*rows.indices(len(self)))
-        whole = isinstance(rows, int | np.integer)
-        return np.array([range(len(self))[rows]]) if whole else np.asarray(rows)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: ANN401
-        return self[:].astype(dtype or self.dtype, copy=False)
-
-
-class ShardedNames(Sequence[str]):
-    """A name for every image of all shards: its shard's name and its own, or its number there."""
-
-    def __init__(self, shards: Sequence[Shard], entries: dict[str, Entry]) -> None:
-        self.shards, self.entries = shards, entries
-        self._place = _ownership(shards)
-
-    def __len__(self) -> int:
-        return int(self._place.ends[-1])
-
-    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401
-        """Return one name, or a list of some."""
-        if isinstance(index, slice):
-            return [self[row] for row in range(len(self))[index]]
-        row = range(len(self))[index]
-        number = int(self._place.shards(torch.tensor(row)))
-        shard, within = self.shards[number], row - int(self._place.starts[number])
-        label = printable(os.path.basename(shard.path))
-        entry = self.entries.get(shard.path)
-        return f"{label}/{entry.names[within]}" if entry else f"{label}/[{within}]"
-
-
-def _ownership(shards: Sequence[Shard]) -> ShardOwnership:
-    return ShardOwnership([s.images for s in shards], [s.owner for s in shards])

@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tigon.data.pictures import Form, decode_all
+from tigon.data.conversion import Decoded
+from tigon.data.form import Form
+from tigon.data.notes import Note
+from tigon.data.pictures import decode_all, reading
 
-VERSION = 4  # of what the cache holds
+VERSION = 5  # of what the cache holds
 
 
 class Labels(NamedTuple):
@@ -26,9 +29,11 @@ class Source(ABC):
 
     Attributes:
         unreadable: what could not be searched or opened, and why
+        notes: what was passed over or left out
     """
 
     unreadable: Sequence[str] = ()
+    notes: Sequence[Note] = ()
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -43,15 +48,33 @@ class Source(ABC):
         """Yield each picture's name and what `decode` takes."""
 
     @abstractmethod
-    def decode(self, item: Any, form: Form) -> np.ndarray | str:  # noqa: ANN401
-        """Return a picture in this form, uint8 (H, W, C), or why it cannot be read."""
+    def decode(self, item: Any, form: Form) -> Decoded | str:  # noqa: ANN401
+        """Return a picture in this form, or why it cannot be read."""
+
+    def decode_frames(
+        self,
+        item: Any,  # noqa: ANN401
+        form: Form,
+    ) -> Iterator[tuple[str, Decoded | str]]:
+        """Yield every page or frame of a picture, with what its name ends with."""
+        yield "", self.decode(item, form)
 
     def labels(self) -> Labels | None:
         """Return the class of each picture of `items`; None where they have none."""
         return None
 
-    def pictures(self, form: Form) -> Iterator[tuple[str, np.ndarray | str]]:
-        """Yield every picture's name, and the picture or why there is none."""
+    def pictures(self, form: Form) -> Iterator[tuple[int, str, Decoded | str]]:
+        """Yield the number among `items` of every image, its name, and it or why there is none."""
+        if form.frames == "first":
+            for number, (name, found) in enumerate(self._decoded(form)):
+                yield number, name, found
+            return
+        with reading(form):
+            for number, (name, item) in enumerate(self.items()):
+                for part, found in self.decode_frames(item, form):
+                    yield number, f"{name}{part}", found
+
+    def _decoded(self, form: Form) -> Iterator[tuple[str, Decoded | str]]:
         return decode_all(self.items(), self.decode, form)
 
     def key(self, form: Form) -> str:

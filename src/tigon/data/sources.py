@@ -10,8 +10,12 @@ import numpy as np
 
 from tigon.data import hf
 from tigon.data.arrays import images_shape, iterate_images, read_labels
-from tigon.data.folders import open_file, open_folder
-from tigon.data.pictures import CHUNK, Form, decode_all, decode_array, reason
+from tigon.data.conversion import Decoded
+from tigon.data.endings import group_of
+from tigon.data.folders import open_file, open_folder, open_pattern
+from tigon.data.form import Form
+from tigon.data.formats import passed_over
+from tigon.data.pictures import CHUNK, decode_all, decode_array, reason
 from tigon.data.source import Labels, Source
 from tigon.errors import TigonError
 from tigon.files import is_utf8, printable
@@ -40,7 +44,7 @@ class ArraySource(Source):
         for number, pixels in enumerate(iterate_images(self.path)):
             yield f"{name}[{number}]", pixels
 
-    def decode(self, item: np.ndarray, form: Form) -> np.ndarray | str:
+    def decode(self, item: np.ndarray, form: Form) -> Decoded | str:
         """Bring one image of the array to this form."""
         return decode_array(item, form)
 
@@ -49,7 +53,7 @@ class ArraySource(Source):
         values = read_labels(self.path)
         return None if values is None else Labels(values)
 
-    def pictures(self, form: Form) -> Iterator[tuple[str, np.ndarray | str]]:
+    def _decoded(self, form: Form) -> Iterator[tuple[str, Decoded | str]]:
         """Yield every image, so many at a time that they are few bytes."""
         together = TOGETHER // math.prod(images_shape(self.path)[1:])
         chunk = max(1, min(CHUNK, together))
@@ -57,7 +61,7 @@ class ArraySource(Source):
 
 
 def open_source(data: str) -> Source:
-    """Open `embedded:NAME`, `hf:NAME`, a folder, a `.npz` or one picture file.
+    """Open `embedded:NAME`, `hf:NAME`, a folder, a `.npz`, a picture, or those of a pattern.
 
     Raises:
         TigonError: if there is no such thing, or no picture in it
@@ -66,6 +70,8 @@ def open_source(data: str) -> Source:
         return _open_embedded(data.removeprefix("embedded:"))
     if data.startswith(hf.PREFIX):
         return hf.HubSource(hf.Name.of(data))
+    if is_pattern(data):
+        return open_pattern(data)[0]
     path = Path(data)
     if not data:
         raise TigonError("data '': is empty; give a folder of images, or a .npz")
@@ -79,7 +85,26 @@ def open_source(data: str) -> Source:
         return open_folder(path)
     if not stat.S_ISREG(mode):
         raise TigonError(f"data '{printable(data)}': is neither a folder nor a file")
-    return ArraySource(path) if path.suffix.lower() == ".npz" else open_file(path)
+    if path.suffix.lower() == ".npz":
+        return ArraySource(path)
+    _refuse_container(data, path)
+    return open_file(path)
+
+
+def _refuse_container(data: str, path: Path) -> None:
+    """Refuse a file that holds arrays or files, with what makes images of it."""
+    name = printable(data)
+    if path.suffix.lower() == ".npy":
+        raise TigonError(
+            f"data '{name}': is an array without a name; "
+            f"numpy.savez({path.stem + '.npz'!r}, images=numpy.load({path.name!r})) makes what is "
+            "read"
+        )
+    ending = passed_over(path.name)
+    if ending and group_of(ending) == "archive":
+        folder = path.name[: -len(ending)] or "photos"
+        how = f"unzip {name} -d {folder}" if ending == ".zip" else f"unpack it into {folder}"
+        raise TigonError(f"data '{name}': is an archive; {how}, and give --data {folder}")
 
 
 def is_pattern(data: str) -> bool:

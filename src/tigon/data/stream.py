@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import Batch, ImageData
+from tigon.data.form import MAX_PIXELS, Form, Frames
 from tigon.data.hf import PREFIX, Column, Name, open_column
 from tigon.data.images import ImageSet
-from tigon.data.pictures import Form, decode_all, reason
+from tigon.data.notes import Note, Notes, said
+from tigon.data.pictures import decode_all, reason
 from tigon.data.pixels import Fit, to_float
 from tigon.distributed import all_objects, owned, world
 from tigon.errors import TigonError
@@ -95,14 +97,15 @@ class Examples:
         self._block: Block | None = None
         self._said: set[int] = set()
 
-    def first(self) -> tuple[np.ndarray, list[str], np.ndarray | None]:
-        """Return the first readable images, their names and labels.
+    def first(self) -> tuple[np.ndarray, list[str], np.ndarray | None, list[str]]:
+        """Return the first readable images, their names and labels, and what is said of them.
 
         Raises:
             TigonError: if there is none
         """
         labels: dict[int, int] = {}
-        found = list(self._decode(enumerate(islice(self._from(0), self.most)), labels))
+        notes = Notes()
+        found = list(self._decode(enumerate(islice(self._from(0), self.most)), labels, notes))
         good = [(number, pixels) for number, pixels in found if not isinstance(pixels, str)]
         if not good:
             why = f"; [0] {found[0][1]}" if found else ""
@@ -110,7 +113,8 @@ class Examples:
                 f"data 'hf:{self.name}': none of its first {len(found)} images can be read{why}"
             )
         names, pixels = [f"{self.name}[{k}]" for k, _ in good], np.stack([p for _, p in good])
-        return pixels, names, self._labels(labels, good)
+        notes.add(Note("brightest", largest=int(pixels.max())))
+        return pixels, names, self._labels(labels, good), said(notes)
 
     def block(self, number: int, size: int) -> Block:
         """Return block `number` (0, 1, ...) of so many examples; at the end it has fewer, or none.
@@ -139,7 +143,7 @@ class Examples:
 
         self._position = None
         labels: dict[int, int] = {}
-        found = dict(self._decode(mine(), labels))
+        found = dict(self._decode(mine(), labels, Notes()))
         self._position = first + taken if taken == size else None
         if taken < size and self.count is None:
             self.count = first + taken if taken or went_on else self._counted()
@@ -155,16 +159,22 @@ class Examples:
         return Block(taken, torch.tensor(positions, dtype=torch.long), own, pixels, theirs)
 
     def _decode(
-        self, rows: Iterable[tuple[int, Any]], labels: dict[int, int]
-    ) -> Iterator[tuple[int, Any]]:
-        """Yield the picture of each row, or why there is none; add the row's label to `labels`."""
+        self, rows: Iterable[tuple[int, Any]], labels: dict[int, int], notes: Notes
+    ) -> Iterator[tuple[int, np.ndarray | str]]:
+        """Yield the picture of each row, or why there is none; add to `labels` and `notes`."""
 
         def cells() -> Iterator[tuple[int, Any]]:
             for position, row in rows:
                 labels[position] = self.column.label_of(row)
                 yield position, row[self.column.name]
 
-        return decode_all(cells(), self.column.decode, self.form)
+        for position, found in decode_all(cells(), self.column.decode, self.form):
+            if isinstance(found, str):
+                yield position, found
+                continue
+            for note in found.notes:
+                notes.add(note._replace(first=f"{self.name}[{position}]"))
+            yield position, found.pixels
 
     def _labels(self, labels: dict[int, int], good: list[tuple[int, Any]]) -> np.ndarray | None:
         """Return the labels of readable pictures, int64 (N,), where the stream has labels."""
@@ -281,7 +291,11 @@ class StreamOrder:
 
 
 def open_stream(
-    data: str, image_size: ImageSize = 64, fit: Fit = "stretch", channels: int = 3
+    data: str,
+    image_size: ImageSize = 64,
+    fit: Fit = "stretch",
+    channels: int = 3,
+    max_pixels: int = MAX_PIXELS,
 ) -> ImageStream:
     """Open a data set of Hugging Face as a stream, of which nothing is kept on the disk.
 
@@ -290,23 +304,27 @@ def open_stream(
         image_size: height and width in pixels, >= 8; one number for a square
         fit: `stretch` each image to this size, or `crop` its centre
         channels: 3 (RGB) or 1 (grey)
+        max_pixels: of a picture that is read, >= 1
     Raises:
         TigonError: if it cannot be opened, or its first images cannot be read
     """
-    form = Form(image_size, fit, channels)
+    form = Form(image_size, fit, channels, max_pixels=max_pixels)
     name = Name.of(data)
     examples = Examples(open_column(name, streaming=True), name.label, form)
-    pixels, names, labels = examples.first()
+    pixels, names, labels, notes = examples.first()
     classes = examples.column.classes
-    return ImageStream(pixels, names, [], labels=labels, classes=classes, examples=examples)
+    return ImageStream(
+        pixels, names, [], labels=labels, classes=classes, notes=notes, examples=examples
+    )
 
 
-def refuse_stream(data: str, persistent: bool, mirror: bool) -> None:
+def refuse_stream(data: str, persistent: bool, mirror: bool, frames: Frames) -> None:
     """Refuse what cannot be had of a stream.
 
     Arguments:
         persistent: whether a chain is kept for each image
         mirror: whether mirrored copies are to follow the images
+        frames: of a file with several pages or frames, the `first` or `all`
     Raises:
         TigonError: if one of these, or if data are no stream
     """
@@ -322,4 +340,9 @@ def refuse_stream(data: str, persistent: bool, mirror: bool) -> None:
         raise TigonError(
             "--stream with --mirror: mirrored copies follow the images of a set, and a stream has "
             "no end that they could follow; leave out one of the two"
+        )
+    if frames == "all":
+        raise TigonError(
+            "--stream with --frames all: an example of a stream is one image; leave out one of "
+            "the two"
         )

@@ -1,8 +1,8 @@
-"""A log-density whose value and gradient, and blocks of steps with it, are compiled functions.
+"""A log-density whose value and gradient, and blocks of chain steps on it, are compiled.
 
-On small networks and batches most of a step is the overhead of single operations, which a compiled
-function has less of. Large networks gain less on a CPU, which their matrix products already
-fill. Compiling takes seconds, for each density, kind of chain and shape of points.
+On small networks and batches, most of a step is the overhead of individual operations, which
+compilation reduces. Large networks gain less on a CPU, which their matrix products already keep
+busy. Compilation takes seconds for each density, kind of chain and shape of points.
 """
 
 import inspect
@@ -17,20 +17,20 @@ from tigon.densities.log_density import LogDensity, value_and_grad
 
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
-# Functions of one code share eight compilations where torch (before 2.13) cannot isolate them.
+# Functions with the same code share eight compilations if torch (before 2.13) cannot isolate them.
 ISOLATED: dict[str, Any] = dict.fromkeys(
     {"isolate_recompiles"} & set(inspect.signature(torch.compile).parameters), True
 )
 
 
 class Compiled:
-    """A log-density, (B, *) to (B,), evaluated by `torch.compile`; chains take it as any other.
+    """A log-density, (B, *) to (B,), compiled with `torch.compile`; chains use it like any other.
 
-    What it reads besides its argument belongs to what is compiled: parameters, and buffers such
-    as a model's `sigma`, may change in place; another number or tensor in its place leads to
-    another compilation, of which torch.compile makes eight. Where it cannot be compiled (no C++
-    compiler, an operation that is not known, too many compilations), it is evaluated as it is,
-    with one RuntimeWarning that says so.
+    Everything that it reads besides its argument is part of what is compiled. Parameters, and
+    buffers such as a model's `sigma`, may change in place; replacing a number or tensor triggers
+    a recompilation, of which torch.compile allows eight. If it cannot be compiled (no C++
+    compiler, an unsupported operation, too many recompilations), it is evaluated without
+    compilation, with one RuntimeWarning.
 
     Arguments:
         log_density: a function of tensors without random numbers
@@ -41,7 +41,7 @@ class Compiled:
         self._compiled: dict[Hashable, Callable[..., object]] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the log-density of each row, (B,), not compiled."""
+        """Return the log-density of each row, (B,), without compilation."""
         return self.log_density(x)
 
     def value_and_grad(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,14 +55,14 @@ class Compiled:
         *arguments: Given.args,
         **options: Given.kwargs,
     ) -> Found:
-        """Return build(log-density)(*arguments), which is compiled the first time.
+        """Return build(log-density)(*arguments), compiled on the first call.
 
         Arguments:
-            key: under which the compiled function is kept
-            build: makes a function of tensors without random numbers, which asks the log-density
-                by `densities.value_and_grad`
+            key: cache key of the compiled function
+            build: builds a function of tensors without random numbers, which evaluates the
+                log-density with `densities.value_and_grad`
         """
-        from torch._dynamo.exc import TorchDynamoException  # takes a second, so not before
+        from torch._dynamo.exc import TorchDynamoException  # deferred: it takes a second
 
         if not self.compiles:
             return build(self.log_density)(*arguments, **options)
@@ -72,7 +72,7 @@ class Compiled:
         try:
             with torch.no_grad():
                 return self._compiled[key](*arguments, **options)  # type: ignore[return-value]
-        except TorchDynamoException as error:  # what is wrong with x itself is raised again here
+        except TorchDynamoException as error:  # an error caused by x itself is raised again here
             found = build(self.log_density)(*arguments, **options)
             self.compiles = False
             self._warn(error)
@@ -80,7 +80,9 @@ class Compiled:
 
     def _warn(self, error: Exception) -> None:
         reason = str(error.__cause__ or error).strip().split("\n")[0] or type(error).__name__
-        said = f"the log-density cannot be compiled, and is evaluated as it is ({reason})"
+        said = (
+            f"the log-density cannot be compiled; it is evaluated without compilation ({reason})"
+        )
         warnings.warn(said, RuntimeWarning, stacklevel=5)
 
 
@@ -100,7 +102,7 @@ class _Traced:
     def _summed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         value = self.log_density(x)
         if value.shape != x.shape[:1]:
-            raise ValueError("not one number a row")
+            raise ValueError("not one number per row")
         return value.sum(), value
 
 

@@ -1,4 +1,4 @@
-"""Normal densities, and what else may be the prior of latents."""
+"""Normal densities, and the protocol for priors of latents."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Prior(Protocol):
     """A density of latents: it has `log_prob` or `log_density`, (B, d) to (B,), and `sample`."""
 
     def sample(self, like: Tensor, rng: Rng) -> Tensor:
-        """Draw points of the shape, type and device of `like` (B, d)."""
+        """Draw points with the shape, type and device of `like` (B, d)."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class StandardNormal:
-    """N(0, I): the prior of latents that a generator has unless it is given another."""
+    """N(0, I), the default prior of a generator's latents."""
 
     def log_density(self, z: Tensor) -> Tensor:
         """Return -|z|^2 / 2 of each row, (B, *) to (B,): up to a constant."""

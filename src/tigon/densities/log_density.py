@@ -21,8 +21,8 @@ def sum_event(x: Tensor) -> Tensor:
 def value_and_grad(log_density: LogDensity, x: Tensor) -> tuple[Tensor, Tensor]:
     """Evaluate a log-density and its gradient: one gradient evaluation.
 
-    Rows are independent, so the gradient of the batch's sum is each row's own gradient. A
-    log-density with a `value_and_grad` of its own, such as `Compiled`, is asked for it.
+    Rows are independent, so the gradient of the batch's sum gives each row's own gradient. If the
+    log-density has its own `value_and_grad`, as `Compiled` has, that is used.
 
     Arguments:
         log_density: (B, *) to (B,)
@@ -30,17 +30,17 @@ def value_and_grad(log_density: LogDensity, x: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         values (B,) and gradients (B, *), both detached
     Raises:
-        ValueError: if the log-density does not return one number a row
+        ValueError: if the log-density does not return one number per row
     """
     own = getattr(log_density, "value_and_grad", None)
     return evaluated(log_density, x) if own is None else own(x.detach())
 
 
 def evaluated(log_density: LogDensity, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the values (B,) and gradients (B, *) of a log-density by automatic differentiation.
+    """Return the values (B,) and gradients (B, *) of a log-density, using autograd.
 
     Raises:
-        ValueError: if the log-density does not return one number a row
+        ValueError: if the log-density does not return one number per row
     """
     if not torch.is_grad_enabled():
         with torch.enable_grad():
@@ -50,7 +50,7 @@ def evaluated(log_density: LogDensity, x: Tensor) -> tuple[Tensor, Tensor]:
     if value.shape != x.shape[:1]:
         raise ValueError(
             f"a log-density must map {tuple(x.shape)} to {tuple(x.shape[:1])}, "
-            f"this one returned {tuple(value.shape)}"
+            f"but this one returned {tuple(value.shape)}"
         )
     (gradient,) = torch.autograd.grad(value, x, torch.ones_like(value))
     return value.detach(), gradient
@@ -58,7 +58,7 @@ def evaluated(log_density: LogDensity, x: Tensor) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Ask no gradient of the module's parameters within; what was asked before is restored."""
+    """Disable gradients of the module's parameters within; flags are restored afterwards."""
     asked = [(p, p.requires_grad) for p in module.parameters()]
     try:
         for parameter, _ in asked:
@@ -71,7 +71,7 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def mode(module: nn.Module, training: bool) -> Iterator[None]:
-    """Put a module in training or in eval mode within; the mode before is restored."""
+    """Put a module in training or eval mode within; its mode is restored afterwards."""
     before = module.training
     module.train(training)
     try:

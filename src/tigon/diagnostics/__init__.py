@@ -1,1 +1,1 @@
-"""Is a model healthy: statistics of chains, probes that run them, and rules that judge them."""
+"""Diagnosis of models: statistics of chains, probes that run them, and rules that judge them."""

@@ -1,4 +1,4 @@
-"""The figures of a diagnosis: traces of the probes, and what long chains show."""
+"""The figures of a diagnosis: traces of the probes, and images from long chains."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from tigon.figures import Figure, Pixels
 
 
 def latent_figures(probe: LatentProbe, images: torch.Tensor) -> list[Figure]:
-    """Draw parallel chains on the latents of images (B, C, H, W), and what they end with."""
+    """Draw parallel chains on the latents of images (B, C, H, W), and their final images."""
     rows = [("training images", to_uint8(images)), *_shown("after the long chains", probe.images)]
     values, chains = probe.log_densities.cpu().double().numpy(), probe.log_densities.shape[1]
     centred = values - np.median(values, (0, 1))
@@ -18,14 +18,14 @@ def latent_figures(probe: LatentProbe, images: torch.Tensor) -> list[Figure]:
         Figure(
             "diagnosis-traces",
             "Parallel chains",
-            f"Log-density of the latents of {len(probe.images)} training images (a panel each), "
-            f"along {chains} chains from places around the inferred latent (a colour each), less "
-            "the image's median. Healthy chains are one band: they cross, and none stays above "
-            "or below the others, or climbs. Chains that started from the prior are "
-            "described under other modes.",
+            f"Log-density of the latents of {len(probe.images)} training images (one panel each), "
+            f"along {chains} chains that start near the inferred latent (one colour each), minus "
+            "the image's median. Healthy chains form one band: they cross, and none stays above "
+            "or below the others, or rises. Chains that start from the prior are described "
+            "under other modes.",
             figures.panels(centred, "image", "log-density"),
             f"{len(probe.images)} line charts, one for each image, of the log-density along "
-            f"{chains} chains, less the image's median; it lies between {centred.min():.3g} and "
+            f"{chains} chains, minus the image's median; it lies between {centred.min():.3g} and "
             f"{centred.max():.3g}.",
         ),
         Figure(
@@ -39,7 +39,7 @@ def latent_figures(probe: LatentProbe, images: torch.Tensor) -> list[Figure]:
 
 
 def _shown(label: str, images: torch.Tensor) -> list[tuple[str, Pixels]]:
-    """Return a row of images, or none where they are not finite and cannot be shown."""
+    """Return a row of images, or none if they are not finite and cannot be shown."""
     return [(label, to_uint8(images))] if images.isfinite().all() else []
 
 
@@ -48,27 +48,27 @@ def _rows_seen(rows: list[tuple[str, Pixels]]) -> str:
 
 
 def image_figures(probe: ImageProbe, images: torch.Tensor) -> list[Figure]:
-    """Draw long chains from what images (B, C, H, W) are synthesised to, and their traces."""
+    """Draw the results of long chains from synthesised images (B, C, H, W), and their traces."""
     values = probe.log_densities.cpu().double().numpy()[:, None] / probe.before[0].numel()
     rows = [
         ("training images", to_uint8(images)),
-        *_shown("training's chain", probe.before),
+        *_shown("chains as in training", probe.before),
         *_shown(f"{probe.length} times as long", probe.after),
     ]
     return [
         Figure(
             "diagnosis-long-run",
             "Long-run test",
-            "Training images, what chains of the training's length show, and the same chains "
-            f"after {probe.length} times that length. Values outside [-1, 1] are clipped.",
+            "Training images, the results of chains as long as in training, and those of the same "
+            f"chains at {probe.length} times that length. Values outside [-1, 1] are clipped.",
             figures.stages(rows),
             _rows_seen(rows),
         ),
         Figure(
             "diagnosis-traces",
             "Long chains",
-            "Log-density along these chains, each in a colour, in nats per dimension. Where it "
-            "still climbs, chains are on their way to the density's modes.",
+            "Log-density along these chains, one colour each, in nats per dimension. If it still "
+            "rises, chains are on their way to the modes of the density.",
             figures.traces(values, "log-density per dimension", "state along the chain"),
             f"Line chart of the log-density along {values.shape[2]} chains, from "
             f"{values.min():.3g} to {values.max():.3g} nats per dimension.",

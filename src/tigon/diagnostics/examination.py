@@ -1,4 +1,4 @@
-"""What a recipe finds out about a learned model by running its chains."""
+"""What a recipe finds out about a trained model by running its chains."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from tigon.figures import Figure
 
 @dataclass
 class Examination:
-    """Findings about a model, and what they were seen in.
+    """Findings about a model, and the figures that show them.
 
     Attributes:
-        findings: of a run that is long enough; of a shorter one they are notes
-        always: findings that hold of a run of any length
-        shows: what the model shows of its training images, where that could be seen
-        remarks: said in the verdict on a healthy run
+        findings: findings for a run that is long enough; for a shorter one they become notes
+        always: findings that are valid for a run of any length
+        shows: what the model achieves on its training images, if that could be measured
+        remarks: remarks for the verdict on a healthy run
         examined: whether chains were run
         figures: draws the figures of the diagnosis
     """

@@ -1,17 +1,24 @@
-"""Run the chains of a learned model, and judge what they do: what recipes choose from."""
+"""Examinations that recipes choose from: run the chains of a trained model, and judge them."""
 
 import torch
 from torch import Tensor
 
 from tigon.data.batches import Batch, even_rows
 from tigon.data.images import ImageSet
+from tigon.data.principal import principal_components
 from tigon.diagnostics.drawing import image_figures, latent_figures
 from tigon.diagnostics.examination import Examination
 from tigon.diagnostics.modes import probe_modes
 from tigon.diagnostics.probes import LatentProbe, probe_images, probe_latents, run_free
-from tigon.diagnostics.quality import MOST, mean_image_distance, reconstructions
+from tigon.diagnostics.quality import (
+    MOST,
+    Reconstructions,
+    mean_image_distance,
+    reconstructions,
+)
 from tigon.diagnostics.rules.base import Finding, Level, Record
 from tigon.diagnostics.rules.chains import of_coupling, of_images, of_latents, of_step_size
+from tigon.diagnostics.rules.held_out import of_linear
 from tigon.diagnostics.rules.latents import (
     of_distribution,
     of_free_run,
@@ -27,18 +34,19 @@ from tigon.models.cold_start import ColdStart, cold_chains
 from tigon.random.streams import RowRng, make_rng
 
 LATENTS, IMAGES = 4, 10
-FREE, DECODED, POOL = 500, 128, 768  # chains that go on; images that are compared, of a pool
+FREE, DECODED, POOL = 500, 128, 768  # chains that continue; images compared; size of the pool
 COLD = ColdStart(starts=3, steps=5)
+LINEAR = 1000  # images that principal components are taken of at most
 
 
 def examine_latents(
     learner: InfersLatents, images: ImageSet, seed: int, sigma_learned: bool
 ) -> Examination:
-    """Run parallel chains on latents, chains from the prior, and chains that go on freely.
+    """Run parallel chains on latents, chains from the prior, and chains without expansion.
 
     Arguments:
-        images: that the learner has chains for
-        seed: of the noise
+        images: images that the learner has chains for
+        seed: seed of the noise
         sigma_learned: whether the model's sigma follows the residuals
     """
     batch = first_images(images, LATENTS, learner.like)
@@ -49,6 +57,7 @@ def examine_latents(
     found += prior_findings(learner, _some(images, FREE, learner.like), seed)
     shown = reconstructions(learner, _some(images, MOST, learner.like))
     found.append(of_sigma(learner.model.sigma.item(), shown.residual, sigma_learned))
+    found += linear_findings(learner, images, shown)
     shows = of_reconstructions(shown)
     return Examination(
         found + ([shows.finding] if shows else []),
@@ -63,12 +72,12 @@ def examine_latents(
 def examine_synthesis(
     learner: SynthesisesImages, images: ImageSet, records: list[Record], length: int, seed: int
 ) -> Examination:
-    """Let the chains of some images go on for many times the training's length.
+    """Run the chains of some images for much longer than in training.
 
     Arguments:
-        records: of the run, which say how close synthesised images came to these
-        length: in multiples of the training's chain
-        seed: of the noise
+        records: records of the run, which say how close synthesised images came to these
+        length: length in multiples of the training chains
+        seed: seed of the noise
     """
     like = next(learner.parameters())  # type: ignore[attr-defined]
     batch = first_images(images, IMAGES, like)
@@ -84,14 +93,30 @@ def examine_synthesis(
     )
 
 
+def linear_findings(
+    learner: InfersLatents, images: ImageSet, shown: Reconstructions
+) -> list[Finding]:
+    """Judge reconstructions beside those of as many principal components as there are latents.
+
+    Nothing is said where there are hardly more images than that, which components then are.
+    """
+    dim = learner.model.latent_dim
+    if len(images) <= 2 * dim or not shown.variance:
+        return []
+    y = images.read(even_rows(len(images), MOST))
+    components = principal_components(images, dim, most=LINEAR)
+    left = (components.reconstruct(y) - y).double().square().mean().item() / shown.variance
+    return [of_linear(shown.errors.mean().item(), left, len(components.deviations))]
+
+
 def first_images(images: ImageSet, most: int, like: Tensor) -> Batch:
-    """Return a batch of the first images, `most` of them at most."""
+    """Return a batch of the first images, at most `most`."""
     index = torch.arange(min(most, len(images)), device=like.device)
     return images.batch(index).to(like)
 
 
 def _some(images: ImageSet, most: int, like: Tensor) -> Batch:
-    """Return a batch of images at even distances, `most` of them at most."""
+    """Return a batch of evenly spaced images, at most `most`."""
     index = even_rows(len(images), most).to(like.device)
     return images.batch(index).to(like)._replace(among=len(images))
 
@@ -99,12 +124,12 @@ def _some(images: ImageSet, most: int, like: Tensor) -> Batch:
 def mode_findings(
     learner: InfersLatents, batch: Batch, own: LatentProbe, seed: int
 ) -> list[Finding]:
-    """Bring chains from the prior to these images, and judge what they find.
+    """Run chains from the prior for these images, and judge what they find.
 
     Arguments:
         batch: the images of `own`
         own: chains around their inferred latents
-        seed: of the noise
+        seed: seed of the noise
     """
     chains = range(len(batch.index) * COLD.starts)
     rng = RowRng(seed, 0, chains, "diagnose from the prior")
@@ -113,11 +138,11 @@ def mode_findings(
 
 
 def prior_findings(learner: InfersLatents, batch: Batch, seed: int) -> list[Finding]:
-    """Judge whether latents, and what they decode to, are distributed as the prior is.
+    """Judge whether latents, and the images that they decode to, follow the prior.
 
     Arguments:
         batch: images that the learner has chains for
-        seed: of the noise
+        seed: seed of the noise
     """
     run = run_free(learner, batch, RowRng(seed, 0, batch.index, "diagnose freely"))
     if lost := of_free_run(run, learner.expand):
@@ -142,14 +167,14 @@ def prior_findings(learner: InfersLatents, batch: Batch, seed: int) -> list[Find
 def _coupling(
     learner: InfersLatents | SynthesisesImages, batch: Batch, points: Tensor
 ) -> list[Finding]:
-    """Judge whether chains are independent, which a run of any length shows."""
+    """Judge whether chains are independent, which is valid for a run of any length."""
     if len(batch.index) < 2:
         return []
     return of_coupling(coupling(learner, batch, points))
 
 
 def _unmixed(found: list[Finding]) -> list[str]:
-    """Return what the verdict on a healthy run says of chains that do not mix."""
+    """Return the remark about chains that do not mix, for the verdict on a healthy run."""
     return [
         f"chains do not mix (R-hat {finding.value:.3g}; 1 is best)"
         for finding in found

@@ -1,6 +1,6 @@
-"""Whether chains that start from the prior find the places that a model's own chains are at.
+"""Compare chains that start from the prior with a model's own chains.
 
-Chains that start side by side agree wherever they are, so R-hat among them knows one mode only.
+Chains that start side by side agree wherever they are, so R-hat among them sees only one mode.
 """
 
 from typing import NamedTuple
@@ -19,13 +19,14 @@ CLEARLY = 3.0  # spreads
 
 
 class ModesProbe(NamedTuple):
-    """Chains from the prior against the model's own, for each image: C of them, B images.
+    """C chains from the prior compared with the model's own, for each of B images.
 
     Attributes:
-        gain: mean log-density less that of the image's own chains, in nats, (C, B)
-        spread: standard deviation of a difference of states of the two, at least 1 nat, (C, B)
-        apart: distance of their mean places over the spread of both, in the coordinate where that
-            is largest, (C, B)
+        gain: mean log-density minus that of the image's own chains, in nats, (C, B)
+        spread: standard deviation of the difference between states of the two, at least 1 nat,
+            (C, B)
+        apart: distance between their mean positions relative to the width of both, in the
+            coordinate where it is largest, (C, B)
     """
 
     gain: Tensor
@@ -34,17 +35,17 @@ class ModesProbe(NamedTuple):
 
     @property
     def higher(self) -> Tensor:
-        """Images for which a chain ended clearly higher than their own, (B,)."""
+        """Images for which a chain ended clearly higher than their own chains, (B,)."""
         return (self.gain > CLEARLY * self.spread).any(0)
 
     @property
     def elsewhere(self) -> Tensor:
-        """Other images for which one ended as high at another place, (B,)."""
+        """Other images for which a chain ended equally high at another position, (B,)."""
         return (self._as_high & (self.apart > CLEARLY)).any(0) & ~self.higher
 
     @property
     def found(self) -> Tensor:
-        """Other images for which one ended at their own chains' place, (B,)."""
+        """Other images for which a chain ended at the position of their own chains, (B,)."""
         found = (self._as_high & (self.apart <= CLEARLY)).any(0)
         return found & ~self.higher & ~self.elsewhere
 
@@ -68,14 +69,14 @@ def probe_modes(
 ) -> ModesProbe:
     """Compare chains that came from the prior with those around the inferred latents.
 
-    They go on by the learner's kernel and step size, half as many steps first, which are left out.
+    They continue with the learner's kernel and step size; `steps // 2` steps are discarded first.
 
     Arguments:
         batch: the images of `own`
-        own: their chains that began at the inferred latents
-        begin: of C chains for each image, (B * C, d), those of an image next to one another
-        rng: one generator, or a stream for each of these chains
-        steps: of each chain, >= 2
+        own: their chains that started at the inferred latents
+        begin: points of C chains per image, (B * C, d); those of an image are adjacent
+        rng: one generator, or one stream per chain
+        steps: steps of each chain, >= 2
     """
     count = len(begin) // len(batch.index)
     repeated = batch.take(torch.arange(len(batch.index)).repeat_interleave(count))
@@ -90,7 +91,7 @@ def probe_modes(
 
 
 def compared(points: Tensor, log_densities: Tensor, own: LatentProbe) -> ModesProbe:
-    """Compare chains (K, C, B, d), of log-densities (K, C, B), with an image's own.
+    """Compare chains (K, C, B, d) with log-densities (K, C, B) with the images' own chains.
 
     A chain that is not finite counts as infinitely lower.
     """

@@ -1,4 +1,4 @@
-"""Run the chains of a learned model for longer than it was learned with, and look at them."""
+"""Run the chains of a trained model for longer than in training, and measure them."""
 
 from statistics import mean
 from typing import NamedTuple
@@ -27,16 +27,16 @@ class LatentProbe(NamedTuple):
     """Parallel chains on the posterior of some training images, with frozen step sizes.
 
     Attributes:
-        ess: effective sample size of latent coordinates and log-density, the smallest
-        rhat: split R-hat of the same, the largest
-        states: kept of all chains of one image
+        ess: smallest effective sample size of latent coordinates and log-density
+        rhat: largest split R-hat of the same
+        states: number of kept states of all chains of one image
         accept: mean acceptance
-        gradient: root mean square of the log-density's gradient, for each coordinate
+        gradient: root mean square of the log-density's gradient, per coordinate
         temperature: see `implied_temperature`
         error_before, error_after: mean squared error of the reconstructions, on [-1, 1]
         points: (K, chains, images, d)
         log_densities: (K, chains, images)
-        images: of the reconstructions after, (images, C, H, W)
+        images: reconstructions after the run, (images, C, H, W)
     """
 
     ess: float
@@ -55,16 +55,16 @@ class LatentProbe(NamedTuple):
 def probe_latents(
     learner: InfersLatents, batch: Batch, rng: Rng, steps: int = 200, chains: int = 4
 ) -> LatentProbe:
-    """Run `chains` on the posterior of each image of a batch, and compare them.
+    """Run `chains` chains on the posterior of each image of a batch, and compare them.
 
-    They start two step sizes away from the inferred latents: chains that agree cover the place
-    that they are at; of other places `probe_modes` knows. A quarter as many steps come first and
-    are left out. The step size is the learner's, and stays.
+    They start two step sizes away from the inferred latents: chains that agree cover the mode
+    that they are in; for other modes, see `probe_modes`. `steps // 4` steps are discarded first.
+    The step size is that of the learner, and frozen.
 
     Arguments:
         batch: images that the learner has chains for
-        rng: one generator, or a stream for each image
-        steps: of each chain, >= 8
+        rng: one generator, or one stream per image
+        steps: steps of each chain, >= 8
     """
     inferred = learner.store.read(batch.index)
     sizes = learner.step_sizes(inferred)
@@ -110,7 +110,7 @@ def _kept(draws: Trace) -> tuple[Tensor, Tensor, float]:
 
 
 def _heat(log_density: LogDensity, draws: Trace, every: int) -> tuple[float, float]:
-    """Return the gradient's root mean square and the implied temperature, at some states."""
+    """Return the gradient's root mean square and the implied temperature, over some states."""
     assert draws.trajectory is not None
     some = draws.trajectory[:: max(1, every)]
     gradients = torch.stack([value_and_grad(log_density, x)[1] for x in some])
@@ -119,14 +119,14 @@ def _heat(log_density: LogDensity, draws: Trace, every: int) -> tuple[float, flo
 
 
 class FreeRun(NamedTuple):
-    """Chains of training images that went on with frozen parameters, without expansion.
+    """Chains of training images that continued with frozen parameters, without expansion.
 
     Attributes:
-        latents: where they ended, (n, d)
-        steps: of each
-        travel: root mean square distance from where they began over that of two draws of the
-            prior, sqrt(2 d): near 0 where latents are still where learning put them, 1 where
-            they have forgotten it
+        latents: final points, (n, d)
+        steps: number of steps of each
+        travel: root mean square distance from their start relative to that between two draws from
+            the prior, sqrt(2 d): near 0 if latents are still where training put them, 1 if they
+            have forgotten it
     """
 
     latents: Tensor
@@ -135,18 +135,18 @@ class FreeRun(NamedTuple):
 
 
 def free_steps(count: int) -> int:
-    """Return how many steps `count` chains go: 100, fewer for many, within 10 000 evaluations."""
+    """Return the number of steps of `count` chains: 100, fewer for many, about 10 000 in total."""
     return min(100, max(20, 10_000 // count))
 
 
 def run_free(learner: InfersLatents, batch: Batch, rng: Rng) -> FreeRun:
-    """Let the chains of a batch go on for `free_steps`, and measure how far they travel.
+    """Continue the chains of a batch for `free_steps`, and measure how far they travel.
 
-    The step size is the learner's, and stays.
+    The step size is that of the learner, and frozen.
 
     Arguments:
         batch: images that the learner has chains for, any number
-        rng: one generator, or a stream for each image
+        rng: one generator, or one stream per image
     """
     run = MCMC(learner.chains.kernel, free_steps(len(batch.index)))
     begin, ends = learner.store.read(batch.index), []
@@ -163,18 +163,18 @@ def run_free(learner: InfersLatents, batch: Batch, rng: Rng) -> FreeRun:
 
 
 class ImageProbe(NamedTuple):
-    """Chains that go on from synthesised images, for many times the length of a training run.
+    """Chains that continue from synthesised images, for many times their length in training.
 
     Attributes:
-        ess: effective sample size over the second half, the smallest of log-density and features
-        rhat: split R-hat of the same over chains from different starts, the largest
-        states: kept of all chains
-        length: in multiples of a training run
-        gradient: root mean square of the log-density's gradient at the end, for each dimension
-        temperature: see `implied_temperature`; the chains' own is the learner's to say
-        change: mean squared difference between before and after, over that between training
-            images; 0 where the picture stays, about 1 where it is another
-        saturation_before, saturation_after: part of the values outside [-1, 1] by more than 0.1
+        ess: smallest effective sample size over the second half, of log-density and features
+        rhat: largest split R-hat of the same, over chains from different starts
+        states: number of kept states of all chains
+        length: length in multiples of the training chains
+        gradient: root mean square of the log-density's gradient at the end, per dimension
+        temperature: see `implied_temperature`; not the temperature of the chains themselves
+        change: mean squared difference between before and after, relative to that between training
+            images; 0 if the picture persists, about 1 if it is a different one
+        saturation_before, saturation_after: fraction of values outside [-1, 1] by more than 0.1
         log_densities: (K, chains), for a figure
         before, after: the images, (chains, C, H, W)
     """
@@ -196,12 +196,12 @@ class ImageProbe(NamedTuple):
 def probe_images(
     learner: SynthesisesImages, batch: Batch, rng: Rng, length: int = 10, states: int = 50
 ) -> ImageProbe:
-    """Let the chains of a batch go on for `length` training runs, at the last step's size.
+    """Continue the chains of a batch for `length` times their steps, with the last step size.
 
     Arguments:
-        rng: one generator, or a stream for each image
-        length: how many times the training run's steps, >= 1
-        states: kept on the way, >= 8
+        rng: one generator, or one stream per image
+        length: multiple of the steps of the training chains, >= 1
+        states: number of states kept on the way, >= 8
     """
     short = learner.sample_chain(batch.index, rng, learner.batch_statistics)
     before = short.x

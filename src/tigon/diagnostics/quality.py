@@ -1,4 +1,4 @@
-"""What a model shows of the images that it learned from, held against how these differ."""
+"""What a model achieves on its training images, relative to how much these differ."""
 
 from typing import NamedTuple
 
@@ -10,17 +10,17 @@ from tigon.learners.abilities import InfersLatents
 from tigon.learners.agreement import energy_distance
 from tigon.precision import wide
 
-MOST = 256  # images that are looked at
+MOST = 256  # images that are used, at most
 
 
 class Reconstructions(NamedTuple):
-    """Errors of f(z) at the inferred latents, over the images' variance.
+    """Errors of f(z) at the inferred latents, relative to the images' variance.
 
     Attributes:
-        images: how many were looked at
-        variance: mean over pixels of these images' variance, on [-1, 1]; 0 of one image alone
-        errors: mean squared error of each image's reconstruction over that variance, (N,): 0 is
-            perfect, 1 as bad as the images' mean; over 1 where there is no variance
+        images: number of images used
+        variance: mean over pixels of these images' variance, on [-1, 1]; 0 for a single image
+        errors: mean squared error of each image's reconstruction divided by that variance, (N,):
+            0 is perfect, 1 is as bad as the images' mean; divided by 1 if there is no variance
     """
 
     images: int
@@ -34,13 +34,13 @@ class Reconstructions(NamedTuple):
 
     @property
     def explained(self) -> float:
-        """The part of the images' variance that reconstructions explain: 1 is all of it."""
+        """The fraction of the images' variance that reconstructions explain: 1 is all of it."""
         return 1 - self.errors.mean().item()
 
 
 @torch.no_grad()
 def reconstructions(learner: InfersLatents, batch: Batch) -> Reconstructions:
-    """Hold reconstructions of a batch, from latents as they are, against its images."""
+    """Compare reconstructions of a batch, from the current latents, with its images."""
     shown = learner.decode(learner.store.read(batch.index))
     errors = wide(shown - batch.images).square().flatten(1).mean(1)
     variance = wide(batch.images).var(0, unbiased=False).mean().item()
@@ -51,7 +51,7 @@ def reconstructions(learner: InfersLatents, batch: Batch) -> Reconstructions:
 def mean_image_distance(batch: Batch) -> float:
     """Return the energy distance between images and as many copies of their mean image.
 
-    See `learners.agreement.energy_distance`; 0 where all images are the same.
+    See `learners.agreement.energy_distance`; 0 if all images are equal.
     """
     copies = batch.images.mean(0, keepdim=True).expand_as(batch.images)
     return energy_distance(copies, batch.images, batch).item() if len(batch.index) > 1 else 0.0

@@ -1,6 +1,6 @@
-"""Statistics of chains: how much they say, whether they agree, whether they obey their density.
+"""Statistics of chains: how informative they are, whether they agree, and fit their density.
 
-Trace are (K, C, *): K states each of C parallel chains.
+Draws are (K, C, *): K states of each of C parallel chains.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ FEATURES = (
 
 
 def effective_sample_size(draws: Tensor) -> NDArray[np.float64]:
-    """Return the bulk effective sample size of each quantity, (*), of draws (K, C, *), K >= 4.
+    """Return the bulk effective sample size of each quantity, (*), from draws (K, C, *), K >= 4.
 
     References:
         Vehtari, Gelman, Simpson, Carpenter and Buerkner, Bayesian Analysis 2021.
@@ -36,9 +36,9 @@ def effective_sample_size(draws: Tensor) -> NDArray[np.float64]:
 
 
 def split_rhat(draws: Tensor) -> NDArray[np.float64]:
-    """Return rank-normalised split R-hat of each quantity, (*), of draws (K, C, *), K >= 4.
+    """Return rank-normalised split R-hat of each quantity, (*), from draws (K, C, *), K >= 4.
 
-    1 where all halves of all chains agree; above 1.01 they do not quite, above 1.1 not at all.
+    It is 1 if all halves of all chains agree; above 1.01 they do not quite, above 1.1 not at all.
     """
     from arviz_stats.base import array_stats
 
@@ -46,30 +46,30 @@ def split_rhat(draws: Tensor) -> NDArray[np.float64]:
 
 
 def implied_temperature(draws: Tensor, gradients: Tensor, centre: Tensor | None = None) -> float:
-    r"""Return the temperature at which draws would be of the density with these gradients.
+    r"""Return the temperature at which the draws fit the density with these gradients.
 
     .. math:: T = -\tfrac1D\, E\left[(x - \bar x) \cdot \nabla\log p(x)\right]
 
-    holds for draws of p^(1/T) (integration by parts). Chains that have not forgotten where they
-    began, or steps too long for an unadjusted kernel, show here.
+    holds for draws from p^(1/T) (integration by parts). It reveals chains that have not forgotten
+    their start, and steps that are too long for an unadjusted kernel.
 
     Arguments:
         draws: (K, C, *)
-        gradients: of log p at the draws, (K, C, *)
-        centre: of each chain, (C, *); its mean over these draws if not given
+        gradients: gradients of log p at the draws, (K, C, *)
+        centre: centre of each chain, (C, *); its mean over these draws if not given
     """
     away = draws - (draws.mean(0) if centre is None else centre)
     return -(away * gradients).flatten(2).sum(2).mean().item() / draws[0, 0].numel()
 
 
 def coupling(learner: InfersLatents | SynthesisesImages, batch: Batch, x: Tensor) -> float:
-    """Return how much a chain's gradient depends on the other chains of its batch; 0 is right.
+    """Return how much a chain's gradient depends on the other chains in its batch; 0 is correct.
 
-    The gradient of the first row's log-density within the batch, against the same row alone:
-    the norm of the difference over the norm.
+    Compares the gradient of the first row's log-density within the batch with that of the row
+    alone: the norm of the difference relative to the norm.
 
     Arguments:
-        batch: two images or more
+        batch: two or more images
         x: the chains' points, (B, *)
     """
     first = batch.take(slice(1))._replace(total=None, among=None)
@@ -85,8 +85,8 @@ def coupling(learner: InfersLatents | SynthesisesImages, batch: Batch, x: Tensor
 def image_features(images: Tensor) -> Tensor:
     """Return eight fixed features of images (..., C, H, W) in [-1, 1]: (..., 8), see `FEATURES`.
 
-    Mean colours, contrast, three differences of brightness, and the root of the mean squared
-    difference of neighbouring pixels.
+    These are mean colours, contrast, three differences of brightness, and the root mean squared
+    difference between neighbouring pixels.
     """
     grey = images.mean(-3)
     height, width = grey.shape[-2:]

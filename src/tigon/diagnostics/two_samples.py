@@ -1,7 +1,7 @@
-r"""Whether points could be draws of a distribution that can be sampled: tests by simulation.
+r"""Simulation tests of whether points could be draws from a distribution that can be sampled.
 
-A statistic of the n points is compared with the same statistic of n draws, many times over; so a
-p-value holds for any n, any dimension and any prior that can be drawn from.
+A statistic of the n points is compared with the same statistic of n draws, many times, so a
+p-value is valid for any n, any dimension and any prior that can be sampled.
 
 References:
     Besag and Clifford, "Sequential Monte Carlo p-values", Biometrika 1991.
@@ -17,20 +17,20 @@ from torch import Tensor
 
 from tigon.random.streams import make_rng
 
-Draw = Callable[[int], Tensor]  # so many draws of the prior, (count, d)
+Draw = Callable[[int], Tensor]  # returns draws from the prior, (count, d)
 
 REPEATS, ENOUGH, PORTION = 1000, 20, 100
-NUMBERS = 5_000_000  # held at once, about
+NUMBERS = 5_000_000  # numbers in memory at once, about
 REFERENCE = 500
 
 
 class Simulated(NamedTuple):
-    """A statistic among those of simulated draws.
+    """A statistic compared with those of simulated draws.
 
     Attributes:
-        p_value: probability of a statistic as large, at least 1 / (repeats + 1)
+        p_value: probability of a statistic at least as large, at least 1 / (repeats + 1)
         expected: its mean over the draws
-        repeats: how often was drawn: up to 1000 times, fewer where 20 were as large before
+        repeats: number of simulations: up to 1000, fewer once 20 were as large
     """
 
     p_value: float
@@ -39,14 +39,14 @@ class Simulated(NamedTuple):
 
 
 class MomentsTest(NamedTuple):
-    """Whether latents could be draws of N(0, I), by their mean and covariance.
+    """Result of testing whether the mean and covariance of latents fit draws from N(0, I).
 
     Attributes:
         statistic: the likelihood ratio
-        p_value, expected: of it, see `Simulated`
-        divergence: KL(N(m, C) || N(0, I)) in nats for each coordinate, less what as many draws of
-            the prior have on average: the size of the deviation, about 0 for draws of the prior
-        mean, deviation: of each coordinate, (d,)
+        p_value, expected: see `Simulated`
+        divergence: KL(N(m, C) || N(0, I)) in nats per coordinate, minus its mean for as many draws
+            from the prior: the size of the deviation, about 0 for draws from the prior
+        mean, deviation: mean and standard deviation of each coordinate, (d,)
     """
 
     statistic: float
@@ -58,12 +58,12 @@ class MomentsTest(NamedTuple):
 
 
 class TwoSampleTest(NamedTuple):
-    """Whether points could be draws like the reference, by their energy distance.
+    """Result of testing whether points and reference draws have the same distribution.
 
     Attributes:
-        distance: 2 E|x - y| - E|x - x'| - E|y - y'|, >= 0, after whitening
-        p_value, expected, repeats: of it, see `Simulated`
-        points, reference: how many points and draws were compared
+        distance: energy distance 2 E|x - y| - E|x - x'| - E|y - y'|, >= 0, after whitening
+        p_value, expected, repeats: see `Simulated`
+        points, reference: number of points and draws that were compared
     """
 
     distance: float
@@ -77,13 +77,13 @@ class TwoSampleTest(NamedTuple):
 def simulated(
     observed: Tensor, statistic: Callable[[Tensor], Tensor], draw: Draw, size: int
 ) -> Simulated:
-    """Compare a statistic with that of draws: large ones speak against the points.
+    """Compare a statistic with that of draws: large values are evidence against the points.
 
     Arguments:
         observed: the points' statistic, a scalar
-        statistic: of K sets of points (K, n, d), (K,)
-        draw: gives K n draws as (K, n, d), from K
-        size: numbers that one set takes, which bounds how many sets are held at once
+        statistic: maps K sets of points (K, n, d) to (K,)
+        draw: maps K to K n draws, (K, n, d)
+        size: numbers in one set, which bounds how many sets are in memory at once
     """
     larger, total, done = 0, 0.0, 0
     portion = max(1, min(PORTION, NUMBERS // size))
@@ -99,8 +99,8 @@ def moments_test(latents: Tensor) -> MomentsTest:
 
     .. math:: n \left( \operatorname{tr} C - \log\det C - d + |m|^2 \right)
 
-    with all of the covariance C where n > 2 d, and with its diagonal where fewer latents say too
-    little about correlations.
+    with the full covariance C if n > 2 d, and otherwise only its diagonal, since few latents say
+    too little about correlations.
     """
     z = latents.detach().cpu().double()
     (count, dim), rng = z.shape, make_rng("moments", 0)
@@ -122,7 +122,7 @@ def moments_test(latents: Tensor) -> MomentsTest:
 
 
 def likelihood_ratio(z: Tensor) -> Tensor:
-    """Return twice n KL(N(m, C) || N(0, I)) of sets of latents (K, n, d), (K,)."""
+    """Return 2 n KL(N(m, C) || N(0, I)) for sets of latents (K, n, d), (K,)."""
     count, dim = z.shape[-2:]
     mean, covariance = _covariance(z)
     variance = covariance.diagonal(dim1=-2, dim2=-1)
@@ -135,13 +135,13 @@ def likelihood_ratio(z: Tensor) -> Tensor:
 
 
 def latents_test(latents: Tensor, draw: Draw) -> TwoSampleTest:
-    """Test latents (n, d) against draws of their prior beyond mean and covariance.
+    """Test latents (n, d) against draws from their prior beyond mean and covariance.
 
-    Latents, draws, and the draws that stand in for latents in the simulation are whitened alike,
-    each set by its own moments: by all of the covariance where n > 2 d, by its diagonal elsewhere.
+    Latents, draws, and the draws that replace latents in the simulation are whitened in the same
+    way, each set by its own moments: by the full covariance if n > 2 d, otherwise by its diagonal.
 
     Arguments:
-        draw: so many draws of the prior
+        draw: returns draws from the prior
     """
     z = latents.detach().cpu().double()
     count, dim = z.shape
@@ -157,14 +157,14 @@ def latents_test(latents: Tensor, draw: Draw) -> TwoSampleTest:
 
 
 def features_test(features: Tensor, pool: Tensor, rng: torch.Generator) -> TwoSampleTest:
-    """Test features (n, k) of images against a pool of those of the model's draws, (P, k).
+    """Test features (n, k) of images against a pool of features of the model's draws, (P, k).
 
-    A third of the pool is what features are compared with, the other draws stand in for them in
-    the simulation; all are divided by that third's standard deviations.
+    Features are compared with a third of the pool; the other draws replace them in the simulation.
+    All are divided by the standard deviations of that third.
 
     Arguments:
         pool: P draws, several times n
-        rng: chooses from the pool, on the CPU
+        rng: generator on the CPU that chooses from the pool
     """
     pool = pool.detach().cpu().double()
     scale = pool[: len(pool) // 3].std(0)
@@ -188,11 +188,11 @@ def _energy_test(x: Tensor, y: Tensor, draw: Draw) -> TwoSampleTest:
 
 
 def energy_distance(x: Tensor, y: Tensor) -> Tensor:
-    r"""Return the energy distance of sets x (K, n, d) from the one set y (m, d), (K,).
+    r"""Return the energy distance of sets x (K, n, d) from one set y (m, d), (K,).
 
     .. math:: 2 E|x - y| - E|x - x'| - E|y - y'|
 
-    over all pairs, those of a point with itself too: at least 0, and 0 where sets are the same.
+    over all pairs, including those of a point with itself: at least 0, and 0 if sets are equal.
     """
     between = torch.cdist(x, y.expand(len(x), *y.shape)).mean((-2, -1))
     within = torch.cdist(x, x).mean((-2, -1))
@@ -200,7 +200,7 @@ def energy_distance(x: Tensor, y: Tensor) -> Tensor:
 
 
 def whitened(points: Tensor, fully: bool) -> Tensor:
-    """Return sets (*, n, d) with mean 0 and covariance I, or only variances 1 if not `fully`."""
+    """Return sets (*, n, d) with mean 0 and covariance I, or only variances 1 unless `fully`."""
     mean, covariance = _covariance(points)
     away = points - mean[..., None, :]
     if not fully:
@@ -212,7 +212,7 @@ def whitened(points: Tensor, fully: bool) -> Tensor:
 def _covariance(points: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean (*, d) and covariance (*, d, d) of sets (*, n, d).
 
-    A billionth of the mean variance is added, for sets that lie in a plane.
+    A billionth of the mean variance is added, for sets that lie in a subspace.
     """
     mean = points.mean(-2)
     away = points - mean[..., None, :]

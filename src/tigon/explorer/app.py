@@ -1,4 +1,4 @@
-"""What the browser talks to: the page's files, uploads, and a websocket for each page."""
+"""The server's interface to the browser: static files, uploads, and one websocket per page."""
 
 import asyncio
 import contextlib
@@ -62,7 +62,7 @@ async def _check(hub: Hub) -> None:
 
 
 async def _picture(hub: Hub, request: Request) -> Response:
-    """Read a picture from the body of a request; returns its pixels, or why there are none."""
+    """Read a picture from the body of a request; return its pixels, or an error."""
     content = bytearray()
     try:
         if int(request.headers.get("content-length", "0")) > LARGEST:
@@ -79,7 +79,7 @@ async def _picture(hub: Hub, request: Request) -> Response:
 
 
 async def _converse(hub: Hub, websocket: WebSocket) -> None:
-    """Serve one page until it goes."""
+    """Serve one page until it closes."""
     await websocket.accept()
     loop, outgoing = asyncio.get_running_loop(), asyncio.Queue[Message]()
 

@@ -19,9 +19,9 @@ class Growth(NamedTuple):
     """What is new in a metrics file.
 
     Attributes:
-        anew: whether what was read before is to be forgotten
+        anew: whether everything that was read before must be discarded
         rows: numbers of new iterations
-        event: the last event of the guard that came, in words
+        event: the last new event of the guard, in words
     """
 
     anew: bool
@@ -33,14 +33,14 @@ class Tail:
     """Reads what has been added to a metrics file since the last time.
 
     Arguments:
-        path: of metrics.jsonl, which need not exist yet
-        metrics: that are drawn
+        path: path of metrics.jsonl, which need not exist yet
+        metrics: metrics that are drawn
 
     Attributes:
-        rows: numbers of all iterations that the run is made of, in order: their metrics as they
-            are shown, None where one is not finite, and how far the run then was
+        rows: numbers of all iterations of the run, in order: their displayed metrics, None if one
+            is not finite, and the progress of the run
         event: the guard's last event, in words
-        damaged: how many lines are no records
+        damaged: number of lines that are not records
     """
 
     def __init__(self, path: Path, metrics: tuple[Metric, ...]) -> None:
@@ -50,7 +50,7 @@ class Tail:
         self._file, self._offset = (0, 0), 0
 
     def read(self) -> Growth | None:
-        """Return what is new, or None where nothing is. A line not yet ended waits."""
+        """Return what is new, or None. An incomplete line waits for the next call."""
         try:
             found = self.path.stat()
             anew = self._replaced(found)
@@ -69,14 +69,14 @@ class Tail:
         return Growth(anew, self.rows if anew else self.rows[before:], self.event)
 
     def age(self) -> float | None:
-        """Return how many seconds ago the file was written last, or None if there is none."""
+        """Return how many seconds ago the file was last written, or None if there is none."""
         try:
             return max(0.0, time.time() - self.path.stat().st_mtime)
         except OSError:
             return None
 
     def _replaced(self, found: os.stat_result) -> bool:
-        """Begin again where the file is another than it was: a run that continues rewrites it."""
+        """Start over if the file was replaced: a run that continues rewrites it."""
         file = (found.st_dev, found.st_ino)
         if file == self._file and found.st_size >= self._offset:
             return False
@@ -85,7 +85,7 @@ class Tail:
         return anew
 
     def _take(self, line: bytes) -> bool:
-        """Take one line; returns whether it takes back what came before."""
+        """Process one line; return whether it takes back what came before."""
         try:
             record = json.loads(line)
             iteration = record["iteration"]
@@ -104,7 +104,7 @@ class Tail:
         return True
 
     def _numbers(self, record: Record) -> dict[str, float | None]:
-        """Return the numbers of a record that are drawn, and how far the run then was."""
+        """Return the numbers of a record that are drawn, and the progress of the run."""
         row = {name: _finite(record[name]) for name in PROGRESS if name in record}
         for metric in self.metrics:
             if metric.name in record:
@@ -115,7 +115,7 @@ class Tail:
 
 
 def thinned(rows: list[Any], most: int = MOST) -> list[Any]:
-    """Return so many of the rows at most, in even steps, the last one always."""
+    """Return at most so many rows, evenly spaced and including the last."""
     every = math.ceil(len(rows) / most) or 1
     return rows[:-1:every] + rows[-1:]
 

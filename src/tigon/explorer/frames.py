@@ -1,4 +1,4 @@
-"""Binary messages: a JSON header with its length before it, and arrays after it.
+"""Binary messages: the length of a JSON header, the header, and arrays.
 
 Pictures go as raw RGBA: for 64 x 64 pixels that is 16 kB, which a browser draws as it is, while a
 PNG has to be encoded here and decoded there.
@@ -35,10 +35,10 @@ def unpack(message: bytes) -> tuple[Any, bytes]:
     """Return the header of a message, and the bytes after it.
 
     Raises:
-        ValueError: if it is no such message
+        ValueError: if it is not such a message
     """
     if len(message) < 4:
-        raise ValueError("a binary message begins with the length of its header")
+        raise ValueError("a binary message must begin with the length of its header")
     end = 4 + struct.unpack("<I", message[:4])[0]
     if end > len(message):
         raise ValueError("a binary message is as long as its header says, and longer")

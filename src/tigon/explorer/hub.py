@@ -1,4 +1,4 @@
-"""What all pages share: the run, its newest model, its curves, and the worker."""
+"""State shared by all pages: the run, its newest model, its curves, and the worker."""
 
 import sys
 from collections.abc import Callable
@@ -22,16 +22,16 @@ STILL = 60.0  # seconds without a new record after which a run is not called tra
 
 
 class Hub:
-    """A run that pages look at.
+    """A run that pages display.
 
-    `check` is called again and again from one thread, and `join` and `leave` from the same.
+    `check` is called repeatedly from one thread, and `join` and `leave` from the same.
 
     Arguments:
-        run: its config can be read
-        device: where its model works
+        run: a run with a readable config
+        device: device of its model
     Raises:
-        TigonError: if it has a checkpoint, but none that can be used, or its recipe names a panel
-            that there is not
+        TigonError: if it has checkpoints but none that can be used, or its recipe lists an
+            unknown panel
     """
 
     def __init__(self, run: Run, device: torch.device) -> None:
@@ -50,7 +50,7 @@ class Hub:
         self._state = self.state()
 
     def join(self, send: Callable[[Message], None]) -> Session:
-        """Return a session for a page that has come, told all that there is to know."""
+        """Return a session for a new page, with everything known about the run sent to it."""
         session = Session(send, self.worker.wake)
         session.say(type="run", **self.description())
         session.say(type="curves", anew=True, rows=thinned(self.tail.rows))
@@ -61,12 +61,12 @@ class Hub:
         return session
 
     def leave(self, session: Session) -> None:
-        """Forget a page that has gone."""
+        """Forget a page that has closed."""
         self.sessions.remove(session)
         self.worker.remove(session)
 
     def description(self) -> dict[str, Any]:
-        """Return what a page says of the run."""
+        """Return what a page shows about the run."""
         experiment = self.run.experiment
         recipe = experiment.recipe
         return {
@@ -83,7 +83,7 @@ class Hub:
         }
 
     def state(self) -> dict[str, Any]:
-        """Return how far the run's training is, for a page."""
+        """Return the progress of the run's training, for a page."""
         length, last = self.run.experiment.recipe.budget, (self.tail.rows or [{}])[-1]
         iteration, spent = int(last.get("iteration") or 0), last.get("gradient_evaluations") or 0.0
         over = iteration > 0 and length.over(iteration, spent, spent / iteration)
@@ -98,7 +98,7 @@ class Hub:
         }
 
     def check(self) -> None:
-        """Look for new records and a new checkpoint, and tell the pages."""
+        """Look for new records and a new checkpoint, and notify the pages."""
         while growth := self.tail.read():
             rows = thinned(growth.rows)
             for session in list(self.sessions):
@@ -114,7 +114,7 @@ class Hub:
                 session.say(type="training", **state)
 
     def _load(self) -> None:
-        """Load the newest checkpoint, in the worker's thread, and offer it to all pages."""
+        """Load the newest checkpoint in the worker's thread, and offer it to all pages."""
         run = Run(self.run.folder)
         before = self.model
         known = (before.images or before.note) if before is not None else None
@@ -130,7 +130,7 @@ class Hub:
             session.offer(model)
 
     def _show(self, session: Session) -> None:
-        """Give a page that has come the newest model, unless it has it, in the worker's thread."""
+        """Give a new page the newest model, unless it has it, in the worker's thread."""
         if self.model is not None and session.model is not self.model:
             session.offer(self.model)
 
@@ -141,7 +141,7 @@ class Hub:
 
 
 def _shown(metric: Metric) -> dict[str, Any]:
-    """Return what a page is told of a metric, to draw its curve."""
+    """Return what a page needs to draw the curve of a metric."""
     return {
         "name": metric.name,
         "title": metric.title,
@@ -154,7 +154,7 @@ def _shown(metric: Metric) -> dict[str, Any]:
 
 
 def _activity(age: float | None, event: str) -> str:
-    """Return what a run that is not over seems to be doing."""
+    """Return what an unfinished run seems to be doing."""
     if age is None:
         return "waiting"
     if event.startswith("stopped"):

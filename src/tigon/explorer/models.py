@@ -12,7 +12,7 @@ from tigon.training.checkpoint_folder import latest_checkpoint
 
 
 def newest_checkpoint(run: Run) -> int | None:
-    """Return the iteration of the newest checkpoint by its name, whole or not."""
+    """Return the iteration of the newest checkpoint according to its name, complete or not."""
     if not run.checkpoints.is_dir():
         return None
     names = [path.name for path in run.checkpoints.iterdir()]
@@ -20,13 +20,13 @@ def newest_checkpoint(run: Run) -> int | None:
 
 
 def load_model(run: Run, device: torch.device, images: ImageSet | str | None) -> Model:
-    """Return the model of a run's newest whole checkpoint.
+    """Return the model of a run's newest complete checkpoint.
 
     Arguments:
-        images: of the run, or why there are none; None to read them
+        images: images of the run, or the reason why there are none; None to read them
     Raises:
-        TigonError: if there is no checkpoint, it is damaged, or the model is not able to do what
-            a panel of its recipe shows
+        TigonError: if there is no checkpoint, it is damaged, or the model cannot do what a panel
+            of its recipe shows
     """
     learner, iteration = _newest_learner(run)
     if images is None:
@@ -43,7 +43,7 @@ def load_model(run: Run, device: torch.device, images: ImageSet | str | None) ->
 
 
 def _newest_learner(run: Run) -> tuple[Learner, int]:
-    """Return a learner and its iteration; again, where training replaced the checkpoint."""
+    """Return a learner and its iteration; try again if training replaced the checkpoint."""
     for _ in range(5):
         before = latest_checkpoint(run.checkpoints)
         learner = run.learner()

@@ -1,4 +1,4 @@
-"""What a page may ask for, and how it is read: anything else is refused with one line."""
+"""The requests of a page and how they are read; anything else is refused with one line."""
 
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -15,14 +15,14 @@ from tigon.explorer.panels.base import Request
 
 @dataclass(frozen=True)
 class Steer(Request):
-    """Stop the chain for good, hold it, or let it go on."""
+    """Stop the chain for good, hold it, or resume it."""
 
     type: Literal["stop", "hold", "go"]
 
 
 @dataclass(frozen=True)
 class Look(Request):
-    """Say whether the page can be seen; a chain waits while it cannot."""
+    """Report whether the page is visible; a chain waits while it is not."""
 
     type: Literal["look"]
     seen: bool
@@ -30,7 +30,7 @@ class Look(Request):
 
 @dataclass(frozen=True)
 class Follow(Request):
-    """Say whether to take every new checkpoint as it comes; `now` takes the newest once."""
+    """Say whether to load every new checkpoint; `now` loads the newest once."""
 
     type: Literal["follow"]
     on: bool
@@ -48,10 +48,10 @@ _reader: TypeAdapter[Request] = TypeAdapter(_any, config={"strict": False})
 
 
 def read_request(message: str | bytes) -> Request:
-    """Return what a text or binary message asks for.
+    """Return the request in a text or binary message.
 
     Raises:
-        TigonError: if it is no request
+        TigonError: if it is not a request
     """
     try:
         if isinstance(message, str):

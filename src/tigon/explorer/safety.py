@@ -1,4 +1,4 @@
-"""Who may talk to the server: the page that it served itself, and nobody else.
+"""Access control: only a page that the server served itself may talk to it.
 
 A page of another site can send requests to 127.0.0.1, and a name of another site can be made to
 point there (DNS rebinding). The first has another Origin, the second another Host.
@@ -22,7 +22,7 @@ POLICY = (
 
 
 class Guarded:
-    """An application that only its own page can reach.
+    """An application that can only be reached by its own page.
 
     Arguments:
         app: the ASGI application within
@@ -44,7 +44,7 @@ class Guarded:
         ]
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass on what comes from the page itself; refuse the rest with status 403."""
+        """Pass on requests from the page itself; refuse all others with status 403."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
@@ -71,7 +71,7 @@ class Guarded:
         if not origins and reads:  # browsers name the origin of all but plain reading
             return None
         if len(origins) != 1 or origins[0] not in self.origins:
-            return "requests of other sites are refused"
+            return "requests from other sites are refused"
         return None
 
 

@@ -23,9 +23,9 @@ def serve(hub: Hub, listening: socket.socket, tell: Callable[[str], None], brows
     """Serve pages until a signal ends it; a second one does not wait for open pages.
 
     Arguments:
-        listening: the socket that `listen` gave; it is closed in the end
-        tell: called with the address when the page can be opened
-        browser: whether to open it, where there is a display
+        listening: the socket returned by `listen`; it is closed at the end
+        tell: called with the address when the page is ready
+        browser: whether to open it, if there is a display
     """
     number = listening.getsockname()[1]
     url = f"http://{ADDRESS}:{number}/"
@@ -51,11 +51,11 @@ def serve(hub: Hub, listening: socket.socket, tell: Callable[[str], None], brows
 
 
 class _Server(uvicorn.Server):
-    """A server that a signal ends without an error: nothing of a page is to be saved."""
+    """A server that a signal ends without an error: pages have nothing to save."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Let signals end the server, and nothing more; uvicorn's own raises them once again."""
+        """Let signals only end the server; uvicorn's own handler would raise them again."""
 
         def end(number: int, frame: FrameType | None) -> None:
             self.force_exit = self.should_exit
@@ -87,7 +87,7 @@ def listen(port: int) -> socket.socket:
 
 
 def _has_display() -> bool:
-    """Return whether a browser could show something; else one for terminals would take over."""
+    """Return whether there is a display; otherwise a text browser would take over the terminal."""
     return sys.platform in ("darwin", "win32") or any(
         environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
     )

@@ -1,4 +1,4 @@
-"""One open page: what it has asked for, its own chain, and what goes back to it."""
+"""One open page: its requests, its chain, and the messages to it."""
 
 import json
 import threading
@@ -17,16 +17,16 @@ Message = str | bytes
 
 
 class Session:
-    """A page's requests and its chain, worked on by the worker's thread alone.
+    """A page's requests and its chain, processed only by the worker's thread.
 
     Arguments:
-        send: hands a message to the page; may be called from any thread
+        send: sends a message to the page; may be called from any thread
         wake: tells the worker that there is work
 
     Attributes:
-        model: what the page looks at; None while there is no checkpoint
-        follows: whether the page takes new checkpoints as they come
-        offered: the newest model, where the page has another
+        model: the displayed model; None while there is no checkpoint
+        follows: whether the page loads new checkpoints as they appear
+        offered: the newest model, if the page shows another
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class Session:
         self.unsent = 0
 
     def ask(self, request: Request) -> None:
-        """Take a request; one that waits for the same thing is dropped: the latest wins."""
+        """Queue a request; it replaces a waiting one with the same purpose."""
         with self._lock:
             self._asked.pop(request.slot, None)
             self._asked[request.slot] = request
         self._wake()
 
     def wait(self, now: float) -> float | None:
-        """Return in how many seconds there is work; None as long as nothing is asked."""
+        """Return in how many seconds there is work; None while there are no requests."""
         if self._asked:
             return 0
         idle = self._held or not self._seen or self.unsent > UNSENT
@@ -92,7 +92,7 @@ class Session:
             self._wake()
 
     def offer(self, model: Model) -> None:
-        """Look at a newer model, if the page follows; else only say that there is one."""
+        """Show a newer model if the page follows; otherwise only announce it."""
         self.offered = model
         if self.follows or self.model is None:
             self._take(model)
@@ -156,7 +156,7 @@ class Session:
             self._end("stopped")
 
     def _end(self, reason: str) -> None:
-        """Forget the chains, and say why they have ended where they ran."""
+        """Forget the chains, and report why they have ended if they were running."""
         course, running = self._course, self._running
         self._course, self._running = None, False
         if course is not None and running:

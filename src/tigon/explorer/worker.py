@@ -1,4 +1,4 @@
-"""The thread that does all work on models, one turn of one page at a time."""
+"""The thread that does all work on models, serving one turn of one page at a time."""
 
 import sys
 import threading
@@ -9,17 +9,17 @@ from typing import Protocol
 
 
 class Turns(Protocol):
-    """Anything that has work now and then, in pieces that take a fraction of a second."""
+    """Anything that sometimes has work, in pieces that take a fraction of a second."""
 
     def wait(self, now: float) -> float | None:
-        """Return in how many seconds there is work; 0 now, None as long as nothing is asked."""
+        """Return in how many seconds there is work: 0 for now, None if there is none."""
 
     def turn(self) -> None:
-        """Do one piece of it."""
+        """Do one piece of work."""
 
 
 class Worker:
-    """Gives every page its turn, one after the other, so that none has to wait for another's end.
+    """Serves pages in turn, so that no page has to wait until another has finished.
 
     All methods may be called from any thread.
     """
@@ -36,7 +36,7 @@ class Worker:
         self._thread.start()
 
     def stop(self, seconds: float = 5.0) -> None:
-        """End the thread after the piece that it is at."""
+        """End the thread after its current piece of work."""
         with self._changed:
             self._stopped = True
             self._changed.notify()
@@ -44,24 +44,24 @@ class Worker:
             self._thread.join(seconds)
 
     def add(self, page: Turns) -> None:
-        """Give this page turns from now on."""
+        """Serve this page from now on."""
         with self._changed:
             self._pages.append(page)
             self._changed.notify()
 
     def remove(self, page: Turns) -> None:
-        """Give it no more."""
+        """Stop serving this page."""
         with self._changed:
             self._pages.remove(page)
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Do this once, before the next turn."""
+        """Run this once, before the next turn."""
         with self._changed:
             self._jobs.append(job)
             self._changed.notify()
 
     def wake(self) -> None:
-        """Look again who has work."""
+        """Check again which pages have work."""
         with self._changed:
             self._changed.notify()
 
@@ -78,7 +78,7 @@ class Worker:
                 _guarded(piece)
 
     def _next(self) -> list[Callable[[], None]]:
-        """Return what is to be done now: all jobs, and one turn of each page that has work."""
+        """Return what to do now: all jobs, and one turn of each page that has work."""
         now = time.monotonic()
         jobs, self._jobs = self._jobs, []
         return jobs + [page.turn for page in self._pages if page.wait(now) == 0]
@@ -90,7 +90,7 @@ class Worker:
 
 
 def _guarded(piece: Callable[[], None]) -> None:
-    """Do a piece of work; what it did not foresee is printed, and the thread goes on."""
+    """Do a piece of work; an unexpected error is printed, and the thread continues."""
     try:
         piece()
     except Exception:

@@ -1,7 +1,7 @@
-"""The model card: what a model is, what it learned from, and what it is not.
+"""The model card: what a model is, what it was trained on, and what it is not.
 
-README.md with the front matter that the Hugging Face hub reads, and a grid of samples. What nobody
-said is "not stated".
+It is README.md with the front matter that the Hugging Face Hub reads, and a grid of samples.
+Whatever is not given is "not stated".
 """
 
 import io
@@ -36,12 +36,12 @@ UNKNOWN = "not stated"
 
 @dataclass(frozen=True)
 class Licence:
-    """What only the one who shares a model can say of it.
+    """What only the person who shares a model can state.
 
     Arguments:
-        license: of the weights, such as cc0-1.0 or apache-2.0
-        data_license: of the training images
-        data_description: what the training images are, and where they are from
+        license: licence of the weights, such as cc0-1.0 or apache-2.0
+        data_license: licence of the training images
+        data_description: what the training images are, and where they come from
     """
 
     license: str = UNKNOWN
@@ -51,18 +51,18 @@ class Licence:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card says besides what the model itself knows.
+    """What a card states besides what the model itself knows.
 
     Arguments:
-        title: of the card
-        what: the model is, and whether it is a density
-        terms: licences, and what the data are
-        data: name of the data set, without the folders that it lies in
-        images: how many there are
-        measures: by name
-        verdict: of `tigon diagnose`
-        findings: of the same, a line each
-        settings: of the recipe, by dotted name
+        title: title of the card
+        what: what the model is, and whether it is a density
+        terms: licences, and a description of the data
+        data: name of the data set, without its parent folders
+        images: number of images
+        measures: results of the run, by name
+        verdict: verdict of `tigon diagnose`
+        findings: its findings, one line each
+        settings: settings of the recipe, by dotted name
         machine: hardware and versions
     """
 
@@ -79,7 +79,7 @@ class Facts:
 
 
 def facts_of(run: Run, terms: Licence) -> Facts:
-    """Gather what a run's files say, for its model's card.
+    """Collect the facts for a model's card from its run's files.
 
     Raises:
         TigonError: if config.toml or diagnosis.json cannot be read
@@ -104,7 +104,7 @@ def facts_of(run: Run, terms: Licence) -> Facts:
 
 
 def make_card(model: Model, facts: Facts) -> Card:
-    """Return the card of a model, with a picture of images that it draws.
+    """Return the card of a model, with a picture of images drawn from it.
 
     Raises:
         TigonError: if the model's images are not finite
@@ -147,7 +147,7 @@ def make_card(model: Model, facts: Facts) -> Card:
 
 
 def _recipe_of(model: Model) -> type[Recipe]:
-    """Return the recipe that a model was learned by, or one that makes models of its class."""
+    """Return the recipe that a model was trained with, or one for models of its class."""
     if model.recipe:
         return recipe_type(model.recipe)
     makers = (kind for kind in recipes().values() if kind.model_type is type(model))
@@ -155,7 +155,7 @@ def _recipe_of(model: Model) -> type[Recipe]:
 
 
 def measures(records: list[dict[str, Any]], recipe: Recipe) -> dict[str, str]:
-    """Return the numbers that sum the metrics of a recipe's run up, by name."""
+    """Return the numbers that summarise the metrics of a run, by name."""
     if not records:
         return {}
     last = records[-1]
@@ -168,7 +168,7 @@ def measures(records: list[dict[str, Any]], recipe: Recipe) -> dict[str, str]:
 
 
 def _shown(model: Model) -> int:
-    """Return how many images the card shows: one for each start image, if there are some."""
+    """Return how many images the card shows: one per start image, if there are several."""
     if not isinstance(model, HasChains):
         return SHOWN
     starts = len(model.starts)
@@ -176,7 +176,7 @@ def _shown(model: Model) -> int:
 
 
 def _chain(model: HasChains) -> dict[str, Any]:
-    """Return the numbers of the chains that a model samples by."""
+    """Return the settings of the chains with which a model samples."""
     chains: Any = model.chains
     return {
         "starts": len(model.starts),
@@ -209,12 +209,12 @@ def _machine(environment: dict[str, Any]) -> dict[str, str]:
 
 
 def _line(text: str) -> str:
-    """Return a text as one line, in which nothing is markup; an empty one is not stated."""
+    """Return a text as one line without markup; an empty one is "not stated"."""
     joined = " ".join(printable(" ".join(str(text).split())).split()) or UNKNOWN
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", joined)
 
 
 def _code(text: str) -> str:
-    """Return a text as code in a line; an empty one is not stated."""
+    """Return a text as inline code; an empty one is "not stated"."""
     joined = " ".join(printable(str(text)).replace("`", "'").replace("|", "/").split())
     return f"`{joined}`" if joined else UNKNOWN

@@ -1,4 +1,4 @@
-"""The licences that the Hugging Face hub knows by name."""
+"""The licences that the Hugging Face Hub knows by name."""
 
 import re
 
@@ -18,10 +18,10 @@ SPDX = {"cc0": "cc0-1.0", "bsl": "bsl-1.0", "pddl-1.0": "pddl", "odbl-1.0": "odb
 
 
 def hub_licence(name: str) -> dict[str, str]:
-    """Return what the front matter of a card says of a licence.
+    """Return the entries for a licence in the front matter of a card.
 
-    One that the hub knows is named in its way; another is `other` with its own name; none at all
-    where it is not stated.
+    A licence that the Hub knows has its name there; any other is `other` with its own name. There
+    is no entry if the licence is not stated.
     """
     slug = re.sub(r"[^a-z0-9.+]+", "-", name.lower()).strip("-")
     if not slug or slug == "not-stated":

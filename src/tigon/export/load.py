@@ -1,4 +1,4 @@
-"""Open a model, from its run or from its model folder."""
+"""Load a model from its run or from its model folder."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ def load(folder: str | os.PathLike[str], checkpoint: str = "last") -> Model:
     """Return the model of a run folder or of a model folder, ready to sample.
 
     Arguments:
-        checkpoint: of a run: last, best, or an iteration; a model folder has but one
+        checkpoint: for a run: last, best, or an iteration; a model folder has only one
     Raises:
         TigonError: if it is neither, or damaged; it says which file and why
     """
@@ -22,12 +22,12 @@ def load(folder: str | os.PathLike[str], checkpoint: str = "last") -> Model:
     if not is_model_folder(path):
         return Run(path, checkpoint).model()
     if checkpoint != "last":
-        raise TigonError(f"--checkpoint {checkpoint}: {path} is a model folder, which has but one")
+        raise TigonError(f"--checkpoint {checkpoint}: {path} is a model folder; it has only one")
     return _type_of(path).from_pretrained(path)
 
 
 def _type_of(folder: Path) -> type[Model]:
-    """Return the class of the model in a model folder: its recipe says it, where it has one."""
+    """Return the class of the model in a model folder, according to its recipe if it has one."""
     config = read_config(folder)
     try:
         if config.recipe is not None:

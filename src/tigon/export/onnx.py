@@ -1,4 +1,4 @@
-"""A decoder of latents as an ONNX file: `z` (B, d) to `images` (B, C, H, W), any B."""
+"""The decoder of a latent-variable model as an ONNX file: `z` (B, d) to `images` (B, C, H, W)."""
 
 import json
 import logging
@@ -21,9 +21,9 @@ NEEDED = ("onnx", "onnxscript")
 
 
 def require_onnx(model: Model) -> None:
-    """Refuse a model that cannot become an ONNX file here.
+    """Check that a model can be exported to an ONNX file here.
 
-    One without latents cannot: its images come from chains, which need the gradient of its
+    A model without latents cannot: its images come from chains, which need the gradient of its
     network, and an ONNX file computes none.
 
     Raises:
@@ -31,7 +31,7 @@ def require_onnx(model: Model) -> None:
     """
     if not isinstance(model, HasLatents):
         raise TigonError(
-            "--onnx: this model has no latents to decode; it samples by the gradient of its "
+            "--onnx: this model has no latents to decode; it samples with the gradient of its "
             "network, which an ONNX file does not compute"
         )
     missing = [name for name in NEEDED if find_spec(name) is None]
@@ -40,10 +40,10 @@ def require_onnx(model: Model) -> None:
 
 
 def onnx_bytes(model: Model) -> bytes:
-    """Return the decoder f(z) of a model of latents as an ONNX file, weights within.
+    """Return the decoder f(z) of a latent-variable model as an ONNX file, including weights.
 
     Raises:
-        TigonError: if it is larger than the 2 GB that such a file may be
+        TigonError: if it is larger than the limit of 2 GB for such a file
     """
     assert isinstance(model, HasLatents)
     example = torch.zeros(2, model.latent_dim)
@@ -69,7 +69,7 @@ def onnx_bytes(model: Model) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's remarks on torchvision and on itself to itself; errors still show."""
+    """Silence the exporter's remarks about torchvision and about itself; errors still show."""
     logger = logging.getLogger("torch.onnx")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -82,13 +82,13 @@ def _quiet() -> Iterator[None]:
 
 
 def _describe(proto: Any, model: Model) -> None:  # noqa: ANN401
-    """Say what the file holds, instead of where the code lay that wrote it."""
+    """Describe the file's content, and remove the paths of the code that wrote it."""
     graph = proto.graph
     for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
         del part.metadata_props[:]
     proto.producer_name, proto.producer_version = "tigon", __version__
     proto.doc_string = (
-        "Decoder f(z): z (B, d), draws of the model's prior, to images (B, C, H, W) in [-1, 1], "
+        "Decoder f(z): z (B, d), draws from the model's prior, to images (B, C, H, W) in [-1, 1], "
         "without the model's noise."
     )
     said = {n: json.dumps(v) for n, v in model.config().items() if isinstance(v, int | float)}

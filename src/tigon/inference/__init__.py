@@ -1,1 +1,1 @@
-"""What one does with a learned model."""
+"""What you do with a trained model."""

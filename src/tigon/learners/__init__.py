@@ -1,1 +1,1 @@
-"""A learner alternates running chains and one gradient step."""
+"""A learner alternates between running chains and taking one gradient step."""

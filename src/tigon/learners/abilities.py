@@ -1,4 +1,4 @@
-"""What some learners can do besides learning: asked for by those who use it, never by kind."""
+"""What some learners can do besides learning, as protocols: ask for these, never for a kind."""
 
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -13,14 +13,14 @@ from tigon.random.streams import Rng
 
 
 class InfersLatents(Protocol):
-    """A learner with one latent chain for each training image, on its posterior.
+    """A learner with one chain per training image, on the posterior of its latents.
 
     Attributes:
-        model: with `latent_dim`, `latents`, `decode`, `posterior` and `sigma`
+        model: a model with `latent_dim`, `latents`, `decode`, `posterior` and `sigma`
         chains: how latents move
-        store: where the chains are
-        step_size: that all of them share
-        expand: whether learning gives latents the prior's moments
+        store: the current points of the chains
+        step_size: the step size that all chains share
+        expand: whether training moves latents towards the prior's moments
     """
 
     model: Any
@@ -31,23 +31,23 @@ class InfersLatents(Protocol):
 
     @property
     def like(self) -> Tensor:
-        """A tensor of the model's type and device."""
+        """A tensor with the model's type and device."""
 
     def chain_density(self, batch: Batch) -> AbstractContextManager[LogDensity]:
-        """Give the posterior of a batch's latents, with the parameters frozen."""
+        """Yield the posterior of a batch's latents, with the parameters frozen."""
 
     def step_sizes(self, latents: Tensor) -> Tensor:
         """Return the step size of each chain, (B,)."""
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Return the images of latents (B, d), (B, C, H, W)."""
+        """Decode latents (B, d) to images (B, C, H, W)."""
 
 
 class SynthesisesImages(Protocol):
-    """A learner whose images chains synthesise, from a start image each.
+    """A learner whose chains synthesise images, each from a start image.
 
     Attributes:
-        batch_statistics: whether chains share them while learning
+        batch_statistics: whether chains share batch statistics during training
     """
 
     batch_statistics: bool
@@ -57,7 +57,7 @@ class SynthesisesImages(Protocol):
         """Kernel and steps from a start image to a synthesised one."""
 
     def chain_density(self, batch: Batch) -> AbstractContextManager[LogDensity]:
-        """Give the model's log-density, with the parameters frozen."""
+        """Yield the model's log-density, with the parameters frozen."""
 
     def sample_chain(
         self, index: Tensor, rng: Rng, batch_statistics: bool = False, keep: int = 0

@@ -7,26 +7,26 @@ from tigon.data.batches import Batch
 from tigon.distributed import gathered
 from tigon.precision import wide
 
-CHUNK = 4096  # pixels brought to double precision at once
+CHUNK = 4096  # pixels converted to double precision at once
 
 
 @torch.no_grad()
 def energy_distance(shown: Tensor, observed: Tensor, batch: Batch) -> Tensor:
-    r"""Estimate the energy distance of two sets of images from a batch of them, without bias.
+    r"""Estimate the energy distance between two sets of images from a batch, without bias.
 
     .. math:: \frac{2 E|x - y| - E|x - x'| - E|y - y'|}{\sqrt D}
 
-    with x, x' any of the images shown, one for each image of the data set, and y, y' any of the
-    observed ones. It is 0 where the two sets are the same, and above 0 otherwise; |x - y| over
-    sqrt(D) is the root of the mean squared difference of D pixels. Among N images a row meets
-    itself with probability 1/N, which a batch of n would show in 1/n of its pairs: so pairs of
-    a row with itself, which need not be alike in x and y, and pairs of two rows are averaged
-    apart, and weighed by 1/N and 1 - 1/N. Of a part of the set, the estimate may lie below 0.
+    where x, x' are any of the shown images, one for each image of the data set, and y, y' any of
+    the observed ones. It is 0 if the two sets are equal, and above 0 otherwise; |x - y| / sqrt(D)
+    is the root mean squared difference of D pixels. Among N images a row is paired with itself
+    with probability 1/N, but in a batch of n with probability 1/n. So pairs of a row with itself
+    (in which x and y may differ) and pairs of different rows are averaged separately, and weighted
+    by 1/N and 1 - 1/N. For a part of the set, the estimate may be below 0.
 
     Arguments:
-        shown, observed: this process's rows of the batch, (B, *); at least two in all processes,
-            unless the data set has but one
-        batch: tells how many there are in all processes, and in the data set
+        shown, observed: this process's rows of the batch, (B, *); at least two over all
+            processes, unless the data set has only one
+        batch: has the number of rows in all processes, and in the data set
     Returns:
         the distance over the rows of all processes, a scalar
 
@@ -46,9 +46,9 @@ def energy_distance(shown: Tensor, observed: Tensor, batch: Batch) -> Tensor:
 
 
 def _distances(rows: Tensor) -> Tensor:
-    """Return the distances of all pairs of rows (N, D), (N, N), by products in double precision.
+    """Return the distances of all pairs of rows (N, D), (N, N), from double-precision products.
 
-    In single precision, |x|^2 + |y|^2 - 2 x.y would lose what images that are alike differ by.
+    In single precision, |x|^2 + |y|^2 - 2 x.y would lose the difference between similar images.
     """
     products = wide(rows.new_zeros(len(rows), len(rows)))
     for part in rows.split(CHUNK, 1):

@@ -1,8 +1,8 @@
-"""What every learner is: chains, then a loss.
+"""The base of all learners: chains, then a loss.
 
-`run_chains` moves the chains of a batch while network parameters get no gradient; `forward` is the
-loss of what they brought, so that a wrapper for many processes wraps one module. A trainer calls
-`begin`, then one, then the other, takes its optimizers' step, and calls `after_update`.
+`run_chains` moves the chains of a batch while network parameters get no gradient. `forward` is the
+loss on their samples, so that DistributedDataParallel wraps one module. A trainer calls `begin`,
+`run_chains` and `forward`, takes a step of its optimizers, and calls `after_update`.
 """
 
 from abc import ABC, abstractmethod
@@ -22,28 +22,28 @@ from tigon.random.streams import Rng, RowRng
 
 Metrics = dict[str, Tensor]
 Record = dict[str, Any]
-"""What one iteration leaves: numbers by name; or an event of the guard, with `event` in it."""
+"""The record of one iteration: numbers by name; or an event of the guard, with a key `event`."""
 Optimizers = torch.optim.Optimizer | Mapping[str, torch.optim.Optimizer]
 Precision = Literal["float32", "bfloat16"]
 
-RECENT = 50  # iterations by which a run is judged, and a shorter one is not
-SILENCE = 1e-12  # of the gradient of a network that is dead
+RECENT = 50  # iterations by which a run is judged; shorter runs are not judged
+SILENCE = 1e-12  # gradient norm below which a network is dead
 
 
 class Learner(nn.Module, ABC):
-    """Alternates running chains and one gradient step on a model.
+    """Alternates between running chains and taking one gradient step on a model.
 
     Attributes:
-        model: what is learned
-        metrics: what it logs and others show; more may be logged
-        measure: name of the metric that says how good the model is, lower better: the checkpoint
-            with its lowest mean is the best; none if empty
-        gradient_evaluations: passes (forward and backward) of the network over one example, so
-            far; divide by the number of examples for passes over the set
-        precision: of the network's products, in the loss and in a descriptor's chains; a
-            generator's latents are told apart by less than bfloat16 can
-        averaged: averaged weights by their names in `state_dict`, where a trainer keeps them:
-            what `after_update` does to weights, it does to these
+        model: the model that is trained
+        metrics: the metrics that it logs and that are displayed; more may be logged
+        measure: name of the metric that measures the model's quality, lower is better: the
+            checkpoint with its lowest mean is the best; none if empty
+        gradient_evaluations: number of (forward and backward) passes of the network over one
+            example so far; divide by the number of examples for passes over the set
+        precision: precision of the network's matrix products, in the loss and in a descriptor's
+            chains; a generator's latents differ by less than bfloat16 can resolve
+        averaged: averaged weights by their names in `state_dict`, if a trainer keeps them:
+            `after_update` applies to them the changes that it makes to weights
     """
 
     model: Model
@@ -62,92 +62,92 @@ class Learner(nn.Module, ABC):
         """Prepare the iteration that begins at `progress` in [0, 1] through the run."""
 
     def products(self) -> AbstractContextManager[None]:
-        """Let the network multiply in the learner's precision, within; sums stay as they are."""
+        """Return a context in which matrix products have the learner's precision."""
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(next(self.parameters()).device.type, torch.bfloat16)
 
     @abstractmethod
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
-        """Move the chains of this batch and return where they are."""
+        """Move the chains of this batch and return their points."""
 
     @abstractmethod
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
-        """Return this process's part of the loss of a batch and its chains' samples, and metrics.
+        """Return this process's part of the loss of a batch and its samples, and the metrics.
 
-        Parts sum to the loss over processes; metrics are of the whole batch in each of them.
+        Parts sum to the loss over processes; metrics are those of the whole batch in each process.
         """
 
     def sample(self, count: int, rng: Rng) -> Tensor:
-        """Draw images of the model, (count, C, H, W)."""
+        """Draw images from the model, (count, C, H, W)."""
         return self.model.sample(count, rng)
 
     def show(self, count: int) -> Tensor:
-        """Return what the first `count` chains now show, (count, C, H, W), for the figures.
+        """Return what the first `count` chains show now, (count, C, H, W), for the figures.
 
-        Draws of the model, where chains do not persist.
+        If chains do not persist, these are draws from the model.
         """
         return self.sample(count, RowRng(0, 0, range(count), "show"))
 
     def chain_tensors(self) -> dict[str, Tensor]:
-        """Return all that the chains carry from iteration to iteration, but `files`, by name."""
+        """Return all state of the chains between iterations, by name, except for `files`."""
         return {}
 
     def load_chains(self, tensors: dict[str, Tensor], files: ChainStore | None = None) -> None:
-        """Take the chains as `chain_tensors` gave them, and those that were in files."""
+        """Load the chains as returned by `chain_tensors`, and those that were in files."""
         if tensors or files:
             raise ValueError(f"chains {', '.join(tensors) or 'in files'}: this learner has none")
 
     @property
     def files(self) -> ChainStore | None:
-        """The chains, where they are in files, which are saved as such."""
+        """The chains if they are in files, which are saved as such."""
         return None
 
     def scale_steps(self, factor: float) -> None:  # noqa: B027
-        """Multiply the step sizes of all chains by a factor, from now on; nothing without any."""
+        """Multiply the step sizes of all chains by a factor from now on; a no-op without any."""
 
     def ran_away(self, batch: Batch, rng: Rng) -> bool:
-        """Return whether chains whose points are not finite had left first, by their steps.
+        """Return whether chains with points that are not finite had first left by their own steps.
 
-        Otherwise the log-density was not finite where chains should be. Asked after trouble.
+        Otherwise the log-density was not finite where chains should be. Called after trouble.
         """
         return False
 
     def bad_chains(self) -> Tensor:
-        """Return the rows of chains that are where no chain should be, (B,); none in most."""
+        """Return the rows of chains that are where no chain should be, (B,); none by default."""
         return torch.zeros(0, dtype=torch.long)
 
     def restart_chains(self, index: Tensor, rng: Rng) -> None:  # noqa: B027
-        """Start the chains of these rows (B,) anew; nothing where chains do not persist."""
+        """Restart the chains of these rows (B,); a no-op if chains do not persist."""
 
     def after_update(self, optimizer: Optimizers) -> None:  # noqa: B027
-        """Change what the update has made due; nothing in most learners.
+        """Make the changes that are due after an update; a no-op by default.
 
         Arguments:
-            optimizer: that has taken its step, or several by name; `optimizer_state` gives what
-                they remember of a parameter
+            optimizer: the optimizer that has taken its step, or several by name;
+                `optimizer_state` returns their state for a parameter
         """
 
     def complete_model(self) -> None:  # noqa: B027
-        """Bring up to date what the model keeps besides its weights, before it is saved.
+        """Update what the model holds besides its weights, before it is saved.
 
-        All processes call it. Nothing in most learners.
+        All processes call it. A no-op by default.
         """
 
     def map_chains(self, function: Callable[[Tensor], Tensor]) -> None:  # noqa: B027
-        """Replace every tensor of the chains by `function` of it; nothing without any."""
+        """Replace every tensor of the chains by `function` of it; a no-op without chains."""
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Learner":
-        """Let chains follow the parameters wherever `to`, `double` and their like move them."""
+        """Make chains follow the parameters when `to`, `double` and the like move them."""
         super()._apply(fn, recurse)
         self.map_chains(fn)
         return self
 
 
 def optimizer_state(optimizer: Optimizers | None, parameter: Tensor) -> dict[str, Any]:
-    """Return what the optimizer remembers of a parameter, or that of several which holds it.
+    """Return the state for a parameter in the optimizer, or in the one among several that has it.
 
-    Empty where it remembers nothing. What is changed in it, the optimizer goes on with.
+    Empty if there is none. The optimizer continues with any changes that are made to it.
     """
     held = optimizer.values() if isinstance(optimizer, Mapping) else [optimizer]
     states = (one.state.get(parameter) for one in held if one is not None)
@@ -155,15 +155,15 @@ def optimizer_state(optimizer: Optimizers | None, parameter: Tensor) -> dict[str
 
 
 def mean_over(values: Tensor, batch: Batch) -> Tensor:
-    """Return the mean of one value a row, (B,), over the whole batch, those elsewhere included."""
+    """Return the mean of one value per row, (B,), over the whole batch in all processes."""
     return all_sum(values.detach().sum()) / batch.size
 
 
 def spread(shown: Tensor, observed: Tensor, batch: Batch) -> Tensor:
-    """Return how far images (B, *) differ among themselves, as a part of how far observed ones do.
+    """Return how much images (B, *) differ among themselves, relative to the observed images.
 
-    The ratio of the two variances over the batch, summed over pixels; 1 where a batch has but one
-    image, or the observed do not differ.
+    This is the ratio of the two variances over the batch, summed over pixels; 1 if the batch has
+    only one image, or the observed images do not differ.
     """
     if batch.size < 2:
         return observed.new_ones(())
@@ -181,7 +181,7 @@ def variance(images: Tensor, batch: Batch) -> Tensor:
 def contrastive_loss(f_observed: Tensor, f_synthesised: Tensor, batch: Batch) -> Tensor:
     """Return (6), mean f(synthesised) - mean f(observed), from values (B,) and (B,).
 
-    Where the batch is in several processes, this one's part of it: they sum to (6). Its gradient
-    in theta is minus that of the log-likelihood, if the synthesised images are draws of the model.
+    With several processes, this is the process's part of it: the parts sum to (6). Its gradient
+    in theta is minus that of the log-likelihood if synthesised images are draws from the model.
     """
     return f_synthesised.sum() / batch.size - f_observed.sum() / batch.size

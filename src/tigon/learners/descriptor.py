@@ -1,15 +1,16 @@
-r"""Learn a descriptor by contrast: observed images against images that short chains synthesise.
+r"""Train a descriptor by contrast: observed images against images that short chains synthesise.
 
 Each iteration starts one chain per image of the batch at that image's start image, runs Langevin
 dynamics (5) on the current density, and takes one gradient step on (6),
 
 .. math:: \frac1n \sum_i f_\theta(\tilde Y_i) - \frac1n \sum_i f_\theta(Y_i)
 
-Chains at temperature T aim at :math:`q = p^{1/T} / Z'`, not at p: with T = 0.001 that is p^1000,
-whose reference density is N(0, T scale^2 I), 0.022 wide where p's is 0.7. T times the gradient of
-log q's likelihood is that of (6) with draws of q, so that learning is maximum likelihood of q only
-as far as chains reach q. Chains this short do not: the update is contrastive, and what is learned
-is a sampler, from these starts with this many steps at this temperature, and not a density.
+Chains at temperature T target :math:`q = p^{1/T} / Z'`, not p: with T = 0.001 this is p^1000,
+whose reference density is N(0, T scale^2 I), 0.022 wide, while that of p is 0.7 wide. With draws
+from q, (6) has T times the gradient of the negative log-likelihood of q, so training is maximum
+likelihood of q only insofar as chains reach q. Chains this short do not: the update is
+contrastive, and what is learned is a sampler, from these starts with this many steps at this
+temperature, not a density.
 
 References:
     Xie, Lu, Zhu and Wu, "A theory of generative ConvNet", ICML 2016.
@@ -44,8 +45,8 @@ Start = Literal["mean-colour", "mean-image"]
 def start_images(images: ImageData, start: Start) -> Tensor:
     """Return where chains start: each image's mean colour (N, C, 1, 1), or the set's mean image.
 
-    The mean image is (1, C, H, W): all chains share it and part by their noise. Mean colours are
-    those of the first 4096 images at most; see `starts_in_batches`.
+    The mean image is (1, C, H, W): all chains share it, and only their noise separates them. Mean
+    colours are those of at most the first 4096 images; see `starts_in_batches`.
     """
     if start == "mean-colour":
         return images.mean_colours(min(len(images), MOST))[:, :, None, None]
@@ -55,7 +56,7 @@ def start_images(images: ImageData, start: Start) -> Tensor:
 
 
 def starts_in_batches(images: ImageData, start: Start) -> bool:
-    """Return whether start images are taken from each batch, as there are too many to keep."""
+    """Return whether start images are computed from each batch, since there are too many."""
     return start == "mean-colour" and (images.streamed or len(images) > MOST)
 
 
@@ -67,13 +68,13 @@ METRICS = (
         "near zero",
         (-GAP, GAP),
         "signed",
-        "Mean f(synthesised) - mean f(observed) in nats per dimension, the original code's loss "
-        "over the number of dimensions. Divided by the temperature T, it is in nats per dimension "
-        "of p^(1/T), the density at which the chains aim. A healthy gap swings about 0 and stays "
-        "within the dashed band. One gradient evaluation is one forward and backward pass of the "
-        "network over the whole set.",
-        "mean f(synthesised) - mean f(observed), in nats per dimension of f (over the "
-        "temperature, of the density at which chains aim): it swings about 0",
+        "Mean f(synthesised) - mean f(observed) in nats per dimension: the original code's loss "
+        "divided by the number of dimensions. Divided by the temperature T as well, it is in nats "
+        "per dimension of p^(1/T), the density that the chains target. A healthy gap fluctuates "
+        "around 0 and stays within the dashed band. One gradient evaluation is one forward and "
+        "backward pass of the network over the whole set.",
+        "mean f(synthesised) - mean f(observed), in nats per dimension of f (divided by the "
+        "temperature, of the density that chains target): it fluctuates around 0",
         progress="+.3f",
         marks={"agreement": 0.0, "band": GAP, "_": -GAP},
         figure="figure-6-gap",
@@ -86,7 +87,7 @@ METRICS = (
         (0.0, 100 * SATURATION),
         caption="Values of synthesised images outside [-1, 1] by more than 0.1, in per cent: 0 is "
         f"best, and below {100 * SATURATION:g} is healthy.",
-        brief="the part of synthesised values that lies well outside [-1, 1]: it stays small",
+        brief="the percentage of synthesised values well outside [-1, 1]: it stays small",
         progress=".1f",
         factor=100.0,
         figure="saturation",
@@ -95,9 +96,9 @@ METRICS = (
         "energy_distance",
         "Energy distance",
         better="lower",
-        caption="Between synthesised and training images, as distributions, on the scale of "
-        "[-1, 1]: 0 is best, where both are the same set. Its fluctuations grow with the learning "
-        "rate.",
+        caption="Distance between the distributions of synthesised and training images, on the "
+        "scale of [-1, 1]: 0 is best, and means that both sets are equal. Its fluctuations grow "
+        "with the learning rate.",
         figure="energy-distance",
         optional=True,
         follows_rate=True,
@@ -106,30 +107,30 @@ METRICS = (
         "spread",
         "Spread",
         healthy=(0.1, 10.0),
-        caption="How much synthesised images differ among themselves, over how much training "
-        "images do: 1 is best.",
+        caption="How much synthesised images differ among themselves, relative to training "
+        "images: 1 is best.",
         marks={"training images": 1.0},
     ),
     Metric(
         "rise",
         "Rise",
         "nats per dimension",
-        caption="How far the chains climb on their way from start to synthesised images.",
+        caption="Increase of the log-density along the chains, from start to synthesised images.",
     ),
 )
 
 
 class DescriptorLearner(Learner):
-    """Learns an energy-based model with short chains from mean images.
+    """Trains an energy-based model with short chains from mean images.
 
     Arguments:
         model: the descriptor, with its chains and start images; see `start_images`
         batch_statistics: let the images of a batch share batch statistics while chains run, as
             the original code did; for comparison only
-        in_batches: let each chain start, while learning, from the mean colour of its own image
-            of the batch; the model's start images, those of some images, are then for `sample`
-            and `show` alone
-        compiled: run chains on a `Compiled` log-density while learning
+        in_batches: during training, start each chain from the mean colour of its own image in
+            the batch; the model's start images, which cover only some images, are then used
+            only by `sample` and `show`
+        compiled: run chains on a `Compiled` log-density during training
     """
 
     metrics = METRICS
@@ -160,17 +161,17 @@ class DescriptorLearner(Learner):
 
     @property
     def evaluations_per_example(self) -> int:
-        """The chain's, and two for the update: observed and synthesised."""
+        """Those of the chain, and two for the update: observed and synthesised."""
         return self.chains.gradient_evaluations + 2
 
     @contextmanager
     def chain_density(self, batch: Batch) -> Iterator[LogDensity]:
-        """Give the model's log-density, with the parameters frozen."""
+        """Yield the model's log-density, with the parameters frozen."""
         with frozen(self.model), mode(self.model, self.batch_statistics), self.products():
             yield self.model
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
-        """Synthesise one image for each of the batch, (B, C, H, W), by (5)."""
+        """Synthesise one image for each image of the batch, (B, C, H, W), with (5)."""
         starts = self._starts_of(batch)
         with self.products():
             draws = self.model.run_chains(
@@ -180,13 +181,13 @@ class DescriptorLearner(Learner):
         return draws.x
 
     def _starts_of(self, batch: Batch) -> Tensor:
-        """Return where the chains of a batch start while learning, (B, C, H, W)."""
+        """Return where the chains of a batch start during training, (B, C, H, W)."""
         if not self.in_batches:
             return self.model.start(batch.index)
         return batch.images.mean((2, 3), keepdim=True).expand_as(batch.images)
 
     def synthesise(self, index: Tensor, rng: Rng, batch_statistics: bool = False) -> Tensor:
-        """Return what chains from the start images of training images `index` (B,) end with."""
+        """Return the ends of chains from the start images of training images `index` (B,)."""
         return self.sample_chain(index, rng, batch_statistics).x
 
     def sample_chain(
@@ -201,11 +202,11 @@ class DescriptorLearner(Learner):
             return self.model.sample_chain(index, rng, keep, batch_statistics)
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
-        """Return (6); the gap is (6) in nats per dimension of f, and 0 where both agree.
+        """Return (6); the gap is (6) in nats per dimension of f, and 0 if both agree.
 
-        Over the chains' temperature it is in nats per dimension of the density that they aim at.
-        Rise is how far the chains climbed, in nats per dimension; see `spread`, and
-        `energy_distance`, which one image of several has none of.
+        Divided by the chains' temperature, it is in nats per dimension of the density that they
+        target. Rise is the increase of the log-density along the chains, in nats per dimension.
+        See `spread`, and `energy_distance`, which is undefined for one image of several.
         """
         self.gradient_evaluations += self.evaluations_per_example * batch.size
         with self.products():
@@ -226,7 +227,7 @@ class DescriptorLearner(Learner):
         return loss, metrics
 
     def _course(self, samples: Tensor, synthesised: Tensor) -> dict[str, Tensor]:
-        """Return acceptance and rise (B,) of the chains that led to the samples, if any."""
+        """Return acceptance and rise (B,) of the chains that made the samples, if any."""
         if not self._seen:
             return {}
         end = synthesised.detach() + self.model.reference(samples)
@@ -234,17 +235,17 @@ class DescriptorLearner(Learner):
         return {"accept": self._seen["accept"], "rise": rise}
 
     def show(self, count: int) -> Tensor:
-        """Return what chains from the first `count` start images show, with noise of their own."""
+        """Return the ends of chains from the first `count` start images, with separate noise."""
         index = torch.arange(count, device=self.model.device)
         return self.synthesise(index, RowRng(0, 0, index, "show"))
 
     def sample(self, count: int, rng: Rng, chunk: int = 64) -> Tensor:
-        """Run one chain per start image, see `EnergyModel.sample`: (count, C, H, W)."""
+        """Run one chain per start image, (count, C, H, W); see `EnergyModel.sample`."""
         with self.products():
             return self.model.sample(count, rng, chunk)
 
     def ran_away(self, batch: Batch, rng: Rng) -> bool:
-        """Run the batch's chains again: did they leave the images' range by ordinary gradients?"""
+        """Run the batch's chains again: did they leave the images' range on ordinary gradients?"""
         starts = self._starts_of(batch)
         with self.products():
             draws = self.model.run_chains(starts, rng, 1, self.batch_statistics)
@@ -257,5 +258,5 @@ class DescriptorLearner(Learner):
         return len(first) > 0 and bool((first < STEEP * size**2 / 2).all())
 
     def scale_steps(self, factor: float) -> None:
-        """Multiply the step size that chains start with, for synthesis and for `sample`."""
+        """Multiply the initial step size of chains, for synthesis and for `sample`."""
         self.model.scale_steps(factor)

@@ -1,22 +1,24 @@
-r"""Parameter expansion: give the inferred latents the prior's moments without changing f(z).
+r"""Parameter expansion: move the inferred latents to the prior's moments without changing f(z).
 
-The likelihood fixes latents only up to an affine map that the first layer can absorb. PX-EM lets
-the prior be N(m, C), learns both, and maps latents back to N(0, I): with C = S S^T,
+The likelihood determines latents only up to an affine map that the first layer can absorb. PX-EM
+lets the prior be N(m, C), learns both, and maps latents back to N(0, I): with C = S S^T,
 
 .. math:: z \leftarrow S^{-1}(z - m), \qquad A \leftarrow A S, \qquad b \leftarrow b + A m
 
-Its m and C are expected moments under the posteriors, whose own covariance counts. Chains give
-one draw z_i for each image, with mean m' and covariance C' over all n of them; as in stochastic
-approximation EM, the expectation is a running average of their first and second moments with
-weight gamma. The average is (0, I) once latents were mapped, so that it needs no memory:
+Its m and C are expected moments under the posteriors, which include the posteriors' own
+covariance. Chains give one draw z_i for each image, with mean m' and covariance C' over all n of
+them. As in stochastic approximation EM, the expectation is a running average of their first and
+second moments with weight gamma. After each map this average is (0, I), so nothing needs to be
+stored:
 
 .. math:: m = \gamma\,m', \qquad C = (1 - \gamma) I + \gamma\,C' + \gamma (1 - \gamma)\,m' m'^T
 
-*Unchanged* by the map: f(z_i) of every latent, so the likelihood of every image at its latent.
-*Changed*: the posterior of z given an image, since the prior stays N(0, I) in the new
-coordinates. Latents that were draws of the posterior are draws of another density after a map
-that is not the identity; at the maximum of the likelihood the expected map is the identity. One
-map for all latents couples their chains, and the less, the smaller gamma / n.
+The map *does not change* f(z_i) of any latent, so it does not change the likelihood of any image
+at its latent. It *does change* the posterior of z given an image, since the prior stays N(0, I) in
+the new coordinates. If latents were draws from the posterior, they are draws from another density
+after a map that is not the identity; at the maximum of the likelihood, the expected map is the
+identity. One map for all latents couples their chains; the smaller gamma / n, the weaker the
+coupling.
 
 References:
     Liu, Rubin and Wu, "Parameter expansion to accelerate EM: the PX-EM algorithm",
@@ -36,10 +38,10 @@ from tigon.distributed import all_sum
 from tigon.learners.base import Optimizers, optimizer_state
 from tigon.precision import wide
 
-FIRST = {"exp_avg", "momentum_buffer"}  # what optimizers call a mean of gradients
-SECOND = {"exp_avg_sq", "max_exp_avg_sq", "square_avg"}  # and of their squares
-LARGEST = 1e15  # of Adam's mean gradient; its square is within float32
-NOISE = 10.0  # so much of (d + 1) / n, the relative variance of C', is averaged away
+FIRST = {"exp_avg", "momentum_buffer"}  # optimizers' names for a mean of gradients
+SECOND = {"exp_avg_sq", "max_exp_avg_sq", "square_avg"}  # and for a mean of their squares
+LARGEST = 1e15  # limit of Adam's mean gradient; its square fits into float32
+NOISE = 10.0  # averages over (d + 1) / n, the relative variance of C', times this factor
 
 
 class Affine(NamedTuple):
@@ -54,22 +56,22 @@ class Affine(NamedTuple):
 
     @property
     def scale(self) -> float:
-        """A length in the new coordinates over that in the old, det(S)^(-1/d)."""
+        """Ratio of lengths in the new coordinates to those in the old, det(S)^(-1/d)."""
         return (-self.root.diagonal().log().mean()).exp().item()
 
 
 class Moments(NamedTuple):
-    """Of all latents: how many there are, their mean (d,) and their covariance (d, d)."""
+    """The number of latents, their mean (d,) and their covariance (d, d)."""
 
     number: Tensor
     mean: Tensor
     covariance: Tensor
 
     def weight(self, moved: float) -> float:
-        """Return gamma, by how little n and d let the moments of one draw each be trusted.
+        """Return gamma, which is smaller if moments of one draw each are noisier, given n and d.
 
         Arguments:
-            moved: part of the latents that have moved since the last map, in [0, 1]; where all
+            moved: fraction of the latents that have moved since the last map, in [0, 1]; if all
                 have, gamma is n / (n + 10 (d + 1))
         """
         number = self.number.item()
@@ -77,27 +79,27 @@ class Moments(NamedTuple):
         return 1 - part**moved
 
     def affine(self, weight: float, centred: bool = True) -> Affine:
-        """Return the map to the expected moments, with this weight gamma of the present ones.
+        """Return the map to the expected moments, with weight gamma for the current ones.
 
         Arguments:
-            weight: in [0, 1)
-            centred: False leaves the mean where it is, for a layer without a bias
+            weight: gamma, in [0, 1)
+            centred: False leaves the mean unchanged, for a layer without a bias
         """
         mean = weight * self.mean if centred else torch.zeros_like(self.mean)
-        off, now = wide(self.mean), wide(self.covariance)  # squares of them are added
+        off, now = wide(self.mean), wide(self.covariance)  # their squares are added
         expected = weight * now + weight * (1 - weight * centred) * torch.outer(off, off)
         expected.diagonal().add_(1 - weight)
         root, failed = torch.linalg.cholesky_ex(expected)
-        if failed:  # moments overflow: so do latents, which is for the guard to say
+        if failed:  # moments overflow, and so do latents, which the guard reports
             root = root.fill_(torch.nan)
         return Affine(mean, root.to(mean))
 
 
 def moments(parts: Callable[[], Iterable[Tensor]]) -> Moments:
-    """Return the moments of the latents of all processes, which come some rows (B, d) at a time.
+    """Return the moments of the latents of all processes.
 
     Arguments:
-        parts: yields those of this process; called twice
+        parts: yields the latents of this process, some rows (B, d) at a time; called twice
     """
     count, sums = 0, torch.zeros(())
     for z in parts():
@@ -115,10 +117,10 @@ def moments(parts: Callable[[], Iterable[Tensor]]) -> Moments:
 
 @torch.no_grad()
 def require_first(network: nn.Module, latent_dim: int) -> nn.Linear:
-    """Return the network's `.first`, if it is linear and all that latents go through.
+    """Return the network's `.first` if it is linear and latents enter only through it.
 
     Raises:
-        ValueError: if it is not, so that no map of latents could be absorbed
+        ValueError: otherwise, since no map of latents could then be absorbed
     """
     first = getattr(network, "first", None)
     if not isinstance(first, nn.Linear):
@@ -135,21 +137,21 @@ def require_first(network: nn.Module, latent_dim: int) -> nn.Linear:
     first.load_state_dict(kept)
     if not torch.allclose(before, after, rtol=1e-3, atol=1e-3 * before.abs().max().item()):
         raise ValueError(
-            "parameter expansion needs a network that sees latents by its `.first` alone: this "
-            "one changes f(z) when latents and `.first` are mapped (expand=False leaves it out)"
+            "parameter expansion needs a network that sees latents only through its `.first`: "
+            "this one changes f(z) when latents and `.first` are mapped (or use expand=False)"
         )
     return first
 
 
 @torch.no_grad()
 def absorb(affine: Affine, layer: nn.Linear, optimizer: Optimizers | None) -> None:
-    """Let the first layer undo the map, so that layer(apply(z)) is what layer(z) was.
+    """Make the first layer undo the map, so that layer(apply(z)) equals layer(z) before.
 
-    The moments of Adam and its relatives, and SGD's momentum, follow: the gradient for A S is that
-    for A times S^-T, less the outer product of the bias's gradient and S^-1 m. Squares transform
-    as if gradients were uncorrelated. Of few images, the scale of a latent that images do not
-    depend on drifts towards 0 for as long as the run lasts, and its moments the other way: they
-    end at `LARGEST`, before they overflow.
+    The moments of Adam and its relatives, and SGD's momentum, are transformed accordingly: the
+    gradient for A S is that for A times S^-T, minus the outer product of the bias's gradient and
+    S^-1 m. Squares are transformed as if gradients were uncorrelated. With few images, the scale
+    of a latent on which images do not depend drifts towards 0 throughout the run, and its moments
+    grow: they are clamped at `LARGEST` before they overflow.
     """
     mean, root = (part.to(layer.weight) for part in affine)
     inverse = torch.linalg.inv(root)
@@ -173,7 +175,7 @@ def absorb(affine: Affine, layer: nn.Linear, optimizer: Optimizers | None) -> No
 
 @torch.no_grad()
 def undo(affine: Affine, weight: Tensor, bias: Tensor | None) -> None:
-    """Change a linear layer's weight (H, d) and bias (H,) so that latents may be mapped."""
+    """Change a linear layer's weight (H, d) and bias (H,) to compensate for the map of latents."""
     mean, root = (part.to(weight) for part in affine)
     if bias is not None:
         bias.add_(weight @ mean)

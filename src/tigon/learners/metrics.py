@@ -1,7 +1,7 @@
-"""What a learner logs at each iteration, declared once for all that shows it.
+"""What a learner logs at each iteration, declared once for everything that displays it.
 
 Progress, metrics.jsonl, TensorBoard, reports, comparisons, diagnoses, cards and the explorer read
-these declarations, and know no metric by name.
+these declarations and know no metric by name.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, Literal
 
-# Bands of a healthy run: of acceptance; of the gap, in nats per dimension of f; the part of values
-# outside the images' range.
+# Healthy bands: acceptance; the gap, in nats per dimension of f; the fraction of values outside
+# the images' range.
 ACCEPT, GAP, SATURATION = (0.15, 0.9), 1.0, 0.02
 
 Axis = Literal["linear", "log", "signed"]
@@ -19,26 +19,26 @@ Better = Literal["lower", "higher", "near zero", "neither"]
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of every iteration.
+    """A number that is logged at every iteration.
 
     Arguments:
         name: its key in a record of metrics.jsonl
-        title: of its figure, and in lower case what it is called in a sentence
-        unit: of the number as it is shown
-        better: which values are better, where any are
-        healthy: the band of a healthy run, (lowest, highest), of the number as it is shown
-        axis: of its figure; `signed` is linear, and logarithmic beyond +-1 where values reach
+        title: title of its figure, and in lower case its name in a sentence
+        unit: unit of the displayed number
+        better: which values are better, if any
+        healthy: the band of a healthy run, (lowest, highest), for the displayed number
+        axis: axis of its figure; `signed` is linear, and logarithmic beyond +-1 if values reach
             beyond +-10
         caption: what it means, and what is healthy, in full sentences
-        brief: what it is, for the line of progress: "the part of ... : it stays small"
-        short: what it is called where there is little room; the title if not given
-        progress: how progress shows it, a format specification such as `.4f`; nothing if empty
-        factor: the number shown over the number logged, 100 for a part shown in per cent
-        marks: heights of dashed lines in its figure, by label; one that begins with _ has none
-        figure: name of its figure's file without ending; "" is no figure
-        value: the number of what a record holds, where that is a list
+        brief: what it is, for the progress line: "the percentage of ... : it stays small"
+        short: its name where space is scarce; the title if not given
+        progress: how progress shows it, a format specification such as `.4f`; not shown if empty
+        factor: ratio of the displayed number to the logged one, such as 100 for per cent
+        marks: heights of dashed lines in its figure, by label; those with _ first are unlabelled
+        figure: name of its figure's file without extension; "" means no figure
+        value: extracts the number from a record's entry, if that is a list
         optional: whether records may lack it
-        follows_rate: whether it falls as the learning rate does, with its fluctuations
+        follows_rate: whether it falls with the learning rate, as its fluctuations do
     """
 
     name: str
@@ -60,19 +60,19 @@ class Metric:
 
     @property
     def label(self) -> str:
-        """What an axis says: the title in lower case, and the unit."""
+        """The label of an axis: the title in lower case, and the unit."""
         return f"{self.title.lower()}, {self.unit}" if self.unit else self.title.lower()
 
     def of(self, record: Mapping[str, Any]) -> float:
-        """Return the number of a record that has it, as it is shown."""
+        """Return the displayed number of a record that has it."""
         return self.factor * self.value(record[self.name])
 
     def mean(self, records: list[dict[str, Any]]) -> float:
-        """Return the mean over the records that have it, at least one, as it is shown."""
+        """Return the mean displayed number over the records that have it, at least one."""
         return fmean(self.of(record) for record in records if self.name in record)
 
     def shown(self, record: Mapping[str, Any], short: bool = False) -> str:
-        """Return the number of a record in words, as progress shows it."""
+        """Return the number of a record as progress shows it."""
         unit = " %" if self.unit == "per cent" else ""
         name = short and self.short or self.title.lower()
         return f"{name} {self.of(record):{self.progress}}{unit}"
@@ -84,7 +84,7 @@ def optional_names(metrics: tuple[Metric, ...]) -> set[str]:
 
 
 def by_name(metrics: tuple[Metric, ...], name: str) -> Metric:
-    """Return the metric of this name.
+    """Return the metric with this name.
 
     Raises:
         KeyError: if there is none
@@ -94,8 +94,8 @@ def by_name(metrics: tuple[Metric, ...], name: str) -> Metric:
 
 
 def sampled(gaps: list[float], temperature: float) -> str:
-    """Say gaps, in nats per dimension of f, in those of p^(1/T), at which chains at T aim."""
+    """Convert gaps from nats per dimension of f to those of p^(1/T), which chains at T target."""
     if not temperature:
-        return "and of no density that is sampled, since T = 0"
+        return "and no density is sampled, since T = 0"
     values = " and ".join(f"{float(f'{gap / temperature:.3g}'):g}" for gap in gaps)
-    return f"that is {values} of p^(1/T), at which chains aim, with T = {temperature:g}"
+    return f"that is {values} of p^(1/T), which chains target, with T = {temperature:g}"

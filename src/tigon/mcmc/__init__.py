@@ -1,1 +1,1 @@
-"""Kernels that move points towards a log-density, and the one loop that runs them."""
+"""Kernels that move points towards a log-density, and the only loop that runs them."""

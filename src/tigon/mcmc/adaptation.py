@@ -1,21 +1,21 @@
 r"""Step sizes that change from step to step.
 
-A step size that follows where its own chain has just been is not a Markov kernel that keeps the
-target: from exact draws of a mixture of a narrow and a wide normal, a constant gain for each
-chain by itself takes a quarter off the variance. So `StepSizeAdaptation` follows the mean
-acceptance of many chains, on which each has little influence, and its gain falls with the number
-k of steps,
+If a chain's step size depends on where the chain has just been, the kernel does not leave the
+target invariant: starting from exact draws of a mixture of a narrow and a wide normal, a constant
+gain for each chain separately reduces the variance by a quarter. So `StepSizeAdaptation` follows
+the mean acceptance of many chains, on which each has little influence, and its gain decays with
+the number k of steps,
 
 .. math:: \log s \leftarrow \log s + \gamma\,(1 + k / \tau)^{-\kappa}\,(\bar a - a^*)
 
-while `DualAveraging` finds a step size for each chain by itself, to be frozen before draws that
-estimate something.
+while `DualAveraging` finds a step size for each chain separately, which must be frozen before
+draws are used for estimates.
 
 References:
     Andrieu and Thoms, "A tutorial on adaptive MCMC", Statistics and Computing 2008, algorithm 4.
     Hoffman and Gelman, "The No-U-Turn Sampler", JMLR 2014, section 3.2.1.
-    Roberts and Rosenthal (1998): MALA mixes best where a* = 0.574; Beskos et al. (2013): HMC
-    where a* = 0.651.
+    Roberts and Rosenthal (1998): MALA mixes best at a* = 0.574; Beskos et al. (2013): HMC at
+    a* = 0.651.
 """
 
 import math
@@ -27,14 +27,15 @@ from torch import Tensor
 
 from tigon.mcmc.kernel import Info, State, require_positive
 
-ADAPTATION_SIZE = 4  # numbers that an adaptation remembers of each chain, no more than these
+ADAPTATION_SIZE = 4  # numbers in an adaptation's state for each chain, at most
 
 
 @runtime_checkable
 class Adaptation(Protocol):
     """Anything that gives chains new step sizes after each step.
 
-    One that leads to an acceptance has it as `target`; kernels that take every proposal refuse it.
+    If it adapts to an acceptance rate, that is its `target`; kernels that accept every proposal
+    refuse it.
     """
 
     def update(self, state: State, info: Info) -> State:
@@ -53,11 +54,11 @@ class StepSizeDecay:
 
     @classmethod
     def to(cls, shrink: float, steps: int) -> "StepSizeDecay":
-        """Return the decay by which the last of `steps` is `shrink` times as long as the first."""
+        """Return the decay that makes the last of `steps` `shrink` times as long as the first."""
         return cls(shrink ** (1 / max(1, steps - 1)))
 
     def shrink(self, steps: int) -> float:
-        """Return the length of the last of `steps` over that of the first."""
+        """Return the ratio of the last step size to the first, over `steps` steps."""
         return self.factor ** max(1, steps - 1)
 
     def update(self, state: State, info: Info) -> State:
@@ -67,20 +68,22 @@ class StepSizeDecay:
 
 @dataclass(frozen=True)
 class StepSizeAdaptation:
-    """Move step sizes until proposals are accepted at the target rate, on average over chains.
+    """Adapt step sizes until proposals are accepted at the target rate, on average over chains.
 
-    Chains that share their acceptances keep the ratios of their step sizes. The influence of one
-    among B chains on its own steps is gain / B, and falls: with B = 10 the variance of half
-    N(0, .1^2), half N(0, 1) is 1.5 % too small over 640 steps, with 16 .7 %, with one it stays
-    biased until the gain has become small. A chain's `adaptation_state` begins with k.
+    Chains in a pool are adapted by their mean acceptance, which keeps the ratios of their step
+    sizes. The influence of one among B chains on its own step size is gain / B, and decays: with
+    B = 10, the variance of half N(0, .1^2), half N(0, 1) is 1.5 % too small over 640 steps, with
+    16 it is .7 % too small; with one chain it stays biased until the gain has become small. A
+    chain's `adaptation_state` begins with k.
 
     Arguments:
-        target: a*, the acceptance wanted, in (0, 1)
-        gain: gamma >= 0, the first change of log s per unit of acceptance; 0 keeps step sizes
-        delay: tau > 0, steps after which the gain begins to fall
-        decay: kappa in (0.5, 1], how fast it falls; with 1, log s can still change by gain * delay
-            per unit of acceptance while k grows e-fold, which follows a model that learns
-        pool: so many rows that follow one another share their acceptances; 0: all
+        target: a*, the target acceptance rate, in (0, 1)
+        gain: gamma >= 0, the initial change of log s per unit of acceptance; 0 keeps step sizes
+        delay: tau > 0, number of steps after which the gain begins to decay
+        decay: kappa in (0.5, 1], how fast it decays; with 1, log s can still change by
+            gain * delay per unit of acceptance while k grows e-fold, which is enough to follow a
+            model during training
+        pool: number of consecutive rows that form a pool; 0 for all rows
         smallest, largest: limits of s, in units of x
     """
 
@@ -95,9 +98,9 @@ class StepSizeAdaptation:
     def __post_init__(self) -> None:
         require_positive(delay=self.delay, smallest=self.smallest)
         if not 0 < self.target < 1:
-            raise ValueError(f"target is in (0, 1), not {self.target}")
+            raise ValueError(f"target must be in (0, 1), not {self.target}")
         if not 0.5 < self.decay <= 1:
-            raise ValueError(f"decay is in (0.5, 1], not {self.decay}")
+            raise ValueError(f"decay must be in (0.5, 1], not {self.decay}")
 
     def update(self, state: State, info: Info) -> State:
         """Return the state with new step sizes and adaptation_state."""
@@ -112,11 +115,11 @@ class StepSizeAdaptation:
         )
 
     def adapted(self, step_size: float, accepted: float, count: int) -> float:
-        """Return the step size that follows `step_size`, which was accepted so often on average.
+        """Return the adapted value of `step_size`.
 
         Arguments:
-            accepted: mean acceptance, in [0, 1]
-            count: how often it was adapted before, k
+            accepted: mean acceptance with `step_size`, in [0, 1]
+            count: number of previous adaptations, k
         """
         size = step_size * math.exp(self._gain(count) * (accepted - self.target))
         return min(max(size, self.smallest), self.largest)
@@ -127,26 +130,27 @@ class StepSizeAdaptation:
 
 @dataclass(frozen=True)
 class DualAveraging:
-    r"""Nesterov's dual averaging of log s, for each chain by itself.
+    r"""Nesterov's dual averaging of log s, for each chain separately.
 
-    With the shortfall H of acceptance averaged over steps m, and mu = log(10 s) of the first step,
+    With H the shortfall of acceptance averaged over m steps, and mu = log(10 s) of the first step,
 
     .. math::
         \bar H &\leftarrow (1 - \tfrac1{m + t_0}) \bar H + \tfrac1{m + t_0} (a^* - a), \qquad
         \log s \leftarrow \mu - \tfrac{\sqrt m}{\gamma} \bar H, \\
         \log \bar s &\leftarrow m^{-\kappa} \log s + (1 - m^{-\kappa}) \log \bar s
 
-    A chain's `adaptation_state` is (m, mean shortfall, log of the average over s, mu - log s). It
-    holds no length, so it stays right when coordinates and step sizes are rescaled. Limits bound
-    the s that is used and averaged, not mu. HMC's acceptance at the frozen average comes out some
-    per cent above the target, since it is not linear in log s.
+    A chain's `adaptation_state` is (m, mean shortfall, log of the ratio of the average to s,
+    mu - log s). It contains no lengths, so it stays valid when coordinates and step sizes are
+    rescaled. Limits bound the s that is used and averaged, not mu. HMC's acceptance at the frozen
+    average is a few per cent above the target, since it is not linear in log s.
 
     Arguments:
-        target: a*, the acceptance wanted, in (0, 1)
+        target: a*, the target acceptance rate, in (0, 1)
         gamma: shrinkage towards mu, > 0. Hoffman and Gelman's 0.05 suits an acceptance averaged
-            over a trajectory; with that of one proposal, step sizes would swing so much that the
-            averaged one is accepted 0.05 to 0.1 too often after 400 steps, with 0.2 0.02 to 0.03
-        delay: t0 >= 0, which damps the first steps
+            over a trajectory. With the acceptance of a single proposal, step sizes would fluctuate
+            so much that the average is accepted 0.05 to 0.1 too often after 400 steps; with 0.2,
+            0.02 to 0.03 too often
+        delay: t0 >= 0, damps the first steps
         decay: kappa in (0.5, 1], how fast the average forgets them
         smallest, largest: limits of s, in units of x
     """
@@ -161,9 +165,9 @@ class DualAveraging:
     def __post_init__(self) -> None:
         require_positive(gamma=self.gamma, smallest=self.smallest)
         if not 0 < self.target < 1:
-            raise ValueError(f"target is in (0, 1), not {self.target}")
+            raise ValueError(f"target must be in (0, 1), not {self.target}")
         if not 0.5 < self.decay <= 1:
-            raise ValueError(f"decay is in (0.5, 1], not {self.decay}")
+            raise ValueError(f"decay must be in (0.5, 1], not {self.decay}")
 
     def update(self, state: State, info: Info) -> State:
         """Return the state with new step sizes and adaptation_state."""
@@ -183,12 +187,12 @@ class DualAveraging:
 
 
 def adaptation_state_of(state: State) -> Tensor:
-    """Return what is remembered of each chain, (B, ADAPTATION_SIZE); zeros where nothing is."""
+    """Return the adaptation's state for each chain, (B, ADAPTATION_SIZE); zeros if none."""
     if state.adaptation_state is not None:
         return state.adaptation_state
     return state.step_size.new_zeros(len(state.step_size), ADAPTATION_SIZE)
 
 
 def averaged_step_size(step_size: Tensor, adaptation_state: Tensor | None) -> Tensor:
-    """Return the step sizes to freeze, (B,): the averages where `DualAveraging` has made them."""
+    """Return the step sizes to freeze, (B,): the averages if `DualAveraging` has computed them."""
     return step_size if adaptation_state is None else step_size * adaptation_state[:, 2].exp()

@@ -1,9 +1,9 @@
 """Several steps of a chain as one compiled function.
 
-On small networks the overhead of single operations rules, and still does where each gradient
-evaluation is compiled by itself. Chains on a `Compiled` log-density therefore take blocks of steps
-whose noise is drawn beforehand, in the order in which the steps would have drawn it: a run is the
-same but for rounding.
+On small networks, the overhead of individual operations dominates, even if each gradient
+evaluation is compiled. Chains on a `Compiled` log-density therefore take blocks of steps, whose
+noise is drawn beforehand in the order in which the steps would have drawn it: a run is the same up
+to rounding.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,18 +18,18 @@ from tigon.mcmc.adaptation import Adaptation
 from tigon.mcmc.kernel import Kernel, State
 from tigon.random.streams import Rng, RowRng
 
-EVALUATIONS = 8  # in one function; more take longer to compile, and gain little
+EVALUATIONS = 8  # per function; more take longer to compile and gain little
 
 Noise = Sequence[tuple[Tensor, ...]]
 
 
 class BlockResult(NamedTuple):
-    """What a block did.
+    """The result of a block of steps.
 
     Attributes:
-        state: at its end
-        accepted: sum over its steps of the probabilities of acceptance, (B,) or ()
-        points, log_densities: after each of its steps, where they were asked for
+        state: the state at its end
+        accepted: sum of the acceptance probabilities over its steps, (B,) or ()
+        points, log_densities: those after each of its steps, if requested
     """
 
     state: State
@@ -39,11 +39,11 @@ class BlockResult(NamedTuple):
 
 
 class Block:
-    """So many steps of a kernel on a compiled log-density.
+    """A number of steps of a kernel on a compiled log-density.
 
     Arguments:
-        kernel: names what it draws in each step, in `noise`
-        steps: how many, >= 1
+        kernel: lists what it draws in each step, in `noise`
+        steps: number of steps, >= 1
         keep: return the points after each step
     """
 
@@ -66,7 +66,7 @@ class Block:
         return self.log_density.apply(key, self._build, state, noise)
 
     def goes_on_from(self, state: State) -> bool:
-        """Whether the steps draw what `noise` says: a momentum is drawn before the first."""
+        """Whether the steps draw exactly what `noise` lists: a first momentum is drawn before."""
         carries = getattr(self.kernel, "carries_momentum", False)
         return state.momentum is not None or not carries
 
@@ -92,7 +92,7 @@ class Block:
 def block_of(
     log_density: LogDensity, kernel: Kernel, adaptation: Adaptation | None, keep: bool
 ) -> Block | None:
-    """Return the block of steps that chains can take at once; None where it is one or fewer."""
+    """Return the block of steps that chains can take at once; None if it has only one step."""
     if not isinstance(log_density, Compiled) or not hasattr(kernel, "noise"):
         return None
     steps = EVALUATIONS // kernel.gradient_evaluations
@@ -100,13 +100,13 @@ def block_of(
 
 
 class _Given(RowRng):
-    """Noise that was drawn before, in the order in which it is asked for."""
+    """Noise that was drawn beforehand, returned in order."""
 
     def __init__(self, noise: Sequence[Tensor]) -> None:
         self.noise, self.used = noise, 0
 
     def normal(self, like: Tensor) -> Tensor:
-        """Return what comes next."""
+        """Return the next draw."""
         self.used += 1
         return self.noise[self.used - 1]
 

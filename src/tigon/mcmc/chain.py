@@ -15,16 +15,16 @@ from tigon.random.streams import Rng
 
 
 class Trace(NamedTuple):
-    """Where the chains ended, and how.
+    """The result of a run of chains.
 
     Attributes:
-        state: the last; `run` goes on from it without another evaluation, unless the chains'
-            `evaluate_end` is False
-        before: log-density where the run began, (B,)
-        accept_prob: mean over steps, (B,)
-        trajectory: the states kept, (K, B, *), where they were asked for
-        log_densities: theirs, (K, B)
-        swap_prob: mean over steps of the exchanges between replicas, (B, R - 1), where there are
+        state: the last state; `run` continues from it without another evaluation, unless the
+            chains' `evaluate_end` is False
+        before: log-density at the start of the run, (B,)
+        accept_prob: acceptance probability, mean over steps, (B,)
+        trajectory: the kept states, (K, B, *), if requested
+        log_densities: their log-densities, (K, B)
+        swap_prob: probability of exchanges between replicas, mean over steps, (B, R - 1), if any
     """
 
     state: State
@@ -36,12 +36,12 @@ class Trace(NamedTuple):
 
     @property
     def x(self) -> Tensor:
-        """Where the chains are, (B, *)."""
+        """The current points, (B, *)."""
         return self.state.x
 
     @property
     def log_density(self) -> Tensor:
-        """The log-density there, (B,)."""
+        """The log-density at the current points, (B,)."""
         return self.state.log_density
 
     @property
@@ -51,28 +51,28 @@ class Trace(NamedTuple):
 
     @property
     def adaptation_state(self) -> Tensor | None:
-        """What the adaptation remembers of each chain, (B, ADAPTATION_SIZE)."""
+        """The adaptation's state for each chain, (B, ADAPTATION_SIZE)."""
         return self.state.adaptation_state
 
 
 @dataclass(frozen=True)
 class MCMC:
-    """A kernel repeated.
+    """Chains that repeat a kernel.
 
     Arguments:
-        kernel: what moves the points
-        steps: how often, >= 1
-        adaptation: what changes the step sizes after each step, if anything; one to an
-            acceptance, that is with a `target`, only of kernels that reject
-        final: the kernel of the last step, where it is another
-        evaluate_end: False leaves out the gradient evaluation at the last point, which nothing
-            but another run from `Trace.state` needs; log-density and gradient are NaN there. For
-            unadjusted Langevin only: others judge where they end. What a run keeps is evaluated
-            all the same.
+        kernel: moves the points
+        steps: number of steps, >= 1
+        adaptation: changes the step sizes after each step, if given; an adaptation to an
+            acceptance rate, that is one with a `target`, needs a kernel that can reject
+        final: the kernel of the last step, if different
+        evaluate_end: False leaves out the gradient evaluation at the last point, which is only
+            needed for another run from `Trace.state`; log-density and gradient are NaN there. Only
+            for unadjusted Langevin: other kernels need them to accept. Kept states are always
+            evaluated.
 
     Raises:
-        ValueError: if there are no steps, the last one needs what is not to be evaluated, or
-            step sizes would be adapted to the acceptance of a kernel that takes every proposal
+        ValueError: if there are no steps, the last step needs the evaluation that is left out, or
+            step sizes would be adapted to the acceptance of a kernel that accepts every proposal
     """
 
     kernel: Kernel
@@ -83,22 +83,22 @@ class MCMC:
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise ValueError(f"chains take at least one step, not {self.steps}")
+            raise ValueError(f"chains must take at least one step, not {self.steps}")
         last = self.final or self.kernel
         if not self.evaluate_end and not hasattr(last, "end"):
-            raise ValueError(f"{type(last).__name__} evaluates the density where its chains end")
+            raise ValueError(f"{type(last).__name__} needs the density at the end of its chains")
         if hasattr(self.adaptation, "target"):
             for kernel in (self.kernel, last):
                 target_of(kernel)
 
     @property
     def gradient_evaluations(self) -> int:
-        """Gradient evaluations of one run: the first point's, and each step's."""
+        """Gradient evaluations of one run: one at the first point, and those of each step."""
         return self.steps * self.kernel.gradient_evaluations + int(self.evaluate_end)
 
     @property
     def shrink(self) -> float:
-        """The step size of the last step over that of the first, where a decay shortens steps."""
+        """The ratio of the last step size to the first, with a `StepSizeDecay`; otherwise 1."""
         if isinstance(self.adaptation, StepSizeDecay):
             return self.adaptation.shrink(self.steps)
         return 1.0
@@ -115,12 +115,12 @@ class MCMC:
         """Move chains from x (B, *) towards the log-density.
 
         Arguments:
-            x: points, or the state of an earlier run on this very log-density
-            step_size: each chain's own and its replicas', (B,); the state's where it is None, or
-                the kernel's
-            adaptation_state: what the adaptation remembers of each chain,
-                (B, ADAPTATION_SIZE); the state's, or nothing
-            keep: return every `keep`-th state; 0 none
+            x: points, or the state of an earlier run on the same log-density
+            step_size: step size of each chain and its replicas, (B,); if None, that of the state,
+                or the kernel's
+            adaptation_state: the adaptation's state for each chain, (B, ADAPTATION_SIZE); if
+                None, that of the state, if any
+            keep: return every `keep`-th state; none if 0
         """
         state = self._begin(log_density, x, step_size, adaptation_state)
         course, number = _Course(state, keep), 0
@@ -155,7 +155,7 @@ class MCMC:
         )
 
     def kernel_of(self, number: int) -> Any:  # noqa: ANN401
-        """Return the kernel of a run's step, from 0: the last may have one of its own."""
+        """Return the kernel of a step, counted from 0: the last step may have another kernel."""
         last = number == self.steps - 1
         return self.final if last and self.final is not None else self.kernel
 
@@ -167,11 +167,11 @@ class MCMC:
         rng: Rng,
         evaluate: bool = True,
     ) -> tuple[State, Info]:
-        """Take one step of a run: all of them, one after the other, are what `run` does.
+        """Take one step of a run; `run` takes all of them, one after the other.
 
         Arguments:
-            number: of the step, from 0
-            evaluate: the density after the last step too, whatever `evaluate_end` says
+            number: number of the step, from 0
+            evaluate: evaluate the density after the last step, regardless of `evaluate_end`
         """
         kernel = self.kernel_of(number)
         if number == self.steps - 1 and not self.evaluate_end and not evaluate:
@@ -184,7 +184,7 @@ class MCMC:
 
 
 class _Course:
-    """What a run remembers of its steps."""
+    """Collects what a run returns about its steps."""
 
     def __init__(self, first: State, keep: int) -> None:
         self.before, self.keep = first.log_density, keep
@@ -194,7 +194,7 @@ class _Course:
         self.log_densities: list[Tensor] = []
 
     def add(self, state: State, info: Info, number: int) -> None:
-        """Remember the step of this number, from 1."""
+        """Record the step with this number, from 1."""
         self.accepted += info.accept_prob
         if info.swap_prob is not None:
             self.swapped = info.swap_prob + (0 if self.swapped is None else self.swapped)
@@ -203,7 +203,7 @@ class _Course:
             self.log_densities.append(state.log_density)
 
     def add_block(self, passed: BlockResult, number: int) -> None:
-        """Remember a block of steps, the last one of this number."""
+        """Record a block of steps, the last of which has this number."""
         self.accepted += passed.accepted
         first = number - len(passed.points) + 1
         kept = [k for k in range(len(passed.points)) if (first + k) % self.keep == 0]
@@ -211,7 +211,7 @@ class _Course:
         self.log_densities += [passed.log_densities[k] for k in kept]
 
     def trace(self, last: State, steps: int) -> Trace:
-        """Return what came of all steps."""
+        """Return the result of all steps."""
         return Trace(
             last,
             self.before,
@@ -223,7 +223,7 @@ class _Course:
 
 
 def adapted(adaptation: Adaptation, state: State, info: Info) -> State:
-    """Return the state with new step sizes, those of its replicas included."""
+    """Return the state with new step sizes, including those of its replicas."""
     others = zip(state.others, info.others, strict=True)
     return adaptation.update(state, info)._replace(
         others=tuple(adapted(adaptation, other, of_other) for other, of_other in others)
@@ -231,18 +231,18 @@ def adapted(adaptation: Adaptation, state: State, info: Info) -> State:
 
 
 def resized(state: State, step_size: Tensor) -> State:
-    """Return the state with these step sizes (B,), its replicas too."""
+    """Return the state with these step sizes (B,), also for its replicas."""
     others = tuple(resized(other, step_size) for other in state.others)
     return state._replace(step_size=step_size, others=others)
 
 
 class WarmedUp(NamedTuple):
-    """Chains that have found the density, and how to go on: run(log_density, x, rng, step_size).
+    """Warmed-up chains; continue with `run(log_density, x, rng, step_size)`.
 
     Attributes:
-        kernel: preconditioned where that was asked for
-        x: where the chains are, (B, *)
-        step_size: each chain's own, to be kept, (B,)
+        kernel: the kernel, preconditioned if requested
+        x: the current points, (B, *)
+        step_size: frozen step size of each chain, (B,)
     """
 
     kernel: Kernel
@@ -259,18 +259,18 @@ def warm_up(
     adaptation: Adaptation | None = None,
     precondition: bool = False,
 ) -> WarmedUp:
-    """Find each chain's step size, and each coordinate's scale where that is asked for.
+    """Find the step size of each chain, and the scale of each coordinate if requested.
 
-    What follows, with the step sizes frozen, samples exactly.
+    Afterwards, with frozen step sizes, chains sample exactly.
 
     Arguments:
-        x: where chains start, (B, *)
-        steps: of each of the warm-up's runs, >= 1; there are two with `precondition`
-        adaptation: `DualAveraging` to the acceptance that suits the kernel, if not given
+        x: start points, (B, *)
+        steps: steps of each warm-up run, >= 1; there are two runs with `precondition`
+        adaptation: `DualAveraging` to the acceptance rate that suits the kernel, if not given
         precondition: estimate scales from the second half of a first run
 
     Raises:
-        ValueError: if the kernel takes every proposal, so that no acceptance tells its step size
+        ValueError: if the kernel accepts every proposal, so its acceptance cannot be adapted
     """
     adaptation = adaptation or DualAveraging(target_of(kernel))
     chains = MCMC(kernel, steps, adaptation)

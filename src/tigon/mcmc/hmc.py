@@ -1,4 +1,4 @@
-r"""Hamiltonian Monte Carlo: a trajectory of leapfrog steps, then Metropolis.
+r"""Hamiltonian Monte Carlo: a trajectory of leapfrog steps, then a Metropolis test.
 
 A momentum p ~ N(0, T I) is drawn, then L times
 
@@ -39,11 +39,11 @@ class HMC(GradientKernel):
     """Hamiltonian Monte Carlo: samples p^(1/T) exactly.
 
     Arguments:
-        step_size: s > 0 that chains start with, in units of x
+        step_size: initial s > 0, in units of x
         leapfrog_steps: L >= 1
         jitter: each chain's step size is drawn at each step between (1 - jitter) s and
-            (1 + jitter) s, in [0, 1): trajectories of one length can resonate with the density
-            and never forget where they began
+            (1 + jitter) s, in [0, 1): trajectories of a fixed length can resonate with the density
+            and never forget their start
         temperature: T > 0
     """
 
@@ -56,12 +56,12 @@ class HMC(GradientKernel):
     def __post_init__(self) -> None:
         require_positive(step_size=self.step_size, temperature=self.temperature)
         if self.leapfrog_steps < 1:
-            raise ValueError(f"leapfrog_steps are at least 1, not {self.leapfrog_steps}")
+            raise ValueError(f"leapfrog_steps must be at least 1, not {self.leapfrog_steps}")
         require_jitter(self.jitter)
 
     @property
     def gradient_evaluations(self) -> int:
-        """One a leapfrog step."""
+        """One per leapfrog step."""
         return self.leapfrog_steps
 
     @property
@@ -70,7 +70,7 @@ class HMC(GradientKernel):
         return (normal, uniform, uniform) if self.jitter else (normal, uniform)
 
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
-        """Follow one trajectory, and accept or stay: L gradient evaluations."""
+        """Follow one trajectory, and accept its end or stay: L gradient evaluations."""
         before = self.temperature**0.5 * normal(rng, state.x)
         size = jittered(state, self.jitter, rng)
         new, after = leapfrog(log_density, state, before, size, self.leapfrog_steps)
@@ -82,11 +82,11 @@ class HMC(GradientKernel):
 def leapfrog(
     log_density: LogDensity, state: State, momentum: Tensor, step_size: Tensor, steps: int
 ) -> tuple[State, Tensor]:
-    """Follow Hamilton's equations from the state with this momentum (B, *).
+    """Integrate Hamilton's equations from the state with this momentum (B, *).
 
     Arguments:
         step_size: s of each chain, (B,)
-        steps: leapfrog steps, >= 1: as many gradient evaluations
+        steps: leapfrog steps, >= 1, each with one gradient evaluation
     Returns:
         the state and the momentum at the end
     """

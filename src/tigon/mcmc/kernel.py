@@ -1,8 +1,8 @@
-"""A kernel moves points towards a log-density: what every kernel shares.
+"""The base of all kernels: a kernel moves points towards a log-density.
 
 A kernel is a frozen dataclass of numbers with `init(log_density, x, step_size)` and
 `step(log_density, state, rng)`. `State` is carried from step to step and caches the gradient, so
-that a Langevin or MALA step costs one gradient evaluation; `Info` describes the step and is not
+that a Langevin or MALA step costs one gradient evaluation; `Info` describes a step and is not
 carried.
 """
 
@@ -18,15 +18,14 @@ from tigon.random.streams import Rng, uniform
 
 
 class State(NamedTuple):
-    """Where the chains are.
+    """The state of the chains.
 
     Attributes:
         x: points, (B, *)
-        log_density, gradient: there, (B,) and (B, *), of the density itself at any temperature
-        step_size: each chain's own s, (B,)
-        adaptation_state: what an adaptation remembers of each chain, (B, ADAPTATION_SIZE); None
-            is nothing yet
-        momentum: of kernels that carry one, (B, *)
+        log_density, gradient: those at x, (B,) and (B, *), of the untempered density
+        step_size: s of each chain, (B,)
+        adaptation_state: an adaptation's state for each chain, (B, ADAPTATION_SIZE), or None
+        momentum: momentum, for kernels that carry one, (B, *)
         others: states of the hotter replicas of `ReplicaExchange`
     """
 
@@ -40,13 +39,13 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-    """What a step did.
+    """Information about a step.
 
     Attributes:
-        accept_prob: probability with which each chain's proposal was accepted, (B,), or () where
-            it is the same for all
-        swap_prob: the same of exchanges with the next hotter replica, (B, R - 1), where there are
-        others: what the step did to the hotter replicas
+        accept_prob: acceptance probability of each chain's proposal, (B,), or () if it is the
+            same for all
+        swap_prob: probability of exchanges with the next hotter replica, (B, R - 1), if any
+        others: information about the step of the hotter replicas
     """
 
     accept_prob: Tensor
@@ -56,19 +55,20 @@ class Info(NamedTuple):
 
 @runtime_checkable
 class Kernel(Protocol):
-    """Anything with these can be run by `MCMC`.
+    """Anything with these members can be run by `MCMC`.
 
-    A kernel may say at which acceptance it mixes best, by an attribute `target_accept`; one that
-    takes every proposal says None, and its step size is adapted to no acceptance.
+    A kernel may have an attribute `target_accept`, the acceptance rate at which it mixes best. It
+    is None if the kernel accepts every proposal; its step size then cannot be adapted to an
+    acceptance rate.
     """
 
     @property
     def step_size(self) -> float:
-        """Return the step size s that chains start with."""
+        """The initial step size s of chains."""
 
     @property
     def gradient_evaluations(self) -> int:
-        """Return how many gradient evaluations a step takes."""
+        """Gradient evaluations per step."""
 
     def init(self, log_density: LogDensity, x: Tensor, step_size: Tensor | None = None) -> State:
         """Return the state at points x (B, *): one gradient evaluation."""
@@ -78,33 +78,33 @@ class Kernel(Protocol):
 
 
 class GradientKernel:
-    """Base of kernels that move the points themselves: one gradient evaluation to begin with."""
+    """Base of kernels that move the points themselves; `init` takes one gradient evaluation."""
 
     step_size: float
 
     @property
     def gradient_evaluations(self) -> int:
-        """One a step."""
+        """One per step."""
         return 1
 
     def init(self, log_density: LogDensity, x: Tensor, step_size: Tensor | None = None) -> State:
-        """Return the state at x (B, *), each chain with its own `step_size` (B,) if given."""
+        """Return the state at x (B, *), with the step size of each chain, (B,), if given."""
         return start(log_density, x, self.step_size, step_size)
 
 
 def innermost(kernel: Any) -> Any:  # noqa: ANN401
-    """Return the kernel that moves the points, inside all those that are around it."""
+    """Return the kernel that moves the points, inside all wrappers."""
     inner = getattr(kernel, "kernel", None)
     return kernel if inner is None else innermost(inner)
 
 
 def target_of(kernel: Any) -> float:  # noqa: ANN401
-    """Return the acceptance at which the kernel mixes best, its `target_accept`.
+    """Return the acceptance rate at which the kernel mixes best, its `target_accept`.
 
-    That of the kernel inside where one around it does not say, and MALA's where none says.
+    A wrapper without one has that of the kernel inside; the default is MALA's.
 
     Raises:
-        ValueError: if it is None, of a kernel that takes every proposal
+        ValueError: if it is None, since the kernel accepts every proposal
     """
     inner = getattr(kernel, "kernel", None)
     if inner is not None and not hasattr(kernel, "target_accept"):
@@ -112,14 +112,14 @@ def target_of(kernel: Any) -> float:  # noqa: ANN401
     target = getattr(kernel, "target_accept", 0.574)
     if target is None:
         raise ValueError(
-            f"{type(kernel).__name__} takes every proposal: no acceptance tells its step size; "
-            "give one, or take a kernel that rejects, such as MALA"
+            f"{type(kernel).__name__} accepts every proposal, so its step size cannot be adapted "
+            "to an acceptance rate; give a step size, or use a kernel that rejects, such as MALA"
         )
     return target
 
 
 def tempered(kernel: Any, factor: float) -> Any:  # noqa: ANN401
-    """Return the kernel at `factor` times its temperature; one around another passes it on."""
+    """Return the kernel at `factor` times its temperature; a wrapper passes it on."""
     inner = getattr(kernel, "kernel", None)
     if inner is not None:
         return replace(kernel, kernel=tempered(inner, factor))
@@ -127,7 +127,7 @@ def tempered(kernel: Any, factor: float) -> Any:  # noqa: ANN401
 
 
 def temperature_of(kernel: Any) -> float:  # noqa: ANN401
-    """Return the kernel's temperature; one around another has the other's.
+    """Return the kernel's temperature; a wrapper has that of the kernel inside.
 
     Raises:
         TypeError: if it has none
@@ -139,26 +139,26 @@ def temperature_of(kernel: Any) -> float:  # noqa: ANN401
 
 
 def evaluate(log_density: LogDensity, x: Tensor, like: State) -> State:
-    """Return the state at x (B, *), otherwise as `like`: one gradient evaluation."""
+    """Return the state at x (B, *), otherwise the same as `like`: one gradient evaluation."""
     value, gradient = value_and_grad(log_density, x)
     return like._replace(x=x, log_density=value, gradient=gradient)
 
 
 def unevaluated(x: Tensor, like: State) -> State:
-    """Return the state at x (B, *) with log-density and gradient NaN, otherwise as `like`."""
+    """Return the state at x (B, *) with NaN log-density and gradient, otherwise as `like`."""
     nan = x.new_full((), math.nan)
     return like._replace(x=x, log_density=nan.expand(len(x)), gradient=nan.expand_as(x))
 
 
 def start(log_density: LogDensity, x: Tensor, step_size: float, own: Tensor | None) -> State:
-    """Return the first state of chains at x (B, *), each with its `own` step size or the same."""
+    """Return the first state of chains at x (B, *), with their `own` step sizes (B,) if given."""
     sizes = x.new_full(x.shape[:1], step_size) if own is None else own
     value, gradient = value_and_grad(log_density, x)
     return State(x.detach(), value, gradient, sizes)
 
 
 def per_row(values: Tensor, like: Tensor) -> Tensor:
-    """View (B,) so that it multiplies the rows of `like` (B, *)."""
+    """View values (B,) so that they broadcast over the rows of `like` (B, *)."""
     return values.view(-1, *[1] * (like.dim() - 1))
 
 
@@ -178,10 +178,10 @@ def metropolis(old: State, new: State, log_ratio: Tensor, rng: Rng) -> tuple[Sta
 
 
 def acceptance(old: State, new: State, log_ratio: Tensor) -> Tensor:
-    """Return the probability with which each row of `new` is accepted, (B,).
+    """Return the acceptance probability of each row of `new`, (B,).
 
-    It is 0 where the new log-density or gradient, or the ratio, is not finite; from a point of
-    density 0 it is 1 otherwise, although the ratio is infinite: chains that start there get in.
+    It is 0 if the new log-density, gradient or ratio is not finite. Otherwise, from a point of
+    density 0 it is 1, although the ratio is infinite: chains that start there enter the support.
     """
     outside = old.log_density == -math.inf
     log_ratio = torch.where(outside, new.log_density.abs(), log_ratio)  # any number above 0
@@ -190,7 +190,7 @@ def acceptance(old: State, new: State, log_ratio: Tensor) -> Tensor:
 
 
 def chosen(which: Tensor, yes: State, no: State) -> State:
-    """Return the point, log-density and gradient of `yes` where `which` (B,), else of `no`.
+    """Return point, log-density and gradient of `yes` in the rows `which` (B,), else of `no`.
 
     Step sizes, momenta and replicas are those of `no`.
     """
@@ -206,21 +206,21 @@ def jittered(state: State, jitter: float, rng: Rng) -> Tensor:
 
 
 def require_jitter(jitter: float) -> None:
-    """Refuse a jitter that could make step sizes 0 or less.
+    """Check that a jitter keeps step sizes positive.
 
     Raises:
-        ValueError: with the number
+        ValueError: with the number, if not
     """
     if not 0 <= jitter < 1:
-        raise ValueError(f"jitter is in [0, 1), not {jitter}")
+        raise ValueError(f"jitter must be in [0, 1), not {jitter}")
 
 
 def require_positive(**numbers: float) -> None:
-    """Refuse numbers that are not above 0.
+    """Check that numbers are above 0.
 
     Raises:
-        ValueError: with the name and the number
+        ValueError: with the name and the number, if not
     """
     for name, number in numbers.items():
         if not number > 0:
-            raise ValueError(f"{name} is above 0, not {number}")
+            raise ValueError(f"{name} must be above 0, not {number}")

@@ -5,8 +5,8 @@ With step size s and temperature T, the first two propose
 .. math:: x' = x + \tfrac{s^2}{2} \nabla \log p(x) + s \sqrt{T}\, U, \qquad U \sim N(0, I)
           \qquad \text{(2), (5)}
 
-whose stationary density, as s goes to 0, is p^(1/T). Equations (2) and (5) have T = 1. Some
-libraries call s^2 / 2 the step size; here it is always s.
+whose stationary density is p^(1/T) as s goes to 0. Equation (2) has T = 1. Some libraries call
+s^2 / 2 the step size; here it is always s.
 
 References:
     Roberts and Tweedie, "Exponential convergence of Langevin distributions", Bernoulli 1996.
@@ -36,12 +36,12 @@ from tigon.mcmc.kernel import (
 )
 from tigon.random.streams import Draw, Rng, normal, uniform
 
-ACCEPTED = Info(torch.ones((), device="cpu"))  # of kernels that take every proposal
+ACCEPTED = Info(torch.ones((), device="cpu"))  # for kernels that accept every proposal
 
 
 @dataclass(frozen=True)
 class Langevin(GradientKernel):
-    """Unadjusted Langevin dynamics: every proposal is taken, so the step size biases the draws.
+    """Unadjusted Langevin dynamics: accepts every proposal, so the step size biases the draws.
 
     Arguments:
         step_size: s > 0, in units of x
@@ -58,15 +58,15 @@ class Langevin(GradientKernel):
 
     @property
     def noise(self) -> tuple[Draw, ...]:
-        """What a step draws."""
+        """The random numbers of a step."""
         return (normal,) if self.temperature else ()
 
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
-        """Move every chain by (2): one gradient evaluation."""
+        """Move every chain with (2): one gradient evaluation."""
         return evaluate(log_density, self._moved(state, rng), state), ACCEPTED
 
     def end(self, state: State, rng: Rng) -> tuple[State, Info]:
-        """Move every chain by (2), and evaluate nothing there."""
+        """Move every chain with (2), without evaluating its end."""
         return unevaluated(self._moved(state, rng), state), ACCEPTED
 
     def _moved(self, state: State, rng: Rng) -> Tensor:
@@ -81,11 +81,11 @@ class MALA(GradientKernel):
     """Metropolis-adjusted Langevin: samples p^(1/T) exactly at any step size.
 
     Arguments:
-        step_size: s > 0 that chains start with, in units of x
+        step_size: initial s > 0, in units of x
         temperature: T > 0
         jitter: each chain's step size is drawn at each step between (1 - jitter) s and
-            (1 + jitter) s, in [0, 1), whatever its state: chains that share s but not the width
-            of their densities then all move
+            (1 + jitter) s, in [0, 1), independently of its state, so that chains with the same s
+            on densities of different width all move
     """
 
     step_size: float = 0.1
@@ -99,11 +99,11 @@ class MALA(GradientKernel):
 
     @property
     def noise(self) -> tuple[Draw, ...]:
-        """What a step draws, in order."""
+        """The random numbers of a step, in order."""
         return (uniform, normal, uniform) if self.jitter else (normal, uniform)
 
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
-        """Propose by (2), accept by Metropolis and Hastings: one gradient evaluation."""
+        """Propose with (2), accept with Metropolis-Hastings: one gradient evaluation."""
         here = state._replace(step_size=jittered(state, self.jitter, rng))
         drawn = noise(here, self.temperature, rng)
         x = drifted(here).addcmul_(per_row(here.step_size, here.x), drawn)
@@ -114,20 +114,20 @@ class MALA(GradientKernel):
 
 @dataclass(frozen=True)
 class UnderdampedLangevin(GradientKernel):
-    r"""Langevin dynamics with momentum p, by the BAOAB splitting, unadjusted.
+    r"""Unadjusted Langevin dynamics with momentum p, using the BAOAB splitting.
 
     .. math::
         p &\leftarrow p + \tfrac s2 \nabla\log p(x), \quad x \leftarrow x + \tfrac s2 p, \\
         p &\leftarrow c\,p + \sqrt{T (1 - c^2)}\, U, \qquad c = e^{-\gamma s}, \\
         x &\leftarrow x + \tfrac s2 p, \quad p \leftarrow p + \tfrac s2 \nabla\log p(x)
 
-    On a Gaussian the draws of x are exact at any stable step size (s below twice the smallest
-    standard deviation); elsewhere the bias is of the order s^2. The momentum is drawn where a run
-    starts, and carried from step to step.
+    On a Gaussian, the draws of x are exact at any stable step size (s below twice the smallest
+    standard deviation); otherwise the bias is of order s^2. The momentum is drawn at the start of
+    a run, and carried from step to step.
 
     Arguments:
         step_size: s > 0, in units of x (the momentum has unit variance at T = 1)
-        friction: gamma > 0, per unit of the time that s measures; large is like `Langevin`
+        friction: gamma > 0, per unit of time; s is the time step. Large values are like `Langevin`
         temperature: T >= 0
     """
 
@@ -165,13 +165,13 @@ def drifted(state: State) -> Tensor:
 
 
 def return_ratio(old: State, new: State, drawn: Tensor) -> Tensor:
-    r"""Return log q(x | x') - log q(x' | x) of the proposal (2) at temperature 1, (B,).
+    r"""Return log q(x | x') - log q(x' | x) for the proposal (2) at temperature 1, (B,).
 
-    At another, it is divided by T. With h = s (g + g') / 2, of both gradients, it is
+    At temperature T, divide it by T. With h = s (g + g') / 2, for both gradients, it is
 
     .. math:: -\sum h\,(U + h / 2)
 
-    which needs no difference of points.
+    which needs no difference between points.
 
     Arguments:
         drawn: U, the noise that led from `old` to `new`, (B, *)
@@ -188,4 +188,4 @@ def noise(state: State, temperature: float, rng: Rng) -> Tensor:
 
 def _require_temperature(temperature: float) -> None:
     if not temperature >= 0:
-        raise ValueError(f"temperature is at least 0, not {temperature}")
+        raise ValueError(f"temperature must be at least 0, not {temperature}")

@@ -1,11 +1,11 @@
-r"""A diagonal preconditioner: any kernel, in coordinates in which the density is about round.
+r"""A diagonal preconditioner for any kernel, which makes the density roughly isotropic.
 
-With scales c, the kernel moves u = x / c on log p(c u), so that its step and its noise are c times
-as long in x:
+With scales c, the kernel moves u = x / c on log p(c u), so that its drift and noise are scaled by
+c^2 and c in x:
 
 .. math:: x' = x + \tfrac{s^2}{2} c^2 \nabla \log p(x) + s\, c\, U
 
-The Jacobian is constant, so what is sampled is the same density.
+The Jacobian is constant, so the sampled density is the same.
 
 References:
     Roberts and Stramer, "Langevin diffusions and Metropolis-Hastings algorithms", 2002.
@@ -22,11 +22,11 @@ from tigon.random.streams import Rng
 
 @dataclass(frozen=True, eq=False)
 class Preconditioned:
-    """A kernel whose steps are as long in each coordinate as the density is wide there.
+    """A kernel whose steps in each coordinate are proportional to the width of the density.
 
     Arguments:
-        kernel: what moves the points; its momentum, if any, belongs to u
-        scale: c > 0 for each coordinate, of the event's shape or one that broadcasts to it; see
+        kernel: moves the points; its momentum, if any, belongs to u
+        scale: c > 0 for each coordinate, of the event's shape or broadcasting to it; see
             `estimate_scale`
     """
 
@@ -35,16 +35,16 @@ class Preconditioned:
 
     def __post_init__(self) -> None:
         if not bool((self.scale > 0).all()):
-            raise ValueError("the scales of a preconditioner are above 0")
+            raise ValueError("the scales of a preconditioner must be above 0")
 
     @property
     def step_size(self) -> float:
-        """The kernel's, in units of u."""
+        """That of the inner kernel, in units of u."""
         return self.kernel.step_size
 
     @property
     def gradient_evaluations(self) -> int:
-        """The kernel's."""
+        """Those of the inner kernel."""
         return self.kernel.gradient_evaluations
 
     def init(self, log_density: LogDensity, x: Tensor, step_size: Tensor | None = None) -> State:
@@ -70,13 +70,13 @@ class Stretched:
         return self.log_density(u * self.scale)
 
     def value_and_grad(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Return it with its gradient in u, by the log-density's own way to its gradient."""
+        """Return it with its gradient in u, as the log-density itself computes gradients."""
         value, gradient = value_and_grad(self.log_density, u * self.scale)
         return value, gradient * self.scale
 
 
 def rescaled(state: State, scale: Tensor) -> State:
-    """Return the state in the coordinates scale * x; momenta stay in the kernel's own."""
+    """Return the state in the coordinates scale * x; momenta are not rescaled."""
     return state._replace(
         x=state.x * scale,
         gradient=state.gradient / scale,
@@ -85,12 +85,12 @@ def rescaled(state: State, scale: Tensor) -> State:
 
 
 def estimate_scale(points: Tensor) -> Tensor:
-    """Return each coordinate's standard deviation over chains or draws, geometric mean 1.
+    """Return each coordinate's standard deviation over chains or draws, with geometric mean 1.
 
     Arguments:
-        points: (N, *), N >= 2; from chains that have found the density
+        points: points (N, *), N >= 2, from converged chains
     Returns:
-        (*); a coordinate that does not vary gets the scale of the narrowest that does
+        the scales (*); a coordinate that does not vary gets the scale of the narrowest that does
     Raises:
         ValueError: if no coordinate varies, or any is not finite
     """

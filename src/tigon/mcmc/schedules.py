@@ -1,14 +1,14 @@
-"""A number that changes over a run: from a start to an end, as progress goes from 0 to 1."""
+"""A number that changes over a run, from a start to an end value."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Geometric:
-    """By even factors from `start` to `end`, both above 0.
+    """Geometric interpolation from `start` to `end`, both above 0.
 
     Arguments:
-        until: the progress in [0, 1] at which the end is reached and kept
+        until: progress in [0, 1] at which `end` is reached; it stays there
     """
 
     start: float
@@ -17,7 +17,9 @@ class Geometric:
 
     def __post_init__(self) -> None:
         if not (self.start > 0 and self.end > 0):
-            raise ValueError(f"geometric schedules are above 0, not {self.start} to {self.end}")
+            raise ValueError(
+                f"geometric schedules must be above 0, not {self.start} to {self.end}"
+            )
 
     def __call__(self, progress: float) -> float:
         """Return the number at `progress` in [0, 1]."""

@@ -1,7 +1,7 @@
 """A chain store remembers the points: one row per chain, row i belonging to example i.
 
-Rows are in memory, or in `.npy` files that are mapped into it, of which only the pages in use take
-memory. Either way rows go back to where they were read.
+Rows are in memory, or in memory-mapped `.npy` files, of which only the pages in use take memory.
+Either way, rows are written back to where they were read.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ class ChainStore:
     """The points of all chains, in memory; `mapped` keeps them in a file.
 
     Arguments:
-        points: where the chains are now, (N, *)
+        points: the current points of the chains, (N, *)
     """
 
     def __init__(self, points: Tensor) -> None:
@@ -32,13 +32,12 @@ class ChainStore:
         shape: Sequence[int] = (),
         draw: Callable[[Tensor], Tensor] | None = None,
     ) -> "ChainStore":
-        """Open the store in a folder, or make one there of `count` rows.
+        """Open the store in a folder, or create one with `count` rows.
 
         Arguments:
-            folder: of `points.npy` and `store.json`
-            count: of rows, float32; an existing store has as many or is refused; None takes it
-                as it is
-            shape: of one point
+            folder: folder of `points.npy` and `store.json`
+            count: number of rows, float32; an existing store must have as many; None accepts any
+            shape: shape of one point
             draw: fills points, called with a slice (B, *) of the rows at a time; zeros if not
                 given
         Raises:
@@ -51,10 +50,10 @@ class ChainStore:
 
     @classmethod
     def scratch(cls, parent: Path, make: Callable[[Path], object]) -> "ChainStore":
-        """Return a store in a file that has no name any more, and ends with it.
+        """Return a store in an unlinked file, which disappears with the store.
 
         Arguments:
-            parent: folder on the disk that is to hold it
+            parent: folder on the disk where the file is created
             make: writes a store's file into the folder it is given, as `create` does
         """
         return cls._of(RowFile.scratch(parent, make))
@@ -66,23 +65,23 @@ class ChainStore:
         return self
 
     def copied(self) -> "ChainStore":
-        """Return a copy: in memory, or in a file without a name beside this store's."""
+        """Return a copy: in memory, or in an unlinked file on the same disk."""
         if self._file is None:
             return ChainStore(self._points)
         return ChainStore._of(RowFile.scratch(self._file.parent, self._file.copy_to))
 
     def save(self, folder: Path) -> None:
-        """Write rows in a file as they are now into a folder, for `mapped` and `restore`.
+        """Write the current rows of a store in a file into a folder, for `mapped` and `restore`.
 
         Raises:
-            ValueError: if rows are in memory: `points` gives those
+            ValueError: if rows are in memory; use `points` for those
         """
         if self._file is None:
-            raise ValueError("rows in memory are no file")
+            raise ValueError("this store is in memory, not in a file")
         self._file.copy_to(folder)
 
     def restore(self, other: "ChainStore") -> None:
-        """Take the rows of another store, some at a time.
+        """Copy the rows of another store, some at a time.
 
         Raises:
             ValueError: if it has another shape
@@ -105,11 +104,11 @@ class ChainStore:
 
     @property
     def points(self) -> Tensor:
-        """Where all chains are, (N, *): the store's own rows."""
+        """The points of all chains, (N, *): the store's own rows, not a copy."""
         return self._points
 
     def read(self, index: Tensor) -> Tensor:
-        """Return copies of the rows `index` (B,), where `index` is (CPU or GPU)."""
+        """Return copies of the rows `index` (B,), on the device of `index`."""
         at = index.to(self.points.device)
         found = self._points[at] if self._file is None else self._file.read(at)
         return found.to(index.device)
@@ -133,7 +132,7 @@ class ChainStore:
         self._points[at] = points.detach().to(at.device)
 
     def replace(self, points: Callable[[Tensor], Tensor]) -> None:
-        """Replace all points by a function of them, some rows at a time."""
+        """Replace all points with a function of them, some rows at a time."""
         for part in chunks(len(self)):
             self.points[part] = points(self.points[part])
             self._release()
@@ -145,28 +144,28 @@ class ChainStore:
             self._release()
 
     def load(self, points: Tensor) -> None:
-        """Take all points (N, *).
+        """Load all points (N, *).
 
         Raises:
-            ValueError: if they have another shape than this store's
+            ValueError: if their shape differs from this store's
         """
         self.require(points)
         self._points.copy_(points)
         self._release()
 
     def require(self, points: Tensor) -> None:
-        """Refuse points of another shape.
+        """Check the shape of points.
 
         Raises:
-            ValueError: with both shapes
+            ValueError: if it differs, with both shapes
         """
         if points.shape != self.points.shape:
             raise ValueError(f"chain rows {tuple(points.shape)}, not {tuple(self.points.shape)}")
 
     def move(self, function: Callable[[Tensor], Tensor]) -> None:
-        """Replace all points by `function` of them, such as a move to a device or to a type.
+        """Replace all points with `function` of them, such as a conversion of device or type.
 
-        Rows in a file stay there: `read` brings them to the index's device.
+        Rows in a file stay there: `read` moves them to the device of the index.
 
         Raises:
             ValueError: if rows in a file would change their type
@@ -174,7 +173,7 @@ class ChainStore:
         if self._file is None:
             self._points = function(self._points)
         elif function(torch.empty(0)).dtype != torch.float32:
-            raise ValueError("a chain store in a file is float32")
+            raise ValueError("a chain store in a file must be float32")
 
     def _release(self) -> None:
         if self._file is not None:

@@ -1,4 +1,4 @@
-"""Rows of a chain store in a `.npy` file, of which only the pages in use take memory."""
+"""Rows of a chain store in a memory-mapped `.npy` file; only the pages in use take memory."""
 
 import json
 import math
@@ -16,19 +16,19 @@ from torch import Tensor
 from tigon.errors import TigonError
 from tigon.files import FileRows, npy_header, release_pages, replace_file
 
-CHUNK = 4096  # rows that follow one another, treated at once
+CHUNK = 4096  # consecutive rows that are processed at once
 POINTS = "points.npy"
 
 
 class RowFile:
-    """`points.npy` of a folder, mapped into memory.
+    """The memory-mapped file `points.npy` of a folder.
 
     Arguments:
-        folder: of the file and of `store.json`, which tells its shape
-        shape: of all points, (N, *), that the file has or is refused; None takes it as it is
+        folder: folder of the file and of `store.json`, which contains its shape
+        shape: required shape of all points, (N, *); None accepts any
 
     Attributes:
-        points: the rows, float32, as a tensor that is the file
+        points: the rows, float32, as a tensor backed by the file
     """
 
     def __init__(self, folder: Path, shape: tuple[int, ...] | None = None) -> None:
@@ -37,7 +37,7 @@ class RowFile:
         self.shape = _described(folder)
         if shape is not None and self.shape != shape:
             raise TigonError(
-                f"chain store {folder}: holds {self.shape}, not {shape}; give another folder"
+                f"chain store {folder}: has shape {self.shape}, not {shape}; give another folder"
             )
         self.parent = folder.parent
         self._file, self._area, self.points = _mapped(folder / POINTS, self.shape)
@@ -47,10 +47,10 @@ class RowFile:
 
     @classmethod
     def scratch(cls, parent: Path, make: Callable[[Path], object]) -> "RowFile":
-        """Map a file that has no name any more: it is gone with the last who uses it.
+        """Map an unlinked file, which disappears with its last user.
 
         Arguments:
-            parent: folder on the disk that is to hold them
+            parent: folder on the disk where the file is created
             make: writes a store's files into the folder it is given
         """
         parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ class RowFile:
             shutil.rmtree(folder)
 
     def copy_to(self, folder: Path) -> None:
-        """Write the file as it is now into a folder, through little memory."""
+        """Copy the file into a folder, using little memory."""
         folder.mkdir(parents=True, exist_ok=True)
         self._file.seek(0)
         with (folder / POINTS).open("wb") as copy:
@@ -76,17 +76,17 @@ class RowFile:
         return torch.from_numpy(values)
 
     def write(self, index: Tensor, points: Tensor) -> None:
-        """Put points (B, *) into the rows `index` (B,), unmapped: they may be many pages apart."""
+        """Write points (B, *) to rows `index` (B,), unmapped: they may be many pages apart."""
         values = points.detach().to("cpu", torch.float32).numpy()
         self._rows.write(index.tolist(), values.astype("<f4").tobytes())
 
     def release(self) -> None:
-        """Let go of mapped pages: the file, or the system's cache, has what was written."""
+        """Release mapped pages; the file, or the system's cache, has what was written."""
         release_pages(self._area)
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> tuple[FileIO, mmap.mmap, Tensor]:
-    """Map a file that is exactly what `create` writes: else rows would be read beyond it."""
+    """Map a file if it is exactly what `create` writes; otherwise rows could be read beyond it."""
     header = npy_header(shape, "<f4")
     size = len(header) + 4 * math.prod(shape)
     try:
@@ -106,10 +106,10 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> tuple[FileIO, mmap.mmap, Tens
 
 
 def create(folder: Path, shape: tuple[int, ...], draw: Callable[[Tensor], Tensor] | None) -> None:
-    """Write a store's file; `store.json`, written last, says that it is whole.
+    """Write a store's file; `store.json` is written last and marks it as complete.
 
     Arguments:
-        shape: of all points, (N, *)
+        shape: shape of all points, (N, *)
         draw: fills points, called with a slice (B, *) at a time; zeros if None
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def create(folder: Path, shape: tuple[int, ...], draw: Callable[[Tensor], Tensor
 
 
 def chunks(count: int, size: int | None = None) -> Iterator[slice]:
-    """Yield slices of `size` rows, or of `CHUNK`, that make up `count`; an empty one of none."""
+    """Yield slices of `size` or `CHUNK` rows that cover `count` rows; an empty one for none."""
     size = size or CHUNK
     return (slice(first, min(first + size, count)) for first in range(0, max(1, count), size))
 
@@ -133,7 +133,7 @@ def _describe(folder: Path, shape: tuple[int, ...]) -> None:
 
 
 def _described(folder: Path) -> tuple[int, ...]:
-    """Return the shape of all points that `store.json` tells."""
+    """Return the shape of all points from `store.json`."""
     path = folder / "store.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -141,5 +141,5 @@ def _described(folder: Path) -> tuple[int, ...]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TigonError(f"chain store {path}: cannot be read ({error})") from error
     if not all(type(n) is int and n >= 0 for n in shape):
-        raise TigonError(f"chain store {path}: tells no shape but {shape}")
+        raise TigonError(f"chain store {path}: has an invalid shape: {shape}")
     return shape

@@ -1,13 +1,13 @@
-r"""Replica exchange: hot chains cross where a cold one cannot, and hand down what they find.
+r"""Replica exchange: hot chains cross barriers that a cold one cannot, and pass points down.
 
-Replica k follows p^(1/T_k). After each step neighbours exchange their points with probability
+Replica k follows p^(1/T_k). After each step, neighbours exchange their points with probability
 
 .. math:: \min\left(1, \exp\left[\left(\tfrac1{T_k} - \tfrac1{T_{k+1}}\right)
           (\log p(x_{k+1}) - \log p(x_k))\right]\right)
 
-from the hottest pair to the coldest, so that a point can come all the way down in one step. The
-log-densities are cached in the states: an exchange costs no evaluation. No colder replica takes a
-point whose log-density or gradient is not finite.
+from the hottest pair to the coldest, so that a point can move all the way down in one step. The
+log-densities are cached in the states, so an exchange costs no evaluation. No colder replica
+accepts a point whose log-density or gradient is not finite.
 
 References:
     Swendsen and Wang, "Replica Monte Carlo simulation of spin glasses", Physical Review Letters
@@ -35,12 +35,12 @@ from tigon.random.streams import Rng, uniform
 
 @dataclass(frozen=True)
 class ReplicaExchange:
-    """Any kernel that has a temperature, at several; the coldest replica is the chain.
+    """Any kernel with a temperature, run at several; the coldest replica is the chain.
 
     Arguments:
         kernel: moves each replica, at its temperature times the kernel's own
-        temperatures: rising from 1, at least two; neighbours should exchange in 20 % of the
-            steps or more, which takes more of them in more dimensions
+        temperatures: increasing from 1, at least two; neighbours should exchange in at least 20 %
+            of the steps, which takes more temperatures in more dimensions
     """
 
     kernel: Kernel
@@ -49,16 +49,18 @@ class ReplicaExchange:
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in zip(self.temperatures, self.temperatures[1:], strict=False))
         if len(self.temperatures) < 2 or self.temperatures[0] != 1 or not rising:
-            raise ValueError(f"temperatures rise from 1, at least two, not {self.temperatures}")
+            raise ValueError(
+                f"temperatures must increase from 1, at least two, not {self.temperatures}"
+            )
 
     @property
     def step_size(self) -> float:
-        """The step size that every replica starts with."""
+        """The initial step size of every replica."""
         return self.kernel.step_size
 
     @property
     def gradient_evaluations(self) -> int:
-        """The kernel's, for each replica."""
+        """Those of the inner kernel, for each replica."""
         return len(self.temperatures) * self.kernel.gradient_evaluations
 
     def init(self, log_density: LogDensity, x: Tensor, step_size: Tensor | None = None) -> State:
@@ -67,7 +69,7 @@ class ReplicaExchange:
         return first._replace(others=(first,) * (len(self.temperatures) - 1))
 
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
-        """Move every replica by the kernel, then let neighbours exchange points."""
+        """Move every replica with the kernel, then let neighbours exchange points."""
         moved, infos = [], []
         replicas = (state._replace(others=()), *state.others)
         for replica, temperature in zip(replicas, self.temperatures, strict=True):
@@ -80,7 +82,7 @@ class ReplicaExchange:
         return first, Info(infos[0].accept_prob, swaps, tuple(infos[1:]))
 
     def _exchange(self, replicas: list[State], rng: Rng) -> Tensor:
-        """Exchange points between neighbours, in place; returns the probabilities, (B, R - 1)."""
+        """Exchange points between neighbours, in place; return the probabilities, (B, R - 1)."""
         own = temperature_of(self.kernel)
         swaps: list[Tensor] = []
         for k in reversed(range(len(replicas) - 1)):

@@ -1,1 +1,1 @@
-"""Models: what a user holds. Each is one class, which samples, is saved and is loaded."""
+"""Models: what a user holds. Each is one class that can sample, be saved and be loaded."""

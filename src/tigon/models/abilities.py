@@ -1,4 +1,4 @@
-"""What models can do, as protocols: ask `isinstance(model, HasLatents)`, never for a kind."""
+"""What models can do, as protocols: check `isinstance(model, HasLatents)`, never the kind."""
 
 from typing import Protocol, runtime_checkable
 
@@ -11,7 +11,7 @@ from tigon.random.streams import Rng
 
 @runtime_checkable
 class HasLatents(HasPosterior, Protocol):
-    """A model of latents: they are drawn, decoded and inferred.
+    """A latent-variable model: latents are drawn, decoded and inferred.
 
     Attributes:
         latent_dim: d, the number of latents
@@ -33,7 +33,7 @@ class HasLogDensity(Protocol):
 
 @runtime_checkable
 class HasChains(HasLogDensity, Protocol):
-    """A model that samples by chains of images from start points.
+    """A model that samples with chains of images from start points.
 
     Attributes:
         chains: kernel and steps
@@ -45,7 +45,7 @@ class HasChains(HasLogDensity, Protocol):
 
     @property
     def step_size(self) -> float:
-        """The step size that chains start with."""
+        """The initial step size of chains."""
 
     def start(self, index: Tensor) -> Tensor:
         """Return where the chains of training images `index` (B,) start, (B, C, H, W)."""

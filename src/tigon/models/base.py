@@ -1,6 +1,6 @@
-"""What every model is: a module that samples, and that is saved, loaded and shared.
+"""The base of all models: a module that samples, and that can be saved, loaded and shared.
 
-A model folder holds it by itself: its numbers, weights and card; see `tigon.models.folder`.
+A model folder contains a model on its own: settings, weights and card; see `tigon.models.folder`.
 """
 
 import os
@@ -29,15 +29,15 @@ from tigon.random.streams import Rng
 
 
 class Model(nn.Module, ABC):
-    """A model: it draws images, and its abilities are those of `tigon.models.abilities`.
+    """A model that draws images; see `tigon.models.abilities` for what else it may do.
 
     Attributes:
-        CONFIGURED: state that config.json says and model.safetensors does not, by name: what it
-            is where the config has no number of that name
-        UNAVERAGED: state that a running average of weights copies as it is
-        recipe: name of the recipe that it was learned by, if it was learned by one
+        CONFIGURED: state that is in config.json rather than model.safetensors, by name, with its
+            value if the config has none
+        UNAVERAGED: state that a running average of weights copies unchanged
+        recipe: name of the recipe that it was trained with, if any
         fit: how pictures become its images: stretched to their size, or their centre cropped
-        card: its model card, where it has one
+        card: its model card, if it has one
     """
 
     CONFIGURED: ClassVar[Mapping[str, float]] = {}
@@ -48,7 +48,7 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def sample(self, count: int, rng: Rng) -> Tensor:
-        """Draw images of the model, (count, C, H, W), about [-1, 1]."""
+        """Draw images from the model, (count, C, H, W), about [-1, 1]."""
 
     @property
     @abstractmethod
@@ -57,7 +57,7 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
-        """Return the model's own numbers, plain: the arguments that `from_config` takes.
+        """Return the model's settings as plain values: the arguments that `from_config` takes.
 
         Raises:
             TigonError: if a part of it has no config; it says which, and what to do
@@ -66,7 +66,7 @@ class Model(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """Return a model of these numbers, without weights that were learned.
+        """Return a model with these settings, with untrained weights.
 
         Raises:
             ValueError: if a name or a value is wrong; it says which
@@ -74,20 +74,20 @@ class Model(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.parameters()).device
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all that sampling needs, by the names of model.safetensors."""
+        """Return all tensors that sampling needs, by their names in model.safetensors."""
         return {n: v for n, v in self.state_dict().items() if n not in self.CONFIGURED}
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write a model folder, whole or not at all.
+        """Write a model folder atomically.
 
         Arguments:
-            folder: a new one, or an empty one
+            folder: a new or an empty folder
         Raises:
-            TigonError: if it holds something, the disk refuses, or a part of the model has no
+            TigonError: if it is not empty, it cannot be written, or a part of the model has no
                 config; it says which
         """
         numbers = self.config()
@@ -103,14 +103,14 @@ class Model(nn.Module, ABC):
         name: str,
         private: bool | None = None,
         token: str | bool | None = None,
-        commit_message: str = "Push a model of tigon",
+        commit_message: str = "Push a tigon model",
     ) -> str:
-        """Upload the model folder to a repository of the Hugging Face hub.
+        """Upload the model folder to a repository on the Hugging Face Hub.
 
         Arguments:
-            name: OWNER/NAME; it is made if there is none
-            private: whether nobody else sees it, if it is made
-            token: of the hub; the one of `hf auth login` if not given
+            name: OWNER/NAME; it is created if it does not exist
+            private: whether a new repository is private
+            token: access token for the Hub; that of `hf auth login` if not given
         Returns:
             the address of the commit
         Raises:
@@ -142,18 +142,18 @@ class Model(nn.Module, ABC):
         force_download: bool = False,
         local_files_only: bool = False,
     ) -> Self:
-        """Return the model of a model folder, or of a repository of the Hugging Face hub.
+        """Load the model from a model folder, or from a repository on the Hugging Face Hub.
 
         Arguments:
-            name: a folder, or OWNER/NAME on the hub
-            revision, token, cache_dir, force_download, local_files_only: of the download, as
-                `huggingface_hub.snapshot_download` takes them
+            name: a folder, or OWNER/NAME on the Hub
+            revision, token, cache_dir, force_download, local_files_only: options of the download;
+                see `huggingface_hub.snapshot_download`
         Raises:
-            TigonError: if there is none, it is damaged, or another class's
+            TigonError: if there is none, it is damaged, or it is of another class
         """
         folder = Path(name)
         if folder.exists() and not folder.is_dir():
-            raise TigonError(f"model {name}: is a file; give the folder that it lies in")
+            raise TigonError(f"model {name}: is a file; give the folder that contains it")
         if not folder.exists():
             hub = _hub()
             try:
@@ -168,7 +168,7 @@ class Model(nn.Module, ABC):
                 )
             except (OSError, hub.errors.HFValidationError) as error:
                 raise TigonError(
-                    f"model {name}: no such folder, and it cannot be downloaded from the hub "
+                    f"model {name}: no such folder, and it cannot be downloaded from the Hub "
                     f"({' '.join(str(error).split())[:300]})"
                 ) from error
             folder = Path(found)
@@ -176,12 +176,12 @@ class Model(nn.Module, ABC):
 
     @classmethod
     def _read(cls, folder: Path) -> Self:
-        """Return the model of a model folder."""
+        """Return the model in a model folder."""
         config, path = read_config(folder), folder / CONFIG
         numbers = {name: value for name, value in config.model.items() if name != "class"}
         try:
             kind = cls._class_of(config)
-            with torch.device("meta"):  # neither file can ask for more memory than it has bytes
+            with torch.device("meta"):  # no file can request more memory than it has bytes
                 model = kind.from_config(numbers)
             given = {n: float(numbers.get(n, v)) for n, v in kind.CONFIGURED.items()}
         except (ValueError, RecursionError) as error:
@@ -192,10 +192,10 @@ class Model(nn.Module, ABC):
 
     @classmethod
     def _class_of(cls, config: Config) -> type[Self]:
-        """Return the class of a config: this one, or where this one is abstract, its own.
+        """Return this class, or the class that a config names if this one is abstract.
 
         Raises:
-            ValueError: if it is another's
+            ValueError: if the config is that of another class
         """
         name = config.model.get("class")
         if name == cls.__name__:
@@ -207,11 +207,11 @@ class Model(nn.Module, ABC):
 
 
 def _hub() -> Any:  # noqa: ANN401
-    """Return huggingface_hub, which only sharing needs."""
+    """Return huggingface_hub, which is only needed for sharing."""
     try:
         import huggingface_hub
         import huggingface_hub.errors
     except ImportError as error:
-        said = f"the hub needs huggingface_hub: {install('hub')} ({error})"
+        said = f"the Hub needs huggingface_hub: {install('hub')} ({error})"
         raise TigonError(said) from error
     return huggingface_hub

@@ -1,7 +1,7 @@
 """Infer latents of images that the model has not seen.
 
-A cold chain would stay at the first mode it meets. So several chains start at draws of the prior
-for each image, the temperature of the likelihood falls to 1 (the prior stays as it is), and the
+A cold chain would stay in the first mode that it finds. So several chains per image start at draws
+from the prior, the temperature of the likelihood falls to 1 (the prior is not tempered), and the
 chain that ends highest is kept.
 """
 
@@ -23,13 +23,13 @@ from tigon.random.streams import Rng
 
 @runtime_checkable
 class HasPosterior(Protocol):
-    """What a cold start asks of a model."""
+    """What a cold start needs from a model."""
 
     def latents(self, count: int, rng: Rng, like: Tensor) -> Tensor:
-        """Draw `count` latents of the prior, (count, d), of the type and device of `like`."""
+        """Draw `count` latents from the prior, (count, d), with the type and device of `like`."""
 
     def decode(self, latents: Tensor, chunk: int = 64) -> Tensor:
-        """Return the images of latents (B, d), (B, C, H, W), without noise."""
+        """Decode latents (B, d) to images (B, C, H, W), without noise."""
 
     def posterior(self, images: Tensor, likelihood_weight: float = 1.0) -> LogDensity:
         """Return the log-density of latents given images (B, C, H, W), row by row."""
@@ -48,13 +48,14 @@ class Reconstruction(NamedTuple):
 
 @dataclass(frozen=True)
 class ColdStart:
-    """How latents are found without a chain to go on with.
+    """How to find latents without a chain to continue from.
 
     Arguments:
-        starts: chains for each image, each from its own draw of the prior, >= 1
-        temperatures: of the likelihood, levels from `hottest` to 1, in a geometric row, >= 1
-        hottest: temperature of the first level, >= 1
-        steps: MALA steps at each level, >= 1
+        starts: number of chains per image, each from its own draw from the prior, >= 1
+        temperatures: number of temperatures of the likelihood, geometrically spaced from
+            `hottest` to 1, >= 1
+        hottest: first temperature, >= 1
+        steps: MALA steps at each temperature, >= 1
     """
 
     starts: int = 16
@@ -64,16 +65,16 @@ class ColdStart:
 
     @property
     def gradient_evaluations(self) -> int:
-        """Gradient evaluations for each image, over all of its chains."""
+        """Gradient evaluations per image, over all of its chains."""
         return self.starts * self.temperatures * (self.steps + 1)
 
     @property
     def chains(self) -> MCMC:
-        """One step of all chains, those of an image with one step size, which adapts."""
+        """One step of all chains; the chains of an image share an adaptive step size."""
         return MCMC(MALA(0.1), 1, StepSizeAdaptation(pool=self.starts))
 
     def levels(self) -> list[float]:
-        """Return the temperatures, falling to 1."""
+        """Return the temperatures, in decreasing order down to 1."""
         falls = max(1, self.temperatures - 1)
         return [self.hottest ** (1 - level / falls) for level in range(self.temperatures - 1)] + [
             1.0
@@ -81,13 +82,13 @@ class ColdStart:
 
 
 class Descent(NamedTuple):
-    """Chains on their way from the prior, those of an image next to one another.
+    """Chains on their way from the prior; those of an image are adjacent.
 
     Attributes:
-        step: how many they have taken in all
-        temperature: of the likelihood
+        step: number of steps taken so far
+        temperature: temperature of the likelihood
         state: latents (B * starts, d) and their log-densities
-        accept_prob: of the last step, (B * starts,); None before the first
+        accept_prob: acceptance probability of the last step, (B * starts,); None before the first
     """
 
     step: int
@@ -99,8 +100,8 @@ class Descent(NamedTuple):
 def descend(model: HasPosterior, images: Tensor, rng: Rng, how: ColdStart) -> Iterator[Descent]:
     """Yield chains from draws of the prior to the posterior of images (B, C, H, W), step by step.
 
-    Step sizes adapt to the mean acceptance of an image's chains, and stay for the second half of
-    the last level.
+    Step sizes adapt to the mean acceptance of an image's chains, and are frozen for the second
+    half of the last level.
 
     Arguments:
         rng: one generator, or streams of B * starts rows
@@ -142,7 +143,7 @@ def infer_latents(
         rng: one generator, or streams of B * starts rows
         how: the number of chains, temperatures and steps
     Returns:
-        the chain of each image that ended highest: no draw of the posterior
+        the chain of each image that ended highest; it is not a draw from the posterior
     """
     how = how or ColdStart()
     found = cold_chains(model, images, rng, how)

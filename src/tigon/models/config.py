@@ -1,8 +1,8 @@
-"""Objects as plain numbers and back: what config.json says of a model and of its parts.
+"""Conversion of objects to plain values and back, for models and their parts in config.json.
 
-An object becomes `{"class": its class's name, argument: value, ...}`, and only classes that are
-registered are built from it. A class gives its constructor's arguments by a method `config()`, or
-is a dataclass. An argument called `rng` is left out: it is of the initial weights.
+An object becomes `{"class": name of its class, argument: value, ...}`, and only registered classes
+are built from it. A class returns the arguments of its constructor from a method `config()`, or
+is a dataclass. An argument called `rng` is left out: it is only for the initial weights.
 """
 
 import inspect
@@ -29,28 +29,28 @@ KNOWN: dict[str, type] = {kind.__name__: kind for kind in OWN}
 
 
 def register_part(kind: K) -> K:
-    """Let models be saved with objects of this class, and loaded; a decorator.
+    """Register a class, so that models with objects of it can be saved and loaded; a decorator.
 
     Arguments:
         kind: a dataclass, or a class whose method `config()` returns its constructor's arguments
-            as plain numbers and words
+            as plain numbers and strings
     Raises:
         TypeError: if it is neither, or another class has its name
     """
     if not is_dataclass(kind) and not hasattr(kind, "config"):
-        raise TypeError(f"{kind.__name__} needs a method config(), or to be a dataclass")
+        raise TypeError(f"{kind.__name__} must have a method config(), or be a dataclass")
     known = KNOWN.get(kind.__name__, kind)
     if (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
-        raise TypeError(f"a class {kind.__name__} is registered already: {known.__module__}")
+        raise TypeError(f"a class {kind.__name__} is already registered: {known.__module__}")
     KNOWN[kind.__name__] = kind
     return kind
 
 
 def to_plain(value: Any, where: str = "model") -> Any:  # noqa: ANN401
-    """Return an object as plain numbers, words, lists and dictionaries.
+    """Return an object as plain numbers, strings, lists and dictionaries.
 
     Raises:
-        TigonError: if a part of it is of no registered class; it says what to do
+        TigonError: if the class of a part is not registered; it says what to do
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -70,12 +70,12 @@ def to_plain(value: Any, where: str = "model") -> Any:  # noqa: ANN401
 
 
 def build(kind: Callable[..., Any], numbers: dict[str, Any], where: str = "model") -> Any:  # noqa: ANN401
-    """Return kind(**numbers), of numbers as `to_plain` gave them, without the class's name.
+    """Return kind(**numbers), with numbers as returned by `to_plain`, without the class name.
 
-    None may be left out: a default may be another in another version.
+    No number may be missing, since defaults may differ between versions.
 
     Raises:
-        ValueError: if a name is unknown or missing, or a value is of another type; it says which
+        ValueError: if a name is unknown or missing, or a value has the wrong type; it says which
     """
     maker: Any = kind
     hints = get_type_hints(maker.__init__ if isinstance(kind, type) else kind)
@@ -84,7 +84,7 @@ def build(kind: Callable[..., Any], numbers: dict[str, Any], where: str = "model
     unknown = sorted(set(numbers) - set(names))
     if unknown:
         said = ", ".join(names)
-        raise ValueError(f"unknown name {where}.{unknown[0][:80]}; it may be {said}")
+        raise ValueError(f"unknown name {where}.{unknown[0][:80]}; the names are {said}")
     for name in names:
         if name not in numbers:
             raise ValueError(f"{where}.{name} is missing")
@@ -93,19 +93,19 @@ def build(kind: Callable[..., Any], numbers: dict[str, Any], where: str = "model
         return kind(**values)
     except (ValueError, RuntimeError, OverflowError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"no such {kind.__name__} ({reason})") from error
+        raise ValueError(f"cannot build {kind.__name__} ({reason})") from error
 
 
 def class_named(plain: dict[str, Any], where: str = "model") -> type:
     """Return the class that a dictionary names.
 
     Raises:
-        ValueError: if there is none of that name
+        ValueError: if there is none with that name
     """
     name = plain.get("class")
     if not isinstance(name, str) or name not in KNOWN:
         raise ValueError(
-            f"{where}.class {_shown(name)} is not known; import it first, if it is yours"
+            f"{where}.class {_shown(name)} is unknown; if it is your own, import it first"
         )
     return KNOWN[name]
 
@@ -116,7 +116,7 @@ def _object(plain: dict[str, Any], where: str) -> Any:  # noqa: ANN401
 
 
 def _converted(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401
-    """Return a value as what the hint of its argument asks for."""
+    """Return a value converted to the type hint of its argument."""
     made = _object(value, where) if isinstance(value, dict) else value
     for option in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):
         inner, origin = get_args(option), get_origin(option)
@@ -128,11 +128,11 @@ def _converted(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401
                 return made
         elif _fits(option, value):
             return float(value) if option is float else value
-    raise ValueError(f"{where} is {_said(hint)}, not {_shown(value)}")
+    raise ValueError(f"{where} must be {_said(hint)}, not {_shown(value)}")
 
 
 def _fits(option: Any, value: Any) -> bool:  # noqa: ANN401
-    """Return whether a number, a word or None is what a part of a hint asks for."""
+    """Return whether a number, a string or None matches a part of a type hint."""
     if get_origin(option) is Literal:
         return any(value == o and type(value) is type(o) for o in get_args(option))
     kinds = {float: (int, float), Any: (int, float, str, bool, NoneType)}.get(option, (option,))
@@ -140,14 +140,14 @@ def _fits(option: Any, value: Any) -> bool:  # noqa: ANN401
 
 
 def _is(option: Any, value: object) -> bool:  # noqa: ANN401
-    """Return whether an object is what a part of a hint asks for."""
+    """Return whether an object matches a part of a type hint."""
     if option is Any:
         return True
     return isinstance(value, option) if isinstance(option, type) else callable(value)
 
 
 def _said(hint: Any) -> str:  # noqa: ANN401
-    """Return what a hint asks for, in words."""
+    """Return a type hint in words."""
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(map(str, get_args(hint)))
     if get_origin(hint) in (Union, UnionType):
@@ -156,6 +156,6 @@ def _said(hint: Any) -> str:  # noqa: ANN401
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401
-    """Return a wrong value as a few words: a file may hold megabytes where a number belongs."""
+    """Return a wrong value in short: a file may have megabytes in place of a number."""
     text = f"a {value.get('class', 'table')}" if isinstance(value, dict) else repr(value)
     return text if len(text) <= 80 else f"{text[:80]}..."

@@ -1,4 +1,4 @@
-"""The descriptor (4): an energy-based model, which its short chains sample."""
+"""The descriptor (4): an energy-based model that is sampled with short chains."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,13 +25,13 @@ def short_run(
     shrink: float = 1.0,
     noiseless_last_step: bool = True,
 ) -> MCMC:
-    """Return `steps` of Langevin dynamics.
+    """Return chains of `steps` steps of Langevin dynamics.
 
     Arguments:
         step_size: s of the first step in units of [-1, 1]; drift s^2/2 times the gradient, noise
             s sqrt(T)
-        temperature: T >= 0; the chains aim at p^(1/T), and at no density where T = 0
-        shrink: s of the last step over that of the first, in (0, 1]; it falls geometrically
+        temperature: T >= 0; the chains target p^(1/T); T = 0 is gradient ascent
+        shrink: ratio of the last step size to the first, in (0, 1]; it falls geometrically
         noiseless_last_step: leave the noise out of the last step; nothing else removes noise
     """
     kernel = Langevin(step_size, temperature)
@@ -44,18 +44,17 @@ def short_run(
 class EnergyModel(Model):
     """Descriptor (4): log-density f(x) + log p0(x), up to log Z, with p0 = N(loc, scale^2 I).
 
-    It samples by short chains from its start images. They do not reach the density: what they
-    show is the sampler's, and the log-density says which image the network ranks higher, and not
-    how probable it is.
+    It samples with short chains from its start images. These do not reach the density: they are a
+    sampler, and the log-density says which image the network ranks higher, not how probable it is.
 
     Arguments:
         network: f, images (B, C, H, W) to (B,)
         scale: standard deviation of the reference density p0, in units of the images, > 0
-        loc: mean of p0 in every dimension: 0 is grey, -1 black as in the original
+        loc: mean of p0 in every dimension: 0 is grey, -1 is black as in the original
         chains: kernel and steps from a start image to a synthesised one; 30 steps of Langevin
             dynamics if not given
-        starts: start images, (N, C, h, w) one per training image or (1, C, h, w) for all, that
-            broadcast to images; none are needed for the log-density alone. See `start_images`
+        starts: start images that broadcast to images, (N, C, h, w) with one per training image or
+            (1, C, h, w) for all; not needed for the log-density alone. See `start_images`
         image_size: height and width of images in pixels, one number for a square; those of
             `starts` if not given
     """
@@ -76,7 +75,7 @@ class EnergyModel(Model):
     ) -> None:
         super().__init__()
         if not scale > 0:
-            raise ValueError(f"scale is above 0, not {scale}")
+            raise ValueError(f"scale must be above 0, not {scale}")
         self.network, self.reference = network, Gaussian(loc, scale)
         self.chains = chains or short_run(30, 0.12, 0.001, 0.33)
         self.image_size = image_size
@@ -92,8 +91,8 @@ class EnergyModel(Model):
     def log_density(self, x: Tensor) -> Tensor:
         """Return f(x) + log N(x; loc, scale^2 I) of images (B, C, H, W), (B,).
 
-        It lacks the unknown constant -log Z, and short chains do not follow it: it says what the
-        network ranks higher, and not how probable an image is.
+        It lacks the unknown constant -log Z, and short chains do not follow it: it says which
+        image the network ranks higher, not how probable an image is.
         """
         return self(x)
 
@@ -106,11 +105,11 @@ class EnergyModel(Model):
 
     @property
     def step_size(self) -> float:
-        """The step size that chains start with."""
+        """The initial step size of chains."""
         return self.chains.kernel.step_size * self.step_factor.item()
 
     def scale_steps(self, factor: float) -> None:
-        """Multiply the step size that chains start with."""
+        """Multiply the initial step size of chains."""
         self.step_factor *= factor
 
     def start(self, index: Tensor) -> Tensor:
@@ -129,10 +128,10 @@ class EnergyModel(Model):
         """Run a chain from each of these points (B, C, H, W).
 
         Arguments:
-            keep: return every `keep`-th state; 0 none
+            keep: return every `keep`-th state; none if 0
             batch_statistics: let the images of a batch share batch statistics while chains run,
                 as the original code did; for comparison only
-            log_density: the model's own in another form, such as `Compiled`
+            log_density: the model's log-density in another form, such as `Compiled`
         """
         size = self.step_factor * self.chains.kernel.step_size
         sizes = size.to(starts).expand(len(starts))
@@ -150,19 +149,19 @@ class EnergyModel(Model):
         return self.run_chains(self.start(index), rng, keep, batch_statistics)
 
     def sample(self, count: int, rng: Rng, chunk: int = 64) -> Tensor:
-        """Run one chain per start image, in order, and around again beyond the last.
+        """Run one chain per start image, in order, and start over after the last.
 
         Arguments:
-            chunk: how many chains run together; it changes memory, not the images
+            chunk: number of chains that run together; affects memory, not the images
         Returns:
-            images (count, C, H, W); what lies outside [-1, 1] is not clamped
+            images (count, C, H, W), not clamped to [-1, 1]
         """
         index = torch.arange(count, device=self._given_starts().device)
         parts = [slice(start, start + chunk) for start in range(0, count, chunk)]
         return torch.cat([self.sample_chain(index[part], rows(rng, part)).x for part in parts])
 
     def config(self) -> dict[str, Any]:
-        """Return the model's numbers; `starts` is the shape of its start images."""
+        """Return the model's settings; `starts` is the shape of its start images."""
         kernel = self.chains.kernel
         if self.step_factor != 1:
             kernel = replace(kernel, step_size=self.step_size)  # type: ignore[type-var]
@@ -177,7 +176,7 @@ class EnergyModel(Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "EnergyModel":
-        """Return a model of these numbers, with start images of no value yet."""
+        """Return a model with these settings, with uninitialised start images."""
 
         def energy_model(
             network: nn.Module,
@@ -197,17 +196,17 @@ class EnergyModel(Model):
         return self.starts
 
     def _require_starts(self, starts: Tensor) -> None:
-        """Refuse what cannot be start images of the model.
+        """Check the model's start images.
 
         Raises:
-            ValueError: if it has another type, or does not broadcast to images
+            ValueError: if they have the wrong type, or do not broadcast to images
         """
         said = f"start images are {starts.dtype} {tuple(starts.shape)}"
         if starts.dim() != 4 or not len(starts) or not starts.is_floating_point():
-            raise ValueError(f"{said}: they are (N, C, H, W) or (N, C, 1, 1), of floats")
+            raise ValueError(f"{said}: they must be (N, C, H, W) or (N, C, 1, 1), of floats")
         size = self.image_size or (starts.shape[2], starts.shape[3])
         if tuple(starts.shape[2:]) not in ((1, 1), sides(size)):
-            raise ValueError(f"{said}, and images are {size_text(size)}")
+            raise ValueError(f"{said}, but images are {size_text(size)}")
 
     def _load_from_state_dict(
         self,
@@ -215,7 +214,7 @@ class EnergyModel(Model):
         prefix: str,
         *how: Any,  # noqa: ANN401
     ) -> None:
-        """Take start images of any number."""
+        """Load any number of start images."""
         starts = state_dict.get(f"{prefix}starts")
         if starts is not None:
             self._require_starts(starts)

@@ -1,11 +1,11 @@
-"""A model folder: a model by itself, to be kept, copied and shared.
+"""A model folder: a model on its own, to be stored, copied and shared.
 
-config.json        the recipe's name, the model's class and its own numbers
-model.safetensors  weights, and what else sampling needs; no optimizer, no chains
+config.json        the recipe's name, the model's class and its own settings
+model.safetensors  weights, and whatever else sampling needs; no optimizer, no chains
 README.md          the model card, and samples.png, which it may show
 
-Folders come from anywhere: nothing in them is executed, nothing outside them is read. Where a
-model gets another number of its own, FORMAT goes up.
+Folders may come from anywhere: nothing in them is executed, nothing outside them is read. If a
+model gets a new setting, increment FORMAT.
 """
 
 import json
@@ -34,10 +34,10 @@ tags:
 - tigon
 ---
 
-# A model of tigon
+# A tigon model
 
-A `{kind}`; its numbers are in config.json. What it learned from, how, and the licences of the
-weights and of the training images: not stated.
+A `{kind}`; its settings are in config.json. Its training data, its training, and the licences of
+the weights and of the training images are not stated.
 """
 
 
@@ -49,12 +49,12 @@ class Card(NamedTuple):
 
 
 class Config(NamedTuple):
-    """What config.json says.
+    """The content of config.json.
 
     Attributes:
-        recipe: name of the recipe that the model was learned by, if it was
+        recipe: name of the recipe that the model was trained with, if any
         fit: how pictures become the model's images
-        model: its class, and the numbers of `Model.config`
+        model: its class, and the settings of `Model.config`
     """
 
     recipe: str | None
@@ -62,20 +62,20 @@ class Config(NamedTuple):
     model: dict[str, Any]
 
     def plain(self) -> dict[str, Any]:
-        """Return what stands in the file."""
+        """Return the content of the file."""
         return {"format": FORMAT, "tigon": __version__} | self._asdict()
 
     def check(self) -> None:
-        """Refuse numbers that `read_config` would refuse.
+        """Check the numbers as `read_config` does.
 
         Raises:
-            ValueError: if there is one; it says which
+            ValueError: if one is out of range; it says which
         """
         _check_numbers(self.model)
 
 
 def is_model_folder(folder: Path) -> bool:
-    """Return whether a folder looks as if it held a model rather than a run."""
+    """Return whether a folder looks like a model folder rather than a run."""
     names = (CONFIG, WEIGHTS, "pytorch_model.bin")
     return not (folder / "config.toml").exists() and any((folder / n).exists() for n in names)
 
@@ -83,10 +83,10 @@ def is_model_folder(folder: Path) -> bool:
 def write_model_folder(
     folder: Path, config: Config, tensors: dict[str, Tensor], card: Card | None
 ) -> None:
-    """Write a model folder, whole or not at all; a short card that says little, if there is none.
+    """Write a model folder atomically, with a minimal card if there is none.
 
     Raises:
-        TigonError: if it exists and is no empty folder, or the disk refuses
+        TigonError: if it exists and is not an empty folder, or cannot be written
     """
     from safetensors.torch import save
 
@@ -101,14 +101,14 @@ def write_model_folder(
 
 
 def read_config(folder: Path) -> Config:
-    """Return what the config.json of a model folder says.
+    """Return the content of config.json in a model folder.
 
     Raises:
-        TigonError: if it is missing, a link, or no such file; it says what
+        TigonError: if it is missing, a link, or invalid; it says why
     """
     if (folder / "config.toml").exists() and not os.path.lexists(folder / CONFIG):
         raise TigonError(
-            f"{folder}: is a run; tigon export {folder} --out FOLDER makes a model folder of it"
+            f"{folder}: is a run; tigon export {folder} --out FOLDER makes a model folder from it"
         )
     path = _found(folder, CONFIG)
     try:
@@ -119,33 +119,33 @@ def read_config(folder: Path) -> Config:
 
 def _config(config: Any) -> Config:  # noqa: ANN401
     if not isinstance(config, dict) or type(config.get("format")) is not int:
-        raise ValueError("is no config of a tigon model: its `format` is missing")
+        raise ValueError("is not the config of a tigon model: its `format` is missing")
     if config["format"] != FORMAT:
         raise ValueError(
-            f"has format {config['format']}, and tigon {__version__} reads {FORMAT}: "
-            "another version of tigon wrote it"
+            f"has format {config['format']}, but tigon {__version__} reads {FORMAT}: "
+            "it was written by another version of tigon"
         )
     unknown = sorted(config.keys() - {"format", "tigon", *Config._fields})
     if unknown:
         raise ValueError(f"unknown name {unknown[0][:80]!r}")
     recipe, fit, model = (config.get(name) for name in Config._fields)
     if not isinstance(recipe, str | None) or not isinstance(model, dict):
-        raise ValueError("recipe (text) and model (its class and numbers) are both needed")
+        raise ValueError("recipe (text) and model (its class and settings) are both needed")
     if fit not in ("stretch", "crop"):
-        raise ValueError("fit is stretch or crop")
+        raise ValueError("fit must be stretch or crop")
     found = Config(recipe, fit, model)
     found.check()
     return found
 
 
 def _check_numbers(value: Any, where: str = "model") -> None:  # noqa: ANN401
-    """Refuse numbers beyond any that a model has, whose squares or reciprocals would overflow."""
+    """Refuse numbers that no model has, whose squares or reciprocals would overflow."""
     if isinstance(value, dict | list):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for name, inner in items:
             _check_numbers(inner, f"{where}.{str(name)[:80]}")
     elif isinstance(value, int | float) and value and not SMALL <= abs(value) <= LARGE:
-        raise ValueError(f"{where} is not within {SMALL:g} and {LARGE:g} in size")
+        raise ValueError(f"{where} is not between {SMALL:g} and {LARGE:g} in size")
 
 
 def read_card(folder: Path) -> Card | None:
@@ -159,25 +159,25 @@ def read_card(folder: Path) -> Card | None:
 
 
 def _found(folder: Path, name: str) -> Path:
-    """Return the path of a file of the folder.
+    """Return the path of a file in the folder.
 
     Raises:
-        TigonError: if it is missing, no file, or a link that leads out
+        TigonError: if it is missing, not a file, or a link that leads outside
     """
     path = folder / name
     if not os.path.lexists(path):
         pickles = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLES)
-        instead = f"; {pickles[0]} may run code when it is read, and is not" if pickles else ""
+        instead = f"; {pickles[0]} is not read, since it may run code" if pickles else ""
         raise TigonError(f"model folder {folder}: has no {name}{instead}")
     if path.is_symlink() and not _in_hub_cache(path):
-        raise TigonError(f"{path}: is a link, and nothing outside a model folder is read")
+        raise TigonError(f"{path}: is a link, but nothing outside a model folder is read")
     if not path.is_file():
-        raise TigonError(f"{path}: is no file")
+        raise TigonError(f"{path}: is not a file")
     return path
 
 
 def _in_hub_cache(path: Path) -> bool:
-    """Return whether a link is one of the hub's own: from snapshots/REVISION into blobs."""
+    """Return whether a link is one of the Hub's own: from snapshots/REVISION into blobs."""
     snapshot = path.parent.resolve()
     blobs = snapshot.parent.parent / "blobs"
     return snapshot.parent.name == "snapshots" and path.resolve().parent == blobs
@@ -187,7 +187,7 @@ def _read(path: Path, most: int) -> bytes:
     try:
         with path.open("rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise TigonError(f"{path}: is no file")
+                raise TigonError(f"{path}: is not a file")
             data = file.read(most + 1)
     except OSError as error:
         raise TigonError(f"{path}: cannot be read ({error})") from error
@@ -197,15 +197,15 @@ def _read(path: Path, most: int) -> bytes:
 
 
 def load_weights(folder: Path, model: nn.Module, given: dict[str, float]) -> None:
-    """Give a model that has no memory yet, on the device `meta`, the weights of a folder.
+    """Load the weights of a folder into a model on the device `meta`, which has no memory yet.
 
-    Names, shapes and types are compared first, so that neither a config nor a file can ask for
+    Names, shapes and types are compared first, so that neither a config nor a file can request
     more memory than the file has bytes.
 
     Arguments:
         given: tensors () of the model that are not in the file
     Raises:
-        TigonError: if the file is no safetensors file, or holds another model; it says what
+        TigonError: if the file is not a safetensors file, or contains another model; it says why
     """
     from safetensors import SafetensorError, safe_open
 
@@ -217,10 +217,10 @@ def load_weights(folder: Path, model: nn.Module, given: dict[str, float]) -> Non
             found = {name: file.get_tensor(name).clone() for name in file.keys()}
     except (OSError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise TigonError(f"{path}: is no safetensors file, or damaged ({reason})") from error
+        raise TigonError(f"{path}: is not a safetensors file, or damaged ({reason})") from error
     for name, tensor in found.items():
         if not tensor.isfinite().all():
-            raise TigonError(f"{path}: {name} holds values that are not finite")
+            raise TigonError(f"{path}: {name} has values that are not finite")
     found |= {name: torch.tensor(value) for name, value in given.items()}
     model.to_empty(device="cpu").load_state_dict(found)
 
@@ -234,6 +234,6 @@ def _compare(path: Path, file: Any, wanted: dict[str, Tensor]) -> None:  # noqa:
         part, own = file.get_slice(name), wanted[name]
         shape, dtype = tuple(part.get_shape()), part.get_dtype()
         if shape != own.shape:
-            raise TigonError(f"{path}: {name} has shape {shape}, and the model of config.json not")
+            raise TigonError(f"{path}: {name} has shape {shape}, unlike the model of config.json")
         if dtype != DTYPES[own.dtype]:
-            raise TigonError(f"{path}: {name} has type {dtype}, which is not that of this model")
+            raise TigonError(f"{path}: {name} has type {dtype}, unlike the model of config.json")

@@ -16,17 +16,18 @@ from tigon.random.streams import Rng, normal
 
 @register_part
 class GeneratorModel(Model):
-    """Generator (1): latents z of the prior, images y = f(z) + sigma eps.
+    """Generator (1): latents z from the prior, images y = f(z) + sigma eps.
 
     Arguments:
         network: f, latents (B, d) to images (B, C, H, W) in [-1, 1]
-        latent_dim: d, >= 1; the prior's `event_shape` says it where it is not given
+        latent_dim: d, >= 1; taken from the prior's `event_shape` if not given
         sigma: standard deviation of the observation noise on the scale of [-1, 1], > 0
-        prior: of the latents, any object with `log_prob` or `log_density`, (B, d) to (B,), and
-            `sample(like, rng)`; N(0, I) if not given. A module's parameters are the model's
+        prior: prior of the latents, any object with `log_prob` or `log_density`, (B, d) to (B,),
+            and `sample(like, rng)`; N(0, I) if not given. If it is a module, its parameters belong
+            to the model
 
-    `sigma` is a buffer, a tensor (), of the network's type: it is saved and moved with the
-    weights. `model.sigma.fill_(0.2)` sets another. `plane` is one too: the two directions of the
+    `sigma` is a buffer, a tensor () of the network's type, which is saved and moved with the
+    weights; `model.sigma.fill_(0.2)` changes it. `plane` is another: the two directions of the
     latent space, (2, d), in which the latents of the training images vary most.
     """
 
@@ -47,9 +48,9 @@ class GeneratorModel(Model):
         self._prior_density = _density_of(self.prior)
         self.latent_dim = _dimension(self.prior) if latent_dim is None else latent_dim
         if self.latent_dim < 1:
-            raise ValueError(f"latent_dim is at least 1, not {latent_dim}")
+            raise ValueError(f"latent_dim must be at least 1, not {latent_dim}")
         if not sigma > 0:
-            raise ValueError(f"sigma is above 0, not {sigma}")
+            raise ValueError(f"sigma must be above 0, not {sigma}")
         like = next(network.parameters(), torch.empty(()))
         self.register_buffer("sigma", like.new_tensor(float(sigma)))
         self.register_buffer("plane", torch.eye(2, self.latent_dim).to(like))
@@ -65,7 +66,7 @@ class GeneratorModel(Model):
         return channels, height, width
 
     def log_prior(self, z: Tensor) -> Tensor:
-        """Return the prior's log-density of latents (B, d), (B,), N(0, I)'s up to a constant."""
+        """Return the prior's log-density of latents (B, d), (B,); for N(0, I) up to a constant."""
         return self._prior_density(z)
 
     def log_likelihood(
@@ -73,7 +74,7 @@ class GeneratorModel(Model):
     ) -> Tensor:
         """Return log p(images | z) up to a constant, (B,): minus the summand of (3).
 
-        With another noise than the model's own where `sigma` is given.
+        If `sigma` is given, it replaces the model's own.
         """
         noise = self.sigma if sigma is None else sigma
         return -sum_event((images - self.network(z)) ** 2) / (2 * noise**2)
@@ -83,10 +84,10 @@ class GeneratorModel(Model):
     ) -> LogDensity:
         """Return the log-density of z given `images` (B, C, H, W), row by row.
 
-        `likelihood_weight` is 1 for the posterior, and 1/T for a likelihood tempered on the way
-        to it. The original code averaged the likelihood over its n images, which is a weight of
-        1/n; `generator-original` repeats that. `sigma` is the noise's standard deviation where it
-        is not the model's own, as while it is annealed.
+        `likelihood_weight` is 1 for the posterior, and 1/T for a likelihood at temperature T. The
+        original code averaged the likelihood over its n images, which is a weight of 1/n;
+        `generator-original` reproduces that. If `sigma` is given, it replaces the model's own, as
+        during annealing.
         """
 
         def log_density(z: Tensor) -> Tensor:
@@ -96,42 +97,42 @@ class GeneratorModel(Model):
         return log_density
 
     def latents(self, count: int, rng: Rng, like: Tensor) -> Tensor:
-        """Draw `count` latents of the prior, (count, d), of the type and device of `like`."""
+        """Draw `count` latents from the prior, (count, d), with the type and device of `like`."""
         return self.prior.sample(like.new_empty(count, self.latent_dim), rng)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, chunk: int = 64) -> Tensor:
-        """Return f(z) of latents (B, d), (B, C, H, W), `chunk` at a time, without noise."""
+        """Return f(z) for latents (B, d), (B, C, H, W), `chunk` at a time, without noise."""
         with mode(self, training=False):
             return torch.cat([self.network(part) for part in latents.split(chunk)])
 
     @torch.no_grad()
     def sample(self, count: int, rng: Rng, noise: bool = False) -> Tensor:
-        """Draw images f(z) with z of the prior, (count, C, H, W); with `noise`, f(z) + sigma eps.
+        """Draw images f(z), or with `noise` f(z) + sigma eps, z from the prior, (count, C, H, W).
 
-        Only the latter are draws of the model's density. They are not clipped to [-1, 1].
+        Only the latter are draws from the model's density. They are not clipped to [-1, 1].
 
         Arguments:
-            rng: one generator, or a stream for each image; latents are the same either way
+            rng: one generator, or one stream per image; `noise` does not change the latents
         """
         images = self.decode(self.latents(count, rng, self.plane))
         return images + self.sigma * normal(rng, images) if noise else images
 
     def infer(self, images: Tensor, rng: Rng, how: ColdStart | None = None) -> Reconstruction:
-        """Infer latents of images (B, C, H, W) in [-1, 1] that have no chain to go on with.
+        """Infer latents of images (B, C, H, W) in [-1, 1] that have no chain to continue from.
 
-        Chains start at draws of the prior; see `tigon.models.cold_start`.
+        Chains start at draws from the prior; see `tigon.models.cold_start`.
 
         Arguments:
             rng: one generator, or streams of B * starts rows
             how: the number of chains, temperatures and steps
         Returns:
-            the chain of each image that ended highest: no draw of the posterior
+            the chain of each image that ended highest; it is not a draw from the posterior
         """
         return infer_latents(self, images, rng, how)
 
     def config(self) -> dict[str, Any]:
-        """Return the model's numbers."""
+        """Return the model's settings."""
         return {
             "network": to_plain(self.network, "model.network"),
             "latent_dim": self.latent_dim,
@@ -141,14 +142,14 @@ class GeneratorModel(Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "GeneratorModel":
-        """Return a model of these numbers."""
+        """Return a model with these settings."""
         return build(cls, config)
 
 
 def principal_directions(covariance: Tensor) -> Tensor:
-    """Return the two directions (2, d) in which points of a covariance (d, d) vary most.
+    """Return the two directions (2, d) in which points with covariance (d, d) vary most.
 
-    Those of two coordinates are its axes; of one, its axis and nothing.
+    With two coordinates these are the axes; with one, the axis and zero.
     """
     dim = len(covariance)
     if dim <= 2:
@@ -161,8 +162,8 @@ def _density_of(prior: Prior) -> Callable[[Tensor], Tensor]:
     density = getattr(prior, "log_density", None) or getattr(prior, "log_prob", None)
     if density is None or not hasattr(prior, "sample"):
         raise ValueError(
-            f"a prior has log_prob or log_density, and sample(like, rng); a "
-            f"{type(prior).__name__} has not"
+            f"a prior needs log_prob or log_density, and sample(like, rng); "
+            f"{type(prior).__name__} lacks them"
         )
     return density
 
@@ -170,5 +171,5 @@ def _density_of(prior: Prior) -> Callable[[Tensor], Tensor]:
 def _dimension(prior: Prior) -> int:
     shape: tuple[int, ...] = tuple(getattr(prior, "event_shape", ()))
     if len(shape) != 1:
-        raise ValueError("how many latents are there? GeneratorModel(..., latent_dim=...)")
+        raise ValueError("the number of latents is needed: GeneratorModel(..., latent_dim=...)")
     return int(shape[0])

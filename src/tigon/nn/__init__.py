@@ -1,1 +1,1 @@
-"""Networks: what stands for f in the densities."""
+"""Networks: the functions f in the densities."""

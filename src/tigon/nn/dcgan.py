@@ -1,6 +1,6 @@
-"""The seed's two networks: Table 1 (generator) and Table 2 (descriptor).
+"""The original code's two networks: Table 1 (generator) and Table 2 (descriptor).
 
-Images may be rectangles. No normalisation by default: batch statistics couple chains.
+Images may be rectangular. There is no normalisation by default: batch statistics couple chains.
 """
 
 from collections.abc import Callable
@@ -17,14 +17,14 @@ SLOPE = 0.2
 
 
 def normalisation(norm: Norm, channels: int) -> nn.Module:
-    """Return the normalisation layer of this name for (B, channels, H, W)."""
+    """Return the normalisation layer with this name for (B, channels, H, W)."""
     if norm == "batch":
         return nn.BatchNorm2d(channels)
     if norm == "group":
         return nn.GroupNorm(min(32, channels // 2), channels)
     if norm == "none":
         return nn.Identity()
-    raise ValueError(f"norm is none, group or batch, not {norm!r}")
+    raise ValueError(f"norm must be none, group or batch, not {norm!r}")
 
 
 class DCGANGenerator(nn.Module):
@@ -36,13 +36,13 @@ class DCGANGenerator(nn.Module):
 
     Arguments:
         latent_dim: d >= 1
-        image_size: height and width, 8 to 1024: k doublings of a grid whose shorter side is 4 to
-            7, such as 64, 56 or (48, 64); a power of two begins with 4 x 4
-        channels: of the image, 1 or 3
+        image_size: height and width, 8 to 1024: a grid whose shorter side is 4 to 7, doubled k
+            times, such as 64, 56 or (48, 64); a power of two starts from 4 x 4
+        channels: channels of the image, 1 or 3
         width: channels of the last hidden layer; they double towards the latents, up to 8 x width
-        kernel_size: of the transposed convolutions, 4 or 5 (5 is the original's)
+        kernel_size: size of the transposed convolutions, 4 or 5 (5 in the original)
         norm: none, group or batch
-        rng: of the initial weights; PyTorch's global generator if not given
+        rng: generator for the initial weights; PyTorch's global generator if not given
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class DCGANGenerator(nn.Module):
         super().__init__()
         doublings = doublings_to(image_size)
         if kernel_size not in (4, 5):
-            raise ValueError(f"kernel size is 4 or 5, not {kernel_size}")
+            raise ValueError(f"kernel_size must be 4 or 5, not {kernel_size}")
         self._config = {
             "latent_dim": latent_dim,
             "image_size": image_size,
@@ -84,7 +84,7 @@ class DCGANGenerator(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def config(self) -> dict[str, object]:
-        """Return the arguments of this network, but `rng`."""
+        """Return the arguments of this network, except `rng`."""
         return {**self._config}
 
     def forward(self, z: Tensor) -> Tensor:
@@ -94,17 +94,17 @@ class DCGANGenerator(nn.Module):
 
 
 class ConvDescriptor(nn.Module):
-    """Table 2: images to one number by two convolutions.
+    """Table 2: images to one number, with two convolutions.
 
     Conv 4x4 stride 2 to 64; Conv 2x2 stride 1 to 128; norm-LReLU after each; FC to 1.
 
     Arguments:
         image_size: height and width, even, >= 8
-        channels: of the image, 1 or 3
+        channels: channels of the image, 1 or 3
         width: channels of the first convolution; the second has twice as many
         norm: none, group or batch
-        bytes_range: let the first convolution see pixels from 0 to 255, as the original's did
-        rng: of the initial weights; PyTorch's global generator if not given
+        bytes_range: feed pixels from 0 to 255 to the first convolution, as in the original
+        rng: generator for the initial weights; PyTorch's global generator if not given
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class ConvDescriptor(nn.Module):
         super().__init__()
         if not _even(image_size):
             raise ValueError(
-                f"image_size is even and at least 8, not {size_text(image_size)}"
+                f"image_size must be even and at least 8, not {size_text(image_size)}"
                 f"{_nearest(image_size, _even)}"
             )
         self._config = {
@@ -145,7 +145,7 @@ class ConvDescriptor(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def config(self) -> dict[str, object]:
-        """Return the arguments of this network, but `rng`."""
+        """Return the arguments of this network, except `rng`."""
         return {**self._config}
 
     def forward(self, images: Tensor) -> Tensor:
@@ -159,9 +159,9 @@ class ConvDescriptor(nn.Module):
 class Projection(nn.Linear):
     """A linear layer from features (B, C, H, W) to (B, out), whose weight is in that order.
 
-    It reads features in the order in which they lie in memory, channels last: flattened as
-    (C, H, W) they would be copied, and so would their gradient, layer by layer. It keeps its own
-    precision under autocast: differences of its sums count.
+    It reads features in memory order, channels last: flattening them as (C, H, W) would copy them
+    and their gradient. It keeps its own precision under autocast, since differences between its
+    sums matter.
     """
 
     def forward(self, features: Tensor) -> Tensor:
@@ -176,11 +176,11 @@ def doublings_to(image_size: ImageSize) -> int:
     """Return how often a generator's first grid is doubled to make images of this size.
 
     Raises:
-        ValueError: if no grid can be; it names the nearest sizes that one can be
+        ValueError: if no grid fits; it names the nearest sizes for which one does
     """
     if not _doubled(image_size):
         raise ValueError(
-            "image_size is a grid whose shorter side is 4 to 7, doubled to 8 to 1024, not "
+            "image_size must be a grid whose shorter side is 4 to 7, doubled to 8 to 1024, not "
             f"{size_text(image_size)}{_nearest(image_size, _doubled)}"
         )
     return _doublings(image_size)
@@ -214,7 +214,7 @@ def _nearest(image_size: ImageSize, fits: Callable[[ImageSize], bool]) -> str:
 
 
 def _deconvolution(before: int, after: int, kernel_size: int) -> nn.Module:
-    """Double height and width: 4x4 covers each pixel evenly, 5x5 is the original's."""
+    """Double height and width: 4x4 covers each pixel evenly, 5x5 is from the original."""
     return nn.ConvTranspose2d(
         before, after, kernel_size, stride=2, padding=kernel_size // 2 - (kernel_size == 4),
         output_padding=int(kernel_size == 5),
@@ -222,7 +222,7 @@ def _deconvolution(before: int, after: int, kernel_size: int) -> nn.Module:
 
 
 def _initialise(module: nn.Module, rng: torch.Generator | None) -> None:
-    """He et al. (2015): keep the variance of activations through leaky ReLUs; biases 0.
+    """Initialise weights to preserve variance through leaky ReLUs (He et al., 2015); biases 0.
 
     An output pixel of a transposed convolution with stride 2 sums a quarter of the kernel's taps.
     """

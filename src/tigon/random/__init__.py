@@ -1,1 +1,1 @@
-"""Sources of randomness, always explicit: the noise of a row is a function of its name."""
+"""Explicit sources of randomness: the noise of a row is a function of its stream's key."""

@@ -4,8 +4,8 @@ r"""Philox4x32-10: random words that are a function of a counter and a key.
     (h(M_1 c_2) \oplus c_1 \oplus k_0,\; l(M_1 c_2),\;
      h(M_0 c_0) \oplus c_3 \oplus k_1,\; l(M_0 c_0))
 
-ten times, with the high and low halves h and l of 64-bit products, and keys that grow by Weyl
-sequences. For one key it is a bijection: different counters never give the same block of words.
+ten times, with the high and low halves h and l of 64-bit products, and keys that follow Weyl
+sequences. For a fixed key it is a bijection: different counters never give the same words.
 
 References:
     Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3 (2011).
@@ -49,13 +49,13 @@ def words(
 ) -> Words:
     """Return 4 * `blocks` words for each row: four times (B, blocks).
 
-    They are the same on every device. On a GPU one kernel draws all rows.
+    They are the same on every device. On a GPU, one kernel draws all rows.
 
     Arguments:
         index: the example of each row, (B,) of int64
-        drawn: how often it drew before, (B,) of int64
+        drawn: number of previous draws of each row, (B,) of int64
     """
-    if device.type == "cpu":  # NumPy's operations take a third of the time of PyTorch's
+    if device.type == "cpu":  # NumPy takes a third of the time of PyTorch here
         return philox(counter(index, drawn, np.arange(blocks)), key)
     rows = torch.from_numpy(np.stack([index, drawn])).to(device)
     kernel = kernel_of(device) if device.type == "cuda" else None
@@ -65,7 +65,7 @@ def words(
 
 
 def normals(words: Words, dtype: torch.dtype) -> Tensor:
-    """Return a standard normal number for each word, (B, 4 * blocks) of float32 or float64."""
+    """Return one standard normal number per word, (B, 4 * blocks) of float32 or float64."""
     xp: Any = np if isinstance(words[0], np.ndarray) else torch
     real = xp.float64 if dtype == torch.float64 else xp.float32
     drawn = []
@@ -77,21 +77,21 @@ def normals(words: Words, dtype: torch.dtype) -> Tensor:
 
 
 def uniforms(words: Words, dtype: torch.dtype) -> Tensor:
-    """Return a multiple of the type's precision in [0, 1) for each block of words, (B, blocks)."""
+    """Return one uniform number in [0, 1) per block of words, (B, blocks), to full precision."""
     digits = 1 - round(math.log2(torch.finfo(dtype).eps))
     whole = torch.as_tensor((words[0] << 21 | words[1] >> 11) >> 53 - digits)
     return whole.to(dtype) * 2.0**-digits
 
 
 def counter(index: Any, drawn: Any, block: Any) -> Words:  # noqa: ANN401
-    """Return words (block, draw, example's low, example's high) that broadcast to (B, blocks)."""
+    """Return words (block, draw, low and high word of the example), broadcast to (B, blocks)."""
     index, drawn = index[:, None], drawn[:, None]
     return block[None], drawn & WORD, index & WORD, index >> 32 & WORD
 
 
 @cache
 def kernel_of(device: torch.device) -> Callable[[int, Tensor, int], Words] | None:
-    """Return Triton's kernel; None where it is not installed, or, with a warning, does not run.
+    """Return the Triton kernel; None if Triton is not installed or, with a warning, does not run.
 
     Triton needs a C compiler, which machines with a GPU often lack; the words are the same.
     """
@@ -101,8 +101,8 @@ def kernel_of(device: torch.device) -> Callable[[int, Tensor, int], Words] | Non
         return None
     try:
         kernel(0, torch.zeros(2, 1, dtype=torch.int64, device=device), 1)
-    except Exception as error:  # each version of Triton has errors of its own
-        told = f"noise is drawn without Triton, and more slowly: {error}"
+    except Exception as error:  # each version of Triton has its own errors
+        told = f"noise is drawn without Triton, which is slower: {error}"
         warnings.warn(told, RuntimeWarning, stacklevel=2)
         return None
     return kernel

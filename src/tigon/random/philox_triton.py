@@ -1,4 +1,4 @@
-"""Philox4x32-10 as one Triton kernel, for GPUs: the words of `tigon.random.philox`."""
+"""Philox4x32-10 as a Triton kernel for GPUs, with the same words as `tigon.random.philox`."""
 
 import torch
 import triton
@@ -29,7 +29,7 @@ def words(key: int, rows: Tensor, blocks: int) -> tuple[Tensor, Tensor, Tensor, 
 
     Arguments:
         key: in [0, 2^64)
-        rows: examples, and how often each drew before, (2, B) of int64
+        rows: examples, and the number of previous draws of each, (2, B) of int64
     """
     count = rows.shape[1]
     out = rows.new_empty(4, count, blocks)

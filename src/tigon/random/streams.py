@@ -1,16 +1,16 @@
 r"""Random streams: noise that is a function of (seed, iteration, example).
 
-A chain that draws its noise from a stream of its own does not depend on which other chains share
-its batch, nor on the number of processes. `Rng` is what every sampler of this package takes: one
-`torch.Generator` for all rows, or `RowRng`, one stream a row.
+A chain that draws its noise from its own stream depends neither on the other chains in its batch
+nor on the number of processes. Every sampler in this package takes an `Rng`: one `torch.Generator`
+for all rows, or a `RowRng` with one stream per row.
 
-Words of Philox, a counter-based generator, become numbers for the whole batch at once: normal ones
-by Box and Muller,
+Words of Philox, a counter-based generator, are converted to numbers for the whole batch at once,
+normal ones with the Box-Muller transform,
 
 .. math:: \sqrt{-2 \log u} \cos 2 \pi v, \quad \sqrt{-2 \log u} \sin 2 \pi v.
 
-On a CPU rows of many numbers come from PyTorch's Mersenne twisters instead, one a row, which are
-faster there; the whole state of each is a hash of what its noise is a function of.
+On a CPU, rows of many numbers come from PyTorch's Mersenne twisters instead, one per row, which
+are faster there; the whole state of each is a hash of the stream's key.
 
 References:
     Box, Muller: A note on the generation of random normal deviates (1958).
@@ -27,12 +27,12 @@ from torch import Tensor
 
 from tigon.random.philox import Words, normals, uniforms, words
 
-MANY = 256  # numbers of a row; of more than these, twisters draw sooner on a CPU
-TWISTER = slice(24, 24 + 8 * 624)  # of a CPU generator's state: 32-bit words, each as 64 bits
+MANY = 256  # numbers per row above which twisters are faster on a CPU
+TWISTER = slice(24, 24 + 8 * 624)  # in a CPU generator's state: 32-bit words, each as 64 bits
 
 
 def seed_of(*key: int | str) -> int:
-    """Hash integers and words to a seed, 56 bits; different keys give independent streams.
+    """Hash integers and strings to a 56-bit seed; different keys give independent streams.
 
     A CPU `torch.Generator` uses 32 bits of it, so among millions of them a few coincide.
     """
@@ -46,15 +46,15 @@ def make_rng(*key: int | str, device: torch.device | str = "cpu") -> torch.Gener
 
 
 class RowRng:
-    """One stream a row: row i draws from the stream (purpose, seed, iteration, index[i]).
+    """One stream per row: row i draws from the stream (purpose, seed, iteration, index[i]).
 
-    No two examples, and no two draws of one, share a part of a stream. Noise is drawn on the
-    device of the points; between devices it differs by rounding, but for rows of more than 256
-    numbers, which differ between a CPU and all others.
+    No two examples, and no two draws of one example, share any part of a stream. Noise is drawn on
+    the device of the points. Between devices it differs only by rounding, except for rows of more
+    than 256 numbers, which differ between CPUs and other devices.
 
     Arguments:
-        seed: of the run or of the draw
-        iteration: of the run; 0 where there is none
+        seed: seed of the run or of the draw
+        iteration: iteration of the run; 0 if there is none
         index: the example that each row belongs to, (B,)
         purpose: what is drawn; draws for different purposes are independent
     """
@@ -65,11 +65,11 @@ class RowRng:
         self.name = repr((purpose, seed, iteration)).encode()
         self.key = int.from_bytes(hashlib.blake2b(self.name, digest_size=8).digest(), "little")
         self.index = torch.as_tensor(index, dtype=torch.int64, device="cpu").numpy().copy()
-        self.drawn = np.zeros_like(self.index)  # so many times, each row
+        self.drawn = np.zeros_like(self.index)  # number of draws of each row
         self.twisters = np.full(len(self.index), None)
 
     def normal(self, like: Tensor) -> Tensor:
-        """Draw standard normal noise of the shape, type and device of `like` (B, *)."""
+        """Draw standard normal noise with the shape, type and device of `like` (B, *)."""
         self._check(like)
         count = math.prod(like.shape[1:])
         if like.device.type == "cpu" and count > MANY:
@@ -78,7 +78,7 @@ class RowRng:
         return drawn.to(like).reshape(like.shape).contiguous()
 
     def uniform(self, like: Tensor) -> Tensor:
-        """Draw one uniform number in [0, 1) for each row of `like`; returns (B,)."""
+        """Draw one uniform number in [0, 1) per row of `like`, (B,)."""
         self._check(like)
         return uniforms(self._words(1, like.device), like.dtype)[:, 0].to(like)
 
@@ -98,11 +98,11 @@ class RowRng:
 
     def _check(self, like: Tensor) -> None:
         if len(self.index) != len(like):
-            raise ValueError(f"{len(like)} rows asked of {len(self.index)} streams")
+            raise ValueError(f"{len(like)} rows requested from {len(self.index)} streams")
 
 
 def twisters(names: Iterable[bytes]) -> list[torch.Generator]:
-    """Return Mersenne twisters, on the CPU, the whole state of each the hash of its name."""
+    """Return Mersenne twisters on the CPU; the whole state of each is the hash of its name."""
     state = torch.Generator().get_state()
     own = state.numpy()[TWISTER].view(np.uint64)
     made = []
@@ -113,7 +113,7 @@ def twisters(names: Iterable[bytes]) -> list[torch.Generator]:
 
 
 def whole(name: bytes) -> bytes:
-    """Return the 624 words of a twister, a hash of `name`."""
+    """Return the 624 words of a twister's state, a hash of `name`."""
     return hashlib.shake_128(name).digest(4 * 624)
 
 
@@ -122,9 +122,9 @@ Draw = Callable[[Rng, Tensor], Tensor]  # `normal` or `uniform`
 
 
 def rows(rng: Rng, part: slice) -> Rng:
-    """Return the streams of these rows; one generator for all rows stays as it is.
+    """Return the streams of these rows; a single generator for all rows is returned unchanged.
 
-    What they draw counts for the whole too.
+    Their draws also count for the original.
     """
     if isinstance(rng, torch.Generator):
         return rng
@@ -136,10 +136,10 @@ def rows(rng: Rng, part: slice) -> Rng:
 
 
 def normal(rng: Rng, like: Tensor) -> Tensor:
-    """Draw standard normal noise of the shape, type and device of `like` (B, *).
+    """Draw standard normal noise with the shape, type and device of `like` (B, *).
 
-    One generator draws on its own device, and the noise moves to the points: a CPU's generator
-    gives a model on a GPU the same noise as one on the CPU.
+    A single generator draws on its own device, and the noise is moved to the points: a CPU
+    generator gives a model on a GPU the same noise as one on the CPU.
     """
     if isinstance(rng, torch.Generator):
         drawn = torch.randn(like.shape, generator=rng, dtype=like.dtype, device=rng.device)
@@ -148,7 +148,7 @@ def normal(rng: Rng, like: Tensor) -> Tensor:
 
 
 def uniform(rng: Rng, like: Tensor) -> Tensor:
-    """Draw one uniform number in [0, 1) for each row of `like`; returns (B,)."""
+    """Draw one uniform number in [0, 1) per row of `like`, (B,)."""
     if isinstance(rng, torch.Generator):
         drawn = torch.rand(like.shape[:1], generator=rng, dtype=like.dtype, device=rng.device)
         return drawn.to(like.device)

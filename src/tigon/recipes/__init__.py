@@ -1,7 +1,7 @@
-"""A recipe is a named set of numbers: everything about a run but its data and its folder.
+"""A recipe is a named set of numbers: everything about a run except its data and its folder.
 
-Recipes of other packages are found by the entry point `tigon.recipes`, whose name is the recipe's;
-`register` adds one by hand.
+Recipes from other packages are found through the entry point `tigon.recipes`, under the recipe's
+name; `register` adds one by hand.
 """
 
 from functools import cache
@@ -29,10 +29,10 @@ OWN = (GeneratorRecipe, DescriptorRecipe, OriginalGeneratorRecipe, OriginalDescr
 
 @cache
 def recipes() -> dict[str, type[Recipe]]:
-    """Return all recipes by name: tigon's own, those registered, those of other packages.
+    """Return all recipes by name: tigon's own, registered ones, and those from other packages.
 
     Raises:
-        TigonError: if a package's entry point cannot be loaded, or is no recipe; it names it
+        TigonError: if a package's entry point cannot be loaded, or is not a recipe; it is named
     """
     found: dict[str, type[Recipe]] = {kind.name: kind for kind in OWN}
     for point in entry_points(group=GROUP):
@@ -40,7 +40,7 @@ def recipes() -> dict[str, type[Recipe]]:
             kind = point.load()
         except Exception as error:  # it runs another package's code
             raise TigonError(
-                f"recipe {point.name!r} of {point.value}: cannot be imported ({error}); mend or "
+                f"recipe {point.name!r} of {point.value}: cannot be imported ({error}); fix or "
                 "uninstall the package"
             ) from error
         found[_checked(kind).name] = kind
@@ -51,7 +51,7 @@ def register(kind: type[Recipe]) -> type[Recipe]:
     """Add a recipe for this process, under its `name`; may be used as a decorator.
 
     Raises:
-        TigonError: if it is no recipe, or its name is taken by another
+        TigonError: if it is not a recipe, or its name is taken by another
     """
     known = recipes()
     if known.get(_checked(kind).name, kind) is not kind:
@@ -73,5 +73,5 @@ def recipe_type(name: str) -> type[Recipe]:
 
 def _checked(kind: type[Recipe]) -> type[Recipe]:
     if not (isinstance(kind, type) and issubclass(kind, Recipe) and hasattr(kind, "name")):
-        raise TigonError(f"recipe {kind!r}: is no subclass of tigon.Recipe with a `name`")
+        raise TigonError(f"recipe {kind!r}: is not a subclass of tigon.Recipe with a `name`")
     return kind

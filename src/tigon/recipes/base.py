@@ -1,10 +1,11 @@
 """What every recipe has and declares.
 
-A recipe is a named set of numbers, and says all that is particular about its kind of model: the
-metrics it logs, its figures, what is found out about its models, and what the explorer shows.
-Reports, comparisons, diagnoses, cards and progress read these declarations, and know no kind.
+A recipe is a named set of numbers. It declares everything specific to its kind of model: the
+metrics that it logs, its figures, how its models are judged, and what the explorer shows.
+Reports, comparisons, diagnoses, cards and progress read these declarations and do not depend on
+the kind.
 
-House style of figures: as wide as `figures.WIDTH`, values as they are, a caption that says what a
+Figures are `figures.WIDTH` wide, show values as they are, and have a caption that says what the
 figure means and what is healthy, and a description for those who cannot see it.
 """
 
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import ImageData
+from tigon.data.form import MAX_PIXELS, Frames
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
 from tigon.data.pixels import Fit, to_uint8
@@ -35,20 +37,20 @@ from tigon.training.guard import Guard
 from tigon.training.settings import AdamSettings, Budget
 from tigon.training.trainer import Callback, Trainer
 
-if TYPE_CHECKING:  # they import matplotlib, which a recipe does not need to learn
+if TYPE_CHECKING:  # they import matplotlib, which a recipe does not need for training
     from tigon.diagnostics.examination import Examination
     from tigon.diagnostics.rules.base import Finding
     from tigon.figures import Figure
 
 SAMPLES = 64
 ORIGINAL = (
-    "This recipe is the original algorithm as it was, **for comparison only**: batch statistics "
+    "This recipe is the unchanged original algorithm, **for comparison only**: batch statistics "
     "couple its chains, so that\nthey do not follow the density that they should."
 )
 
 
 class Stages(NamedTuple):
-    """How snapshots are shown: the name of the figure's file, its title and caption."""
+    """How snapshots are shown: the figure's file name, title and caption."""
 
     name: str
     title: str
@@ -57,12 +59,12 @@ class Stages(NamedTuple):
 
 @dataclass(frozen=True)
 class RunContext:
-    """A run that is opened to be shown.
+    """A run that has been loaded for display.
 
     Attributes:
-        learner: of its newest checkpoint
-        images: that it learned from
-        records: of its iterations, at least one
+        learner: the learner at its newest checkpoint
+        images: the images that it was trained on
+        records: the records of its iterations, at least one
     """
 
     learner: Any
@@ -75,43 +77,48 @@ class Recipe(ABC):
     """What every recipe has.
 
     Arguments:
-        image_size: pixels of a side of a square, or HEIGHTxWIDTH
+        image_size: side of a square in pixels, or HEIGHTxWIDTH
         fit: stretch each image to this size, or crop its centre
         channels: 3 (RGB) or 1 (grey)
-        mirror: learn from mirrored copies too
-        stream: read hf: data as they come, without an index and without a copy on the disk
-        iterations: parameter updates
-        gradient_evaluations: a budget that ends the run instead of a number of iterations:
-            forward and backward passes of the network over the whole set (of a stream: a batch)
+        mirror: also train on mirrored copies
+        frames: for a file with several pages or frames, use the first or all
+        max_pixels: largest number of pixels of a picture; larger ones are left out
+        stream: read hf: data as a stream, without an index and without a copy on disk
+        iterations: number of parameter updates
+        gradient_evaluations: a budget that ends the run, instead of a number of iterations:
+            forward and backward passes of the network over the whole set (for a stream, a batch)
         batch_size: images per parameter update
-        seed: of weights, chains and data order, >= 0
-        precision: of the network's products in the loss, and in a descriptor's chains; bfloat16
-            is faster where the processor multiplies it, and weights, points and sums stay float32
-        average: decay of a running average of the weights, in [0, 1), which is what is sampled,
-            shown and exported; none if not given
-        optimizer: Adam and the schedule of its rate
-        guard: what watches over the run and goes back where it diverges
+        seed: seed of weights, chains and data order, >= 0
+        precision: precision of the network's matrix products in the loss, and in a descriptor's
+            chains; bfloat16 is faster on processors that support it; weights, points and sums stay
+            float32
+        average: decay of a running average of the weights, in [0, 1), which is sampled, shown and
+            exported; no averaging if not given
+        optimizer: Adam and its learning rate schedule
+        guard: watches the run and rolls it back if it diverges
     """
 
     model_type: ClassVar[type[Model]]  # what `model` returns
     name: ClassVar[str]
-    about: ClassVar[str]  # in half a line, for the command line's help
+    about: ClassVar[str]  # half a line for the command line's help
     noun: ClassVar[str] = "model"  # what one of its models is called
     learner_type: ClassVar[type[Learner]]
-    demo: ClassVar[bool] = False  # whether `tigon demo` learns it
-    persistent: ClassVar[bool] = False  # whether a chain is kept for each image
+    demo: ClassVar[bool] = False  # whether `tigon demo` trains it
+    persistent: ClassVar[bool] = False  # whether there is one persistent chain per image
     stages: ClassVar[Stages] = Stages(
         "stages", "What the model shows as it learns", "The first training images, and below them "
-        "what the model shows of them after some iterations.",
+        "what the model makes of them after some iterations.",
     )  # fmt: skip
-    panels: ClassVar[tuple[str, ...]] = ("pictures", "curves")  # of the explorer
-    card: ClassVar[str] = "model-card.md.jinja"  # a template
-    remark: ClassVar[str] = ""  # of the card, on the recipe
+    panels: ClassVar[tuple[str, ...]] = ("pictures", "curves")  # panels of the explorer
+    card: ClassVar[str] = "model-card.md.jinja"  # template of the model card
+    remark: ClassVar[str] = ""  # remark about the recipe on the model card
 
     image_size: ImageSize = 64
     fit: Fit = "stretch"
     channels: Literal[1, 3] = 3
     mirror: bool = False
+    frames: Frames = "first"
+    max_pixels: int = MAX_PIXELS
     stream: bool = False
     iterations: int = 300
     gradient_evaluations: int | None = None
@@ -123,12 +130,13 @@ class Recipe(ABC):
     guard: Guard = Guard()
 
     def __post_init__(self) -> None:
-        require(self.batch_size >= 1, f"batch_size is at least 1, not {self.batch_size}")
-        require(self.seed >= 0, f"seed is at least 0, not {self.seed}")
+        require(self.batch_size >= 1, f"batch_size must be at least 1, not {self.batch_size}")
+        require(self.seed >= 0, f"seed must be at least 0, not {self.seed}")
         require(
             self.average is None or 0 <= self.average < 1,
-            f"average is in [0, 1), not {self.average}",
+            f"average must be in [0, 1), not {self.average}",
         )
+        require(self.max_pixels >= 1, f"max_pixels is at least 1, not {self.max_pixels}")
         _ = self.budget
 
     @property
@@ -138,7 +146,7 @@ class Recipe(ABC):
 
     @abstractmethod
     def model(self) -> Model:
-        """Return the model, with the weights that learning begins with."""
+        """Return the model with its initial weights."""
 
     @abstractmethod
     def learner(self, images: ImageData) -> Learner:
@@ -146,23 +154,24 @@ class Recipe(ABC):
 
     @abstractmethod
     def restored(self, chains: dict[str, Tensor], files: ChainStore | None = None) -> Learner:
-        """Return a learner with the chains of a checkpoint, its model's state still to be loaded.
+        """Return a learner with the chains of a checkpoint; the model's state is loaded later.
 
         Arguments:
-            chains: as `Learner.chain_tensors` gave them
-            files: chain rows in files, where the checkpoint has them
+            chains: chains as returned by `Learner.chain_tensors`
+            files: chain rows in files, if the checkpoint has them
         """
 
     def load(self, data: str) -> ImageSet:
-        """Load images in the form that this recipe learns from.
+        """Load images in the form that this recipe needs.
 
         Raises:
-            TigonError: if they cannot be read, or a stream is asked for that cannot be
+            TigonError: if they cannot be read, or streaming was requested but is not possible
         """
         if self.stream:
-            refuse_stream(data, self.persistent, self.mirror)
-            return open_stream(data, self.image_size, self.fit, self.channels)
-        return load_images(data, self.image_size, self.fit, self.channels, self.mirror)
+            refuse_stream(data, self.persistent, self.mirror, self.frames)
+            return open_stream(data, self.image_size, self.fit, self.channels, self.max_pixels)
+        form = self.image_size, self.fit, self.channels, self.mirror, self.frames, self.max_pixels
+        return load_images(data, *form)
 
     def trainer(
         self,
@@ -171,7 +180,7 @@ class Recipe(ABC):
         dtype: torch.dtype = torch.float32,
         callbacks: Sequence[Callback | Callable[[Trainer, Record], object]] = (),
     ) -> Trainer:
-        """Return a new trainer of this recipe on these images, in their size and channels."""
+        """Return a new trainer of this recipe on these images, with their size and channels."""
         channels: Literal[1, 3] = 3 if images.channels == 3 else 1
         recipe = replace(self, image_size=images.image_size, channels=channels)
         learner = recipe.learner(images).to(device, dtype)
@@ -192,12 +201,12 @@ class Recipe(ABC):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """What its learner logs."""
+        """The metrics that its learner logs."""
         return self.learner_type.metrics
 
     @property
     def measure(self) -> str:
-        """Name of the metric that says how good the model is, lower better; empty if none does."""
+        """Name of the metric that measures the model's quality (lower is better), or empty."""
         return self.learner_type.measure
 
     @abstractmethod
@@ -205,33 +214,33 @@ class Recipe(ABC):
         """Say in words what kind of model this is, and whether it is a density."""
 
     def results(self, context: RunContext) -> dict[str, str]:
-        """Return the numbers that sum a run up, by name, besides those of every run."""
+        """Return the numbers that summarise a run, by name, besides those that every run has."""
         return _means(self.metrics, context.records)
 
     def summary(self, records: list[Record]) -> dict[str, str]:
-        """Return the numbers that a model's card gives of its run, by name."""
+        """Return the numbers about the run that a model card shows, by name."""
         return _means([metric for metric in self.metrics if metric.progress], records)
 
     def samples(self, context: RunContext, count: int) -> np.ndarray:
-        """Draw images of the model, uint8 (count, H, W, C), the same ones at every call."""
+        """Draw images from the model, uint8 (count, H, W, C), the same at every call."""
         rng = RowRng(self.seed, 0, range(count), "report")
         return to_uint8(context.learner.sample(count, rng))
 
     def figures(self, context: RunContext) -> Iterator["Figure"]:
-        """Yield the figures of a run, one by one: images of the model, and the metrics."""
+        """Yield the figures of a run, one by one: images from the model, and the metrics."""
         from tigon import figures
 
         yield figures.Figure(
             "samples",
-            "Images of the model",
-            "Draws of the model, none left out.",
+            "Images from the model",
+            "Draws from the model, not selected.",
             figures.image_grid(self.samples(context, SAMPLES)),
             f"Grid of {SAMPLES} images that the model draws, 8 in a row.",
         )
         yield from self.curves(context)
 
     def curves(self, context: RunContext, *names: str) -> Iterator["Figure"]:
-        """Yield the figures of these metrics, or of all that have one and were logged."""
+        """Yield the figures of these metrics, or of all that have a figure and were logged."""
         from tigon import figures
 
         for metric in self.metrics:
@@ -240,7 +249,7 @@ class Recipe(ABC):
                 yield figures.curve(metric, {"": context.records})
 
     def judge(self, records: list[Record]) -> list["Finding"]:
-        """Judge the metrics of a run: each that has a healthy band, by it."""
+        """Judge each metric of a run that has a healthy band."""
         from tigon.diagnostics.rules.course import of_metric
 
         found = [of_metric(metric, records) for metric in self.metrics]
@@ -254,27 +263,27 @@ class Recipe(ABC):
         length: int,
         seed: int,
     ) -> "Examination":
-        """Run a learner's chains and judge them; in most kinds nothing is known of these.
+        """Run a learner's chains and judge them; by default, there is nothing to judge.
 
         Arguments:
-            records: of the run
-            length: of the long-run test of images, in multiples of a training's chain
-            seed: of the noise
+            records: records of the run
+            length: length of the long-run test of images, in multiples of the training chains
+            seed: seed of the noise
         """
         from tigon.diagnostics.examination import Examination
 
         return Examination()
 
     def histograms(self, learner: Any) -> dict[str, Tensor]:  # noqa: ANN401
-        """Return what TensorBoard shows the distribution of, by name; nothing in most kinds.
+        """Return tensors whose distribution TensorBoard shows, by name; none by default.
 
-        In several processes, of the rows of the first.
+        With several processes, they cover the rows of the first.
         """
         return {}
 
 
 def _means(metrics: Sequence[Metric], records: list[Record]) -> dict[str, str]:
-    """Return the means of metrics over the last records, in words, of those that were logged."""
+    """Return the means of the metrics that were logged over the last records, in words."""
     recent = records[-RECENT:]
     return {
         metric.title.lower(): f"{metric.mean(recent):.4g}{metric.unit and f' {metric.unit}'} "

@@ -1,4 +1,4 @@
-"""Recipes that learn a descriptor by real sampling."""
+"""Recipes that train a descriptor by real sampling."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -38,24 +38,24 @@ BYTES = 127.5
 
 @dataclass(frozen=True)
 class ImageGuard(Guard):
-    """A guard of chains that synthesise images: they may explode, run away or collapse, too.
+    """A guard for chains that synthesise images, which may also explode, run away or collapse.
 
-    | cause | what is noticed | what is halved |
+    | cause | what is detected | what is halved |
     |---|---|---|
     | gap | beyond `gap` | learning rate |
     | chains | saturated beyond `saturation` | learning rate, step size |
-    | collapse | chains keep less than `collapse` of their starts' differences | step size |
+    | collapse | chains retain less than `collapse` of their starts' differences | step size |
 
     Arguments:
-        enabled: whether it watches at all; without it a loss that is not finite ends the run
-        attempts: how often it goes back before it gives up, >= 0
-        every: iterations between the good states it keeps; at least a tenth of an epoch
-        gradient: times the median norm of the last 50 iterations is an explosion, > 1
+        enabled: whether the guard is active; without it, a loss that is not finite ends the run
+        attempts: number of rollbacks before it gives up, >= 0
+        every: iterations between saved good states; at least a tenth of an epoch
+        gradient: multiple of the median norm of the last 50 iterations that is an explosion, > 1
         patience: iterations in a row before a collapse or a dead network counts, >= 1
-        gap: a gap, mean f(synthesised) - mean f(observed), further from 0 than this is an
-            explosion, in nats per dimension, > 0
-        saturation: part of the chains' values far outside the images' range that is too much
-        collapse: chains that keep less of the differences between their starts have collapsed
+        gap: size of the gap, mean f(synthesised) - mean f(observed), that is an explosion, in
+            nats per dimension, > 0
+        saturation: fraction of the chains' values far outside the images' range that is too much
+        collapse: chains that retain less of the differences between their starts have collapsed
     """
 
     slowed: ClassVar[Mapping[str, tuple[str, ...]]] = {**Guard.slowed, "collapse": ("steps",)}
@@ -67,36 +67,36 @@ class ImageGuard(Guard):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.gap > 0, "guard: gap is above 0")
-        require(0 < self.saturation <= 1, "guard: saturation is in (0, 1]")
-        require(0 <= self.collapse < 1, "guard: collapse is in [0, 1)")
+        require(self.gap > 0, "guard: gap must be above 0")
+        require(0 < self.saturation <= 1, "guard: saturation must be in (0, 1]")
+        require(0 <= self.collapse < 1, "guard: collapse must be in [0, 1)")
 
     def trouble(self, record: Record, usual_gradient: float) -> str | None:
-        """Return the cause of trouble that a record shows by itself, or None."""
+        """Return the cause of trouble that a single record shows, or None."""
         if abs(record["gap"]) > self.gap:
             return "gap"
         saturated = record["saturation"] > self.saturation
         return super().trouble(record, usual_gradient) or ("chains" if saturated else None)
 
     def suspicions(self, record: Record) -> dict[str, bool]:
-        """Return by cause whether a record is suspicious."""
+        """Return, by cause, whether a record is suspicious."""
         collapsed = record["spread"] < self.collapse * record["start_spread"]
         return {"collapse": collapsed, **super().suspicions(record)}
 
 
 @dataclass(frozen=True)
 class DescriptorRecipe(Recipe):
-    """Learn a descriptor by real sampling: short Langevin chains from mean images.
+    """Train a descriptor by real sampling: short Langevin chains from mean images.
 
-    Chains aim at p^(1/T), with the default at p^1000: see `learners.descriptor`.
+    Chains target p^(1/T), which is p^1000 by default: see `learners.descriptor`.
 
     Arguments:
-        scale: standard deviation of p's reference density, on the scale of [-1, 1]; sqrt(T) times
-            that in the density that chains aim at
+        scale: standard deviation of the reference density of p, on the scale of [-1, 1]; that of
+            the density that chains target is sqrt(T) times as large
         network: two convolutions and a fully connected layer
         chains: synthesis of images
-        compile: run the chains by compiled functions while learning, which takes half a minute
-            to begin with; it changes images by rounding
+        compile: compile the chains during training, which takes half a minute at the start and
+            changes images by rounding
     """
 
     model_type: ClassVar[type[Model]] = EnergyModel
@@ -109,10 +109,10 @@ class DescriptorRecipe(Recipe):
     stages: ClassVar = Stages(
         "figure-5-synthesised",
         "Synthesised images as the model learns",
-        "The first training images, and below them what the chain from each one's start image "
+        "The first training images, and below them what the chain from the start image of each "
         "synthesises after some iterations. Values outside [-1, 1] are clipped for display.",
     )
-    batch_statistics: ClassVar[bool] = False  # whether the images of a batch share them in chains
+    batch_statistics: ClassVar[bool] = False  # whether images of a batch share them in chains
     panels: ClassVar[tuple[str, ...]] = ("chain", "curves")
     bytes_range: ClassVar[bool] = False  # whether the network sees pixels from 0 to 255
     loc: ClassVar[float] = 0.0  # mean of the reference density
@@ -127,14 +127,14 @@ class DescriptorRecipe(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.scale > 0, f"scale is above 0, not {self.scale}")
+        require(self.scale > 0, f"scale must be above 0, not {self.scale}")
 
     def model(self, starts: Tensor | None = None) -> EnergyModel:
-        """Return the descriptor, with the weights that learning begins with.
+        """Return the descriptor with its initial weights.
 
         Arguments:
-            starts: where its chains start; grey if not given, until a state that is loaded
-                brings others
+            starts: start images of its chains; grey if not given, until a loaded state replaces
+                them
         """
         if starts is None:
             starts = torch.zeros(1, self.channels, 1, 1)
@@ -158,7 +158,7 @@ class DescriptorRecipe(Recipe):
     def restored(
         self, chains: dict[str, Tensor], files: ChainStore | None = None
     ) -> DescriptorLearner:
-        """Return a descriptor learner, whose start images come with its model's state."""
+        """Return a descriptor learner, whose start images are loaded with its model's state."""
         return self._build(self.model())
 
     def _build(self, model: EnergyModel, in_batches: bool = False) -> DescriptorLearner:
@@ -179,21 +179,21 @@ class DescriptorRecipe(Recipe):
         return (
             f"A descriptor, learned with chains of {self.chains.steps} Langevin steps at "
             f"temperature {self.chains.temperature:g} that start from mean images. {self._aim()}: "
-            "this is a sampler, not a density, learned by contrast with its images, and its "
-            "log-density says nothing of how probable an image is."
+            "this is a sampler, not a density, trained by contrast with its own images, and its "
+            "log-density does not say how probable an image is."
         )
 
     def _aim(self) -> str:
-        """Say which density the chains aim at, and that they do not reach it."""
+        """Say which density the chains target, and that they do not reach it."""
         temperature, scale = self.chains.temperature, self.scale
         if not temperature:
-            return "At T = 0 they climb without noise, and aim at no density"
+            return "At T = 0 they are gradient ascent, and there is no density that they target"
         if temperature == 1:
             return "Chains this short do not reach the model's density p"
         return (
-            f"At temperature T they aim at p^(1/T), here p^{1 / temperature:.4g}, whose reference "
-            f"density is {scale * temperature**0.5:.3g} wide, not {scale:.3g} as p's; this short, "
-            "they do not reach it"
+            f"At temperature T they target p^(1/T), here p^{1 / temperature:.4g}, whose reference "
+            f"density is {scale * temperature**0.5:.3g} wide, while that of p is {scale:.3g}; "
+            "chains this short do not reach it"
         )
 
     def results(self, context: RunContext) -> dict[str, str]:
@@ -210,7 +210,7 @@ class DescriptorRecipe(Recipe):
         }
 
     def summary(self, records: list[Record]) -> dict[str, str]:
-        """Return gap and saturation, for the card."""
+        """Return gap and saturation, for the model card."""
         recent = records[-RECENT:]
         said = f"last {len(recent)} logged iterations"
         gap = median(abs(record["gap"]) for record in recent)
@@ -230,7 +230,7 @@ class DescriptorRecipe(Recipe):
         yield figures.Figure(
             "samples",
             "Images of the sampler",
-            "One chain from each start image, in order, none left out.",
+            "One chain from each start image, in order, not selected.",
             figures.image_grid(self.samples(context, count), columns=min(count, 8)),
             f"Grid of {count} images that chains synthesise, {min(count, 8)} in a row.",
         )
@@ -254,7 +254,7 @@ class DescriptorRecipe(Recipe):
         length: int,
         seed: int,
     ) -> "Examination":
-        """Let chains go on for `length` times the training's."""
+        """Run chains for `length` times as long as in training."""
         from tigon.diagnostics.examine import examine_synthesis
 
         return examine_synthesis(learner, images, records, length, seed)
@@ -263,7 +263,7 @@ class DescriptorRecipe(Recipe):
 @dataclass(frozen=True)
 class OriginalDescriptorRecipe(DescriptorRecipe):
     """The original descriptor algorithm, FOR COMPARISON ONLY: pixels from 0 to 255, batch
-    statistics shared by the chains, and a rate at which its loss swings by millions.
+    statistics shared by the chains, and a learning rate at which its loss swings by millions.
 
     Arguments:
         scale: standard deviation of the reference density, on the scale of [-1, 1]
@@ -287,8 +287,8 @@ class OriginalDescriptorRecipe(DescriptorRecipe):
     guard: ImageGuard = ImageGuard(enabled=False)
 
     def describe(self) -> str:
-        """Say what the model is, and what the original does to it."""
+        """Say what the model is, and what the original algorithm does differently."""
         return (
-            f"{super().describe()} This is the original algorithm, for comparison only: it lets "
-            "its chains share batch statistics."
+            f"{super().describe()} This is the original algorithm, for comparison only: its "
+            "chains share batch statistics."
         )

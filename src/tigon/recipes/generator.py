@@ -1,4 +1,4 @@
-"""Recipes that learn a generator by real inference."""
+"""Recipes that train a generator by real inference."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,24 +47,24 @@ KERNELS = {
 
 @dataclass(frozen=True)
 class GeneratorRecipe(Recipe):
-    """Learn a generator by real inference: latents move by MALA, weights by gradient.
+    """Train a generator by real inference: MALA moves latents, gradient steps move weights.
 
     Arguments:
-        latent_dim: d, the number of latents; with 2 the latent plane can be seen, with 100 images
-            are sharper
+        latent_dim: d, the number of latents; with 2 you can view the latent plane, with 100
+            images are sharper
         sigma: standard deviation of the noise around f(z), on the scale of [-1, 1]; `learn`
-            follows the chains' residuals, by maximum likelihood
-        sigma_floor: that a learned sigma does not fall below; 0.01 is 1.3 of 255 grey levels
-        annealing: of sigma, from a larger one at the beginning
-        expand: give all inferred latents the prior's moments after each update
-        average_likelihood: weigh the likelihood by 1/n as the original did; for comparison only
+            fits it to the chains' residuals by maximum likelihood
+        sigma_floor: smallest value of a learned sigma; 0.01 is 1.3 of 255 grey levels
+        annealing: annealing of sigma, from a larger value at the start
+        expand: move all inferred latents towards the prior's moments after each update
+        average_likelihood: weight the likelihood by 1/n as the original did; for comparison only
         network: a fully connected layer and transposed convolutions
         chains: inference of latents
     """
 
     model_type: ClassVar[type[Model]] = GeneratorModel
     name: ClassVar = "generator"
-    about: ClassVar = "decodes latents, which chains infer for each image"
+    about: ClassVar = "decodes latents that chains infer for each image"
     noun: ClassVar = "generator"
     demo: ClassVar = True
     card: ClassVar = "generator-card.md.jinja"
@@ -91,23 +91,23 @@ class GeneratorRecipe(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.latent_dim >= 1, f"latent_dim is at least 1, not {self.latent_dim}")
-        require(self._first_sigma > 0, f"sigma is above 0, not {self.sigma}")
-        require(self.sigma_floor > 0, f"sigma_floor is above 0, not {self.sigma_floor}")
+        require(self.latent_dim >= 1, f"latent_dim must be at least 1, not {self.latent_dim}")
+        require(self._first_sigma > 0, f"sigma must be above 0, not {self.sigma}")
+        require(self.sigma_floor > 0, f"sigma_floor must be above 0, not {self.sigma_floor}")
         require(
             not (self.average_likelihood and self.sigma == "learn"),
-            "sigma cannot be learned where the likelihood is averaged: give a number, or use "
+            "sigma cannot be learned with an averaged likelihood: give a number, or use "
             "generator instead of generator-original",
         )
-        require(self.annealing.start > 0, "annealing.start is above 0")
+        require(self.annealing.start > 0, "annealing.start must be above 0")
 
     @property
     def _first_sigma(self) -> float:
-        """The sigma that learning begins with."""
+        """The initial sigma."""
         return max(FIRST, self.sigma_floor) if self.sigma == "learn" else self.sigma
 
     def model(self) -> GeneratorModel:
-        """Return the generator, with the weights that learning begins with."""
+        """Return the generator with its initial weights."""
         network = DCGANGenerator(
             self.latent_dim,
             self.image_size,
@@ -170,7 +170,7 @@ class GeneratorRecipe(Recipe):
             "temperature": f"{self.chains.temperature:g}",
             "reconstruction error": f"{error.mean(last):.4g} (mean square on [-1, 1], lower is "
             f"better; mean of the last {len(last)} logged)",
-            "sigma": f"{context.learner.model.sigma.item():.3g}{learned}, beside a residual of "
+            "sigma": f"{context.learner.model.sigma.item():.3g}{learned}; the residual is "
             f"{error.mean(recent) ** 0.5:.3g} (root of the reconstruction error; mean of the last "
             f"{len(recent)} logged)",
             "acceptance": f"{accept.mean(recent):.2f} (healthy: {ACCEPT[0]:g} to {ACCEPT[1]:g}; "
@@ -178,7 +178,7 @@ class GeneratorRecipe(Recipe):
         }
 
     def summary(self, records: list[Record]) -> dict[str, str]:
-        """Return reconstruction error and acceptance, for the card."""
+        """Return reconstruction error and acceptance, for the model card."""
         recent = records[-RECENT:]
         said = f"mean over the last {len(recent)} logged iterations"
         error, accept = (
@@ -190,17 +190,17 @@ class GeneratorRecipe(Recipe):
         }
 
     def samples(self, context: RunContext, count: int) -> np.ndarray:
-        """Decode `count` draws of the prior."""
+        """Decode `count` draws from the prior."""
         return to_uint8(context.learner.sample(count, make_rng("report", self.seed)))
 
     def figures(self, context: RunContext) -> Iterator["Figure"]:
-        """Yield the prior's images, the latent plane twice, and the metrics."""
+        """Yield images from the prior, two views of the latent plane, and the metrics."""
         from tigon import figures
 
         yield figures.Figure(
             "figure-2-prior",
-            "Images of the model",
-            f"f(z) for {SAMPLES} draws z of the prior N(0, I), none left out.",
+            "Images from the model",
+            f"f(z) for {SAMPLES} draws z from the prior N(0, I), not selected.",
             figures.image_grid(self.samples(context, SAMPLES)),
             f"Grid of {SAMPLES} images that the model draws, 8 in a row.",
         )
@@ -214,7 +214,7 @@ class GeneratorRecipe(Recipe):
         """Judge how much reconstructions vary, and the acceptance of chains that reject."""
         from tigon.diagnostics.rules.course import SLOWER, of_acceptance, of_spread
 
-        remedy = f"images hardly depend on latents: {SLOWER}, or take another --seed"
+        remedy = f"images hardly depend on latents: {SLOWER}, or use another --seed"
         found = of_spread("reconstructions", remedy, records)
         adapts = self.chains.kernel != "langevin"
         return found + (of_acceptance(records, adapts) if adapts else [])
@@ -227,7 +227,7 @@ class GeneratorRecipe(Recipe):
         length: int,
         seed: int,
     ) -> "Examination":
-        """Run chains on the latents of training images."""
+        """Run chains on the latents of training images and judge them."""
         from tigon.diagnostics.examine import examine_latents
 
         return examine_latents(learner, images, seed, learner.noise is not None)
@@ -266,12 +266,12 @@ def _places(context: RunContext, plane: Plane) -> "Figure":
     return figures.Figure(
         "latents",
         "Where the training images are",
-        "Each training image at its inferred latent, over the circles that hold 39, 86 and 99 % "
-        "of the prior. Where inferred latents do not fill the prior, images of the model are bad "
-        "though reconstructions are good.",
+        "Each training image at its inferred latent, with the circles that contain 39, 86 and "
+        "99 % of the prior. If inferred latents do not fill the prior, images from the model are "
+        "bad even if reconstructions are good.",
         figures.latent_plane(points, context.images.pixels[pictured], plane.names),
         f"Scatter plot of {len(points)} training images over two latent coordinates; {inside} lie "
-        "within the circle that holds 99 % of the prior.",
+        "within the circle that contains 99 % of the prior.",
     )
 
 
@@ -282,12 +282,12 @@ class OriginalGeneratorRecipe(GeneratorRecipe):
 
     Arguments:
         latent_dim: d, the number of latents
-        sigma: standard deviation of the noise around f(z), on the scale of [-1, 1]; `learn` goes
-            with --no-average-likelihood alone
-        sigma_floor: that a learned sigma does not fall below
-        annealing: of sigma; none, since it is sigma at once
-        expand: give all inferred latents the prior's moments after each update
-        average_likelihood: weigh the likelihood by 1/n, and share batch statistics
+        sigma: standard deviation of the noise around f(z), on the scale of [-1, 1]; `learn` works
+            only with --no-average-likelihood
+        sigma_floor: smallest value of a learned sigma
+        annealing: annealing of sigma; by default there is none
+        expand: move all inferred latents towards the prior's moments after each update
+        average_likelihood: weight the likelihood by 1/n, and share batch statistics
         network: a fully connected layer and transposed convolutions
         chains: inference of latents
     """
@@ -307,7 +307,7 @@ class OriginalGeneratorRecipe(GeneratorRecipe):
     guard: Guard = Guard(enabled=False)
 
     def describe(self) -> str:
-        """Say what the model is, and what the original does to it."""
+        """Say what the model is, and what the original algorithm does differently."""
         return (
             f"{super().describe()} This is the original algorithm, for comparison only: it "
             "averages the likelihood over the batch, and its chains share batch statistics."

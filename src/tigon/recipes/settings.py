@@ -1,4 +1,4 @@
-"""The parts of a recipe: numbers of networks and of chains, and what they build."""
+"""The parts of a recipe: settings of networks and chains, and what they build."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +14,7 @@ from tigon.nn.dcgan import Norm
 
 
 def require(condition: bool, message: str) -> None:
-    """Refuse a number that makes no sense.
+    """Check a setting.
 
     Raises:
         ValueError: with `message`, unless the condition holds
@@ -29,7 +29,7 @@ class GeneratorNetwork:
 
     Arguments:
         width: channels of the last hidden layer; they double towards the latents, up to 8 times
-        kernel_size: of the transposed convolutions, 4 or 5 (the original's)
+        kernel_size: size of the transposed convolutions, 4 or 5 (5 in the original)
         norm: normalisation after each layer; batch couples the chains
     """
 
@@ -38,7 +38,7 @@ class GeneratorNetwork:
     norm: Norm = "none"
 
     def __post_init__(self) -> None:
-        require(self.width >= 2, f"network.width is at least 2, not {self.width}")
+        require(self.width >= 2, f"network.width must be at least 2, not {self.width}")
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,16 @@ class LatentChains:
 
     Arguments:
         steps: chain steps per parameter update, >= 1
-        step_size: step size s of every chain at first, in the prior's standard deviations
+        step_size: initial step size s of all chains, in units of the prior's standard deviation
         temperature: T > 0; 1 is the posterior
         kernel: mala and hmc accept or reject, with one step size that adapts to the mean
-            acceptance of all chains; langevin takes every step, of the size given
-        leapfrog_steps: of one step of hmc, >= 1: as many gradient evaluations
-        jitter: of mala and hmc: a chain's step size is drawn at each step between (1 - jitter)
+            acceptance of all chains; langevin accepts every step, with a fixed step size
+        leapfrog_steps: leapfrog steps per step of hmc, >= 1; each is a gradient evaluation
+        jitter: for mala and hmc, a chain's step size is drawn at each step between (1 - jitter)
             and (1 + jitter) times the common one, in [0, 1)
-        target_accept: the acceptance that step sizes are adapted to, in (0, 1); 0.574 suits mala,
-            0.65 hmc
-        gain: first change of log s per unit of acceptance, >= 0; it falls with the iterations
+        target_accept: acceptance rate to which the step size is adapted, in (0, 1); 0.574 suits
+            mala, 0.65 hmc
+        gain: initial change of log s per unit of acceptance, >= 0; it decays over the iterations
         store: keep latents in memory, or in a file for millions of images (in one process)
     """
 
@@ -71,13 +71,15 @@ class LatentChains:
     store: Literal["memory", "files"] = "memory"
 
     def __post_init__(self) -> None:
-        require(self.steps >= 1, f"chains.steps is at least 1, not {self.steps}")
-        require(self.step_size > 0, f"chains.step_size is above 0, not {self.step_size}")
-        require(self.temperature > 0, f"chains.temperature is above 0, not {self.temperature}")
-        require(0 < self.target_accept < 1, "chains.target_accept is between 0 and 1")
-        require(self.gain >= 0, f"chains.gain is at least 0, not {self.gain}")
-        require(0 <= self.jitter < 1, f"chains.jitter is in [0, 1), not {self.jitter}")
-        require(self.leapfrog_steps >= 1, "chains.leapfrog_steps is at least 1")
+        require(self.steps >= 1, f"chains.steps must be at least 1, not {self.steps}")
+        require(self.step_size > 0, f"chains.step_size must be above 0, not {self.step_size}")
+        require(
+            self.temperature > 0, f"chains.temperature must be above 0, not {self.temperature}"
+        )
+        require(0 < self.target_accept < 1, "chains.target_accept must be between 0 and 1")
+        require(self.gain >= 0, f"chains.gain must be at least 0, not {self.gain}")
+        require(0 <= self.jitter < 1, f"chains.jitter must be in [0, 1), not {self.jitter}")
+        require(self.leapfrog_steps >= 1, "chains.leapfrog_steps must be at least 1")
 
     def build(self) -> MCMC:
         """Return the chains that these numbers describe."""
@@ -105,7 +107,7 @@ class DescriptorNetwork:
     norm: Norm = "none"
 
     def __post_init__(self) -> None:
-        require(self.width >= 2, f"network.width is at least 2, not {self.width}")
+        require(self.width >= 2, f"network.width must be at least 2, not {self.width}")
 
 
 @dataclass(frozen=True)
@@ -116,11 +118,11 @@ class ImageChains:
         steps: chain steps from a start image to a synthesised one, >= 1
         step_size: size s of the first step, in units of [-1, 1]: the drift is s^2/2 times the
             gradient
-        shrink: s of the last step over that of the first, in (0, 1]; it falls geometrically
-        temperature: T >= 0: the noise is s sqrt(T), and chains aim at p^(1/T); 1 is the density p
-            itself, and at 0 they climb and aim at none
+        shrink: ratio of the last step size to the first, in (0, 1]; it falls geometrically
+        temperature: T >= 0: the noise is s sqrt(T), and chains target p^(1/T); 1 is the density p
+            itself, 0 is gradient ascent
         noiseless_last_step: leave the noise out of the last step; nothing else removes noise
-        start: each training image's mean colour, or the mean of all training images
+        start: the mean colour of each training image, or the mean of all training images
     """
 
     steps: int = 30
@@ -131,10 +133,12 @@ class ImageChains:
     start: Start = "mean-colour"
 
     def __post_init__(self) -> None:
-        require(self.steps >= 1, f"chains.steps is at least 1, not {self.steps}")
-        require(self.step_size > 0, f"chains.step_size is above 0, not {self.step_size}")
-        require(0 < self.shrink <= 1, f"chains.shrink is in (0, 1], not {self.shrink}")
-        require(self.temperature >= 0, f"chains.temperature is at least 0, not {self.temperature}")
+        require(self.steps >= 1, f"chains.steps must be at least 1, not {self.steps}")
+        require(self.step_size > 0, f"chains.step_size must be above 0, not {self.step_size}")
+        require(0 < self.shrink <= 1, f"chains.shrink must be in (0, 1], not {self.shrink}")
+        require(
+            self.temperature >= 0, f"chains.temperature must be at least 0, not {self.temperature}"
+        )
 
     def build(self) -> MCMC:
         """Return the chains that these numbers describe."""

@@ -1,4 +1,4 @@
-"""report.html: one file, no other needed, that shows runs and says what they are."""
+"""report.html: a self-contained page that shows runs and says what they are."""
 
 from tigon.report.comparison import MOST, write_comparison
 from tigon.report.page import render, write_report

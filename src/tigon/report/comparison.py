@@ -1,4 +1,4 @@
-"""A page that compares runs: tables, curves over the same axes, images side by side."""
+"""A page that compares runs: tables, curves on the same axes, images side by side."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,13 +27,13 @@ SAMPLES, COLUMNS, FIRST = 16, 4, 8
 
 
 def write_comparison(runs: Sequence[Run], path: Path) -> Path:
-    """Write a self-contained page about two runs or more; the runs stay as they are.
+    """Write a self-contained page about two or more runs; the runs are not changed.
 
     Raises:
-        TigonError: if a run is given twice, is no run, or has no metrics, checkpoint or data
+        TigonError: if a run is given twice, is not a run, or has no metrics, checkpoint or data
     """
     if not 2 <= len(runs) <= MOST:
-        raise TigonError(f"a comparison is of 2 to {MOST} runs, not {len(runs)}")
+        raise TigonError(f"a comparison needs 2 to {MOST} runs, not {len(runs)}")
     names = distinct_names([run.folder for run in runs])
     shown = [opened(run) for run in runs]
     entries = [
@@ -45,7 +45,7 @@ def write_comparison(runs: Sequence[Run], path: Path) -> Path:
 
 
 def compare(entries: Sequence[Entry]) -> Comparison:
-    """Set runs side by side."""
+    """Compare runs side by side."""
     return Comparison(
         [entry.name for entry in entries],
         measures_of(entries),
@@ -58,7 +58,7 @@ def compare(entries: Sequence[Entry]) -> Comparison:
 
 
 def _curves(entries: Sequence[Entry]) -> Iterator[Figure]:
-    """Yield a figure for each metric that two runs or more have."""
+    """Yield a figure for each metric that two or more runs have."""
     for group in by_metric(entries).values():
         metric = group[0][1]
         yield figures.curve(
@@ -67,7 +67,7 @@ def _curves(entries: Sequence[Entry]) -> Iterator[Figure]:
 
 
 def _rows(entries: Sequence[Entry]) -> Iterator[Figure]:
-    """Yield, for runs of one kind and the same images, what each shows of these in the end."""
+    """Yield what runs of the same kind on the same images make of these images at the end."""
     for group in by_data(entries).values():
         for noun, same in by_noun(group).items():
             if len(same) > 1:
@@ -100,7 +100,7 @@ def _samples(entry: Entry) -> Figure:
     return Figure(
         "comparison-samples",
         f"{entry.name}",
-        f"{SAMPLES} images of the model, none left out.",
+        f"{SAMPLES} images from the model, not selected.",
         figures.image_grid(images, COLUMNS),
         f"Grid of {SAMPLES} images that {entry.name} draws, {COLUMNS} in a row.",
     )

@@ -1,4 +1,4 @@
-"""Figures as a page holds them, and the files of them that a run keeps."""
+"""Figures embedded in a page, and their files in a run folder."""
 
 import base64
 import io
@@ -15,13 +15,13 @@ SHOWN_DPI = 110
 
 
 class Embedded(NamedTuple):
-    """A figure that stands in a page.
+    """A figure embedded in a page.
 
     Attributes:
-        name: of its file, without ending
-        title, caption, description: as of a `Figure`
-        data: its pixels in base 64, as WebP without loss, which is smaller than PNG
-        width, height: as shown, in CSS pixels
+        name: name of its file, without extension
+        title, caption, description: as in a `Figure`
+        data: its pixels in base 64, as lossless WebP, which is smaller than PNG
+        width, height: size on the page, in CSS pixels
     """
 
     name: str
@@ -34,7 +34,7 @@ class Embedded(NamedTuple):
 
 
 def embedded(drawn: Iterable[Figure], folder: Path | None = None) -> list[Embedded]:
-    """Embed figures one by one, and keep their PNGs in a folder, where one is given."""
+    """Embed figures one by one, and save their PNGs in a folder if one is given."""
     if folder is not None:
         folder.mkdir(exist_ok=True)
     kept = []
@@ -49,7 +49,7 @@ def embedded(drawn: Iterable[Figure], folder: Path | None = None) -> list[Embedd
 
 
 def as_webp(png: bytes) -> str:
-    """Return the pixels of a PNG as WebP without loss, in base 64."""
+    """Return the pixels of a PNG as lossless WebP, in base 64."""
     stream = io.BytesIO()
     Image.open(io.BytesIO(png)).convert("RGB").save(stream, "webp", lossless=True, quality=50)
     return base64.b64encode(stream.getvalue()).decode()

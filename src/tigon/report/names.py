@@ -1,4 +1,4 @@
-"""What runs are called where several stand on one page."""
+"""The names of runs on a page with several of them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from tigon.errors import TigonError
 
 
 def distinct_names(folders: Sequence[Path]) -> list[str]:
-    """Return a name for each folder: its own, with as many parents as tell it from the others.
+    """Return a name for each folder: its own, with as many parents as make it unique.
 
     Raises:
         TigonError: if two of them are the same folder

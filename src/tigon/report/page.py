@@ -1,4 +1,4 @@
-"""The page itself: HTML without scripts, that asks nothing of a network."""
+"""The page itself: HTML without scripts, which makes no network requests."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from tigon.runs.run import Run
 
 
 def write_report(run: Run, path: Path | None = None) -> Path:
-    """Write RUN/figures and RUN/report.html, or the page at another `path`; returns its path.
+    """Write RUN/figures and RUN/report.html, or the page at another `path`; return its path.
 
     Raises:
         TigonError: if the run has no checkpoint or no readable data
@@ -27,7 +27,7 @@ def render(
     """Write a self-contained page about one or more runs to `path`.
 
     Arguments:
-        comparison: of the runs, which then comes first; their sections are folded
+        comparison: comparison of the runs, shown first; their sections are then collapsed
     """
     environment = Environment(
         loader=PackageLoader("tigon", "templates"),

@@ -1,4 +1,4 @@
-"""RUN/diagnosis.json: a diagnosis as a run saves it, and read back where it is still true."""
+"""RUN/diagnosis.json: saves a diagnosis, and reads it back if it is still valid."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionErr
 
 
 def save_diagnosis(run: Run, diagnosis: Diagnosis[Figure]) -> Diagnosis[Embedded]:
-    """Write RUN/diagnosis.json and its figures; returns it with these embedded."""
+    """Write RUN/diagnosis.json and its figures; return it with the figures embedded."""
     folder = subfolder(run.folder, "figures")
     found = with_embedded(diagnosis, folder)
     values = diagnosis.to_plain()
@@ -33,7 +33,7 @@ def save_diagnosis(run: Run, diagnosis: Diagnosis[Figure]) -> Diagnosis[Embedded
 
 
 def with_embedded(diagnosis: Diagnosis[Figure], folder: Path | None = None) -> Diagnosis[Embedded]:
-    """Return a diagnosis with its figures as a page holds them, and their PNGs in a folder."""
+    """Return a diagnosis with embedded figures, and save their PNGs in a folder if given."""
     return Diagnosis(
         diagnosis.name,
         diagnosis.healthy,
@@ -45,13 +45,13 @@ def with_embedded(diagnosis: Diagnosis[Figure], folder: Path | None = None) -> D
 
 
 def saved_diagnosis(run: Run, provenance: dict[str, Any]) -> Diagnosis[Embedded] | None:
-    """Return the diagnosis that a run saved, where one made now would be the same.
+    """Return the saved diagnosis of a run if a new one would be the same.
 
-    None where there is none, or it is damaged, or it was made of anything else: of another
-    checkpoint, other metrics, by other code, with another seed.
+    Returns None if there is none, it is damaged, or its inputs differ: another checkpoint, other
+    metrics, other code, or another seed.
 
     Arguments:
-        provenance: what a diagnosis made now would depend on
+        provenance: everything that a new diagnosis would depend on
     """
     try:
         with open_regular(run.folder / FILE) as file:
@@ -68,7 +68,7 @@ def saved_diagnosis(run: Run, provenance: dict[str, Any]) -> Diagnosis[Embedded]
 
 
 def _described(folder: Path, figure: Embedded) -> dict[str, Any]:
-    """Return all of a figure but its pixels: in their place, the checksum of the file."""
+    """Return a figure with the checksum of its file in place of its pixels."""
     return figure._asdict() | {"data": checksum(folder / f"{figure.name}.png")}
 
 
@@ -76,14 +76,14 @@ def _embedded(folder: Path, values: dict[str, Any]) -> Embedded:
     """Return a figure with its pixels from a file.
 
     Raises:
-        ValueError: if the file is not what it was
+        ValueError: if the file has changed
     """
     if not NAME.fullmatch(values["name"]):
         raise ValueError(f"figure {values['name']!r}")
     with open_regular(folder / f"{values['name']}.png") as file:
         data = file.read()
     if hashlib.sha256(data).hexdigest() != values["data"]:
-        raise ValueError(f"figure {values['name']} is another")
+        raise ValueError(f"figure {values['name']} has changed")
     return Embedded(**(values | {"data": as_webp(data)}))
 
 

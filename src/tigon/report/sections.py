@@ -1,4 +1,4 @@
-"""One run in a page: what it is, its results, figures, diagnosis, settings and machine."""
+"""One run on a page: what it is, its results, figures, diagnosis, settings and machine."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -31,16 +31,17 @@ class Section(NamedTuple):
     settings: dict[str, str]
     environment: dict[str, str]
     skipped: list[str]
+    notes: list[str]
 
 
 class Opened(NamedTuple):
-    """A run that is opened to be shown.
+    """A run that has been loaded for display.
 
     Attributes:
         run: its folder
-        recipe: its numbers, and what it declares
+        recipe: its settings, and what it declares
         context: its learner, images and records
-        files: checksums of the run's files from before these were read
+        files: checksums of the run's files from before they were read
     """
 
     run: Run
@@ -50,7 +51,7 @@ class Opened(NamedTuple):
 
 
 def opened(run: Run) -> Opened:
-    """Open a run to be shown.
+    """Load a run for display.
 
     Raises:
         TigonError: if it has no metrics, no checkpoint or no readable data
@@ -63,16 +64,16 @@ def opened(run: Run) -> Opened:
 
 
 def section(run: Run) -> Section:
-    """Make a run's figures, save them under RUN/figures, and gather what is said of the run."""
+    """Make a run's figures, save them in RUN/figures, and collect the content of its section."""
     return section_of(opened(run), run.name, save=True)
 
 
 def section_of(shown: Opened, name: str, save: bool) -> Section:
-    """Make an opened run's figures, and gather what is said of the run.
+    """Make an opened run's figures, and collect the content of its section.
 
     Arguments:
-        name: what the page calls the run
-        save: write RUN/figures and RUN/diagnosis.json; otherwise the run stays as it is
+        name: name of the run on the page
+        save: write RUN/figures and RUN/diagnosis.json; otherwise the run is not changed
     """
     run = shown.run
     drawn = embedded(figures_of(shown), subfolder(run.folder, "figures") if save else None)
@@ -86,17 +87,18 @@ def section_of(shown: Opened, name: str, save: bool) -> Section:
         flat(run.plain_config()) | {"images": str(len(shown.context.images))},
         {n.replace("_", " "): str(v) for n, v in run.environment.items() if n != "images"},
         shown.context.images.skipped,
+        list(shown.context.images.notes),
     )
 
 
 def figures_of(shown: Opened) -> Iterator[Figure]:
-    """Yield the figures of a run, one by one: its snapshots, then those of its recipe."""
+    """Yield the figures of a run one by one: its snapshots, then those of its recipe."""
     yield _snapshots(shown)
     yield from shown.recipe.figures(shown.context)
 
 
 def _snapshots(shown: Opened) -> Figure:
-    """Draw the training images, and below them what the run showed of them as it learned."""
+    """Draw the training images, and below them what the model made of them as it learned."""
     taken, images = shown.run.snapshots(), shown.context.images
     count = len(taken[-1][1]) if taken else min(FIRST, len(images))
     rows = [("training images", images.pixels[:count])]
@@ -109,7 +111,7 @@ def _snapshots(shown: Opened) -> Figure:
 
 
 def _diagnosed(shown: Opened, save: bool) -> Diagnosis[Embedded]:
-    """Return the diagnosis that the run saved, where it is still true, or a new one."""
+    """Return the run's saved diagnosis if it is still valid, or a new one."""
     run, context = shown.run, shown.context
     saved = saved_diagnosis(run, provenance(run, context.images, LENGTH, SEED, "cpu"))
     if saved is not None and files_of(run) == shown.files:
@@ -120,7 +122,7 @@ def _diagnosed(shown: Opened, save: bool) -> Diagnosis[Embedded]:
 
 
 def results(shown: Opened) -> dict[str, str]:
-    """Return the numbers that sum a run up, by name: those of every run, then its recipe's."""
+    """Return the numbers that summarise a run, by name: common ones, then its recipe's."""
     last = shown.context.records[-1]
     parameters = sum(p.numel() for p in shown.context.learner.parameters())
     return {
@@ -135,7 +137,7 @@ def results(shown: Opened) -> dict[str, str]:
 
 
 def described(shown: Opened) -> str:
-    """Return how many images of which form a run learned from, in words."""
+    """Return the number and shape of the images that a run was trained on, in words."""
     images = shown.context.images
     size = (*sides(images.image_size), images.channels)
     return f"{len(images)} of {' x '.join(map(str, size))}"

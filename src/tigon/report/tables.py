@@ -1,4 +1,4 @@
-"""Runs side by side in words: what differs, what they share, and what cannot be compared."""
+"""Runs side by side in words: what differs, what is shared, and what cannot be compared."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -12,7 +12,7 @@ NONE = "–"
 
 
 class Entry(NamedTuple):
-    """A run that is compared: its name on the page, what was opened, and its section."""
+    """A run in a comparison: its name on the page, the opened run, and its section."""
 
     name: str
     shown: Opened
@@ -20,23 +20,23 @@ class Entry(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of a table: what it is about, and a cell for each run."""
+    """A row of a table: its name, and a cell for each run."""
 
     name: str
     cells: list[str]
 
 
 class Comparison(NamedTuple):
-    """What a page says of several runs together.
+    """What a page says about several runs together.
 
     Attributes:
-        names: of the runs, in the order of the tables' columns
-        measures: what they are and what came of them
-        settings: those that differ
-        notes: what has to be known before numbers are compared
-        curves: each with all runs that have the measure
-        rows: images of the same training images, one figure for each kind and data set
-        samples: a grid of each run, of equal count
+        names: names of the runs, in the order of the tables' columns
+        measures: the runs and their results
+        settings: settings that differ
+        notes: what to know before comparing numbers
+        curves: figures, each with all runs that have the metric
+        rows: what runs make of the same training images, one figure per kind and data set
+        samples: a grid for each run, with the same number of images
     """
 
     names: list[str]
@@ -49,7 +49,7 @@ class Comparison(NamedTuple):
 
 
 def measures_of(entries: Sequence[Entry]) -> list[Row]:
-    """Return the rows of the first table: what all have first, then what only some have."""
+    """Return the rows of the first table: first those that all runs have, then the others."""
     values_of = [_values(entry) for entry in entries]
     names = list(dict.fromkeys(name for values in values_of for name in values))
     shared = [name for name in names if all(name in values for values in values_of)]
@@ -70,7 +70,7 @@ def _values(entry: Entry) -> dict[str, str]:
 
 
 def settings_of(entries: Sequence[Entry]) -> list[Row]:
-    """Return the settings that differ between runs that could have had the same."""
+    """Return the settings that differ between runs whose recipes have them."""
     configs = [flat(entry.shown.run.plain_config()) for entry in entries]
     nouns = [entry.shown.recipe.noun for entry in entries]
     names = dict.fromkeys(name for config in configs for name in config)
@@ -80,19 +80,19 @@ def settings_of(entries: Sequence[Entry]) -> list[Row]:
 
 
 def _differs(row: Row, nouns: Sequence[str]) -> bool:
-    """Return whether a setting differs between runs of kinds that have it."""
+    """Return whether a setting differs between runs of the kinds that have it."""
     having = {noun for noun, cell in zip(nouns, row.cells, strict=True) if cell != NONE}
     cells = {cell for noun, cell in zip(nouns, row.cells, strict=True) if noun in having}
     return len(cells) > 1
 
 
 def notes_of(entries: Sequence[Entry]) -> list[str]:
-    """Return what has to be known before the numbers of these runs are compared."""
+    """Return what to know before comparing the numbers of these runs."""
     return [*_on_data(entries), *_on_kinds(entries), *_on_chance(entries)]
 
 
 def by_data(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """Group runs by the images that they learned from, whatever the folder was called."""
+    """Group runs by the images that they were trained on, whatever their folder is called."""
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.shown.context.images.fingerprint(), []).append(entry)
@@ -110,14 +110,15 @@ def by_noun(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
 def _on_data(entries: Sequence[Entry]) -> list[str]:
     groups = list(by_data(entries).values())
     if len(groups) == 1:
-        return [f"All runs learned from the same {len(entries[0].shown.context.images)} images."]
+        count = len(entries[0].shown.context.images)
+        return [f"All runs were trained on the same {count} images."]
     sources = {entry.shown.run.experiment.data for entry in entries}
     form = "in different forms (size, fit, channels or mirroring)"
-    how = f"from the same source {form}" if len(sources) == 1 else "from different images"
+    how = f"on the same source {form}" if len(sources) == 1 else "on different images"
     said = "; ".join(f"{_listed(group)}: {_data(group[0])}" for group in groups)
     return [
-        f"These runs learned {how}: {said}. Numbers that depend on the images, such as a loss or "
-        "a gap, do not say which of these runs is the better one."
+        f"These runs were trained {how}: {said}. Numbers that depend on the images, such as a "
+        "loss or a gap, do not say which of these runs is better."
     ]
 
 
@@ -132,9 +133,9 @@ def _on_kinds(entries: Sequence[Entry]) -> list[str]:
         return []
     said = [f"{_listed(group)} ({noun}): {_measured(group)}" for noun, group in groups.items()]
     return [
-        f"Models of different kinds are measured by different things: {'; '.join(said)}. None of "
-        f"these is drawn with another kind's in one figure, and a {NONE} in the table says that a "
-        "run has no such number. What can be compared is what they cost and, by eye, their images."
+        f"Different kinds of models are measured differently: {'; '.join(said)}. Metrics of "
+        f"different kinds never share a figure, and a {NONE} in the table means that a run has no "
+        "such number. What can be compared is their cost and, by eye, their images."
     ]
 
 
@@ -143,13 +144,13 @@ def _measured(group: Sequence[Entry]) -> str:
 
 
 def _on_chance(entries: Sequence[Entry]) -> list[str]:
-    """Say where nothing but the seed, or nothing at all, sets runs of one recipe apart."""
+    """Say if runs of one recipe differ only in the seed, or not at all."""
     rows = settings_of(entries)
     recipes = {entry.section.recipe for entry in entries}
     if len(recipes) > 1 or len(by_data(entries)) > 1:
         return []
     if [row.name for row in rows] == ["seed"]:
-        return ["Only the seed differs: what these runs differ in is chance."]
+        return ["Only the seed differs: differences between these runs are due to chance."]
     if not rows:
         return ["All settings are the same."]
     return []
@@ -161,7 +162,7 @@ def _listed(group: Sequence[Entry]) -> str:
 
 
 def drawn(entry: Entry) -> list[Metric]:
-    """Return the metrics of a run that have a figure, and were logged."""
+    """Return the metrics of a run that have a figure and were logged."""
     records = entry.shown.context.records
     return [
         metric
@@ -171,7 +172,7 @@ def drawn(entry: Entry) -> list[Metric]:
 
 
 def by_metric(entries: Sequence[Entry]) -> Mapping[str, list[tuple[Entry, Metric]]]:
-    """Group runs by the names of the metrics that are drawn; those of one run are left out."""
+    """Group runs by the names of their drawn metrics, without metrics of only one run."""
     groups: dict[str, list[tuple[Entry, Metric]]] = {}
     for entry in entries:
         for metric in drawn(entry):

@@ -22,6 +22,7 @@ from tigon.figures import Figure
 from tigon.learners.base import RECENT, Learner
 from tigon.learners.metrics import by_name
 from tigon.recipes.base import Recipe
+from tigon.runs.evaluation import saved_findings
 from tigon.runs.provenance import files_of, provenance
 from tigon.runs.run import Run
 
@@ -98,6 +99,7 @@ def diagnose(
         seen = _examined(run, learner.to(device), images, records, (length, seed))
     chains = seen.findings if len(records) >= RECENT else too_short(seen.findings)
     found += [*seen.always, *chains, *metric_findings(run.experiment.recipe, records)]
+    found += saved_findings(run)
     course, falls = _course(run, records, seen.shows)
     found += course
     found.sort(key=lambda finding: finding.level.value)

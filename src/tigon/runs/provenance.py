@@ -18,7 +18,7 @@ def files_of(run: Run) -> dict[str, str]:
     """Return checksums of all that changes as a run goes on: where they stay, it did not."""
     manifests = [path / "manifest.json" for path in numbered(run.checkpoints)]
     sums = {}
-    for path in (run.config, run.metrics, *manifests):
+    for path in (run.config, run.metrics, run.evaluation, *manifests):
         with suppress(OSError):  # there is none, or none any more
             sums[str(path.relative_to(run.folder))] = checksum(path)
     return sums
@@ -32,7 +32,11 @@ def provenance(
     Raises:
         TigonError: if the run has no whole checkpoint
     """
-    sums = {path.name: checksum(path) for path in (run.config, run.metrics) if path.is_file()}
+    sums = {
+        path.name: checksum(path)
+        for path in (run.config, run.metrics, run.evaluation)
+        if path.is_file()
+    }
     return {
         "tigon": __version__,
         "code": code(),

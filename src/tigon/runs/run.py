@@ -102,6 +102,11 @@ class Run:
         """Path of metrics.jsonl."""
         return self.folder / "metrics.jsonl"
 
+    @property
+    def evaluation(self) -> Path:
+        """RUN/evaluation.json."""
+        return self.folder / "evaluation.json"
+
     def write_config(self, experiment: Experiment) -> None:
         """Write config.toml, whole or not at all."""
         replace_file(self.config, tomli_w.dumps(experiment.to_plain()))

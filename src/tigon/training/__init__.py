@@ -1,1 +1,1 @@
-"""The loop over iterations, and what it leaves on the disk."""
+"""The loop over iterations, and what it writes to disk."""

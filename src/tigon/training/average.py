@@ -4,8 +4,8 @@ After t updates with weights :math:`w_1, ..., w_t` and decay d it is
 
 .. math:: \bar w_t = \frac{1 - d}{1 - d^t} \sum_{s=1}^t d^{t-s} w_s
 
-an exponential moving average in which the weights before the first update have no part. Chains
-and loss use the weights themselves; the average is what is sampled, shown and exported.
+an exponential moving average that does not include the weights before the first update. Chains
+and loss use the live weights; the average is what is sampled, shown and exported.
 
 References:
     Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", SIAM Journal on
@@ -25,23 +25,23 @@ from tigon.learners.base import Learner
 class AveragedWeights:
     """The average of a learner's parameters and buffers.
 
-    Where a learner changes its weights by itself (`Learner.after_update`), it changes these alike.
+    When a learner changes its weights itself (`Learner.after_update`), it changes these as well.
 
     Arguments:
-        learner: whose weights are averaged
-        decay: d, in [0, 1); an average over about 1 / (1 - d) updates
+        learner: the learner whose weights are averaged
+        decay: d, in [0, 1); averages over about 1 / (1 - d) updates
     """
 
     def __init__(self, learner: Learner, decay: float) -> None:
         if not 0 <= decay < 1:
-            raise ValueError(f"average is in [0, 1), not {decay}")
+            raise ValueError(f"average must be in [0, 1), not {decay}")
         self.learner, self.decay, self.count = learner, decay, 0
         self.weights = {name: value.clone() for name, value in learner.state_dict().items()}
         learner.averaged = self.weights
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the learner's weights into the average."""
+        """Update the average with the learner's weights."""
         self.count += 1
         part = (1 - self.decay) / (1 - self.decay**self.count)
         kept = {f"model.{name}" for name in self.learner.model.UNAVERAGED}
@@ -52,7 +52,7 @@ class AveragedWeights:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Let the learner have the averaged weights within."""
+        """Give the learner the averaged weights within this context."""
         own = {name: value.clone() for name, value in self.learner.state_dict().items()}
         self._put(self.weights)
         try:
@@ -66,7 +66,7 @@ class AveragedWeights:
             value.copy_(weights[name])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how many updates are in the average, and the weights."""
+        """Return the number of updates in the average, and the averaged weights."""
         return {"count": self.count, "weights": dict(self.weights)}
 
     @torch.no_grad()
@@ -78,7 +78,7 @@ class AveragedWeights:
         """
         found = state or {"count": 0, "weights": self.learner.state_dict()}
         if type(found["count"]) is not int or found["count"] < 0:
-            raise ValueError("the average's count is no count")
+            raise ValueError("the average's count is not a count")
         shapes = {name: value.shape for name, value in self.weights.items()}
         if {name: value.shape for name, value in found["weights"].items()} != shapes:
             raise ValueError("the averaged weights are of another model")

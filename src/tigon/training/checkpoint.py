@@ -1,11 +1,11 @@
-"""Checkpoints: weights, training state and chain rows, written whole or not at all.
+"""Checkpoints: weights, training state and chain rows, written atomically.
 
-A checkpoint is a folder RUN/checkpoints/N with `model.safetensors` (the model's state: averaged
-weights, where they are), `chains.safetensors` (chain rows), `training.pt` (optimizers and
-counters, which load with `weights_only`) and `manifest.json` (the SHA-256 of each). Where weights
-are averaged, `live.safetensors` has those that learning goes on with. Chains in files are copied
+A checkpoint is a folder RUN/checkpoints/N with `model.safetensors` (the model's state, with
+averaged weights if there are any), `chains.safetensors` (chain rows), `training.pt` (optimizers
+and counters, loaded with `weights_only`) and `manifest.json` (the SHA-256 of each). If weights are
+averaged, `live.safetensors` has those with which training continues. Chains in files are copied
 to `chains/`, and those of the guard's good states to `good-0/`, `good-1/`. It is written under
-another name, flushed, and renamed. Which of them stay, see `tigon.training.checkpoint_folder`.
+another name, flushed, and renamed. `tigon.training.checkpoint_folder` decides which are kept.
 """
 
 import json
@@ -44,7 +44,7 @@ class Stateful(Protocol):
         """Return the state."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
 
 
 def save_checkpoint(
@@ -52,13 +52,13 @@ def save_checkpoint(
 ) -> Path:
     """Save the trainer's state as `folder`/N, and delete all but the last `keep` and the best.
 
-    All processes take part, since each has chains of its own; the first writes.
+    All processes take part, since each has its own chains; the first one writes.
 
     Arguments:
-        keep: how many of the last stay, >= 1
-        measure: what this one is worth, by the measure's name; see `training.checkpoint_folder`
+        keep: number of last checkpoints to keep, >= 1
+        measure: the mean of the learner's measure, by its name; see `training.checkpoint_folder`
     Raises:
-        TigonError: if the disk refuses; earlier checkpoints are untouched
+        TigonError: if it cannot be written; earlier checkpoints are untouched
     """
     from safetensors import SafetensorError
 
@@ -87,7 +87,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, trainer: Stateful) -> None:
-    """Bring a trainer to the state of a checkpoint.
+    """Restore a trainer to the state of a checkpoint.
 
     Raises:
         TigonError: if it does not fit
@@ -116,7 +116,7 @@ def load_learner(
 ) -> Learner:
     """Return the learner of a checkpoint, which `restored` builds from its chain rows.
 
-    Rows in files are copied: what becomes of them leaves the checkpoint as it is.
+    Rows in files are copied, so the checkpoint is not changed later.
 
     Raises:
         TigonError: if they do not fit
@@ -131,7 +131,7 @@ def load_learner(
 
 
 def load_model(path: Path, build: Callable[[], M]) -> M:
-    """Return the model of a checkpoint, without chains or optimizer, which are not read.
+    """Return the model in a checkpoint, without reading chains or optimizer.
 
     Arguments:
         build: makes the model, with any weights
@@ -147,14 +147,14 @@ def load_model(path: Path, build: Callable[[], M]) -> M:
 
 
 def _copied(folder: Path) -> ChainStore:
-    """Return a store of its own with the rows of a folder."""
+    """Return a separate store with the rows in a folder."""
     return ChainStore.scratch(
         cache_folder(), lambda new: shutil.copytree(folder, new, dirs_exist_ok=True)
     )
 
 
 def _with_files(path: Path, guard: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Give the good states that the guard remembers their chains in files, where they have any."""
+    """Load the chains in files of the guard's good states, if they have any."""
     for number, state in enumerate((guard or {}).get("good", [])):
         if (path / GOOD.format(number)).exists():
             state["files"] = _copied(path / GOOD.format(number))
@@ -176,7 +176,7 @@ def _refusing(path: Path) -> Iterator[None]:
 
 
 class _State(NamedTuple):
-    """What a checkpoint is made of; `files` has chains in files by the name of their folder."""
+    """The parts of a checkpoint; `files` has chains in files by the name of their folder."""
 
     tensors: dict[str, dict[str, Tensor]]
     training: dict[str, Any]
@@ -184,7 +184,7 @@ class _State(NamedTuple):
 
 
 def _divided(state: dict[str, Any]) -> _State:
-    """Divide a trainer's state into files."""
+    """Split a trainer's state into files."""
     weights, average, guard = state.pop("weights"), state["average"], state["guard"]
     tensors = {MODEL: weights, "chains.safetensors": state.pop("chains")}
     if average is not None:
@@ -212,7 +212,7 @@ def _write(folder: Path, state: _State, measure: dict[str, float]) -> None:
 
 
 def _write_state(path: Path, state: dict[str, Any]) -> None:
-    """Write training.pt; where the disk refuses, say so, and not what torch makes of it."""
+    """Write training.pt; report an error of the disk as such rather than torch's own error."""
     with path.open("xb") as file:
         try:
             torch.save(state, file)

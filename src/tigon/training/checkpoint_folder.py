@@ -1,7 +1,7 @@
-"""Which checkpoints a run keeps: the last few and the best, and how one of them is asked for.
+"""The checkpoints that a run keeps, the last few and the best, and how to select one of them.
 
-A checkpoint is a folder N with a `manifest.json`: the SHA-256 of each of its files, and where it
-was measured, the mean of its learner's measure over the iterations it stands for.
+A checkpoint is a folder N with a `manifest.json`: the SHA-256 of each of its files and, if it was
+measured, the mean of the learner's measure over the iterations that it covers.
 """
 
 import hashlib
@@ -22,10 +22,10 @@ BROKEN = (OSError, ValueError, KeyError, TypeError, RecursionError)
 
 
 def find_checkpoint(folder: Path, which: str = "last") -> Path:
-    """Return the checkpoint that `last`, `best` or its number names; it is whole.
+    """Return the checkpoint named `last`, `best` or by its number; it is complete.
 
     Raises:
-        TigonError: if there is none of that name, or it is damaged; it lists those there are
+        TigonError: if there is none with that name, or it is damaged; it lists the existing ones
     """
     found = latest_checkpoint(folder) if which == "last" else None
     if which == "best":
@@ -44,9 +44,9 @@ def find_checkpoint(folder: Path, which: str = "last") -> Path:
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint of a run, or None where there is none at all.
+    """Return the newest complete checkpoint of a run, or None if there is none at all.
 
-    A damaged one is reported on stderr, and the one before it used.
+    A damaged one is reported on stderr, and the previous one is used.
 
     Raises:
         TigonError: if all are damaged
@@ -65,13 +65,13 @@ def latest_checkpoint(folder: Path) -> Path | None:
 
 
 def best_checkpoint(folder: Path) -> Path | None:
-    """Return the checkpoint with the lowest measure, the later of two equal ones; None if none."""
+    """Return the checkpoint with the lowest measure, the later of equal ones, or None."""
     found = [(value, path) for path in numbered(folder) if (value := measured(path)) is not None]
     return min(reversed(found), key=lambda pair: pair[0])[1] if found else None
 
 
 def measured(path: Path) -> float | None:
-    """Return the measure of a checkpoint; None where it was not measured."""
+    """Return the measure of a checkpoint, or None if it was not measured."""
     found = (_manifest(path) or {}).get("measure")
     values = list(found.values()) if isinstance(found, dict) else []
     sound = len(values) == 1 and type(values[0]) is float and math.isfinite(values[0])
@@ -79,9 +79,9 @@ def measured(path: Path) -> float | None:
 
 
 def tidy(folder: Path, keep: int, newest: int) -> None:
-    """Delete all checkpoints but the last `keep` up to iteration `newest`, and the best of these.
+    """Delete all checkpoints except the last `keep` up to iteration `newest`, and the best one.
 
-    Those beyond belong to iterations that were taken back.
+    Later ones belong to iterations that were rolled back.
     """
     for path in numbered(folder):
         if int(path.name) > newest:
@@ -93,7 +93,7 @@ def tidy(folder: Path, keep: int, newest: int) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file, a folder, or a link, never what it leads to."""
+    """Delete a file, a folder, or a link, never the target of a link."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -101,7 +101,7 @@ def remove(path: Path) -> None:
 
 
 def damage(path: Path) -> str | None:
-    """Return what is wrong with a checkpoint's files; None if they are whole."""
+    """Return what is wrong with a checkpoint's files, or None if they are complete."""
     try:
         sums = _read(path)["sha256"]
         odd = [name for name in sums if name not in FILES and not OTHERS.fullmatch(name)]
@@ -120,7 +120,7 @@ def checksum(path: Path) -> str:
 
 
 def numbered(folder: Path) -> list[Path]:
-    """Return the checkpoints of a folder, in the order of their iterations."""
+    """Return the checkpoints in a folder, in the order of their iterations."""
     if not folder.is_dir():
         return []
     names = (path for path in folder.iterdir() if path.name.isdecimal() and path.name.isascii())
@@ -128,7 +128,7 @@ def numbered(folder: Path) -> list[Path]:
 
 
 def listed(folder: Path) -> str:
-    """Return which checkpoints there are, in words."""
+    """Return the existing checkpoints, in words."""
     best = best_checkpoint(folder)
     names = [path.name + (" (the best)" if path == best else "") for path in numbered(folder)]
     return f"there are {', '.join(names)}" if names else "there is none yet; train first"
@@ -146,7 +146,7 @@ def _missing(folder: Path, which: str) -> str:
 
 
 def _manifest(path: Path) -> dict[str, Any] | None:
-    """Return what a manifest says; None where it cannot be read."""
+    """Return the content of a manifest, or None if it cannot be read."""
     try:
         found = _read(path)
     except BROKEN:

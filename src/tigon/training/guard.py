@@ -1,9 +1,9 @@
-"""The guard: notices trouble, goes back to the last good state, and goes on more carefully.
+"""The guard: detects trouble, returns to the last good state, and continues more carefully.
 
-Never in silence: every event is a record with `event` among the metrics. What it does is a
+Every event is recorded among the metrics, with a key `event`. What the guard does is a
 function of the state, so a run with events is as reproducible as one without.
 
-| cause | what is noticed | what is halved |
+| cause | what is detected | what is halved |
 |---|---|---|
 | network | a loss or gradient that is not finite | learning rate |
 | gradient | a norm beyond `Guard.gradient` times its median | learning rate |
@@ -11,8 +11,8 @@ function of the state, so a run with events is as reproducible as one without.
 | chains | points that are not finite | learning rate, step size |
 | images | a training image that is not finite | nothing: it gives up at once |
 
-A kind of model with signs of its own extends `Guard`. Single chains of a persistent store that are
-lost start anew, without going back.
+A kind of model with other symptoms extends `Guard`. Individual chains of a persistent store that
+are lost are restarted without a rollback.
 """
 
 import math
@@ -36,26 +36,25 @@ SLOWED = {"chains": ("rate", "steps")}
 
 @dataclass(frozen=True)
 class Guard:
-    """What counts as trouble, and how often the guard goes back before it gives up.
+    """What counts as trouble, and how often the guard rolls back before it gives up.
 
     Trouble is a loss, gradient or chain that is not finite, a gradient that explodes, or a network
     without a gradient. The guard then returns to the last good state, and halves the learning
-    rate, the chains' step size, or both. A subclass adds signs of its own in `trouble` and
-    `suspicions`, with what they mean in `causes` and what they halve in `slowed`.
+    rate, the chains' step size, or both. A subclass adds its own symptoms in `trouble` and
+    `suspicions`, with their meaning in `causes` and what they halve in `slowed`.
 
     Arguments:
-        enabled: whether it watches at all; without it a loss that is not finite ends the run
-        attempts: how often it goes back before it gives up, >= 0
-        every: iterations between the good states it keeps, and between looks at all single
-            chains; at least a tenth of an epoch
-        gradient: times the median norm of the last 50 iterations is an explosion, > 1
-        patience: iterations in a row before a suspicion, as of a dead network, counts, >= 1
+        enabled: whether the guard is active; without it, a loss that is not finite ends the run
+        attempts: number of rollbacks before it gives up, >= 0
+        every: iterations between saved good states, and between checks of all individual chains;
+            at least a tenth of an epoch
+        gradient: multiple of the median norm of the last 50 iterations that is an explosion, > 1
+        patience: iterations in a row before a suspicion, such as a dead network, counts, >= 1
 
     Attributes:
-        causes: by the name of a cause: what is wrong, and what to do
-        slowed: by the name of a cause, which of `rate` and `steps` are halved; the rate, if it is
-            not there
-        shown: metrics that trouble is told from
+        causes: what is wrong and what to do, by the name of a cause
+        slowed: which of `rate` and `steps` are halved, by the name of a cause; the rate by default
+        shown: metrics from which trouble is detected
     """
 
     causes: ClassVar[Mapping[str, tuple[str, str]]] = CAUSES
@@ -70,28 +69,28 @@ class Guard:
 
     def __post_init__(self) -> None:
         if self.attempts < 0 or self.every < 1 or self.patience < 1:
-            raise ValueError("guard: attempts are at least 0, every and patience at least 1")
+            raise ValueError("guard: attempts must be at least 0, every and patience at least 1")
         if not self.gradient > 1:
-            raise ValueError("guard: gradient is above 1")
+            raise ValueError("guard: gradient must be above 1")
 
     def trouble(self, record: Record, usual_gradient: float) -> str | None:
-        """Return the cause of trouble that a record shows by itself, or None.
+        """Return the cause of trouble that a single record shows, or None.
 
         Arguments:
-            usual_gradient: median norm of recent iterations; infinite where there are too few
+            usual_gradient: median norm of recent iterations; infinite if there are too few
         """
         return "gradient" if record["gradient_norm"] > self.gradient * usual_gradient else None
 
     def suspicions(self, record: Record) -> dict[str, bool]:
-        """Return by cause whether a record is suspicious: trouble, if `patience` in a row are."""
+        """Return, by cause, whether a record is suspicious; `patience` in a row are trouble."""
         return {"dead": record["gradient_norm"] < SILENCE}
 
 
 class Snapshot(NamedTuple):
-    """All that a trainer carries from iteration to iteration, copied; see `Trainer.snapshot`.
+    """A copy of a trainer's complete state between iterations; see `Trainer.snapshot`.
 
-    Noise and data order are functions of the iteration. Chains that are in files are copied there,
-    and are `files`.
+    Noise and data order are functions of the iteration. Chains in files are copied to files, and
+    are in `files`.
     """
 
     weights: dict[str, Tensor]
@@ -105,7 +104,7 @@ class Snapshot(NamedTuple):
 
 
 class Guarded(Protocol):
-    """What a guard needs of a trainer."""
+    """What a guard needs from a trainer."""
 
     learner: Learner
     seed: int
@@ -129,8 +128,8 @@ class GuardRunner:
     """Takes a trainer's steps under a guard.
 
     Arguments:
-        guard: its numbers
-        batches: in an epoch
+        guard: its settings
+        batches: number of batches in an epoch
     """
 
     def __init__(self, guard: Guard, batches: int = 1) -> None:
@@ -141,7 +140,7 @@ class GuardRunner:
         self.suspicion: dict[str, int] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that the guard remembers, for a checkpoint."""
+        """Return the guard's state, for a checkpoint."""
         return {
             "good": [state._asdict() for state in self.good],
             "gradients": list(self.gradients),
@@ -149,10 +148,10 @@ class GuardRunner:
         }
 
     def load_state_dict(self, state: dict[str, Any] | None) -> None:
-        """Go on from what a guard remembered; from nothing, if there is none.
+        """Continue from a guard's state, or from an empty one if it is None.
 
         Raises:
-            TypeError, KeyError: if it is something else
+            TypeError, KeyError: if it is not a guard's state
         """
         found = state or {"good": [], "gradients": [], "suspicion": {}}
         self.good = [Snapshot(**held) for held in found["good"]]
@@ -160,11 +159,11 @@ class GuardRunner:
         self.suspicion = {str(cause): int(n) for cause, n in found["suspicion"].items()}
 
     def step(self, trainer: Guarded) -> list[Record]:
-        """Take one iteration; returns its record, or the event that came of it.
+        """Take one iteration; return its record, or the resulting event.
 
         Raises:
-            DivergenceError: if no attempt is left, or none would help; the trainer is back in its
-                last good state
+            DivergenceError: if no attempt is left, or none would help; the trainer is then back in
+                its last good state
         """
         self.good = self.good or [trainer.snapshot()]
         try:
@@ -181,7 +180,7 @@ class GuardRunner:
         return [*self._keep(trainer), record]
 
     def trouble(self, record: Record) -> str | None:
-        """Return the cause of trouble that a record shows, with those before it, or None."""
+        """Return the cause of trouble that a record shows, given earlier ones, or None."""
         usual = median(self.gradients) if len(self.gradients) >= HISTORY else math.inf
         cause = self.guard.trouble(record, usual)
         if cause is not None:
@@ -194,7 +193,7 @@ class GuardRunner:
         return None
 
     def _keep(self, trainer: Guarded) -> list[Record]:
-        """Keep a good state now and then; restart chains that are lost."""
+        """Save a good state if one is due, and restart chains that are lost."""
         if trainer.iteration % self.every:
             return []
         lost = trainer.learner.bad_chains()
@@ -211,13 +210,13 @@ class GuardRunner:
             "iteration": trainer.iteration,
             "event": "restart",
             "cause": "lost chains",
-            "message": f"{len(rows)} chains were lost and start anew: rows {rows[:20]}",
+            "message": f"{len(rows)} chains were lost and are restarted: rows {rows[:20]}",
         }
 
     def _go_back(
         self, trainer: Guarded, cause: str, message: str, last: str, failed: int
     ) -> Record:
-        """Return to a good state, and halve what the cause says; `last` is said on giving up."""
+        """Return to a good state, and halve what the cause requires; `last` is the final error."""
         trainer.put_back(self.good[-1])
         self.good = self.good[:-1] or self.good
         self.suspicion = {}
@@ -259,5 +258,5 @@ class GuardRunner:
 
 
 def shown(record: Record, names: tuple[str, ...]) -> str:
-    """Return a record's numbers that trouble is told from."""
+    """Return the numbers of a record from which trouble is detected."""
     return ", ".join(f"{name} {record[name]:.3g}" for name in names if name in record)

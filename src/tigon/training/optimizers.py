@@ -18,15 +18,15 @@ SCHEDULED |= {"base_momentum", "max_momentum"}
 
 
 class OptimizerSet:
-    """One optimizer or several by name, which take their steps together.
+    """One optimizer, or several by name, which take their steps together.
 
-    Groups keep their own rates, which schedulers of torch change; those that are functions, and
-    the guard, multiply them for the time of a step.
+    Groups keep their own learning rates, which PyTorch schedulers change; schedules that are
+    functions, and the guard, multiply them temporarily for each step.
 
     Arguments:
         given: the optimizer, or several by name
-        scheduler: of torch, or functions of iteration and progress, or a list of them
-        measure: name of the metric that `ReduceLROnPlateau` goes by
+        scheduler: a PyTorch scheduler, a function of iteration and progress, or a list of them
+        measure: name of the metric that `ReduceLROnPlateau` uses
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class OptimizerSet:
             group["lr"] = rate
 
     def step_schedulers(self, record: Record) -> None:
-        """Let the schedulers of torch take their step after an iteration."""
+        """Step the PyTorch schedulers after an iteration."""
         for scheduler in self.schedulers:
             if not isinstance(scheduler, ReduceLROnPlateau):
                 scheduler.step()
@@ -74,7 +74,7 @@ class OptimizerSet:
                 scheduler.step(record[self.measure])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the optimizer's state, or those of several by name, and the schedulers'."""
+        """Return the state of the optimizer, or of several by name, and of the schedulers."""
         states = {name: one.state_dict() for name, one in self.named.items()}
         return {
             "optimizer": states if self.several else states[""],
@@ -82,19 +82,19 @@ class OptimizerSet:
         }
 
     def load_state_dict(self, state: dict[str, Any], check: bool = True) -> None:
-        """Go on from a state; rates are the state's, unless all schedules are functions.
+        """Continue from a state; rates are those of the state, unless all schedules are functions.
 
         Arguments:
-            check: refuse what is not what these optimizers remember of these parameters
+            check: refuse a state that does not fit these optimizers and parameters
         Raises:
-            ValueError, TypeError, KeyError, AttributeError: if it is something else
+            ValueError, TypeError, KeyError, AttributeError: if it does not fit
         """
         own = [group["lr"] for group in self.groups]
         states = state["optimizer"] if self.several else {"": state["optimizer"]}
         if states.keys() != self.named.keys():
             raise ValueError(f"optimizers are {', '.join(self.named)}, not {', '.join(states)}")
         if len(state["scheduler"]) != len(self.schedulers):
-            raise ValueError("there are other schedulers")
+            raise ValueError("the number of schedulers differs")
         for name, optimizer in self.named.items():
             if check:
                 _refuse_other(optimizer, states[name], scheduled=bool(self.schedulers))
@@ -121,10 +121,10 @@ def _refuse_other(
         for group in groups:
             odd = [name for name in free & group.keys() if not _numbers(group[name])]
             if odd:
-                raise ValueError(f"the optimizer's {odd[0]} is no number")
+                raise ValueError(f"the optimizer's {odd[0]} is not a number")
         settings.append([group | dict.fromkeys(free & group.keys()) for group in groups])
     if settings[0] != settings[1]:
-        raise ValueError("the optimizer's settings are others")
+        raise ValueError("the optimizer's settings differ")
     _refuse_other_moments(saved["state"], _after_a_step(optimizer))
 
 
@@ -135,9 +135,9 @@ def _numbers(value: Any) -> bool:  # noqa: ANN401
 
 
 def _after_a_step(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Any]]:
-    """Return what a copy of the optimizer remembers after a step with gradients of 0.
+    """Return the state of a copy of the optimizer after a step with zero gradients.
 
-    It says what there is to remember of each parameter, and in what shapes.
+    It has the names and shapes of the state for each parameter.
     """
     copy = deepcopy(optimizer)
     for group in copy.param_groups:
@@ -148,15 +148,15 @@ def _after_a_step(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Any]]
 
 
 def _refuse_other_moments(saved: dict[int, Any], known: dict[int, dict[str, Any]]) -> None:
-    """Refuse moments of other names, types and shapes, or that overlap, or steps below 0."""
+    """Refuse moments with different names, types or shapes, or that overlap, or negative steps."""
     for number, moments in saved.items():
         wanted = known[number]
         if {n: _form(v) for n, v in moments.items()} != {n: _form(v) for n, v in wanted.items()}:
-            raise ValueError("the optimizer's moments have other shapes")
+            raise ValueError("the optimizer's moments have different shapes")
         tensors = [value for value in moments.values() if isinstance(value, Tensor)]
         dense = all(v.stride() == torch.empty_like(v).stride() for v in tensors)
         if not dense or not moments.get("step", 0) >= 0:
-            raise ValueError("the optimizer's moments are no such tensors")
+            raise ValueError("the optimizer's moments are invalid tensors")
 
 
 def _form(value: Any) -> Any:  # noqa: ANN401
@@ -171,4 +171,4 @@ def _refuse_other_scheduler(scheduler: LRScheduler, saved: dict[str, Any]) -> No
         value is not None and fresh[name] is not None and type(value) is not type(fresh[name])
         for name, value in saved.items()
     ):
-        raise ValueError("the scheduler is another")
+        raise ValueError("the scheduler is a different one")

@@ -1,4 +1,4 @@
-"""The numbers of a training: Adam's, its learning rate's schedule, and the budget of the run."""
+"""Training settings: Adam, its learning rate schedule, and the budget of the run."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 Schedule = Callable[[int, float], float]
-"""From the iteration (0, 1, ...) and the progress in [0, 1] to a factor on the learning rate."""
+"""Maps the iteration (0, 1, ...) and the progress in [0, 1] to a factor on the learning rate."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class WarmUp:
     """Raise the learning rate linearly over the first iterations; a schedule.
 
     Arguments:
-        iterations: until the full rate, >= 0
+        iterations: number of iterations until the full rate, >= 0
     """
 
     iterations: int = 0
@@ -47,12 +47,12 @@ class AdamSettings:
     """Adam and the schedule of its learning rate.
 
     Arguments:
-        learning_rate: of Adam, > 0
-        betas: decay of Adam's two moments, each in [0, 1)
+        learning_rate: learning rate of Adam, > 0
+        betas: decay rates of Adam's two moments, each in [0, 1)
         schedule: `cosine` lowers the rate over the run, `constant` keeps it
-        floor: part of the rate that the cosine schedule ends with, in [0, 1]
-        warm_up: iterations over which the rate rises from 0, >= 0
-        clip: largest norm of the gradient, > 0, to which larger ones are scaled; none if not given
+        floor: final rate of the cosine schedule as a fraction of the learning rate, in [0, 1]
+        warm_up: number of iterations over which the rate rises from 0, >= 0
+        clip: maximum gradient norm, > 0, to which larger gradients are scaled; none if not given
     """
 
     learning_rate: float = 1e-3
@@ -64,31 +64,31 @@ class AdamSettings:
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate is above 0, not {self.learning_rate}")
+            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
         if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas are in [0, 1), not {self.betas}")
+            raise ValueError(f"betas must be in [0, 1), not {self.betas}")
         if not 0 <= self.floor <= 1:
-            raise ValueError(f"floor is in [0, 1], not {self.floor}")
+            raise ValueError(f"floor must be in [0, 1], not {self.floor}")
         if self.warm_up < 0:
-            raise ValueError(f"warm_up is at least 0, not {self.warm_up}")
+            raise ValueError(f"warm_up must be at least 0, not {self.warm_up}")
         if self.clip is not None and not self.clip > 0:
-            raise ValueError(f"clip is above 0, not {self.clip}")
+            raise ValueError(f"clip must be above 0, not {self.clip}")
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
         """Return Adam for these parameters."""
         return torch.optim.Adam(parameters, lr=self.learning_rate, betas=self.betas)
 
     def schedules(self) -> list[Schedule]:
-        """Return the factors on the learning rate: of the warm-up, and over the run."""
+        """Return the factors on the learning rate: the warm-up, and the schedule of the run."""
         return [WarmUp(self.warm_up), *([Cosine(self.floor)] if self.schedule == "cosine" else [])]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """When a run ends: after so many iterations, or within so many gradient evaluations.
+    """When a run ends: after a number of iterations, or within a number of gradient evaluations.
 
     Arguments:
-        iterations: parameter updates; ignored where gradient evaluations are given
+        iterations: number of parameter updates; ignored if gradient evaluations are given
         gradient_evaluations: forward and backward passes of the network over the whole set
     """
 
@@ -97,20 +97,20 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.iterations < 1:
-            raise ValueError(f"iterations are at least 1, not {self.iterations}")
+            raise ValueError(f"iterations must be at least 1, not {self.iterations}")
         if self.gradient_evaluations is not None and self.gradient_evaluations < 1:
             raise ValueError(
-                f"gradient_evaluations are at least 1, not {self.gradient_evaluations}"
+                f"gradient_evaluations must be at least 1, not {self.gradient_evaluations}"
             )
 
     def progress(self, iteration: int, evaluations: float) -> float:
-        """Return how far through the run an iteration begins, in [0, 1]."""
+        """Return the progress in [0, 1] through the run at the start of an iteration."""
         if self.gradient_evaluations is not None:
             return min(1.0, evaluations / self.gradient_evaluations)
         return min(1.0, iteration / self.iterations)
 
     def over(self, iteration: int, evaluations: float, cost: float) -> bool:
-        """Return whether one more iteration, of `cost` gradient evaluations, would be too many."""
+        """Return whether one more iteration, with `cost` gradient evaluations, is too many."""
         if self.gradient_evaluations is None:
             return iteration >= self.iterations
         return evaluations + cost > self.gradient_evaluations + 1e-6

@@ -1,4 +1,4 @@
-"""What a finding is, and what becomes of one that rests on too little."""
+"""Findings, and what becomes of those about a run that is too short."""
 
 from collections.abc import Iterable
 from enum import Enum
@@ -8,7 +8,7 @@ Record = dict[str, Any]
 
 
 class Level(Enum):
-    """How much a finding matters; the order is that of a report."""
+    """How much a finding matters, in the order of a report."""
 
     BAD = 0
     NOTE = 1
@@ -16,14 +16,14 @@ class Level(Enum):
 
 
 class Finding(NamedTuple):
-    """One thing found out about a run.
+    """One finding about a run.
 
     Attributes:
         name: what it is about
         level: bad, note or good
         what: the finding in words, with its numbers
-        remedy: what to do, where there is something to do
-        value: the number it rests on
+        remedy: what to do, if anything
+        value: the number that it is based on
     """
 
     name: str
@@ -38,16 +38,16 @@ class Finding(NamedTuple):
 
     @staticmethod
     def from_plain(values: dict[str, Any]) -> "Finding":
-        """Return the finding of a JSON object.
+        """Return the finding in a JSON object.
 
         Raises:
-            KeyError, TypeError: if it is none
+            KeyError, TypeError: if it is not a finding
         """
         return Finding(**(values | {"level": Level[values["level"].upper()]}))
 
 
 def too_short(findings: Iterable[Finding]) -> list[Finding]:
-    """Return findings about a run of too few iterations: notes, that judge and advise nothing."""
+    """Turn findings about a run of too few iterations into notes without a judgement or remedy."""
     return [
         finding._replace(level=Level.NOTE, what=f"too short to judge: {finding.what}", remedy="")
         for finding in findings
@@ -55,11 +55,11 @@ def too_short(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def percent(part: float) -> str:
-    """Return a part of 1 as per cent, three digits."""
+    """Return a fraction as per cent, with three digits."""
     value = 100 * part
     return f"{value:.0f} %" if 99.5 <= abs(value) < 1e6 else f"{value:.3g} %"
 
 
 def logged(records: list[Record]) -> str:
-    """Return how many iterations are logged, in a clause."""
+    """Return the number of logged iterations, as a clause."""
     return f"{len(records)} iteration{'s are' if len(records) != 1 else ' is'} logged"

@@ -1,4 +1,4 @@
-"""What a learned model's chains do: findings of probes."""
+"""Findings about the chains of a trained model, from probes."""
 
 from tigon.diagnostics.probes import ImageProbe, LatentProbe
 from tigon.diagnostics.rules.base import Finding, Level, percent
@@ -14,7 +14,7 @@ CHANGE = 0.25
 SMALLEST = 1e-4  # step size
 SLOW = (
     "do not read the latents' spread as uncertainty: chains of this length do not cover the "
-    "posterior; with fewer latents (--latent-dim) they do sooner"
+    "posterior; with fewer latents (--latent-dim) they cover it sooner"
 )
 
 
@@ -26,19 +26,19 @@ def of_step_size(size: float) -> list[Finding]:
     if size > SMALLEST:
         return [Finding("step size", Level.GOOD, said, value=size)]
     remedy = (
-        "chains hardly move: posteriors are too narrow; raise --sigma, or --sigma-floor where it "
-        "is learned"
+        "chains hardly move: posteriors are too narrow; raise --sigma, or --sigma-floor if it is "
+        "learned"
     )
     return [Finding("step size", Level.BAD, said, remedy, size)]
 
 
 def of_coupling(size: float) -> list[Finding]:
-    """Judge how much a chain's gradient depends on the others of its batch."""
+    """Judge how much a chain's gradient depends on the other chains in its batch."""
     if size < COUPLING:
-        said = "a chain's gradient does not depend on the other chains of its batch"
+        said = "a chain's gradient does not depend on the other chains in its batch"
         return [Finding("independence", Level.GOOD, said, value=size)]
     said = (
-        f"a chain's gradient changes by {percent(size)} of its size with the other chains of its "
+        f"a chain's gradient changes by {percent(size)} of its size with the other chains in its "
         f"batch (healthy: below {percent(COUPLING)})"
     )
     remedy = (
@@ -62,13 +62,13 @@ def of_latents(probe: LatentProbe, learner: InfersLatents) -> list[Finding]:
 
 def _mixing(probe: LatentProbe, own: float) -> Finding:
     said = (
-        "chains that start beside the inferred latents, of "
-        f"{probe.states} states for each image: split R-hat at most {probe.rhat:.3g} "
+        "chains that start near the inferred latents, with "
+        f"{probe.states} states per image: split R-hat at most {probe.rhat:.3g} "
         f"(1 is best; healthy: below {RHAT:g}), effective sample size at least {probe.ess:.0f} "
         "(more is better), the worst of latent coordinates and log-density; acceptance "
-        f"{probe.accept:.2f}; the gradient of the log-density is {probe.gradient:.3g} a "
-        f"coordinate, so that posteriors are about {own / max(probe.gradient, 1e-30):.2g} wide, "
-        "where the prior is 1"
+        f"{probe.accept:.2f}; the gradient of the log-density is {probe.gradient:.3g} per "
+        f"coordinate, so posteriors are about {own / max(probe.gradient, 1e-30):.2g} times as "
+        "wide as the prior"
     )
     return _mixed(probe.rhat, said, SLOW)
 
@@ -84,9 +84,9 @@ def _temperature(implied: float, learner: InfersLatents) -> Finding:
     if low < implied / own < high:
         return Finding("implied temperature", Level.GOOD, said, value=implied)
     if implied / own <= low:
-        remedy = "chains have hardly left where they began: see what is said of mixing"
+        remedy = "chains have hardly left their start: see the finding on mixing"
         return Finding("implied temperature", Level.NOTE, said, remedy, implied)
-    remedy = "chains have not settled: train for longer"
+    remedy = "chains have not converged: train for longer"
     if isinstance(kernel, Langevin):
         remedy = "steps are too long for an unadjusted kernel: use --chains.kernel mala"
     return Finding("implied temperature", Level.BAD, said, remedy, implied)
@@ -100,13 +100,13 @@ def _stay(probe: LatentProbe, sigma: float) -> Finding:
         f"{limit:.4f} after)"
     )
     stays = probe.error_after <= limit
-    remedy = "" if stays else "chains leave the latents that the model was learned with"
+    remedy = "" if stays else "chains leave the latents that the model was trained with"
     level = Level.GOOD if stays else Level.BAD
     return Finding("long run", level, said, remedy, probe.error_after)
 
 
 def of_images(probe: ImageProbe, learner: SynthesisesImages) -> list[Finding]:
-    """Judge chains that went on beyond the training's length."""
+    """Judge chains that ran for longer than in training."""
     if not probe.after.isfinite().all():
         return [_lost()]
     own = learner.chains.kernel.temperature  # type: ignore[attr-defined]
@@ -115,15 +115,15 @@ def of_images(probe: ImageProbe, learner: SynthesisesImages) -> list[Finding]:
 
 def _long_run(probe: ImageProbe) -> Finding:
     said = (
-        f"after {probe.length} times the training's chain length the pictures have changed by "
-        f"{probe.change:.2g} of the difference between training images (healthy: below "
+        f"after chains {probe.length} times as long as in training, the pictures have changed by "
+        f"{probe.change:.2g} times the difference between training images (healthy: below "
         f"{CHANGE:g}), and {percent(probe.saturation_after)} of values lie outside [-1, 1] by "
         f"more than 0.1 (healthy: below {percent(SATURATION)}; "
         f"{percent(probe.saturation_before)} before)"
     )
     if probe.change < CHANGE and probe.saturation_after < SATURATION:
         return Finding("long run", Level.GOOD, said, value=probe.change)
-    remedy = "a sampler of this many steps, not a density: do not run it for longer"
+    remedy = "this is a sampler with a fixed number of steps, not a density: do not run it longer"
     return Finding("long run", Level.NOTE, said, remedy, probe.change)
 
 
@@ -132,11 +132,11 @@ def _agreement(probe: ImageProbe, own: float) -> Finding:
         f"split R-hat {probe.rhat:.3g} (1 is best; healthy: below {RHAT:g}) and effective sample "
         f"size {probe.ess:.0f} of {probe.states} states (more is better), the worst of "
         "log-density and image features over chains from different starts; gradient of the "
-        f"log-density {probe.gradient:.3g} a dimension, which falls as chains settle; chains at "
-        f"temperature {own:g} move as if at {probe.temperature:.3g}"
+        f"log-density {probe.gradient:.3g} per dimension, which falls as chains converge; chains "
+        f"at temperature {own:g} move as if at {probe.temperature:.3g}"
     )
     return _mixed(
-        probe.rhat, said, "chains from different starts do not mix: expected of short chains"
+        probe.rhat, said, "chains from different starts do not mix; short chains never do"
     )
 
 
@@ -147,5 +147,5 @@ def _mixed(rhat: float, said: str, remedy: str) -> Finding:
 
 
 def _lost() -> Finding:
-    what = "chains that go on for longer than in training run away: their points are not finite"
+    what = "chains that run for longer than in training run away: their points are not finite"
     return Finding("long run", Level.BAD, what, CAUSES["chains"][1])

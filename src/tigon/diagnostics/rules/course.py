@@ -14,7 +14,7 @@ from tigon.learners.base import RECENT, SILENCE
 from tigon.learners.metrics import ACCEPT, GAP, SATURATION, Metric, sampled
 
 GAP_EVER = 5.0
-AWAY = 0.5  # of values, from which chains have left the images' range
+AWAY = 0.5  # fraction of values outside the images' range above which chains have left it
 SPREAD = (0.1, 10.0)
 GROWTH = 10.0
 ENOUGH = 0.98
@@ -25,8 +25,8 @@ def of_events(events: list[Record], records: list[Record] | None = None) -> list
     """Judge what the guard did.
 
     Arguments:
-        events: as `Run.events` gives them
-        records: of the iterations before, which may tell more of the cause
+        events: events as returned by `Run.events`
+        records: records of the iterations before, which may tell more about the cause
     """
     found = []
     stopped = [event for event in events if event["event"] == "stopped"]
@@ -37,45 +37,45 @@ def of_events(events: list[Record], records: list[Record] | None = None) -> list
         of_cause = [event for event in backs if event["cause"] == cause]
         what, remedy = _cause(of_cause[-1])
         said = (
-            f"the guard went back {len(of_cause)} times, last from iteration "
+            f"the guard rolled back {len(of_cause)} times, last from iteration "
             f"{of_cause[-1]['failed_at']} to {of_cause[-1]['iteration']}: {what}"
         )
         found.append(Finding(f"guard: {cause}", Level.NOTE, said, remedy, len(of_cause)))
     restarts = sum(event["event"] == "restart" for event in events)
     if restarts:
-        said = f"the guard started lost chains anew {restarts} times"
+        said = f"the guard restarted lost chains {restarts} times"
         found.append(Finding("guard: lost chains", Level.NOTE, said, value=restarts))
     return found
 
 
 def _cause(event: Record) -> tuple[str, str]:
-    """Return what was wrong, and what to do: a guard of another kind has causes of its own."""
+    """Return what was wrong, and what to do; other kinds of guards have their own causes."""
     if event["cause"] in CAUSES:
         return CAUSES[event["cause"]]
     return str(event.get("what", event["message"])), str(event["remedy"])
 
 
 def _stopped(event: Record, records: list[Record]) -> Finding:
-    """Judge how a run ended: a network overflows where chains bring it values far too large."""
+    """Judge how a run ended: a network may overflow on far too large values from its chains."""
     said, remedy = event["message"], _cause(event)[1]
     away = records[-1].get("saturation", 0.0) if records else 0.0
     if event["cause"] == "network" and away > AWAY:
         said += (
             f"; before that, chains had left the images' range ({percent(away)} of their values "
-            "lay outside it), so that the chains' steps may be the cause, not the network"
+            "lay outside it), so the chains' steps may be the cause, not the network"
         )
         remedy = CAUSES["chains"][1]
     return Finding(f"diverged: {event['cause']}", Level.BAD, said, remedy)
 
 
 def of_length(records: list[Record], progress: float) -> list[Finding]:
-    """Judge whether a run is long enough, and came to its end, `progress` in [0, 1]."""
+    """Judge whether a run is long enough and complete, with `progress` in [0, 1]."""
     if not records:
         return [Finding("length", Level.NOTE, "no iteration has been logged")]
     said = f"{logged(records)}, {100 * progress:.0f} % of the run"
     more = "the same tigon train continues it"
     if len(records) < RECENT:
-        said += f": too short to judge, since the bands are of {RECENT} iterations"
+        said += f": too short to judge, since the bands refer to {RECENT} iterations"
         remedy = more if progress < ENOUGH else "train for longer (--iterations)"
         return [Finding("length", Level.NOTE, said, remedy, progress)]
     if progress >= ENOUGH:
@@ -84,18 +84,18 @@ def of_length(records: list[Record], progress: float) -> list[Finding]:
 
 
 def of_gradient(records: list[Record]) -> Finding:
-    """Judge whether the network still learns, and does not begin to diverge."""
+    """Judge whether the network still learns and does not start to diverge."""
     norms = [record["gradient_norm"] for record in records]
     last = norms[-20:]
     if max(last) < SILENCE:
-        said = "the network is dead: it has had no gradient for the last iterations"
+        said = "the network is dead: it had no gradient in the last iterations"
         remedy = f"{SLOWER}, leave the guard on, and start a new run"
         return Finding("dead network", Level.BAD, said, remedy, max(last))
     middle = norms[len(norms) // 3 : 2 * len(norms) // 3] or norms
     ratio = median(last) / max(median(middle), 1e-30)
     said = (
         f"gradient norm of the parameters {median(last):.3g} at the end, {ratio:.2g} times "
-        f"that of the middle of the run (healthy: below {GROWTH:g} times; it grows where learning "
+        f"that in the middle of the run (healthy: below {GROWTH:g} times; it grows when training "
         "is about to diverge)"
     )
     if ratio < GROWTH:
@@ -104,7 +104,7 @@ def of_gradient(records: list[Record]) -> Finding:
 
 
 def of_metric(metric: Metric, records: list[Record]) -> Finding | None:
-    """Judge a metric by its healthy band; None where it has none, or no record has it."""
+    """Judge a metric by its healthy band; None if it has no band, or no record has it."""
     recent = [record for record in records[-RECENT:] if metric.name in record]
     if metric.healthy is None or not recent:
         return None
@@ -120,7 +120,7 @@ def of_metric(metric: Metric, records: list[Record]) -> Finding | None:
 
 
 def of_gap(gaps: list[float], temperature: float) -> list[Finding]:
-    """Judge the gap, in nats per dimension of f, of all iterations of chains at a temperature."""
+    """Judge the gaps of all iterations, in nats per dimension of f, given the temperature."""
     usual, largest = median(map(abs, gaps[-RECENT:])), max(map(abs, gaps))
     said = (
         f"median |gap| of the last {len(gaps[-RECENT:])} iterations {usual:.3g}, "
@@ -132,14 +132,14 @@ def of_gap(gaps: list[float], temperature: float) -> list[Finding]:
     late = max(map(abs, gaps[len(gaps) // 2 :]))
     level = Level.BAD if usual >= GAP or late >= GAP_EVER else Level.NOTE
     remedy = (
-        "lower the learning rate (--optimizer.learning-rate), or take more chain steps "
+        "lower the learning rate (--optimizer.learning-rate), or use more chain steps "
         "(--chains.steps): the chains do not keep up"
     )
     return [Finding("gap", level, f"beyond its band: {said} {band}", remedy, usual)]
 
 
 def of_saturation(records: list[Record]) -> list[Finding]:
-    """Judge the part of synthesised values that lies well outside the images' range."""
+    """Judge the fraction of synthesised values that lie well outside the images' range."""
     part = mean(record["saturation"] for record in records[-RECENT:])
     said = (
         f"{percent(part)} of the synthesised values lie outside [-1, 1] by more than 0.1 (0 is "
@@ -152,33 +152,33 @@ def of_saturation(records: list[Record]) -> list[Finding]:
 
 
 def of_spread(what: str, remedy: str, records: list[Record]) -> list[Finding]:
-    """Judge how much the model's images vary, `what` they are called, with what to do."""
+    """Judge how much the model's images vary; `what` names them, `remedy` says what to do."""
     spreads = [record["spread"] for record in records[-RECENT:] if "spread" in record]
     if not spreads:
         return []
     usual = median(spreads)
     said = (
-        f"{what} vary {usual:.2g} times as much as training images do (1 is best; healthy: "
+        f"{what} vary {usual:.2g} times as much as training images (1 is best; healthy: "
         f"{SPREAD[0]:g} to {SPREAD[1]:g})"
     )
     if SPREAD[0] <= usual <= SPREAD[1]:
         return [Finding("spread", Level.GOOD, said, value=usual)]
     if usual > SPREAD[1]:
-        remedy = f"{SLOWER}, or where chains synthesise images their step size"
+        remedy = f"{SLOWER} or, if chains synthesise images, their step size"
     return [Finding("spread", Level.BAD, said, remedy, usual)]
 
 
 def of_acceptance(records: list[Record], adapts: bool) -> list[Finding]:
-    """Judge the acceptance of chains, whose step sizes follow it if `adapts`."""
+    """Judge the acceptance of chains; if `adapts`, their step size follows it."""
     accept = mean(record["accept"] for record in records[-RECENT:])
     low, high = ACCEPT
     said = (
-        f"chains accept {accept:.2f} of their proposals (healthy: {low:g} to {high:g}; less where "
-        "steps are too long, more where they are too short)"
+        f"chains accept {accept:.2f} of their proposals (healthy: {low:g} to {high:g}; less if "
+        "steps are too long, more if they are too short)"
     )
     if low < accept < high:
         return [Finding("acceptance", Level.GOOD, said, value=accept)]
     remedy = f"{'lower' if accept <= low else 'raise'} --chains.step-size"
     if adapts:
-        remedy += ", or raise --chains.gain so that steps adapt sooner"
+        remedy += ", or raise --chains.gain so that the step size adapts sooner"
     return [Finding("acceptance", Level.BAD, said, remedy, accept)]

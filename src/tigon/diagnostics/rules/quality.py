@@ -1,4 +1,4 @@
-"""What a learned model shows: is it like the images, and would more iterations help?"""
+"""What a trained model achieves: does it fit the images, and would more iterations help?"""
 
 import math
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ MORE = "more iterations are likely to help (tigon resume RUN --iterations N)"
 
 
 class Shows(NamedTuple):
-    """What a model shows, as a finding, and in the words of a verdict.
+    """What a model achieves, as a finding and as a phrase for the verdict.
 
     Attributes:
-        finding: with its numbers
-        words: of a verdict on a healthy run
-        part: 1 is perfect, 0 no better than the images' mean
+        finding: the finding, with its numbers
+        words: the phrase for the verdict on a healthy run
+        part: 1 is perfect, 0 is no better than the images' mean
     """
 
     finding: Finding
@@ -34,7 +34,7 @@ class Shows(NamedTuple):
 
 
 def of_reconstructions(found: Reconstructions) -> Shows | None:
-    """Judge reconstructions of training images; None where these have no variance."""
+    """Judge reconstructions of training images; None if these have no variance."""
     if not found.variance:
         return None
     part = found.explained
@@ -45,7 +45,7 @@ def of_reconstructions(found: Reconstructions) -> Shows | None:
         f"{percent(EXPLAINED[1])}); the error of the median image is {percent(middle)} of the "
         f"variance, that of the worst {percent(worst)}"
     )
-    remedy = "train for longer, take more latents (--latent-dim), or lower --sigma"
+    remedy = "train for longer, use more latents (--latent-dim), or lower --sigma"
     if part < EXPLAINED[0]:
         than = "hardly better" if part >= 0 else "worse"
         said = f"{than} than the images' mean: {said}"
@@ -55,27 +55,27 @@ def of_reconstructions(found: Reconstructions) -> Shows | None:
 
 
 def of_sigma(sigma: float, residual: float, learned: bool) -> Finding:
-    """Judge whether the model's noise is that of its images around f(z).
+    """Judge whether the model's noise fits the residuals of its images around f(z).
 
     Arguments:
-        sigma: the model's own, at which the likelihood is largest where it is the residual
-        residual: root of the mean squared error of f(z) where the chains are, both on [-1, 1]
+        sigma: the model's sigma; the likelihood is maximal if it equals the residual
+        residual: root mean squared error of f(z) at the chains' latents, both on [-1, 1]
         learned: whether sigma follows the residuals
     """
     said = (
-        f"images lie {residual:.3g} from f(z) at the chains' draws (root mean square on [-1, 1]) "
-        f"and the model's sigma is {sigma:.3g} (healthy: within a factor of {NOISE:g})"
+        f"images differ from f(z) at the chains' draws by {residual:.3g} (root mean square on "
+        f"[-1, 1]); the model's sigma is {sigma:.3g} (healthy: within a factor of {NOISE:g})"
     )
     if sigma / NOISE <= residual <= sigma * NOISE:
         return Finding("sigma", Level.GOOD, said, value=residual / sigma)
-    remedy = "let the noise be learned (--sigma learn)"
+    remedy = "learn the noise (--sigma learn)"
     if learned:
-        remedy = "train for longer, or lower --sigma-floor where sigma has reached it"
+        remedy = "train for longer, or lower --sigma-floor if sigma has reached it"
     return Finding("sigma", Level.NOTE, said, remedy, residual / sigma)
 
 
 def of_agreement(records: list[Record], mean_image: float) -> Shows | None:
-    """Judge how close synthesised images are to training images, where that was logged.
+    """Judge how close synthesised images are to training images, if that was logged.
 
     Arguments:
         mean_image: energy distance between training images and copies of their mean
@@ -90,7 +90,7 @@ def of_agreement(records: list[Record], mean_image: float) -> Shows | None:
         f"{len(values)} iterations (0 is best): they are {_closer(part)} (healthy: at least "
         f"{percent(CLOSER[1])} closer)"
     )
-    remedy = "train for longer, or take more chain steps (--chains.steps)"
+    remedy = "train for longer, or use more chain steps (--chains.steps)"
     if part < CLOSER[0]:
         remedy = "lower the learning rate (--optimizer.learning-rate) or the chains' step size"
     words = f"synthesised images are {_closer(part)}"
@@ -106,13 +106,13 @@ def _closer(part: float) -> str:
 def of_course(
     name: str, values: Sequence[float], part: float | None, settling: bool = False
 ) -> Finding | None:
-    """Say whether a measure still falls at the end; None where too few values would tell.
+    """Say whether a measure still falls at the end; None if there are too few values.
 
     Arguments:
-        name: of the measure, as in "reconstruction error"
-        values: one for each iteration, lower better
-        part: what the model shows of what it could; None where that is not known
-        settling: whether it falls because the learning rate does, and its fluctuations with it
+        name: name of the measure, such as "reconstruction error"
+        values: one value per iteration, lower is better
+        part: the fraction of the possible that the model achieves; None if unknown
+        settling: whether it falls because its fluctuations shrink with the learning rate
     """
     fall = falls(values)
     if fall is None:
@@ -120,24 +120,24 @@ def of_course(
     window = _window(values)
     said = f"{name} {median(window[-BLOCK:]):.3g} at the end"
     if fall < FALL:
-        said += f"; over the last {len(window)} iterations it does not fall steadily any more"
+        said += f"; over the last {len(window)} iterations it no longer falls steadily"
         return Finding("end of learning", Level.GOOD, said, value=fall)
-    said += f", and still falls: by {percent(fall)} over the last {len(window)} iterations"
+    said += f", and it still falls: by {percent(fall)} over the last {len(window)} iterations"
     if settling:
-        said += ", as the learning rate falls: a longer run need not end lower"
+        said += ", because the learning rate falls: a longer run need not end lower"
         return Finding("end of learning", Level.GOOD, said, value=fall)
     if part is not None and part >= SATISFIED:
-        said += f", which is little where {_whole(part)} is reached"
+        said += f", which matters little since {_whole(part)} is reached"
         return Finding("end of learning", Level.GOOD, said, value=fall)
     return Finding("end of learning", Level.NOTE, said, MORE, fall)
 
 
 def falls(values: Sequence[float]) -> float | None:
-    """Return the part by which a measure falls steadily at the end, 0 where it does not.
+    """Return the fraction by which a measure falls steadily at the end, 0 if it does not.
 
-    The last quarter, at least 48 values, is cut into six blocks, and the medians of two blocks
-    are compared: it falls where the later is lower in 13 of the 15 pairs, which has a chance of
-    less than 3 % where the blocks only fluctuate. None where there are too few values.
+    The last quarter, at least 48 values, is cut into six blocks, and the medians of all pairs of
+    blocks are compared: it falls if the later one is lower in 13 of the 15 pairs, which has a
+    probability of less than 3 % if the blocks only fluctuate. None if there are too few values.
     """
     window = _window(values)
     if len(window) < BLOCKS * BLOCK:
@@ -162,7 +162,7 @@ def _banded(name: str, part: float, band: tuple[float, float], said: str, remedy
 
 
 def _whole(part: float) -> str:
-    """Return a part as per cent with a tenth, rounded down, so that 100 means all."""
+    """Return a fraction as per cent with one decimal, rounded down, so that 100 means all."""
     if part < 0:
         return "none"
     return f"{math.floor(1000 * part + 1e-6) / 10:g} %"

@@ -1,7 +1,7 @@
-"""The parts that a page is made of: a recipe names those that show its models.
+"""The parts of a page: a recipe lists the panels that show its models.
 
-A panel asks what a model is able to do, never what it is. One of its own has a class here and in
-`PANELS`, and a module of the same name in `static/panels`.
+A panel checks what a model can do, never what it is. A new panel has a class here that is listed
+in `PANELS`, and a module with the same name in `static/panels`.
 """
 
 from tigon.errors import TigonError
@@ -24,10 +24,10 @@ PANELS: dict[str, Panel] = {
 
 
 def panels_named(names: tuple[str, ...]) -> tuple[Panel, ...]:
-    """Return the panels of these names.
+    """Return the panels with these names.
 
     Raises:
-        TigonError: if there is none of a name
+        TigonError: if there is none with a name
     """
     for name in names:
         if name not in PANELS:

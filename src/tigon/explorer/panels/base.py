@@ -1,7 +1,7 @@
-"""What a panel is: what it says of a model, and what it answers.
+"""The base of panels: what they show about a model, and the requests that they answer.
 
-A page is a choice of panels. When a model is loaded, each adds its part to the message that the
-page gets; what the page asks, the panel that knows the request answers, at once or in many turns.
+A page consists of panels. When a model is loaded, each adds its part to the message to the page.
+A request of the page is answered by the panel that knows it, at once or over many turns.
 """
 
 from collections.abc import Iterator
@@ -26,18 +26,18 @@ SHOWN, FEW = 300, 100  # training images that are shown; up to so many, larger
 
 @dataclass(frozen=True)
 class Request:
-    """Something that a page asks for."""
+    """A request from a page."""
 
     type: str
 
     @property
     def slot(self) -> str:
-        """What it is for: of several that wait for the same, only the last is answered."""
+        """Its purpose: of several waiting requests with the same purpose, the last is answered."""
         return self.type
 
     @property
     def urgent(self) -> bool:
-        """Whether it is answered before all others."""
+        """Whether it is answered before all other requests."""
         return False
 
 
@@ -50,15 +50,15 @@ class Question(Request):
 
 @dataclass(frozen=True)
 class Adjustment(Request):
-    """A request to the chains that the page watches."""
+    """A request about the chains that the page watches."""
 
 
 class Course(Iterator[bytes]):
-    """What takes many turns: chains that a page watches, a message for each step.
+    """Work that takes many turns: chains that a page watches, with one message per step.
 
     Arguments:
-        id: of the question that it answers
-        messages: one a step
+        id: number of the question that it answers
+        messages: one message per step
     """
 
     def __init__(self, id: int, messages: Iterator[bytes]) -> None:
@@ -66,21 +66,21 @@ class Course(Iterator[bytes]):
 
     @property
     def pause(self) -> float:
-        """Seconds from one message to the next, at least."""
+        """Minimum number of seconds between messages."""
         return 0.0
 
     def __next__(self) -> bytes:
-        """Take a step, and return what the page is told of it."""
+        """Take a step, and return the message about it."""
         return next(self._messages)
 
     def adjust(self, request: Adjustment) -> bool:
-        """Go on as the page wishes; return whether steps are left."""
+        """Continue with other settings from the page; return whether steps are left."""
         return False
 
 
 @dataclass(frozen=True)
 class Part:
-    """What a panel says of a model: values under the panel's name, and arrays under their own."""
+    """A panel's part of a model's message: values under its name, arrays under their own names."""
 
     values: dict[str, Any] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
@@ -90,22 +90,22 @@ class Panel:
     """A part of the page.
 
     Attributes:
-        name: in a recipe's `panels`, and of its module in `static/panels`
-        requests: what it answers
+        name: its name in a recipe's `panels`, and that of its module in `static/panels`
+        requests: types of the requests that it answers
     """
 
     name: ClassVar[str]
     requests: ClassVar[tuple[type[Request], ...]] = ()
 
     def count(self, model: "Model") -> int:
-        """Return how many training images it shows, as far as a page can."""
+        """Return the number of training images that it can show."""
         return 0
 
     def part(self, model: "Model") -> Part:
-        """Return what the page is told of a model that it is given.
+        """Return the panel's part of the message about a model.
 
         Raises:
-            TigonError: if the model is not able to do what the panel shows
+            TigonError: if the model cannot do what the panel shows
         """
         return Part()
 
@@ -113,23 +113,23 @@ class Panel:
         """Return the answer to one of its requests.
 
         Raises:
-            TigonError: if the model is not able to do it, or the request does not fit the model
+            TigonError: if the model cannot do it, or the request does not fit the model
         """
         raise NotImplementedError(f"panel {self.name!r} answers nothing")
 
 
 @dataclass(frozen=True)
 class Model:
-    """A learner that is looked at, and nothing else: its parameters ask for no gradient.
+    """A learner for display only: its parameters require no gradient.
 
     Arguments:
-        iteration: of the checkpoint
-        learner: with its model and its chains
+        iteration: iteration of the checkpoint
+        learner: the learner, with its model and its chains
         image_size: height and width of its images in pixels; one number for a square
-        channels: of its images, 1 or 3
-        panels: that show it
-        images: what it learned from, where they can still be read
-        note: why they cannot
+        channels: channels of its images, 1 or 3
+        panels: panels that show it
+        images: its training images, if they can still be read
+        note: the reason why they cannot
     """
 
     iteration: int
@@ -142,7 +142,7 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model."""
         return next(self.learner.parameters()).device
 
     @cached_property
@@ -158,18 +158,18 @@ class Model:
 
     @cached_property
     def count(self) -> int:
-        """How many training images the panels know of."""
+        """The number of training images that the panels know of."""
         return max((panel.count(self) for panel in self.panels), default=0)
 
     @cached_property
     def rows(self) -> np.ndarray:
-        """The rows of the training images that are shown: all, or so many in even steps."""
+        """The rows of the training images that are shown: all, or evenly spaced ones."""
         even = np.linspace(0, self.count - 1, min(self.count, SHOWN))
         return np.unique(even.round().astype(np.int64))
 
     @cached_property
     def message(self) -> bytes:
-        """What a page is told of this model: its training images, and each panel's part."""
+        """The message about this model: its training images, and each panel's part."""
         small, names = self._images()
         header: dict[str, Any] = {
             "type": "model",

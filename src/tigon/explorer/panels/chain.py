@@ -1,4 +1,4 @@
-"""Panel of models whose chains lead to images: one chain, and numbers that act while it runs."""
+"""Panel for models whose chains synthesise images: one chain, with settings that act at once."""
 
 import math
 from dataclasses import dataclass, replace
@@ -30,13 +30,13 @@ from tigon.random.streams import RowRng
 
 @dataclass(frozen=True)
 class Settings:
-    """Numbers of a synthesis that act at once.
+    """Settings of a synthesis that take effect immediately.
 
     Arguments:
         temperature: T >= 0
         step_size: s of the first step, > 0
-        steps: after which the chain has arrived
-        pace: steps a second at most; 0 as fast as it goes
+        steps: number of steps of the chain
+        pace: maximum steps per second; 0 for as fast as possible
     """
 
     temperature: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -58,7 +58,7 @@ class Synthesise(Question):
 
 @dataclass(frozen=True)
 class Change(Adjustment):
-    """Give the running chain other numbers."""
+    """Change the settings of the running chain."""
 
     type: Literal["change"]
     settings: Settings
@@ -71,11 +71,11 @@ class ChainPanel(Panel):
     requests = (Synthesise, Change)
 
     def count(self, model: Model) -> int:
-        """All training images, where they can be read; else those whose starts are kept."""
+        """All training images if they can be read; otherwise those with stored starts."""
         return len(with_chains(model).starts if model.images is None else model.images)
 
     def part(self, model: Model) -> Part:
-        """Return the numbers with which the chains were learned, and where they can start."""
+        """Return the settings of the chains in training, and where they can start."""
         able = with_chains(model)
         return Part(
             {
@@ -90,7 +90,7 @@ class ChainPanel(Panel):
         )
 
     def answer(self, model: Model, request: Request) -> Course:
-        """Return a chain from where the page wants it to start.
+        """Return a chain from the start that the page requests.
 
         Raises:
             TigonError: if the model has no such chains, or there is no such start
@@ -100,17 +100,17 @@ class ChainPanel(Panel):
 
 
 class Synthesis(Course):
-    """One chain of the sampler: the same as the model's own as long as no number is changed.
+    """One chain of the sampler, equal to the model's own as long as no setting is changed.
 
     Arguments:
-        model: whose chains lead to images
-        asked: where the chain starts, its seed and its numbers
+        model: a model whose chains synthesise images
+        asked: the chain's start, seed and settings
 
     Attributes:
-        done: steps taken
-        state: where the chain is, one row
-        accept: what an adjusted chain would have accepted the last step with; None where it had
-            no noise
+        done: number of steps taken
+        state: state of the chain, one row
+        accept: probability with which an adjusted chain would have accepted the last step; None
+            if it had no noise
     """
 
     def __init__(self, model: Model, asked: Synthesise) -> None:
@@ -125,7 +125,7 @@ class Synthesis(Course):
 
     @property
     def pause(self) -> float:
-        """What the pace leaves between two steps."""
+        """Seconds between two steps, according to the pace."""
         return 1 / self.settings.pace if self.settings.pace else 0.0
 
     @property
@@ -135,11 +135,11 @@ class Synthesis(Course):
 
     @property
     def log_density(self) -> float:
-        """The model's log-density where the chain is, up to a constant, in nats."""
+        """The model's log-density at the current point, up to a constant, in nats."""
         return self.state.log_density.item()
 
     def __next__(self) -> bytes:
-        """Return where the chain starts, then where it is after each step."""
+        """Return the start of the chain, then its point after each step."""
         if self._begun and self.arrived:
             raise StopIteration
         if self._begun:
@@ -157,7 +157,7 @@ class Synthesis(Course):
         return pack(header, pixels=pictures(self.state.x))
 
     def adjust(self, request: Adjustment) -> bool:
-        """Go on with other numbers from the next step."""
+        """Continue with other settings from the next step."""
         assert isinstance(request, Change)
         self.settings = settings = request.settings
         last = max(1, settings.steps - 1)
@@ -169,7 +169,7 @@ class Synthesis(Course):
         """Take one step.
 
         Raises:
-            TigonError: if the chain leaves what numbers can hold
+            TigonError: if the chain overflows
         """
         chains, before = self._chains(), self.state
         kernel = chains.kernel_of(self.done)
@@ -183,7 +183,7 @@ class Synthesis(Course):
             raise TigonError("the chain ran away: lower its step size, or its temperature")
 
     def _chains(self) -> MCMC:
-        """Return the model's chains with the page's numbers.
+        """Return the model's chains with the page's settings.
 
         Raises:
             TigonError: if their kernel cannot have them
@@ -206,7 +206,7 @@ class Synthesis(Course):
 
 
 def with_chains(model: Model) -> HasChains:
-    """Return the model that is looked at, if it has chains of images.
+    """Return the displayed model if it has chains of images.
 
     Raises:
         TigonError: if it has none
@@ -224,7 +224,7 @@ def _reference(able: HasChains) -> Any:  # noqa: ANN401
 
 
 def with_temperature(kernel: Any, temperature: float) -> Any:  # noqa: ANN401
-    """Return the kernel at this temperature; one around another passes it on."""
+    """Return the kernel at this temperature; a wrapper passes it on."""
     inner = getattr(kernel, "kernel", None)
     if inner is not None:
         return replace(kernel, kernel=with_temperature(inner, temperature))
@@ -232,9 +232,9 @@ def with_temperature(kernel: Any, temperature: float) -> Any:  # noqa: ANN401
 
 
 def would_accept(old: State, new: State, temperature: float) -> float | None:
-    """Return the probability with which MALA would have accepted a Langevin step, of one row.
+    """Return the probability with which MALA would have accepted a Langevin step of one row.
 
-    Unadjusted Langevin dynamics takes every step. None at temperature 0, where a step has no
+    Unadjusted Langevin dynamics accepts every step. None at temperature 0, where a step has no
     noise and so no probability.
     """
     if not temperature:

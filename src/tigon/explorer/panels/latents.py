@@ -1,4 +1,4 @@
-"""Panels of models with latents: the latent plane, the picture at a latent, and inference."""
+"""Panels for models with latents: the latent plane, the picture at a latent, and inference."""
 
 import math
 import time
@@ -37,7 +37,7 @@ class HasStore(Protocol):
 
 @dataclass(frozen=True)
 class Decode(Question):
-    """Decode latents; of several for the same `place`, only the last is answered."""
+    """Decode latents; of several requests for the same `place`, only the last is answered."""
 
     type: Literal["decode"]
     place: Literal["point", "strip", "grid", "end"]
@@ -45,12 +45,12 @@ class Decode(Question):
 
     @property
     def slot(self) -> str:
-        """Each place waits for itself."""
+        """Each place waits separately."""
         return f"decode {self.place}"
 
     @property
     def urgent(self) -> bool:
-        """The point that is pointed at goes first."""
+        """The point under the pointer goes first."""
         return self.place == "point"
 
 
@@ -65,7 +65,7 @@ class Infer(Question):
 
 
 def with_latents(model: Model) -> HasLatents:
-    """Return what is looked at, if it has latents.
+    """Return the displayed learner if it has latents.
 
     Raises:
         TigonError: if it has none
@@ -87,7 +87,7 @@ class PlanePanel(Panel):
         return len(learner.store) if isinstance(learner, HasStore) else 0
 
     def part(self, model: Model) -> Part:
-        """Return inferred latents, and the directions along which they are shown."""
+        """Return inferred latents, and the directions in which they are shown."""
         dim = with_latents(model).latent_dim
         plane, latents = _plane(model.learner, dim), torch.zeros(0, dim)
         if isinstance(model.learner, HasStore):
@@ -101,13 +101,13 @@ class PlanePanel(Panel):
 
 
 class PicturePanel(Panel):
-    """The picture that the latent decodes to at which one looks."""
+    """The picture that the current latent decodes to."""
 
     name = "picture"
     requests = (Decode,)
 
     def part(self, model: Model) -> Part:
-        """Return how many latents there are."""
+        """Return the number of latents."""
         return Part({"dim": with_latents(model).latent_dim})
 
     def answer(self, model: Model, request: Request) -> bytes:
@@ -134,7 +134,7 @@ class PicturePanel(Panel):
 
 
 class InferencePanel(Panel):
-    """The chains that infer the latent of a picture of one's own."""
+    """The chains that infer the latent of the user's own picture."""
 
     name = "inference"
     requests = (Infer,)
@@ -142,7 +142,7 @@ class InferencePanel(Panel):
     def answer(self, model: Model, request: Request) -> Course:
         """Return the chains before the first step and after each.
 
-        They take the very steps of `infer_latents`, with the noise of `tigon reconstruct --seed`.
+        They take the same steps as `infer_latents`, with the noise of `tigon reconstruct --seed`.
 
         Raises:
             TigonError: if the model has no latents, or its pictures have another size
@@ -160,7 +160,7 @@ class InferencePanel(Panel):
 
 
 def _plane(learner: Learner, dim: int) -> Plane:
-    """Return the plane in which stored latents vary most; along coordinates where none are."""
+    """Return the plane in which stored latents vary most, or that of two coordinates."""
     if not isinstance(learner, HasStore):
         return Plane(torch.eye(2, dim), ("z1", "z2"), "two coordinates")
     points = learner.store.points
@@ -170,7 +170,7 @@ def _plane(learner: Learner, dim: int) -> Plane:
 def _inferring(
     able: HasLatents, image: Tensor, how: ColdStart, request: Infer, seen: Descent
 ) -> bytes:
-    """Return the message of a step: all chains, and what the best one's latent decodes to."""
+    """Return the message about a step: all chains, and the image of the best one's latent."""
     latents, best = seen.state.x, int(seen.state.log_density.argmax())
     decoded = able.decode(latents[best : best + 1])
     header = {

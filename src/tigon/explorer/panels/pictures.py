@@ -1,4 +1,4 @@
-"""Panels of every model: images that it draws, and the curves of its training."""
+"""Panels for every model: images drawn from it, and the curves of its training."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -12,7 +12,7 @@ from tigon.random.streams import RowRng
 
 @dataclass(frozen=True)
 class Draw(Question):
-    """Draw images of the model, all at once."""
+    """Draw images from the model, all at once."""
 
     type: Literal["draw"]
     count: Annotated[int, Field(ge=1, le=64)]
@@ -20,13 +20,13 @@ class Draw(Question):
 
 
 class PicturesPanel(Panel):
-    """Images that the model draws: the same as `tigon sample` with the same seed and number."""
+    """Images drawn from the model, as by `tigon sample` with the same seed and number."""
 
     name = "pictures"
     requests = (Draw,)
 
     def answer(self, model: Model, request: Request) -> bytes:
-        """Return images of the model, RGBA, uint8 (count, H, W, 4)."""
+        """Return images from the model, RGBA, uint8 (count, H, W, 4)."""
         assert isinstance(request, Draw)
         rng = RowRng(request.seed, 0, range(request.count), "sample")
         images = model.learner.sample(request.count, rng)
@@ -35,6 +35,6 @@ class PicturesPanel(Panel):
 
 
 class CurvesPanel(Panel):
-    """The curves of the recipe's metrics, which pages are told of as records come."""
+    """The curves of the recipe's metrics, which pages receive as records arrive."""
 
     name = "curves"

@@ -3,9 +3,9 @@
 import { colour, make, redrawn, sharpen } from "./dom.js";
 
 const LEFT = 50, RIGHT = 8, TOP = 8, BOTTOM = 20, MOST = 4000;
-const FAR = 10; // a signed axis is logarithmic beyond 1 where values reach beyond this
+const FAR = 10; // a signed axis is logarithmic beyond 1 if values reach beyond this
 
-/** How an axis places values, and which value is at a place. */
+/** How an axis maps values to positions, and back. */
 const AXES = {
   linear: { place: (value) => value, value: (place) => place },
   log: { place: (value) => (value > 0 ? Math.log10(value) : null), value: (place) => 10 ** place },
@@ -108,7 +108,7 @@ export class Chart {
     return AXES[this.axis === "signed" && !far ? "linear" : this.axis];
   }
 
-  /** Shade where a healthy run is; an end that is null is open. */
+  /** Shade the healthy band; an end that is null is open. */
   #band(context, { width, height, axis, y }) {
     if (!this.healthy) return;
     const [bottom, top] = this.healthy.map((value) => {

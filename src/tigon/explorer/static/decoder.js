@@ -1,4 +1,4 @@
-// Asks for pictures of latents: one request at a time for each place, and only the latest waits.
+// Requests pictures of latents: one request at a time for each place; only the latest one waits.
 
 export class Decoder {
   #places = new Map();
@@ -21,7 +21,7 @@ export class Decoder {
     this.#next(place, state);
   }
 
-  /** Want nothing more for a place; what is on its way is not shown. */
+  /** Cancel requests for a place; a picture in flight is not shown. */
   drop(place) { this.#places.delete(place); }
 
   #next(place, state) {
@@ -49,7 +49,7 @@ export class Decoder {
     }
   }
 
-  /** Forget what was asked of a server that is gone, or of a model that is no longer shown. */
+  /** Forget requests to a server that is gone, or for a model that is no longer shown. */
   #lost() { this.#places.clear(); }
 
   #all() { for (const [place, state] of this.#places) this.#next(place, state); }

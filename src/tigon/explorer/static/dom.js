@@ -1,4 +1,4 @@
-// Small things about the page's elements.
+// Helpers for the page's elements.
 
 export const find = (id) => document.getElementById(id);
 
@@ -12,7 +12,7 @@ export function make(name, values = {}, ...children) {
   return element;
 }
 
-/** Paint RGBA bytes of a picture on a canvas, pixel by pixel; returns the canvas. */
+/** Paint the RGBA bytes of a picture on a canvas, pixel by pixel; return the canvas. */
 export function paint(canvas, pixels, height, width) {
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
   const bytes = new Uint8ClampedArray(pixels.buffer, pixels.byteOffset, height * width * 4);
@@ -53,7 +53,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   for (const draw of redraws) draw();
 });
 
-/** Give a canvas as many pixels as the screen has for it; returns its context and its size. */
+/** Match a canvas to the pixels of the screen; return its context and its size. */
 export function sharpen(canvas) {
   const ratio = window.devicePixelRatio || 1;
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
@@ -75,7 +75,7 @@ export function whole(field) {
 
 let clearing = 0;
 
-/** Say what went wrong, for a while. */
+/** Show an error message for a while. */
 export function notice(text) {
   const line = find("notice");
   line.textContent = text;

@@ -1,4 +1,4 @@
-// The training images as buttons, in a card of their own.
+// The training images as buttons, in their own card.
 
 import { make } from "./dom.js";
 
@@ -15,7 +15,7 @@ export class Gallery {
     [this.#verb, this.#picked] = [verb, picked];
   }
 
-  /** Show images of these names; one without a picture is a number. */
+  /** Show images with these names; one without a picture is shown as a number. */
   show(names, pictures, note) {
     this.#note.textContent = note;
     this.#buttons.classList.toggle("many", names.length > 60);
@@ -29,7 +29,7 @@ export class Gallery {
     }));
   }
 
-  /** Mark one of them as chosen. */
+  /** Mark one of them as selected. */
   mark(chosen) {
     [...this.#buttons.children].forEach((button, index) =>
       button.setAttribute("aria-pressed", String(index === chosen)));

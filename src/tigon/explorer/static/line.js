@@ -42,7 +42,7 @@ export function interpolation({ state, plane, decoder, look }) {
     plane.segment = points.length ? points.map((z) => project(z, state.directions)) : null;
   }
 
-  /** Begin with the first two training images, or keep what was chosen, where it still is. */
+  /** Start with the first two training images, or keep the selection if it still exists. */
   function reset(fresh) {
     if (fresh) ends.start = ends.end = null;
     for (const [k, which] of ["start", "end"].entries()) {

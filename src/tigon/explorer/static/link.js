@@ -1,4 +1,4 @@
-// The websocket: JSON, and binary messages with arrays after a JSON header. It comes back by itself.
+// The websocket: JSON, and binary messages with arrays after a JSON header. It reconnects by itself.
 
 const FIRST = 400, LONGEST = 10000;
 const ARRAYS = { uint8: Uint8Array, float32: Float32Array };
@@ -39,7 +39,7 @@ export class Link extends EventTarget {
 
   get open() { return this.#socket?.readyState === WebSocket.OPEN; }
 
-  /** Connect, and again for as long as the server is gone, after ever longer waits. */
+  /** Connect, and reconnect after increasing delays while the server is gone. */
   connect() {
     clearTimeout(this.#timer);
     this.#socket?.close();
@@ -63,7 +63,7 @@ export class Link extends EventTarget {
     };
   }
 
-  /** Send a message if the server is there; returns whether it is. */
+  /** Send a message if the server is reachable; return whether it is. */
   send(header, bytes) {
     if (!this.open) return false;
     this.#socket.send(bytes ? pack(header, bytes) : JSON.stringify(header));

@@ -1,41 +1,41 @@
-// Where one looks in the latent space: what all panels of latents share, and tell one another.
+// The current point in the latent space: what all panels of latents share, and tell one another.
 
 export class Look extends EventTarget {
   dim = 0;
-  kept = []; // the latent that one stays at
-  name = ""; // of what is there, if anything
-  anchor = []; // what was picked last: where coordinates are that cannot be seen
+  kept = []; // the selected latent
+  name = ""; // name of what is there, if anything
+  anchor = []; // the last selection: the values of coordinates that the plane does not show
   anchorName = "";
 
   on(type, listener) { this.addEventListener(type, ({ detail }) => listener(detail)); }
 
-  /** Look at a latent for a moment; `started` is when what led here happened. */
+  /** Preview a latent; `started` is the time of the event that led here. */
   at(z, name, started) { this.#tell("at", { z, name, started }); }
 
-  /** Stay at a latent. */
+  /** Select a latent. */
   stay(z, name) {
     [this.kept, this.name] = [z, name];
     this.#tell("stay", {});
   }
 
-  /** Take a latent as the one that all others are seen from. */
+  /** Make a latent the anchor of the plane. */
   from(z, name) {
     const moved = this.anchor !== z;
     [this.anchor, this.anchorName] = [z, name];
     this.#tell("from", { moved });
   }
 
-  /** Go to a latent, stay there, and see all others from it. */
+  /** Select a latent and make it the anchor of the plane. */
   go(z, name) {
     this.from(z, name);
     this.stay(z, name);
     this.at(z, name);
   }
 
-  /** Look again at where one stays. */
+  /** Return to the selected latent. */
   back() { this.at(this.kept, this.name); }
 
-  /** Begin at the centre, unless there are as many coordinates as before; returns whether it does. */
+  /** Start at the centre if the number of coordinates has changed; return whether it has. */
   begin(dim) {
     if (dim === this.dim) return false;
     this.dim = dim;

@@ -1,4 +1,4 @@
-// Put the page together: the connection, what is known of the run, and the panels that show it.
+// Assemble the page: the connection, the facts about the run, and its panels.
 
 import { find, notice } from "./dom.js";
 import { Link } from "./link.js";
@@ -22,7 +22,7 @@ link.on("gone", ({ wait }) => {
   const until = performance.now() + wait;
   const tell = () => {
     const seconds = Math.max(0, Math.ceil((until - performance.now()) / 1000));
-    find("gone-text").textContent = `The server is gone. ${seconds ? `Trying again in ${seconds} s.` : "Trying now."}`;
+    find("gone-text").textContent = `The server is not reachable. ${seconds ? `Trying again in ${seconds} s.` : "Trying now."}`;
   };
   clearInterval(gone);
   gone = setInterval(tell, 500);
@@ -39,7 +39,7 @@ link.on("run", (run) => {
   facts(run.checkpoint ? "loading" : "no checkpoint yet");
   waiting(run.checkpoint
     ? "Loading the model."
-    : "There is no checkpoint yet. The model appears here by itself as soon as training writes one; its curves are below.");
+    : "There is no checkpoint yet. The model appears here as soon as training writes one; its curves are below.");
   if (!built) compose(link, run);
   built = true;
 });

@@ -1,4 +1,4 @@
-// The page is made of panels: each has a template with its cards, and a module that gives them life.
+// The page consists of panels: each has a template with its cards, and a module with its behaviour.
 
 import { Decoder } from "./decoder.js";
 import { find } from "./dom.js";
@@ -20,5 +20,5 @@ export function compose(link, run) {
     for (const card of [...cards]) find(`column-${card.dataset.column}`).append(card);
     PANELS[name](page);
   }
-  link.on("model", () => { if (page.look.dim) page.look.back(); }); // all panels know it by now
+  link.on("model", () => { if (page.look.dim) page.look.back(); }); // after all panels know it
 }

@@ -1,4 +1,4 @@
-// The latent plane: prior contours, training images, paths of chains, and the point looked at.
+// The latent plane: prior contours, training images, paths of chains, and the current point.
 
 import { colour, redrawn, sharpen } from "./dom.js";
 
@@ -7,21 +7,21 @@ const MARGIN = 36, ROOM = 10, STEP = 0.1, FAR = 0.5;
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 export class Plane {
-  reach = 3.4; // of both axes, from the centre
+  reach = 3.4; // extent of both axes, from the centre
   names = ["", ""];
-  points = []; // of the training images
+  points = []; // points of the training images
   thumbs = [];
   chosen = -1;
   at = [0, 0];
   kept = [0, 0];
-  trails = []; // one list of points a chain
+  trails = []; // one list of points per chain
   best = -1;
   segment = null; // from the start to the end of an interpolation
   backdrop = null; // a canvas
   #canvas;
   #asked = false;
 
-  /** `moved(point, kept, event)`, `left()` and `picked(index)` say what the user does. */
+  /** `moved(point, kept, event)`, `left()` and `picked(index)` are called on user actions. */
   constructor(canvas, { moved, left, picked }) {
     this.#canvas = canvas;
     redrawn(canvas, () => this.draw());
@@ -48,7 +48,7 @@ export class Plane {
     });
   }
 
-  /** Take the training images' points, and make the axes reach beyond them. */
+  /** Set the points of the training images, and extend the axes beyond them. */
   place(points, names) {
     [this.points, this.names] = [points, names];
     const furthest = points.flat().reduce((most, value) => Math.max(most, Math.abs(value)), 0);

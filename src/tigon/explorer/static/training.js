@@ -1,9 +1,9 @@
-// How far a run's training is.
+// The progress of a run's training.
 
 import { find } from "./dom.js";
 
 const STATES = {
-  waiting: "has not begun yet",
+  waiting: "not started yet",
   training: "training",
   still: "not finished; nothing new for a minute",
   stopped: "stopped",

@@ -1,8 +1,8 @@
-"""What is done beside learning: metrics, snapshots, checkpoints, TensorBoard; or your own.
+"""What a trainer does besides training: metrics, snapshots, checkpoints, TensorBoard, your own.
 
     trainer = Trainer(learner, images, callbacks=[MetricsLog("metrics.jsonl"), Checkpoints("run")])
 
-A callback of your own extends `Callback`, or is a function of the trainer and the record.
+Your own callback extends `Callback`, or is a function of the trainer and the record.
 """
 
 from tigon.training.callbacks.board import Board

@@ -1,4 +1,4 @@
-"""TensorBoard beside metrics.jsonl: the same numbers and events, and the snapshots."""
+"""TensorBoard alongside metrics.jsonl: the same numbers and events, and the snapshots."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,10 +19,10 @@ class Board(Callback):
     """Writes what the callbacks before it have written for TensorBoard, too.
 
     Arguments:
-        folder: of the event files
-        metrics: metrics.jsonl, from which a run that goes on makes up for what was left out
+        folder: folder of the event files
+        metrics: metrics.jsonl, from which a resumed run writes events that are missing
         snapshots: folder of snapshots, for the same purpose
-        histograms: returns what distributions are shown of a learner, by name
+        histograms: returns the tensors of a learner whose distribution is shown, by name
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Board(Callback):
             self.board(record)
 
     def on_event(self, trainer: Trainer, event: Record) -> None:
-        """Write an event, and hide what it took back."""
+        """Write an event, and hide iterations that it rolled back."""
         if self.board:
             self.board(event)
 
@@ -66,6 +66,6 @@ class Board(Callback):
             self.board.histograms(trainer.iteration, self.histograms(trainer.learner))
 
     def flush(self, trainer: Trainer) -> None:
-        """Bring all that was written to the disk; one of `Checkpoints.also`."""
+        """Flush everything to disk; one of `Checkpoints.also`."""
         if self.board:
             self.board.flush()

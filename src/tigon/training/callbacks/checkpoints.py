@@ -1,4 +1,4 @@
-"""Checkpoints of a run as it goes, and which of them is the best."""
+"""Checkpoints during a run, and which of them is the best."""
 
 import math
 import os
@@ -16,18 +16,18 @@ from tigon.training.trainer import Callback, Trainer
 
 
 class Checkpoints(Callback):
-    """Saves the state now and then, when the guard has gone back, and at the end.
+    """Saves the state periodically, when the guard has rolled back, and at the end.
 
-    A run that was stopped leaves its state behind; one that diverges, the last good state that its
-    guard kept, or without a guard its last checkpoint. `Trainer.restore` goes on from it.
+    A run that is stopped saves its state. One that diverges leaves the last good state of its
+    guard, or without a guard its last checkpoint. `Trainer.restore` continues from it.
 
     Arguments:
         folder: of the checkpoints, made if it is not there
-        every: iterations between two of them, >= 1
-        keep: how many of the last stay, >= 1; the best one stays too
-        metrics: metrics.jsonl of the run, where it goes on: by it the best of the first
-            checkpoint's iterations is known; what was taken before is unknown if not given
-        also: called with the trainer in the first process, when one was saved
+        every: iterations between two checkpoints, >= 1
+        keep: number of last checkpoints to keep, >= 1, in addition to the best one
+        metrics: metrics.jsonl of a resumed run, which has the measure of earlier iterations;
+            unknown if not given
+        also: called with the trainer in the first process after each checkpoint
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Checkpoints(Callback):
         self.values: dict[int, float] = {}
 
     def on_begin(self, trainer: Trainer) -> None:
-        """Delete what lies beyond the state that the run goes on from."""
+        """Delete what lies beyond the state from which the run continues."""
         if world().rank == 0:
             with writing(self.folder.parent):
                 tidy(self.folder, self.keep, trainer.iteration)
@@ -52,13 +52,13 @@ class Checkpoints(Callback):
                 self._note(trainer, record)
 
     def on_iteration(self, trainer: Trainer, record: Record) -> None:
-        """Save the state, if that is due."""
+        """Save the state if that is due."""
         self._note(trainer, record)
         if trainer.finished or trainer.iteration % self.every == 0:
             self.save(trainer)
 
     def on_event(self, trainer: Trainer, event: Record) -> None:
-        """Save the state that the guard has made, and drop what lies beyond it."""
+        """Save the state that the guard has restored, and drop what lies beyond it."""
         if event["event"] == "rollback" or event.get("restored"):
             self.save(trainer)
 
@@ -75,11 +75,11 @@ class Checkpoints(Callback):
                 function(trainer)
 
     def measure(self, trainer: Trainer) -> dict[str, float]:
-        """Return the mean of the learner's measure since the checkpoint before, by its name.
+        """Return the mean of the learner's measure since the previous checkpoint, by its name.
 
-        Only a checkpoint that is due has one, over the iterations since the one that was due
-        before: so where a run is stopped and continued does not change which is the best, nor do
-        iterations that were taken back, whose records are replaced.
+        Only scheduled checkpoints have one, over the iterations since the previous scheduled one.
+        So the best checkpoint does not depend on where a run is stopped and resumed, nor on
+        iterations that were rolled back, whose records are replaced.
         """
         last = trainer.iteration
         if last % self.every and not trainer.finished:

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object an iteration or event, appended, and read back."""
+"""metrics.jsonl: one JSON object per iteration or event, appended, and read back."""
 
 import json
 import os
@@ -16,19 +16,19 @@ from tigon.training.trainer import Callback, Trainer
 class MetricsLog(Callback):
     """Appends records, and the guard's events, to a file.
 
-    A run that continues from iteration N keeps the records up to N and drops what came after:
-    those iterations are taken again. A rollback stands at the iteration that the run went back
-    to; one that the run's checkpoint does not know of yet comes again too.
+    A run that is resumed from iteration N keeps the records up to N and drops later ones, since
+    those iterations are repeated. A rollback has the iteration to which the run returned; one
+    that the run's checkpoint does not include yet is repeated too.
 
     Arguments:
-        path: of the file; its folder is there
+        path: path of the file, in an existing folder
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
 
     def on_begin(self, trainer: Trainer) -> None:
-        """Drop what is taken again."""
+        """Drop records of iterations that will be repeated."""
         if world().rank == 0:
             with writing(self.path.parent):
                 optional = optional_names(trainer.learner.metrics)
@@ -53,12 +53,12 @@ class MetricsLog(Callback):
 def cut_metrics(
     path: Path, iteration: int = 0, rollbacks: int = 0, optional: Collection[str] = ()
 ) -> None:
-    """Drop from a metrics file what a run that continues takes again.
+    """Drop records of iterations that a resumed run will repeat from a metrics file.
 
     Arguments:
-        path: of metrics.jsonl
-        iteration: that the run continues from
-        rollbacks: how many its checkpoint knows of
+        path: path of metrics.jsonl
+        iteration: iteration from which the run continues
+        rollbacks: number of rollbacks that its checkpoint includes
         optional: see `read_lines`
     """
     lines = read_lines(path, optional)
@@ -72,9 +72,9 @@ def cut_metrics(
 
 
 def read_metrics(path: Path, optional: Collection[str] = ()) -> list[Record]:
-    """Return the records of the iterations that a run is made of, in order.
+    """Return the records of the iterations of a run, in order.
 
-    What the guard took back is left out, and so are its events; see `read_events`.
+    Iterations that the guard rolled back are left out, and so are its events; see `read_events`.
 
     Arguments:
         optional: see `read_lines`
@@ -102,10 +102,10 @@ def read_events(path: Path, optional: Collection[str] = ()) -> list[Record]:
 
 
 def _refuse_odd(record: Record, first: Record, optional: Collection[str]) -> None:
-    """Refuse what is no record, or lacks a number that the first record has.
+    """Check that a value is a record with all numbers that the first record has.
 
     Raises:
-        KeyError, TypeError: if it is so
+        KeyError, TypeError: if it is not
     """
     if type(record["iteration"]) is not int:
         raise TypeError("iteration is no count")
@@ -118,7 +118,7 @@ def _refuse_odd(record: Record, first: Record, optional: Collection[str]) -> Non
 
 
 def read_lines(path: Path, optional: Collection[str] = ()) -> list[Record]:
-    """Return all lines of a metrics file; a last one cut short by a kill is left out.
+    """Return all lines of a metrics file, without a last one that was truncated by a kill.
 
     Arguments:
         optional: names of numbers that a record may lack though the first one has them

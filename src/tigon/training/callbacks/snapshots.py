@@ -1,4 +1,4 @@
-"""Snapshots: what chains show at some moments of a run, each a file N.npz."""
+"""Snapshots: what chains show at some points of a run, each in a file N.npz."""
 
 import io
 import os
@@ -25,7 +25,7 @@ class Snapshots(Callback):
     """Saves what the first chains show, at 5, 15, 40 and 100 % of a run.
 
     Arguments:
-        folder: of the files, made if it is not there
+        folder: folder of the files, created if necessary
         also: called with the trainer and the images, uint8 (N, H, W, C), in the first process
     """
 
@@ -34,11 +34,11 @@ class Snapshots(Callback):
         self.passed = 0.0
 
     def on_begin(self, trainer: Trainer) -> None:
-        """Go on from where the run is."""
+        """Continue from the current point of the run."""
         self.passed = trainer.progress
 
     def on_iteration(self, trainer: Trainer, record: Record) -> None:
-        """Save a snapshot, if the run has passed a mark."""
+        """Save a snapshot if the run has passed a mark."""
         progress = 1.0 if trainer.finished else trainer.progress
         if any(self.passed < mark <= progress for mark in MARKS):
             with trainer.averaged() as learner:
@@ -51,7 +51,7 @@ class Snapshots(Callback):
         self.passed = progress
 
     def on_event(self, trainer: Trainer, event: Record) -> None:
-        """Delete the snapshots of iterations that were taken back."""
+        """Delete the snapshots of iterations that were rolled back."""
         if event["event"] == "rollback" or event.get("restored"):
             self.passed = trainer.progress
             if world().rank == 0:
@@ -60,7 +60,7 @@ class Snapshots(Callback):
 
 
 def save_snapshot(folder: Path, iteration: int, pixels: np.ndarray) -> None:
-    """Write what chains showed after an iteration, uint8 (N, H, W, C), to N.npz of a folder."""
+    """Write what chains show after an iteration, uint8 (N, H, W, C), to N.npz in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     stream = io.BytesIO()
     np.savez_compressed(stream, images=pixels)
@@ -75,7 +75,7 @@ def drop_snapshots(folder: Path, iteration: int) -> None:
 
 
 def read_snapshots(folder: Path) -> list[tuple[int, np.ndarray]]:
-    """Return all snapshots of a folder: iteration and images, uint8 (N, H, W, C).
+    """Return all snapshots in a folder: iteration and images, uint8 (N, H, W, C).
 
     Raises:
         TigonError: if one is damaged

@@ -1,9 +1,8 @@
-"""RUN/tensorboard: what metrics.jsonl says, with images and histograms, for TensorBoard.
+"""RUN/tensorboard: the content of metrics.jsonl, with images and histograms, for TensorBoard.
 
-The events always tell the run that metrics.jsonl tells. A run that goes on hides what the two do
-not agree on, and writes again from metrics.jsonl what a kill, or a while without TensorBoard, has
-left out; so the events are those of a run that was never stopped, but for the histograms of
-iterations left out.
+The events always agree with metrics.jsonl. A resumed run hides events that do not, and writes
+those that are missing, after a kill or a period without TensorBoard, from metrics.jsonl. So the
+events are those of a run that was never stopped, except for the histograms of missing iterations.
 """
 
 import importlib.util
@@ -24,10 +23,10 @@ MISSING = f"--tensorboard: TensorBoard is not installed; {install('tensorboard')
 
 
 def require_tensorboard() -> None:
-    """Refuse to go on where TensorBoard is missing.
+    """Check that TensorBoard is installed.
 
     Raises:
-        TigonError: that says what to install
+        TigonError: if not; it says what to install
     """
     try:
         found = importlib.util.find_spec("tensorboard") is not None
@@ -42,9 +41,9 @@ class TensorBoard:
 
     Arguments:
         folder: RUN/tensorboard
-        records: of the iterations that the run goes on from, as metrics.jsonl has them
-        events: of the guard, until there
-        snapshots: what chains showed at some iterations, and uint8 (N, H, W, C)
+        records: records in metrics.jsonl up to the iteration from which the run continues
+        events: events of the guard up to there
+        snapshots: iterations, and what chains showed at them, uint8 (N, H, W, C)
     Raises:
         TigonError: if TensorBoard is missing, or the folder cannot be written
     """
@@ -69,9 +68,9 @@ class TensorBoard:
             raise TigonError(f"{folder}: cannot be written ({error})") from error
 
     def __call__(self, record: Record) -> None:
-        """Write a record of metrics.jsonl: its numbers, or what the guard says.
+        """Write a record of metrics.jsonl: its numbers, or the guard's message.
 
-        A rollback hides the iterations that it took back.
+        A rollback hides the iterations that it takes back.
         """
         if "event" not in record:
             self._numbers(record)
@@ -92,15 +91,15 @@ class TensorBoard:
                 self.writer.add_histogram(name, tensor.detach().float().cpu(), iteration)
 
     def flush(self) -> None:
-        """Bring all that was written to the disk."""
+        """Flush everything to disk."""
         self.writer.flush()
 
     def close(self) -> None:
-        """Flush, and close the file."""
+        """Flush and close the file."""
         self.writer.close()
 
     def _open(self, first: int) -> Any:  # noqa: ANN401
-        """Return a writer that hides step `first` and what lies beyond, of all that is there."""
+        """Return a writer that hides step `first` and all later steps of existing events."""
         from torch.utils.tensorboard import SummaryWriter
 
         wait_for_turn(self.folder)
@@ -113,7 +112,7 @@ class TensorBoard:
         events: Sequence[Record],
         snapshots: Iterable[tuple[int, np.ndarray]],
     ) -> None:
-        """Write what the events on the disk lack."""
+        """Write the events that are missing on disk."""
         reached = records[-1]["iteration"] if records else NOTHING
         for record in records:
             if record["iteration"] > known:
@@ -134,7 +133,7 @@ class TensorBoard:
         self.writer.file_writer.add_summary(Summary(value=values), record["iteration"])
 
     def _say(self, event: Record) -> None:
-        """Write what the guard says, once."""
+        """Write the guard's message, once."""
         step = event["iteration"]
         said = f"**{event['event']}** ({event['cause']}): {event['message']}"
         if (step, said) not in self.said:
@@ -143,13 +142,13 @@ class TensorBoard:
 
 
 def wait_for_turn(folder: Path) -> None:
-    """Wait, a second at most, until the name of a new event file comes after those there are.
+    """Wait, at most a second, until a new event file's name sorts after existing ones.
 
-    TensorBoard reads files in the order of their names, which begin with the second they were
-    opened in; what was said about two files of one second could be read backwards.
+    TensorBoard reads files in the order of their names, which begin with the second in which they
+    were opened; two files of the same second could be read in the wrong order.
 
     Raises:
-        TigonError: if there are files of the future
+        TigonError: if there are files from the future
     """
     found = (re.search(r"tfevents\.(\d+)", path.name) for path in folder.glob("*tfevents*"))
     last = max((int(match[1]) for match in found if match), default=0)
@@ -163,7 +162,7 @@ def wait_for_turn(folder: Path) -> None:
 
 
 def scalars(record: Record) -> dict[str, float]:
-    """Return the numbers of a record by tag; those of a list as name/1, name/2 and so on."""
+    """Return the numbers of a record by tag; elements of a list are name/1, name/2 and so on."""
     found: dict[str, float] = {}
     for name, value in record.items():
         if isinstance(value, list):
@@ -186,9 +185,9 @@ def read_events(folder: Path) -> tuple[dict[int, float], set[tuple[int, str]]]:
 
 
 def agreed(seconds: Mapping[int, float], records: Sequence[Record]) -> int:
-    """Return the last iteration up to which the events are those of the records, or -1.
+    """Return the last iteration up to which the events agree with the records, or -1.
 
-    The time that an iteration ended at tells it from the same one taken again.
+    The time at which an iteration ended distinguishes it from a repetition.
     """
     known = NOTHING
     for record in records:

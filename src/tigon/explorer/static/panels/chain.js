@@ -1,4 +1,4 @@
-// One chain that synthesises a picture, and its sliders.
+// A chain that synthesises a picture, and its sliders.
 
 import { Chart, short } from "../chart.js";
 import { canvases, find, make, paint, save, whole } from "../dom.js";
@@ -12,7 +12,7 @@ const logarithmic = (low, high) => ({
   place: (value) => PLACES * Math.log(value / low) / Math.log(high / low),
 });
 
-/** The sliders: how a place on them is a number, and how the number is said. */
+/** The sliders: how positions map to numbers, and how numbers are displayed. */
 function scales({ step_size, steps }) {
   const hot = logarithmic(1e-6, 10);
   const most = Math.max(500, 20 * steps);
@@ -31,17 +31,17 @@ function scales({ step_size, steps }) {
       said: String,
     },
     pace: {
-      title: "Steps a second",
+      title: "Steps per second",
       value: (place) => PACES[Math.min(PACES.length - 1, Math.round(place / PLACES * (PACES.length - 1)))],
       place: (value) => PACES.indexOf(value) / (PACES.length - 1) * PLACES,
-      said: (value) => (value ? `at most ${value}` : "as fast as it goes"),
+      said: (value) => (value ? `at most ${value}` : "as fast as possible"),
     },
   };
 }
 
 export function chain({ link }) {
   const density = new Chart(find("density-chart"), { title: "Log-density, nats, up to a constant" });
-  const accept = new Chart(find("chain-accept-chart"), { title: "Acceptance by Metropolis' rule", range: [0, 1] });
+  const accept = new Chart(find("chain-accept-chart"), { title: "Metropolis acceptance", range: [0, 1] });
   const state = { id: 0, settings: null, learned: null, rows: [], image: 0, running: false, held: false, begun: false };
   let sliders = {};
 
@@ -88,8 +88,8 @@ export function chain({ link }) {
 
   function buttons() {
     find("hold").disabled = find("stop").disabled = !state.running;
-    find("hold").textContent = state.held ? "Go on" : "Hold";
-    find("synthesise").textContent = state.begun ? "Start anew" : "Synthesise";
+    find("hold").textContent = state.held ? "Resume" : "Hold";
+    find("synthesise").textContent = state.begun ? "Restart" : "Synthesise";
   }
 
   function finish(text) {
@@ -131,7 +131,7 @@ export function chain({ link }) {
     if (of === "synthesise" && id === state.id) finish(message);
   });
   link.on("gone", () => {
-    if (state.running) find("chain-status").textContent = "The server is gone; the chain starts again when it is back";
+    if (state.running) find("chain-status").textContent = "The server is not reachable; the chain starts again when it is back";
   });
 
   find("synthesise").addEventListener("click", start);

@@ -1,4 +1,4 @@
-// A picture of one's own: upload it, and watch the chains that infer its latent.
+// Your own picture: upload it, and watch the chains that infer its latent.
 
 import { Chart } from "../chart.js";
 import { find, notice, paint, whole } from "../dom.js";
@@ -14,7 +14,7 @@ export function inference({ link, run, look }) {
   /** Send a file to be read as a picture, then infer its latent. */
   async function upload(file) {
     if (!file) return;
-    if (file.size > LARGEST) { refuse(`${file.name}: this file has more than 20 MB`); return; }
+    if (file.size > LARGEST) { refuse(`${file.name}: this file is larger than 20 MB`); return; }
     status(`Reading ${file.name}`);
     try {
       const answer = await fetch("/picture", { method: "POST", body: file });
@@ -90,7 +90,7 @@ export function inference({ link, run, look }) {
     if (of === "infer" && id === current.id) finish(message);
   });
   link.on("gone", () => {
-    if (current.running) status("The server is gone; the inference starts again when it is back");
+    if (current.running) status("The server is not reachable; the inference starts again when it is back");
   });
 
   link.on("model", () => { // infer again where an inference was interrupted
@@ -116,6 +116,6 @@ export function inference({ link, run, look }) {
     event.preventDefault();
     document.body.classList.remove("dragging");
     if (event.dataTransfer.files.length) upload(event.dataTransfer.files[0]);
-    else notice("Drop a picture file: what was dropped is none");
+    else notice("This is not a picture file; drop a picture file");
   });
 }

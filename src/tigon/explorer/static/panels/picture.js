@@ -1,4 +1,4 @@
-// The picture that the latent decodes to at which one looks.
+// The picture that the current latent decodes to.
 
 import { find, paint, save } from "../dom.js";
 import { said } from "../latents.js";

@@ -1,4 +1,4 @@
-// Images that the model draws: what every model is able to show.
+// Images drawn from the model, which every model can show.
 
 import { canvases, find, save, whole } from "../dom.js";
 
@@ -23,8 +23,8 @@ export function pictures({ link }) {
     [sheet.width, sheet.height] = [columns * across - gap, Math.ceil(count / columns) * down - gap];
     made.forEach((one, k) =>
       sheet.getContext("2d").drawImage(one, (k % columns) * across, Math.floor(k / columns) * down));
-    sheet.setAttribute("aria-label", `${count} pictures of seed ${message.seed}, ${columns} in a row`);
-    find("draw-status").textContent = `${count} draws of seed ${message.seed}, none left out`;
+    sheet.setAttribute("aria-label", `${count} pictures with seed ${message.seed}, ${columns} in a row`);
+    find("draw-status").textContent = `${count} draws with seed ${message.seed}, not selected`;
     sheet.dispatchEvent(new CustomEvent("painted"));
   });
   link.on("error", ({ of, id: which, message }) => {

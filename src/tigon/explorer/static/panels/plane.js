@@ -62,15 +62,15 @@ export function plane({ link, decoder, look }) {
 
   const words = ([u, v]) => `${map.names[0]} ${u.toFixed(2)}${look.dim > 1 ? `, ${map.names[1]} ${v.toFixed(2)}` : ""}`;
 
-  /** Say where the coordinates are that the plane does not show. */
+  /** Say which values the coordinates have that the plane does not show. */
   function others() {
     find("others").hidden = look.dim <= 2;
     const zero = look.anchor.every((value) => value === 0);
     find("others-zero").disabled = zero;
-    find("others-text").textContent = `The other ${look.dim - 2} ${look.dim === 3 ? "coordinate is" : "coordinates are"} ${zero ? "0" : `those of ${look.anchorName || "the point picked"}`}.`;
+    find("others-text").textContent = `The other ${look.dim - 2} ${look.dim === 3 ? "coordinate is" : "coordinates are"} ${zero ? "0" : `those of ${look.anchorName || "the selected point"}`}.`;
   }
 
-  /** Show the plane along the directions that are chosen. */
+  /** Show the plane along the selected directions. */
   function turn() {
     const principal = look.dim <= 2 || find("axes-kind").value === "principal";
     const [i, j] = [Number(find("axis-x").value) || 0, Number(find("axis-y").value) || 0];
@@ -85,7 +85,7 @@ export function plane({ link, decoder, look }) {
     background();
   }
 
-  /** Fill the plane with pictures anew, one row after the other, once nothing changes any more. */
+  /** Refill the plane with pictures, row by row, once nothing changes any more. */
   function background() {
     map.backdrop = null;
     map.draw();
@@ -122,7 +122,7 @@ export function plane({ link, decoder, look }) {
     }
   }
 
-  /** Offer principal directions where latents are known that have some. */
+  /** Offer principal directions if there are latents that have some. */
   function offer(known) {
     find("axes-kind").disabled = !known;
     if (!known) find("axes-kind").value = "pair";

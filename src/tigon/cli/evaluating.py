@@ -1,0 +1,109 @@
+"""tigon evaluate: how good a model is on images that it has not seen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from tigon.cli.common import Data, Json, Result, RunFolder, Which, images_for, infer
+from tigon.cli.progress import SLOW, busy, tell
+from tigon.data.form import MAX_PIXELS, Frames
+from tigon.diagnostics.evaluation import Drawn, Evaluation, evaluate
+from tigon.diagnostics.rules.base import Level
+from tigon.diagnostics.rules.held_out import of_evaluation
+from tigon.errors import TigonError
+from tigon.models.base import Model
+from tigon.models.cold_start import Reconstruction
+from tigon.runs.evaluation import save_evaluation
+from tigon.runs.experiment import choose_device
+from tigon.runs.run import Run
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a model on images that it has not seen, beside baselines that need no learning.
+
+    Where the model has latents, the error of reconstructions; of images that it draws, KID-lite0,
+    FD-lite0, precision, recall and energy distance (with the extra `features`), and whether they
+    are copies of training images. Beside each stand principal components, a Gaussian on their
+    scores, the mean image, and training images in the model's place.
+
+    Arguments:
+        run_folder: the run folder; its training images are what baselines are made from
+        data: images that the model has not learned from: a folder, or a .npz with `images`
+        frames: of a file with several pages or frames, the first or all
+        max_pixels: of a picture that is read; larger ones are left out
+        count: images at most in each set that is compared, >= 2
+        starts: chains for each held-out image, each from its own draw of the prior
+        seed: of samples and chains, >= 0
+        checkpoint: of the run that is used: last, best, or an iteration
+        device: auto, cpu, cuda, cuda:N, or mps (untested)
+        json: print one JSON object instead of text
+    """
+
+    run_folder: RunFolder
+    data: Data
+    frames: Frames = "first"
+    max_pixels: int = MAX_PIXELS
+    count: int = 1000
+    starts: int = 4
+    seed: int = 0
+    checkpoint: Which = "last"
+    device: str = "auto"
+    json: Json = False
+
+    def run(self) -> Result:
+        """Measure, write RUN/evaluation.json, and print the tables."""
+        if self.count < 2 or self.starts < 1 or self.seed < 0:
+            raise TigonError("--count is at least 2, --starts at least 1, and --seed at least 0")
+        run = Run(self.run_folder, self.checkpoint)
+        model = run.model().to(choose_device(self.device)).eval()
+        held_out = images_for(model, self.data, self.frames, self.max_pixels)
+        training = run.images()
+        with busy("comparing images", log=True, after=SLOW):
+            found = evaluate(model, held_out, training, self._infer, self.count, self.seed, tell)
+        return Result(text_of(found), save_evaluation(run, self.data, found))
+
+    def _infer(self, model: Model, images: Tensor) -> Reconstruction:
+        return infer(model, images, self.starts, self.seed)
+
+
+def text_of(found: Evaluation) -> str:
+    """Return an evaluation for people: its tables, and what speaks against the model."""
+    parts = []
+    if found.reconstructions:
+        rows = {
+            k: (f"{v.error:.5f}", f"{v.psnr:.1f} dB") for k, v in found.reconstructions.items()
+        }
+        title = f"reconstructions of {found.held_out} held-out images"
+        parts.append(table(title, ("error, [-1, 1]", "PSNR"), rows))
+    if found.samples:
+        title = f"{found.drawn} images beside as many held-out ones"
+        heads = ("KID-lite0", "FD-lite0", "precision", "recall", "energy")
+        parts.append(table(title, heads, {k: _cells(v) for k, v in found.samples.items()}))
+    for finding in of_evaluation(found):
+        parts.append(f"{finding.level.name.lower():<5}{finding.name}: {finding.what}")
+        if finding.level is Level.BAD:
+            parts.append(f"     do: {finding.remedy}")
+    return "\n".join([*parts, *(f"note {text}" for text in found.notes)])
+
+
+def _cells(drawn: Drawn) -> tuple[str, ...]:
+    return (
+        f"{drawn.kid.value:.3f} ± {drawn.kid.error:.3f}",
+        f"{drawn.frechet:.3g}",
+        f"{drawn.precision:.2f}",
+        f"{drawn.recall:.2f}",
+        f"{drawn.energy:.3g}",
+    )
+
+
+def table(title: str, heads: tuple[str, ...], rows: Mapping[str, tuple[str, ...]]) -> str:
+    """Return a table of text with a title over it, its columns aligned."""
+    cells = [("", *heads), *((name, *values) for name, values in rows.items())]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(heads) + 1)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
+        for row in cells
+    ]
+    return "\n".join([f"{title}:", *(f"  {line}" for line in lines)])

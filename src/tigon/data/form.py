@@ -1,0 +1,69 @@
+"""The form that every image of a set is brought to."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from tigon.data.pixels import Fit
+from tigon.errors import TigonError
+from tigon.sizes import ImageSize, sides, size_text
+
+Frames = Literal["first", "all"]
+SMALLEST, LARGEST = 8, 8192  # pixels of a side
+MAX_PIXELS = 100_000_000
+LONGEST, NARROW = 100_000, 1000  # a strip takes memory by its side: a longer one counts so often
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form that every image of a set is brought to, and which pictures are read.
+
+    Arguments:
+        image_size: height and width in pixels; one number for a square
+        fit: `stretch` to this size, or `crop` the centre
+        channels: 3 (RGB) or 1 (grey)
+        mirror: whether a mirrored copy of every image follows the images
+        frames: of a file with several pages or frames, the `first` or `all`
+        max_pixels: of a picture that is read, >= 1; a longer side than 100,000 counts 1000 times
+    Raises:
+        TigonError: if one of these makes no sense
+    """
+
+    image_size: ImageSize = 64
+    fit: Fit = "stretch"
+    channels: int = 3
+    mirror: bool = False
+    frames: Frames = "first"
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        fits = all(SMALLEST <= side <= LARGEST for side in sides(self.image_size))
+        if not fits or self.channels not in (1, 3):
+            raise TigonError(
+                f"image size {size_text(self.image_size)} and {self.channels} channels: images "
+                f"have at least {SMALLEST} pixels a side and at most {LARGEST}, and 1 or 3 "
+                "channels"
+            )
+        for name, known in (("fit", get_args(Fit)), ("frames", get_args(Frames))):
+            if getattr(self, name) not in known:
+                raise TigonError(
+                    f"{name} is {' or '.join(known)}, not {getattr(self, name)!r:.80}"
+                )
+        if self.max_pixels < 1:
+            raise TigonError(f"max_pixels is at least 1, not {self.max_pixels}")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of one image, (H, W, C)."""
+        return (*sides(self.image_size), self.channels)
+
+    def too_large(self, size: tuple[int, int]) -> str:
+        """Return why a picture of this width and height is too large; nothing if it is not."""
+        needed, side = size[0] * size[1], max(size)
+        if side > LONGEST:
+            needed = max(needed, NARROW * side)
+        return too_many(needed, self.max_pixels) if needed > self.max_pixels else ""
+
+
+def too_many(pixels: int, most: int) -> str:
+    """Return what is said of a picture with more pixels than are read."""
+    return f"has too many pixels; --max-pixels {pixels} reads it (the limit is {most})"

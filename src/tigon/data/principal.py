@@ -1,0 +1,110 @@
+r"""Principal components of images: the linear model that every learned model is held against.
+
+Probabilistic PCA is the linear generator with Gaussian noise. The posterior mean of its latents
+is, up to shrinkage, the whitened scores:
+
+.. math:: z_k = \frac{u_k^\top (y - \mu)}{\lambda_k^{1/2}}, \qquad z \sim N(0, I)
+
+References:
+    Tipping and Bishop, "Probabilistic principal component analysis", JRSS B 61, 1999.
+    Halko, Martinsson and Tropp, "Finding structure with randomness", SIAM Review 53, 2011.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tigon.data.batches import ImageData, chunks, even_rows
+from tigon.random.streams import make_rng
+
+MOST, EXACT = 10_000, 1500  # images used, if nothing else is asked; those without a random sketch
+EXTRA, PASSES = 10, 3  # of the sketch: more directions than asked for, and power iterations
+
+
+class PrincipalComponents(NamedTuple):
+    """The mean and the first principal components of images.
+
+    Attributes:
+        shape: channels, height and width
+        mean: of the images, (D,), D = C H W
+        directions: orthonormal rows, those of the largest variance first, (d, D)
+        deviations: standard deviation of the images along each, (d,)
+    """
+
+    shape: tuple[int, int, int]
+    mean: Tensor
+    directions: Tensor
+    deviations: Tensor
+
+    def scores(self, images: Tensor) -> Tensor:
+        """Return whitened scores (B, d) of images (B, C, H, W); those fitted have variance 1."""
+        away = images.flatten(1).to(self.mean) - self.mean
+        return away @ self.directions.T / self.deviations
+
+    def decode(self, scores: Tensor) -> Tensor:
+        """Return the images of whitened scores (B, d), (B, C, H, W)."""
+        flat = self.mean + (scores.to(self.mean) * self.deviations) @ self.directions
+        return flat.unflatten(1, self.shape)
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Return the projection of images (B, C, H, W) onto the components, of the same shape."""
+        return self.decode(self.scores(images))
+
+    def sample(self, count: int, rng: torch.Generator) -> Tensor:
+        """Draw images whose scores are standard normal, (count, C, H, W).
+
+        Arguments:
+            rng: on the CPU
+        """
+        return self.decode(torch.randn(count, len(self.deviations), generator=rng))
+
+
+def principal_components(
+    images: ImageData, count: int, seed: int = 0, most: int = MOST
+) -> PrincipalComponents:
+    """Return the first `count` principal components of images; of no more than there are.
+
+    Of more than `most` images, so many at even distances are used. Components of up to 1500 images
+    are exact; those of more come from a randomised singular value decomposition.
+
+    Arguments:
+        count: d, >= 1
+        seed: of the randomised decomposition
+        most: images used at most, >= 2
+    Raises:
+        ValueError: if there are fewer than two images, or they are all the same
+    """
+    if count < 1 or len(images) < 2:
+        raise ValueError("principal components need a number of at least 1, and two images")
+    rows = even_rows(len(images), most)
+    flat = torch.cat([images.read(part).flatten(1) for part in chunks(rows.tolist())])
+    mean = flat.mean(0, dtype=torch.float64).float()
+    away = flat.sub_(mean)
+    count = min(count, len(away) - 1, away.shape[1])
+    directions, singular = _exact(away) if len(away) <= EXACT else _sketched(away, count, seed)
+    kept = singular[:count] > 1e-5 * singular[0].clamp(min=1e-12)
+    if not kept.any():
+        raise ValueError("principal components need images that are not all the same")
+    deviations = singular[:count][kept] / len(away) ** 0.5
+    shape = (images.channels, *images.read(slice(0, 1)).shape[2:])
+    return PrincipalComponents(shape, mean, directions[:count][kept], deviations)
+
+
+def _exact(away: Tensor) -> tuple[Tensor, Tensor]:
+    """Return right singular vectors (n, D) and values (n,), the largest first."""
+    values, vectors = torch.linalg.eigh((away @ away.T).double())
+    singular = values.flip(0).clamp(min=0).sqrt().float()
+    left = vectors.flip(1).float()
+    return left.T @ away / singular.clamp(min=1e-12)[:, None], singular
+
+
+def _sketched(away: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the first right singular vectors (k, D) and values (k,), k >= `count`."""
+    width = min(count + EXTRA, min(away.shape))
+    sketch = torch.randn(away.shape[1], width, generator=make_rng("principal", seed))
+    basis = torch.linalg.qr(away @ sketch).Q
+    for _ in range(PASSES):
+        basis = torch.linalg.qr(away @ torch.linalg.qr(away.T @ basis).Q).Q
+    _, singular, right = torch.linalg.svd(basis.T @ away, full_matrices=False)
+    return right, singular

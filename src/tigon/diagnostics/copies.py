@@ -1,0 +1,118 @@
+r"""Are a model's images copies of its training images? The test of data-copying.
+
+Distances of drawn images to their nearest training image are compared with those of held-out
+images using the Mann-Whitney test: where the model copies, drawn images lie nearer. The test is
+made in each cell of a partition of the training images, since a model may copy in one region and
+miss another:
+
+.. math:: C_T = \frac{\sum_\pi P_n(\pi) Z_U(\pi)}{\sum_\pi P_n(\pi)}
+
+Blurred images lie near everything, training images included, and C_T alone would call them copies.
+So the test is made again with each distance over that to the nearest held-out image, and images
+count as copies only where both tests say so.
+
+References:
+    Meehan, Chaudhuri and Dasgupta, "A non-parametric test to detect data-copying in generative
+    models", AISTATS 2020.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.cluster.vq import kmeans2
+from scipy.stats import rankdata
+from torch import Tensor
+
+LEAST, CELL = 20, 50  # images that the test needs; held-out ones a cell has on average
+COPIED = -3.0  # standard deviations, beyond which drawn images count as copies
+
+
+class CopiesTest(NamedTuple):
+    """Whether drawn images lie nearer to training images than held-out ones do.
+
+    Attributes:
+        statistic: C_T, in standard deviations: far below 0 where drawn images are nearer to the
+            training images than held-out ones are, far above 0 where they are further away
+        relative: the same of distances over those to the nearest held-out image, which copies
+            alone make small
+        nearer: probability that a drawn image is nearer to the training images than a held-out one
+        nearest: the nearest training row of each drawn image, (N,)
+        distances: to it, (N,)
+    """
+
+    statistic: float
+    relative: float
+    nearer: float
+    nearest: Tensor
+    distances: Tensor
+
+    @property
+    def copied(self) -> bool:
+        """Whether the drawn images count as copies: both tests say so."""
+        return max(self.statistic, self.relative) < COPIED
+
+
+def copies_test(drawn: Tensor, held_out: Tensor, training: Tensor, seed: int = 0) -> CopiesTest:
+    """Test drawn images for copies, by features or pixels (N, k) of each set.
+
+    Arguments:
+        drawn, held_out: at least 20 of each
+        seed: of the partition
+    Raises:
+        ValueError: if there are too few
+    """
+    if min(len(drawn), len(held_out)) < LEAST:
+        raise ValueError(f"the test of copies needs {LEAST} drawn and {LEAST} held-out images")
+    x, y, t = drawn.double(), held_out.double(), training.double()
+    centres = _centres(t, max(1, min(len(y) // CELL, len(t))), seed)
+    cells = torch.cdist(x, centres).argmin(1), torch.cdist(y, centres).argmin(1)
+    of_drawn, of_held = torch.cdist(x, t).min(1), torch.cdist(y, t).min(1)
+    others = torch.cdist(y, y).fill_diagonal_(math.inf).min(1).values
+    absolute = of_drawn.values, of_held.values
+    relative = of_drawn.values / torch.cdist(x, y).min(1).values, of_held.values / others
+    nearer = (of_drawn.values[:, None] < of_held.values).double().mean().item()
+    return CopiesTest(
+        _over_cells(*absolute, *cells),
+        _over_cells(*relative, *cells),
+        nearer,
+        of_drawn.indices,
+        of_drawn.values,
+    )
+
+
+def _over_cells(drawn: Tensor, held: Tensor, of_drawn: Tensor, of_held: Tensor) -> float:
+    """Return C_T of two samples of distances (N,) and (M,), whose images lie in these cells.
+
+    Cells of fewer than 20 images of either sample say nothing; if all are, they are one.
+    """
+    total, weight = 0.0, 0
+    for cell in of_held.unique():
+        q, p = drawn[of_drawn == cell], held[of_held == cell]
+        if min(len(q), len(p)) >= LEAST:
+            total, weight = total + len(p) * mann_whitney(q.numpy(), p.numpy()), weight + len(p)
+    return total / weight if weight else mann_whitney(drawn.numpy(), held.numpy())
+
+
+def mann_whitney(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the Mann-Whitney statistic of two samples in standard deviations, ties included.
+
+    It is below 0 where values of the first are smaller.
+    """
+    n, m = len(first), len(second)
+    ranks = rankdata(np.concatenate([first, second]))
+    larger = ranks[:n].sum() - n * (n + 1) / 2
+    _, ties = np.unique(ranks, return_counts=True)
+    total = n + m
+    tied = (ties**3 - ties).sum() / (total * (total - 1))
+    deviation = np.sqrt(n * m / 12 * (total + 1 - tied))
+    return float((larger - n * m / 2) / deviation) if deviation > 0 else 0.0
+
+
+def _centres(training: Tensor, cells: int, seed: int) -> Tensor:
+    """Return the centres (cells, k) of a partition of the training images, by k-means."""
+    if cells == 1:
+        return training.mean(0, keepdim=True)
+    centres, _ = kmeans2(training.numpy(), cells, minit="++", seed=seed)
+    return torch.from_numpy(centres)

@@ -1,0 +1,78 @@
+"""What a model is worth on images that it has not seen, held against a linear model."""
+
+import math
+
+from tigon.diagnostics.evaluation import GAUSSIAN, MODEL, PCA, TRAINING, Evaluation
+from tigon.diagnostics.rules.base import Finding, Level, percent
+
+LONGER = "train for longer, on more images, or with another --latent-dim or --network.width"
+
+
+def of_evaluation(found: Evaluation) -> list[Finding]:
+    """Judge an evaluation: reconstructions, drawn images, and whether these are copies."""
+    return [*_reconstructions(found), *_samples(found), *_copies(found)]
+
+
+def of_linear(own: float, linear: float, components: int) -> Finding:
+    """Judge reconstructions of training images beside those of a linear model.
+
+    Arguments:
+        own, linear: parts of the images' variance that are left, of the model and of as many
+            principal components as it has latents
+    """
+    said = (
+        f"reconstructions of training images leave {percent(own)} of their variance, those of "
+        f"{components} principal components {percent(linear)}"
+    )
+    if own <= linear:
+        return Finding("linear model", Level.GOOD, said, value=own / max(linear, 1e-12))
+    said += ": the model is worse than a linear one"
+    return Finding("linear model", Level.BAD, said, LONGER, own / max(linear, 1e-12))
+
+
+def _reconstructions(found: Evaluation) -> list[Finding]:
+    if not found.reconstructions:
+        return []
+    own, linear = (found.reconstructions[name].error for name in (MODEL, PCA))
+    said = (
+        f"reconstructions of {found.held_out} held-out images have an error of {own:.4g} (mean "
+        f"square on [-1, 1]), those of {found.components} principal components {linear:.4g}"
+    )
+    if own <= linear:
+        return [Finding("held-out images", Level.GOOD, said, value=own)]
+    said += ": the model is worse than a linear one"
+    return [Finding("held-out images", Level.BAD, said, LONGER, own)]
+
+
+def _samples(found: Evaluation) -> list[Finding]:
+    if not found.samples:
+        return []
+    own, linear, floor = (found.samples[name].kid for name in (MODEL, GAUSSIAN, TRAINING))
+    said = (
+        f"KID-lite0 of drawn to held-out images {own.value:.3g}, of a Gaussian on principal "
+        f"components {linear.value:.3g}, of training images {floor.value:.3g}"
+    )
+    if own.value - linear.value <= 2 * math.hypot(own.error, linear.error):
+        return [Finding("drawn images", Level.GOOD, said, value=own.value)]
+    said += ": a linear model draws images that are more like the held-out ones"
+    return [Finding("drawn images", Level.BAD, said, LONGER, own.value)]
+
+
+def _copies(found: Evaluation) -> list[Finding]:
+    if not found.copies:
+        return []
+    numbers = ", ".join(
+        f"{test.statistic:+.1f} and {test.relative:+.1f} by {name}"
+        for name, test in found.copies.items()
+    )
+    said = (
+        "distances of drawn images to training images beside those of held-out images, as they "
+        f"are and relative to held-out neighbours: {numbers} standard deviations (copies are "
+        "below -3 in both)"
+    )
+    if not any(test.copied for test in found.copies.values()):
+        return [Finding("copies", Level.GOOD, f"no sign of copies: {said}")]
+    remedy = "train on more images, for fewer iterations, or with a smaller network"
+    return [
+        Finding("copies", Level.BAD, f"drawn images are copies of training images: {said}", remedy)
+    ]

@@ -1,0 +1,52 @@
+"""Principal components are those of a singular value decomposition, and the linear model's."""
+
+import numpy as np
+import pytest
+import torch
+
+from tigon.data import principal
+from tigon.data.images import ImageSet
+from tigon.data.principal import principal_components
+from tigon.random.streams import make_rng
+
+
+def pictures(count, size=8, seed=0):
+    numbers = np.random.default_rng(seed)
+    basis = numbers.normal(size=(5, size * size * 3)) * np.array([40, 30, 20, 10, 5])[:, None]
+    flat = 128 + numbers.normal(size=(count, 5)) @ basis / 3
+    pixels = flat.clip(0, 255).round().astype(np.uint8).reshape(count, size, size, 3)
+    return ImageSet(pixels, [str(k) for k in range(count)], [])
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["exact", "sketched"])
+def test_components_are_those_of_the_singular_value_decomposition(exact, monkeypatch):
+    monkeypatch.setattr(principal, "EXACT", 10_000 if exact else 10)
+    images = pictures(60)
+    found = principal_components(images, 4)
+    y = images.read().flatten(1).double()
+    _, singular, right = torch.linalg.svd(y - y.mean(0), full_matrices=False)
+    assert torch.allclose(found.deviations.double(), singular[:4] / 60**0.5, rtol=1e-3)
+    overlaps = (found.directions.double() * right[:4]).sum(1).abs()
+    assert (overlaps > 0.999).all()
+    scores = found.scores(images.read())
+    assert torch.allclose(scores.T @ scores / 60, torch.eye(4), atol=1e-3)
+
+
+def test_all_components_reconstruct_the_images_and_there_are_no_more_than_images():
+    images = pictures(6)
+    found = principal_components(images, 100)
+    assert len(found.deviations) <= 5
+    assert torch.allclose(found.reconstruct(images.read()), images.read(), atol=1e-3)
+
+
+def test_samples_have_the_scores_moments():
+    found = principal_components(pictures(60), 3)
+    scores = found.scores(found.sample(4000, make_rng(0)))
+    assert scores.mean(0).abs().max() < 0.06
+    assert torch.allclose(torch.cov(scores.T), torch.eye(3), atol=0.08)
+
+
+def test_images_that_are_all_the_same_are_refused():
+    same = ImageSet(np.full((4, 8, 8, 3), 7, np.uint8), list("abcd"), [])
+    with pytest.raises(ValueError, match="all the same"):
+        principal_components(same, 2)

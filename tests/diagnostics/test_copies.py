@@ -1,0 +1,70 @@
+"""Copies are convicted, and what is no copy is not: new draws, blurred images, far ones."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import mannwhitneyu
+
+from tigon.diagnostics.copies import copies_test, mann_whitney
+from tigon.random.streams import make_rng
+
+DIM = 12
+
+
+def draws(count, seed):
+    """Two clusters in a space of twelve dimensions."""
+    rng = make_rng(seed)
+    side = torch.randint(0, 2, (count, 1), generator=rng) * 8.0
+    return torch.randn(count, DIM, generator=rng) + side
+
+
+@pytest.fixture
+def training():
+    return draws(400, 0)
+
+
+def test_the_training_set_itself_is_convicted(training):
+    found = copies_test(training[:150], draws(150, 1), training)
+    assert found.copied and found.statistic < -8 and found.relative < -8
+    assert torch.equal(found.nearest, torch.arange(150)) and found.nearer == 1
+
+
+def test_copies_with_a_little_noise_in_one_cluster_alone_are_convicted(training):
+    low = training[training[:, 0] < 4][:80]
+    noisy = low + 0.2 * torch.randn(low.shape, generator=make_rng(5))
+    new = draws(200, 6)
+    found = copies_test(torch.cat([noisy, new[new[:, 0] > 4][:80]]), draws(150, 1), training)
+    assert found.copied
+
+
+def test_new_draws_are_not_convicted_in_twenty_of_twenty_seeds(training):
+    held_out = draws(150, 1)
+    found = [copies_test(draws(150, seed), held_out, training) for seed in range(2, 22)]
+    assert not any(test.copied for test in found)
+    assert abs(np.mean([test.statistic for test in found])) < 1.5
+
+
+def test_blurred_images_lie_near_everything_and_are_no_copies(training):
+    blurred = draws(150, 2)
+    middle = 8.0 * (blurred[:, :1] > 4)
+    found = copies_test(middle + 0.3 * (blurred - middle), draws(150, 1), training)
+    assert found.statistic < -3 and found.relative > -3 and not found.copied
+
+
+def test_images_unlike_all_others_are_far_above_zero(training):
+    assert copies_test(draws(150, 2) + 3, draws(150, 1), training).statistic > 5
+
+
+def test_mann_whitney_is_scipys_with_ties():
+    numbers = np.random.default_rng(0)
+    first, second = numbers.integers(0, 9, 40) * 1.0, numbers.integers(2, 12, 50) * 1.0
+    p = mannwhitneyu(first, second, use_continuity=False, method="asymptotic").pvalue
+    from scipy.stats import norm
+
+    assert 2 * norm.cdf(-abs(mann_whitney(first, second))) == pytest.approx(p)
+    assert mann_whitney(first, second) < 0 and mann_whitney(np.ones(4), np.ones(5)) == 0
+
+
+def test_too_few_images_are_refused(training):
+    with pytest.raises(ValueError, match="20"):
+        copies_test(training[:19], draws(150, 1), training)
