@@ -137,9 +137,10 @@ def replace_file(path: Path, content: bytes | str) -> None:
             os.fsync(file.fileno())
         work.replace(path)
     except OSError as error:
-        if not work.is_dir():
-            work.unlink(missing_ok=True)
         raise named(error, path) from error
+    finally:
+        with contextlib.suppress(OSError):
+            work.unlink(missing_ok=True)
 
 
 def open_regular(path: Path) -> BinaryIO:

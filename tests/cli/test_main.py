@@ -65,6 +65,19 @@ def test_the_demo_learns_both_models_and_prints_the_path_of_its_report(
     assert tigon("demo")[0] == 0
 
 
+@pytest.mark.parametrize("name", ["report.html", "notes/a.txt", "config.toml", "generator/a.txt"])
+def test_the_demo_leaves_a_folder_of_other_things_alone(tigon, tmp_path, name):
+    path = tmp_path / "mine" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    said = "tigon: --out mine: is not empty and no demo; give another folder\n"
+    assert tigon("demo", "--out", "mine") == (2, "", said)
+    assert [one for one in tmp_path.rglob("*") if one.is_file()] == [path]
+    assert path.read_text() == "mine"
+    said = f"tigon: --out {path}: is a file, not a folder\n"
+    assert tigon("demo", "--out", path) == (2, "", said)
+
+
 def test_json_is_one_object_with_the_last_record(tigon, pictures):
     status, out, _ = tigon(
         "train", "generator", "--data", pictures, "--out", "r", "--json", *SMALL

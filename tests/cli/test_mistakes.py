@@ -93,6 +93,13 @@ TYPOS = {
     "GENERATOR --lr 1 --epochs 2": "unknown options --lr (did you mean --optimizer.learning-rate?)"
     ", --epochs (did you mean --iterations?); see tigon train generator --help",
     "GENERATOR --learning_rate 1": "--learning_rate (did you mean --optimizer.learning-rate?)",
+    "GENERATOR --resolution 64 --train_data_dir x": "--resolution (did you mean --image-size?), "
+    "--train_data_dir (did you mean --data?); see tigon train generator --help",
+    "GENERATOR --resume_from_checkpoint last": "unknown option --resume_from_checkpoint (did you "
+    "mean tigon resume RUN?); see tigon train generator --help",
+    "GENERATOR --output-dir=x": "unknown option --output-dir (did you mean --out?); see",
+    "resume RUN --epochs 3": "unknown option --epochs (did you mean --iterations?); see",
+    "sample RUN --out a.png --resolution 9": "unknown option --resolution; see tigon sample",
     "GENERATOR --kernel_size 5": "--kernel_size (did you mean --network.kernel-size?)",
     "GENERATOR --no-mirorr": "--no-mirorr (did you mean --no-mirror?)",
     "GENERATOR --zzzz 1": "unknown option --zzzz; see",

@@ -135,6 +135,24 @@ def test_steps_in_a_log_get_a_line_now_and_then(clock, capsys):
     ]
 
 
+@pytest.mark.parametrize(
+    ("terminal", "encoding", "drawn"),
+    [("xterm", "utf-8", True), ("dumb", "utf-8", False), ("xterm", "latin-1", False)],
+)
+def test_a_terminal_that_is_dumb_or_lacks_the_signs_gets_lines(
+    terminal, encoding, drawn, clock, capsys, monkeypatch
+):
+    screen = io.TextIOWrapper(io.BytesIO(), encoding, write_through=True)
+    console = Console(file=screen, force_terminal=True, _environ={"TERM": terminal})
+    monkeypatch.setattr(said, "Console", lambda stderr: console)
+    for _ in steps_shown(range(10), "inferring"):
+        clock.go(4)
+    with busy("reading", log=True):
+        pass
+    lines = capsys.readouterr().err.splitlines()
+    assert bool(screen.buffer.getvalue()) == drawn and len(lines) == (0 if drawn else 3)
+
+
 def test_what_takes_no_time_gets_no_line(capsys):
     with busy("reading", log=True, after=30):
         pass

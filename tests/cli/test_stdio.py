@@ -1,5 +1,6 @@
 """Runs whose output is no longer read."""
 
+import io
 import os
 import pty
 import signal
@@ -10,6 +11,7 @@ import time
 import pytest
 
 from small import SMALL
+from tigon.cli.main import main
 from tigon.cli.stdio import Lasting
 
 
@@ -25,6 +27,62 @@ def test_a_stream_outlives_its_reader_and_is_closed_without_an_error():
         print("two", file=stream, flush=True)
         print("three", file=file, flush=True)
         assert stream.fileno() == writer and not stream.isatty()
+
+
+NAMES = ["b\N{LATIN SMALL LETTER A WITH DIAERESIS}r", "\N{CJK UNIFIED IDEOGRAPH-65E5}"]
+
+
+def test_matplotlib_has_no_lines_of_its_own_and_warnings_have_one(tmp_path):
+    code = (
+        "import logging, warnings; from tigon.cli.stdio import quiet; quiet();"
+        "import matplotlib.font_manager; "  # tells that it cannot write here
+        "logging.getLogger('matplotlib.font_manager').warning('building the font cache');"
+        "warnings.warn('Glyph 26085 (a letter) missing from font(s) DejaVu Sans.');"
+        "warnings.warn('said', RuntimeWarning)"
+    )
+    (tmp_path / "file").touch()
+    places = {"MPLCONFIGDIR": str(tmp_path / "file"), "TMPDIR": str(tmp_path)}
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, env=os.environ | places, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "RuntimeWarning: said\n")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_names_beyond_the_encoding_of_a_stream_are_escaped(
+    encoding, monkeypatch, pictures, tmp_path
+):
+    """Progress, results, what is left out, and mistakes; the streams stay as they were."""
+    monkeypatch.chdir(tmp_path)
+    for name in NAMES:
+        (pictures / f"{name}.png").write_text("text")
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for _ in range(2)]
+    monkeypatch.setattr(sys, "stdout", streams[0])
+    monkeypatch.setattr(sys, "stderr", streams[1])
+    words = ["train", "generator", "--data", str(pictures), "--out", NAMES[1], *SMALL]
+    statuses = [main(words), main(["resume", NAMES[0]]), main([NAMES[0]])]
+    out, err = (stream.buffer.getvalue().decode(encoding) for stream in streams)
+    shown = NAMES[0] if encoding != "ascii" else r"b\xe4r"
+    assert statuses == [0, 2, 2] and [stream.errors for stream in streams] == ["strict"] * 2
+    assert out.startswith("\\u65e5: 5 iterations done\nreport: ")
+    assert f"left out 2 files: {shown}.png is not an image; \\u65e5.png is not an image\n" in err
+    assert f"tigon: run {shown}: no such folder\ntigon: no verb '{shown}'; there are" in err
+
+
+@pytest.mark.parametrize(
+    ("closed", "out", "err"),
+    [("<&- >&- 2>&-", "", ""), ("2>&-", "out\n", ""), (">&-", "", "err\nmore")],
+)
+def test_a_start_without_streams_is_a_start(closed, out, err, tmp_path):
+    """What is meant for stderr goes into no file that took its number."""
+    code = (
+        "import os, sys; from tigon.cli.stdio import open_closed; open_closed(); "
+        "file = os.open('file', os.O_CREAT | os.O_WRONLY); print('out'); "
+        "print('err', file=sys.stderr, flush=True); os.write(2, b'more'); sys.exit(file < 3)"
+    )
+    line = f'"{sys.executable}" -c "{code}" {closed}'
+    done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and (tmp_path / "file").read_text() == ""
+    assert (done.stdout, done.stderr) == (out, err)
 
 
 @pytest.mark.parametrize("kind", [os.pipe, pty.openpty])

@@ -16,7 +16,7 @@ from PIL import Image
 
 from small import generator_recipe
 from tigon.data import formats
-from tigon.data.cache import cache_folder
+from tigon.data.cache_place import cache_folder
 from tigon.data.folders import open_pattern
 from tigon.data.load import load_images
 from tigon.errors import TigonError, install

@@ -11,7 +11,7 @@ from PIL import Image
 
 from small import image_set
 from tigon.data.batches import even_rows
-from tigon.data.cache import cache_folder
+from tigon.data.cache_place import cache_folder
 from tigon.data.conversion import convert
 from tigon.data.form import Form
 from tigon.data.images import ImageSet

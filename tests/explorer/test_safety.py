@@ -37,6 +37,15 @@ def test_other_hosts_are_refused_so_that_no_name_can_be_rebound(client, host):
     assert refused.value.code == 1008
 
 
+def test_a_tunnel_of_another_port_is_told_the_one_that_works(client):
+    """`ssh -L 9000:127.0.0.1:8765` leads to a page that names another host."""
+    answer = client.get("/", headers={"host": "localhost:9000"})
+    assert answer.status_code == 403 and answer.text == (
+        "this page is http://127.0.0.1:8765/ on its own machine only; from another one, "
+        "ssh -L 8765:127.0.0.1:8765 USER@MACHINE there, and open http://127.0.0.1:8765/"
+    )
+
+
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "null", "https://127.0.0.1:8765", "http://127.0.0.1:1", ""]
 )

@@ -8,6 +8,7 @@ import torch
 import tyro
 from torch import Tensor
 
+from tigon.cli.paths import data_of, path_of
 from tigon.cli.progress import counted, steps_shown, tell
 from tigon.data.form import MAX_PIXELS, Frames
 from tigon.data.images import ImageSet
@@ -34,8 +35,20 @@ ModelFolder = Annotated[
 ]
 
 
+Data = Annotated[
+    str,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="DATA",
+        instance_from_str=lambda words: data_of(words[0]),
+        is_instance=lambda value: isinstance(value, str),
+        str_from_instance=lambda value: [value],
+    ),
+]
+
+
 def registry() -> tyro.constructors.ConstructorRegistry:
-    """Return how options are read that tyro has no word for: an image size is 64 or 48x64."""
+    """Return how options are read that tyro reads otherwise: image sizes, such as 48x64; paths."""
     found = tyro.constructors.ConstructorRegistry()
     size = tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
@@ -44,7 +57,15 @@ def registry() -> tyro.constructors.ConstructorRegistry:
         is_instance=lambda value: isinstance(value, int | tuple),
         str_from_instance=lambda value: [size_text(value)],
     )
+    path = tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda words: path_of(words[0]),
+        is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda value: [str(value)],
+    )
     found.primitive_rule(lambda info: size if info.type == ImageSize else None)
+    found.primitive_rule(lambda info: path if info.type is Path else None)
     return found
 
 
@@ -56,7 +77,7 @@ class Result(NamedTuple):
     status: int = 0
 
 
-Moved = Annotated[str | None, tyro.conf.arg(name="data", metavar="NEW")]
+Moved = Annotated[Data | None, tyro.conf.arg(name="data", metavar="NEW")]
 
 
 def tell_if_moved(run: Run) -> None:

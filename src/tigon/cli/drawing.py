@@ -44,7 +44,7 @@ class Sample:
         noise: add the noise that a generator has around f(z), of standard deviation sigma
         seed: of the draws, >= 0
         checkpoint: of the run that is used: last, best, or an iteration
-        device: auto, cpu, cuda or cuda:N
+        device: auto, cpu, cuda, cuda:N, or mps (untested)
         json: print one JSON object instead of text
     """
 
@@ -106,7 +106,7 @@ class Interpolate:
         count: images on the line, or on each side of the grid, >= 2
         seed: of the chains that infer the two latents, >= 0
         checkpoint: of the run that is used: last, best, or an iteration
-        device: auto, cpu, cuda or cuda:N
+        device: auto, cpu, cuda, cuda:N, or mps (untested)
         json: print one JSON object instead of text
     """
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from tigon.cli.common import Json, Result, RunFolder, Which, images_for, infer
+from tigon.cli.common import Data, Json, Result, RunFolder, Which, images_for, infer
 from tigon.cli.progress import SLOW, busy, tell
 from tigon.data.form import MAX_PIXELS, Frames
 from tigon.diagnostics.evaluation import Drawn, Evaluation, evaluate
@@ -37,12 +37,12 @@ class Evaluate:
         starts: chains for each held-out image, each from its own draw of the prior
         seed: of samples and chains, >= 0
         checkpoint: of the run that is used: last, best, or an iteration
-        device: auto, cpu, cuda or cuda:N
+        device: auto, cpu, cuda, cuda:N, or mps (untested)
         json: print one JSON object instead of text
     """
 
     run_folder: RunFolder
-    data: str
+    data: Data
     frames: Frames = "first"
     max_pixels: int = MAX_PIXELS
     count: int = 1000

@@ -25,7 +25,7 @@ class Explore:
         run_folder: the run folder
         port: of the page; 0 picks a free one
         data: where the images are that the run learned from, if they have moved
-        device: auto, cpu, cuda or cuda:N
+        device: auto, cpu, cuda, cuda:N, or mps (untested)
         no_browser: only print the address
     """
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tigon.cli.common import (
+    Data,
     Json,
     ModelFolder,
     Result,
@@ -39,12 +40,12 @@ class Reconstruct:
         starts: chains for each image, each from its own draw of the prior; the best is kept
         seed: of the chains, >= 0
         checkpoint: of the run that is used: last, best, or an iteration
-        device: auto, cpu, cuda or cuda:N
+        device: auto, cpu, cuda, cuda:N, or mps (untested)
         json: print one JSON object instead of text
     """
 
     model_folder: ModelFolder
-    data: str
+    data: Data
     out: Path
     frames: Frames = "first"
     max_pixels: int = MAX_PIXELS

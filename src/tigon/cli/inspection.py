@@ -36,7 +36,7 @@ class Diagnose:
         seed: of the chains, >= 0
         checkpoint: of the run that is used: last, best, or an iteration
         data: where the images are that the run learned from, if they have moved
-        device: auto, cpu, cuda or cuda:N
+        device: auto, cpu, cuda, cuda:N, or mps (untested)
         json: print one JSON object instead of text
     """
 

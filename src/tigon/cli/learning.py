@@ -1,5 +1,6 @@
 """tigon train, resume and demo: learn, and show what was learned."""
 
+from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import tyro
 
 from tigon.cli import INTERRUPTED
 from tigon.cli.common import (
+    Data,
     Flag,
     Json,
     Moved,
@@ -17,7 +19,8 @@ from tigon.cli.common import (
     moved_line,
     tell_of_data,
 )
-from tigon.cli.progress import SLOW, busy, counted, interruptible, introduction, progress, tell
+from tigon.cli.interrupts import interruptible
+from tigon.cli.progress import SLOW, busy, counted, introduction, progress, tell
 from tigon.data.images import ImageSet
 from tigon.data.sources import is_pattern
 from tigon.distributed import TIMEOUT, launched, process_group
@@ -43,7 +46,7 @@ class Train(Generic[R]):
             or shards by a pattern with *
         out: the run folder
         recipe: what is learned, and how
-        device: auto, cpu, cuda or cuda:N
+        device: auto, cpu, cuda, cuda:N, or mps (untested)
         checkpoint_every: iterations between checkpoints, >= 1
         tensorboard: write RUN/tensorboard too, for TensorBoard (extra `tensorboard`)
         keep: how many of the last checkpoints are kept, >= 1; the best is kept too
@@ -53,7 +56,7 @@ class Train(Generic[R]):
         json: print one JSON object instead of text
     """
 
-    data: str
+    data: Data
     out: Path
     recipe: Annotated[R, tyro.conf.arg(name="")]
     device: str = "auto"
@@ -80,7 +83,7 @@ class Resume:
         run_folder: the run folder
         iterations: the new total; the run's own if not given
         data: where the images are that the run learned from, if they have moved
-        device: auto, cpu, cuda or cuda:N
+        device: auto, cpu, cuda, cuda:N, or mps (untested)
         checkpoint_every: iterations between checkpoints, >= 1
         tensorboard: write RUN/tensorboard too, for TensorBoard (extra `tensorboard`)
         keep: how many of the last checkpoints are kept, >= 1; the best is kept too
@@ -116,7 +119,7 @@ class Demo:
 
     Arguments:
         out: folder of the two runs and of the report
-        device: auto, cpu, cuda or cuda:N
+        device: auto, cpu, cuda, cuda:N, or mps (untested)
         json: print one JSON object instead of text
     """
 
@@ -127,6 +130,7 @@ class Demo:
     def run(self) -> Result:
         """Train both, then write one report about both."""
         shown = demonstrated()
+        self._refuse_other(shown)
         for number, (name, recipe) in enumerate(shown.items(), 1):
             title = f"{number} of {len(shown)}: {name}"
             experiment = Experiment(name, recipe, EMBEDDED)
@@ -139,6 +143,18 @@ class Demo:
             sections = [section(Run(self.out / name)) for name in shown]
         report = render(sections, self.out / "report.html", "tigon demo").resolve()
         return Result(f"report: {report}", {"report": str(report)})
+
+    def _refuse_other(self, shown: Collection[str]) -> None:
+        """Refuse a folder that is not the demo's.
+
+        Raises:
+            TigonError: if it holds something, and no run of the demo
+        """
+        if self.out.exists() and not self.out.is_dir():
+            raise TigonError(f"--out {self.out}: is a file, not a folder")
+        begun = any(Run(self.out / name).config.exists() for name in shown)
+        if not begun and self.out.exists() and any(self.out.iterdir()):
+            raise TigonError(f"--out {self.out}: is not empty and no demo; give another folder")
 
 
 def demonstrated() -> dict[str, Recipe]:

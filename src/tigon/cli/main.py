@@ -15,7 +15,8 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from tigon.cli import CANNOT, DIVERGED, INTERRUPTED
-from tigon.cli.stdio import Lasting, unread
+from tigon.cli.interrupts import INTACT, endable
+from tigon.cli.stdio import Lasting, escaping, unread
 from tigon.errors import DivergenceError, TigonError
 from tigon.files import refusal
 
@@ -42,7 +43,23 @@ LESS = {  # what needs less memory, by verb
 } | dict.fromkeys(
     ("demo", "resume", "sample", "interpolate", "explore"), "free some, or give another --device"
 )
-ELSEWHERE = {"lr": "optimizer.learning-rate", "epochs": "iterations"}
+ELSEWHERE = {  # what other programs call an option
+    "lr": "optimizer.learning-rate",
+    "epochs": "iterations",
+    "num-train-epochs": "iterations",
+    "max-train-steps": "iterations",
+    "num-steps": "iterations",
+    "resolution": "image-size",
+    "train-batch-size": "batch-size",
+    "train-data-dir": "data",
+    "data-dir": "data",
+    "dataset": "data",
+    "dataset-name": "data",
+    "output-dir": "out",
+    "num-samples": "count",
+    "gpu": "device",
+}
+RESUME = ("resume-from-checkpoint", "resume", "ckpt-path")
 # tyro offers its errors as the box that it prints, and its options as the help alone: the hook in
 # `tyro._errors` may change with any release, and `tyro.extras.get_parser` will be removed.
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -53,9 +70,10 @@ WRONG = ("Unrecognized", "Missing", "Error")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit status, also where nobody reads stderr any more."""
+    """Run one command line and return its exit status, whatever its streams can take."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with contextlib.redirect_stderr(cast("TextIO", Lasting(sys.stderr))):
+    lasting = contextlib.redirect_stderr(cast("TextIO", Lasting(sys.stderr)))
+    with escaping(), lasting, endable():
         return _answer(words)
 
 
@@ -85,7 +103,7 @@ def _answer(words: list[str]) -> int:
         less = LESS.get(words[0], "free some")
         return _fail(f"{words[0]}: out of memory; {less}", CANNOT)
     except KeyboardInterrupt:
-        return _fail("interrupted; what was saved is intact", INTERRUPTED)
+        return _fail(f"interrupted; {INTACT}", INTERRUPTED)
 
 
 def usage() -> str:
@@ -114,7 +132,7 @@ def _run(words: list[str]) -> int:
     if result.text:
         text = json.dumps(result.values) if command.json else result.text
         with unread(sys.stdout, only_gone=True):
-            print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
+            print(text, flush=True)
     return result.status
 
 
@@ -189,9 +207,17 @@ def named(said: str, words: Sequence[str], known: Collection[str]) -> str:
         more = "more than was asked for: an option takes one value, and several pictures a folder"
         return UNRECOGNIZED.sub(lambda found: f"{found[0].split(': ', 1)[-1]} is {more}", said)
     bare = [name.removeprefix("--") for name in known]
-    phrase = ", ".join(f"{word}{meant(word.removeprefix('--'), bare, '--')}" for word in unknown)
+    phrase = ", ".join(word + _meant_option(word, bare) for word in unknown)
     plain = "option" if len(unknown) == 1 else "options"
     return UNRECOGNIZED.sub(lambda _: f"unknown {plain} {phrase}", said)
+
+
+def _meant_option(word: str, names: Collection[str]) -> str:
+    """Return the question whether an option was meant, or the verb that goes on with a run."""
+    name = word.removeprefix("--")
+    if name.replace("_", "-").lower() in RESUME:
+        return " (did you mean tigon resume RUN?)"
+    return meant(name, names, "--")
 
 
 def meant(word: str, names: Collection[str], dashes: str = "") -> str:
@@ -231,6 +257,5 @@ def one_line(box: str) -> str:
 
 
 def _fail(message: str, status: int) -> int:
-    line = f"tigon: {' '.join(message.split())}"
-    print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+    print(f"tigon: {' '.join(message.split())}", file=sys.stderr)
     return status

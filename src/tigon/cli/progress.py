@@ -1,13 +1,14 @@
-"""How far a run is, on stderr: a bar on a terminal, a line now and then in a log."""
+"""How far a run is, on stderr: a bar on a terminal, a line now and then in a log.
+
+A terminal that cannot draw a line again (TERM=dumb), or has no signs for a bar, gets lines, too.
+"""
 
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from types import FrameType
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -32,7 +33,6 @@ FIRST_LINE, LINE_EVERY = 3.0, 15.0
 WIDE = 100  # columns, below which a bar shows the first figure alone
 ROUNDED = ((10, 1), (60, 5), (5400, 60), (36000, 600))  # seconds below: to so many
 T = TypeVar("T")
-STOPPING = b"stopping after this iteration; once more stops at once, without saving it\n"
 
 
 def summary(metrics: Sequence[Metric], record: Record, narrow: bool = False) -> str:
@@ -111,6 +111,11 @@ def introduction(title: str, trainer: Trainer, data: str, out: os.PathLike[str])
     return f"{what}: continues at iteration {so_far}" if done else what
 
 
+def redrawn(console: Console) -> bool:
+    """Return whether lines can be drawn again: the terminal is not dumb, and has the signs."""
+    return console.is_interactive and console.encoding.startswith("utf")
+
+
 @contextmanager
 def progress(title: str, shown: bool = True) -> Iterator[Callback]:
     """Give a callback that shows how far the run is, or that does nothing if not `shown`."""
@@ -118,7 +123,7 @@ def progress(title: str, shown: bool = True) -> Iterator[Callback]:
         yield Callback()
         return
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not redrawn(console):
         yield _Lines(title)
         return
     columns = (
@@ -138,7 +143,7 @@ def progress(title: str, shown: bool = True) -> Iterator[Callback]:
 def steps_shown(steps: Sequence[T], title: str) -> Iterable[T]:
     """Return `steps`, with a bar on a terminal while they are gone through, or lines in a log."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not redrawn(console):
         return _lines_of(steps, title)
     return track(steps, title, console=console)
 
@@ -167,7 +172,7 @@ def busy(title: str, log: bool = False, after: float = 0.0) -> Iterator[None]:
         after: seconds, >= 0; what takes no longer gets no line
     """
     console = Console(stderr=True)
-    if console.is_terminal:
+    if redrawn(console):
         with console.status(title):
             yield
         return
@@ -219,39 +224,3 @@ class _Lines(Callback):
         self.due = time.monotonic() + LINE_EVERY
         where = f"iteration {record['iteration']} ({round(100 * done)} %)"
         tell(f"{self.title}: {where}  {times}  {summary(trainer.learner.metrics, record)}")
-
-
-class Interruption:
-    """Whether the user has asked to stop: call it."""
-
-    asked = False
-
-    def __call__(self) -> bool:
-        """Return whether a signal to stop has come."""
-        return self.asked
-
-
-@contextmanager
-def interruptible(told: bool = True) -> Iterator[Interruption]:
-    """Let SIGINT and SIGTERM ask for a stop between two iterations; a second one stops at once.
-
-    Arguments:
-        told: say on stderr that it has been heard
-    """
-    state = Interruption()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if state.asked:
-            raise KeyboardInterrupt
-        state.asked = True
-        if told:
-            after = b"\n" if os.isatty(2) else b""  # of the terminal's own ^C
-            with suppress(OSError):  # Ctrl-C may have ended the reader, too
-                os.write(2, after + STOPPING)  # not by print, in which this may come
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield state
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from tigon.data.cache_place import cache_folder, sweep
 from tigon.data.form import Form
 from tigon.data.names import Names, NamesWriter
 from tigon.data.notes import Note, Notes, read_notes
@@ -54,14 +55,6 @@ class Entry(NamedTuple):
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     notes: Sequence[Note] = ()
-
-
-def cache_folder() -> Path:
-    """Return where decoded images are kept: $TIGON_CACHE, else the user's cache folder."""
-    if os.environ.get("TIGON_CACHE"):
-        return Path(os.environ["TIGON_CACHE"])
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(home) / "tigon"
 
 
 def cached(source: "Source", form: Form) -> Entry:
@@ -145,6 +138,7 @@ def _fill(folder: Path, source: "Source", form: Form) -> None:
     """Decode a source into a cache folder."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        sweep(folder.parent)
         work = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
     except OSError as error:
         raise TigonError(

@@ -133,8 +133,8 @@ def resolved(data: str) -> str:
 def _not_found(data: str, error: Exception) -> TigonError:
     if isinstance(error, FileNotFoundError | NotADirectoryError | ValueError):
         return TigonError(
-            f"data {data!r}: no such folder or file; give a folder of images, a .npz, hf:NAME "
-            f"or embedded:{next(iter(EMBEDDED))}"
+            f"data '{printable(data)}': no such folder or file; give a folder of images, a .npz, "
+            f"hf:NAME or embedded:{next(iter(EMBEDDED))}"
         )
     return TigonError(f"data '{printable(data)[:200]}': cannot be read ({reason(error)})")
 

@@ -12,6 +12,7 @@ from tigon.data.batches import Batch
 from tigon.diagnostics.probes import LatentProbe
 from tigon.learners.abilities import InfersLatents
 from tigon.mcmc.chain import MCMC
+from tigon.precision import wide
 from tigon.random.streams import Rng
 
 CLEARLY = 3.0  # spreads
@@ -94,8 +95,8 @@ def compared(points: Tensor, log_densities: Tensor, own: LatentProbe) -> ModesPr
 
     A chain that is not finite counts as infinitely lower.
     """
-    home, values = own.points.double(), own.log_densities.double()
-    points, log_densities = points.double(), log_densities.double()
+    home, values = wide(own.points), wide(own.log_densities)
+    points, log_densities = wide(points), wide(log_densities)
     gain = log_densities.mean(0) - values.mean((0, 1))
     variance = log_densities.var(0) + values.flatten(0, 1).var(0)
     away = (points.mean(0) - home.mean((0, 1))).abs()

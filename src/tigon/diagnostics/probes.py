@@ -17,6 +17,7 @@ from tigon.diagnostics.statistics import (
 )
 from tigon.learners.abilities import InfersLatents, SynthesisesImages
 from tigon.mcmc.chain import MCMC, Trace
+from tigon.precision import wide
 from tigon.random.streams import Rng, normal, rows
 
 CHUNK = 64  # images whose chains run at once
@@ -156,7 +157,7 @@ def run_free(learner: InfersLatents, batch: Batch, rng: Rng) -> FreeRun:
         with learner.chain_density(some) as log_density:
             ends.append(run.run(log_density, begin[part], rows(rng, part), sizes[part]).x)
     latents = torch.cat(ends)
-    squares = (latents - begin).double().square().sum(1).mean()
+    squares = wide(latents - begin).square().sum(1).mean()
     travel = (squares / (2 * latents.shape[1])).sqrt().item()
     return FreeRun(latents, run.steps, travel)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from tigon.data.batches import Batch
 from tigon.learners.abilities import InfersLatents
 from tigon.learners.agreement import energy_distance
+from tigon.precision import wide
 
 MOST = 256  # images that are used, at most
 
@@ -41,8 +42,8 @@ class Reconstructions(NamedTuple):
 def reconstructions(learner: InfersLatents, batch: Batch) -> Reconstructions:
     """Compare reconstructions of a batch, from the current latents, with its images."""
     shown = learner.decode(learner.store.read(batch.index))
-    errors = (shown - batch.images).double().square().flatten(1).mean(1)
-    variance = batch.images.double().var(0, unbiased=False).mean().item()
+    errors = wide(shown - batch.images).square().flatten(1).mean(1)
+    variance = wide(batch.images).var(0, unbiased=False).mean().item()
     return Reconstructions(len(errors), variance, errors / (variance or 1.0))
 
 

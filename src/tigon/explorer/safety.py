@@ -30,7 +30,7 @@ class Guarded:
     """
 
     def __init__(self, app: App, port: int) -> None:
-        self.app = app
+        self.app, self.port = app, port
         self.hosts = {f"{name}:{port}" for name in NAMES} | ({*NAMES} if port == 80 else set())
         self.origins = {f"http://{host}" for host in self.hosts}
         sockets = " ".join(sorted(f"ws://{host}" for host in self.hosts))
@@ -58,14 +58,14 @@ class Guarded:
         if reason is None:
             await self.app(scope, receive, sealed)
         elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008, "reason": reason})
+            await send({"type": "websocket.close", "code": 1008, "reason": reason.split(";")[0]})
         else:
             await _forbid(sealed, reason)
 
     def refusal(self, scope: Message) -> str | None:
         """Return why a request or a handshake is refused, or None if it is not."""
         if _values(scope, b"host") not in [[host] for host in self.hosts]:
-            return "this server is reached as 127.0.0.1 or localhost only"
+            return elsewhere(self.port)
         origins = _values(scope, b"origin")
         reads = scope["type"] == "http" and scope["method"] in READING
         if not origins and reads:  # browsers name the origin of all but plain reading
@@ -73,6 +73,17 @@ class Guarded:
         if len(origins) != 1 or origins[0] not in self.origins:
             return "requests from other sites are refused"
         return None
+
+
+def elsewhere(port: int) -> str:
+    """Say where a page at a port is, and how a browser of another machine gets there.
+
+    A tunnel has the same port at both ends: the page answers to its own address alone.
+    """
+    return (
+        f"this page is http://127.0.0.1:{port}/ on its own machine only; from another one, "
+        f"ssh -L {port}:127.0.0.1:{port} USER@MACHINE there, and open http://127.0.0.1:{port}/"
+    )
 
 
 def _values(scope: Message, name: bytes) -> list[str]:

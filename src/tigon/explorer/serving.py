@@ -1,7 +1,6 @@
 """Serve a run's page on 127.0.0.1 until it is stopped."""
 
 import contextlib
-import signal
 import socket
 import sys
 import webbrowser
@@ -14,13 +13,14 @@ import uvicorn
 from tigon.errors import TigonError
 from tigon.explorer.app import make_app
 from tigon.explorer.hub import Hub
+from tigon.signals import handled
 
 ADDRESS = "127.0.0.1"
 LARGEST_MESSAGE = 16 * 2**20
 
 
 def serve(hub: Hub, listening: socket.socket, tell: Callable[[str], None], browser: bool) -> None:
-    """Serve pages until SIGINT or SIGTERM comes; a second one does not wait for open pages.
+    """Serve pages until a signal ends it; a second one does not wait for open pages.
 
     Arguments:
         listening: the socket returned by `listen`; it is closed at the end
@@ -61,12 +61,8 @@ class _Server(uvicorn.Server):
             self.force_exit = self.should_exit
             self.should_exit = True
 
-        before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with handled(end):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def listen(port: int) -> socket.socket:

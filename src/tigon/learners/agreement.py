@@ -5,6 +5,7 @@ from torch import Tensor
 
 from tigon.data.batches import Batch
 from tigon.distributed import gathered
+from tigon.precision import wide
 
 CHUNK = 4096  # pixels converted to double precision at once
 
@@ -41,7 +42,7 @@ def energy_distance(shown: Tensor, observed: Tensor, batch: Batch) -> Tensor:
     mean = own / count / among
     if among > 1:
         mean = mean + (signed.sum() - own) / (count * (count - 1)) * (1 - 1 / among)
-    return (mean / sets[0].shape[1] ** 0.5).to(shown.dtype)
+    return (mean / sets[0].shape[1] ** 0.5).to(shown)
 
 
 def _distances(rows: Tensor) -> Tensor:
@@ -49,10 +50,10 @@ def _distances(rows: Tensor) -> Tensor:
 
     In single precision, |x|^2 + |y|^2 - 2 x.y would lose the difference between similar images.
     """
-    products = rows.new_zeros(len(rows), len(rows), dtype=torch.float64)
+    products = wide(rows.new_zeros(len(rows), len(rows)))
     for part in rows.split(CHUNK, 1):
-        wide = part.double()
-        products += wide @ wide.T
+        double = wide(part)
+        products += double @ double.T
     norms = products.diagonal()
     squares = (norms[:, None] + norms - 2 * products).clamp(min=0)
     return squares.fill_diagonal_(0).sqrt()

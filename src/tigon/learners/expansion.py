@@ -36,6 +36,7 @@ from torch import Tensor, nn
 from tigon.densities.log_density import mode
 from tigon.distributed import all_sum
 from tigon.learners.base import Optimizers, optimizer_state
+from tigon.precision import wide
 
 FIRST = {"exp_avg", "momentum_buffer"}  # optimizers' names for a mean of gradients
 SECOND = {"exp_avg_sq", "max_exp_avg_sq", "square_avg"}  # and for a mean of their squares
@@ -85,7 +86,7 @@ class Moments(NamedTuple):
             centred: False leaves the mean unchanged, for a layer without a bias
         """
         mean = weight * self.mean if centred else torch.zeros_like(self.mean)
-        off, now = self.mean.double(), self.covariance.double()  # their squares are added
+        off, now = wide(self.mean), wide(self.covariance)  # their squares are added
         expected = weight * now + weight * (1 - weight * centred) * torch.outer(off, off)
         expected.diagonal().add_(1 - weight)
         root, failed = torch.linalg.cholesky_ex(expected)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import ImageData
-from tigon.data.cache import cache_folder
+from tigon.data.cache_place import cache_folder
 from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
 from tigon.distributed import Ownership

@@ -4,7 +4,9 @@ import json
 import os
 import platform
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +16,22 @@ import torch
 from tigon import __version__
 from tigon.data.images import ImageSet
 from tigon.data.sources import is_pattern
-from tigon.distributed import first_process_first, own_device, wait_for_all, world
+from tigon.distributed import all_objects, first_process_first, own_device, wait_for_all, world
 from tigon.errors import TigonError
 from tigon.files import is_utf8, printable, refusal, replace_file, subfolder, writing
 from tigon.learners.base import Record
 from tigon.memory import peak_memory
 from tigon.runs.config import differences
 from tigon.runs.images import describe_images
+from tigon.runs.lock import NAME, alone
 from tigon.runs.run import Experiment, Run
 from tigon.training.callbacks import Board, Callback, Checkpoints, MetricsLog, Snapshots
 from tigon.training.callbacks.tensorboard import require_tensorboard
 from tigon.training.checkpoint import load_checkpoint
 from tigon.training.checkpoint_folder import latest_checkpoint
 from tigon.training.trainer import Trainer
+
+LEFT = {NAME, ".new-config.toml"}  # by a run that was killed while it began
 
 
 def train(
@@ -44,7 +49,7 @@ def train(
     """Start the run in `out`, or continue it from its newest checkpoint.
 
     Arguments:
-        device: auto, cpu, cuda or cuda:N
+        device: auto, cpu, cuda, cuda:N or mps
         checkpoint_every: iterations between checkpoints, >= 1
         callbacks: called before those that write the folder; of a run that is finished already,
             its beginning and its end
@@ -60,11 +65,12 @@ def train(
     _require(checkpoint_every, keep, tensorboard)
     run = Run(out)
     place = own_device(choose_device(device))
-    trainer = _begin(run, experiment, place, images, changed)
-    trainer.callbacks = list(callbacks)
-    if not trainer.finished:
-        trainer.callbacks += recording(run, checkpoint_every, keep, tensorboard)
-    trainer.fit(stop)
+    with ExitStack() as holding:
+        trainer = _begin(run, experiment, place, images, changed, holding)
+        trainer.callbacks = list(callbacks)
+        if not trainer.finished:
+            trainer.callbacks += recording(run, checkpoint_every, keep, tensorboard)
+        trainer.fit(stop)
     return trainer
 
 
@@ -137,12 +143,21 @@ def _begin(
     place: torch.device,
     images: ImageSet | None,
     changed: bool,
+    holding: ExitStack,
 ) -> Trainer:
-    """Return the experiment's trainer, at the run's newest checkpoint, and write its config."""
+    """Return the experiment's trainer, at the run's newest checkpoint, and write its config.
+
+    From then on, at the latest, `holding` keeps other processes out of the run.
+    """
     try:
         Experiment.from_plain(experiment.to_plain())
     except ValueError as error:
         raise TigonError(f"{error}") from error
+    if place.type == "mps" and experiment.recipe.precision != "float32":
+        raise TigonError(f"--precision {experiment.recipe.precision}: on mps it is float32")
+    begun = all_objects(run.config.exists())[0]
+    if begun:
+        _hold(run, begun, holding)
     _refuse_other(run, experiment, changed)
     images = images or load(experiment)
     if run.config.exists():
@@ -156,10 +171,34 @@ def _begin(
     if path is not None:
         load_checkpoint(path, trainer)
     wait_for_all()
+    if not begun:
+        _hold(run, begun, holding)
     if world().rank == 0:
         _open(run, experiment)
     wait_for_all()
     return trainer
+
+
+def _hold(run: Run, begun: bool, holding: ExitStack) -> None:
+    """Let the first process, for all, be the only one that writes in the folder.
+
+    Arguments:
+        begun: whether it held a run when it was looked at
+    Raises:
+        TigonError: in all of them, if another one does
+    """
+    said = None
+    if world().rank == 0:
+        try:
+            _make_folder(run.folder)
+            holding.enter_context(alone(run.folder))
+            if run.config.exists() != begun:
+                raise TigonError(f"run {run.folder}: another process has begun it meanwhile")
+        except TigonError as error:
+            said = str(error)
+    said = all_objects(said)[0]
+    if said is not None:
+        raise TigonError(said)
 
 
 def load(experiment: Experiment) -> ImageSet:
@@ -183,13 +222,17 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        if device.type not in ("cpu", "cuda"):
+        if device.type not in ("cpu", "cuda", "mps"):
             raise RuntimeError(f"no support for {device.type}")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise TigonError(
-            f"--device {name}: is not available on this machine; use auto, cpu, cuda or cuda:N"
+            f"--device {name}: is not available on this machine; use auto, cpu, cuda, cuda:N, or "
+            "mps"
         ) from error
+    if device.type == "mps":
+        said = "device mps: tigon is not tested on it, and takes float32 alone there"
+        warnings.warn(said, RuntimeWarning, stacklevel=2)
     return device
 
 
@@ -216,16 +259,22 @@ def _refuse_other(run: Run, experiment: Experiment, changed: bool) -> None:
                 f"--out {folder}: holds a run with other settings ({'; '.join(other)}); "
                 "give another folder, or --continue-with to go on with these"
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and {path.name for path in folder.iterdir()} - LEFT:
         raise TigonError(f"--out {folder}: is not empty and no run; give another folder")
 
 
 def _open(run: Run, experiment: Experiment) -> None:
     try:
-        run.folder.mkdir(parents=True, exist_ok=True)
         run.write_config(experiment)
     except OSError as error:
         raise TigonError(f"--out {run.folder}: cannot be written ({refusal(error)})") from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TigonError(f"--out {folder}: cannot be written ({refusal(error)})") from error
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:

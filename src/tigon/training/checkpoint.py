@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from tigon.data.cache import cache_folder
+from tigon.data.cache_place import cache_folder
 from tigon.distributed import world
 from tigon.errors import TigonError
 from tigon.files import flush_to_disk, refusal
@@ -77,10 +77,11 @@ def save_checkpoint(
         work.rename(final)
         flush_to_disk(folder)
     except (OSError, SafetensorError, RuntimeError) as error:
-        shutil.rmtree(work, ignore_errors=True)
         raise TigonError(
             f"checkpoint {final} cannot be written; earlier ones are intact ({refusal(error)})"
         ) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
     tidy(folder, keep, trainer.iteration)
     return final
 
@@ -95,7 +96,8 @@ def load_checkpoint(path: Path, trainer: Stateful) -> None:
 
     with _refusing(path):
         files = ChainStore.mapped(path / CHAINS) if (path / CHAINS).exists() else None
-        state = torch.load(path / TRAINING, map_location=trainer.device, weights_only=True)
+        place = torch.device("cpu") if trainer.device.type == "mps" else trainer.device
+        state = torch.load(path / TRAINING, map_location=place, weights_only=True)  # has doubles
         model, live = load_file(path / MODEL), path / LIVE
         found: dict[str, Any] = {
             **state,
