@@ -65,7 +65,7 @@ def measure(step: str, data: str) -> None:
 
     from tigon.data.batches import BatchOrder
     from tigon.recipes import DescriptorRecipe
-    from tigon.runs.run import describe_images
+    from tigon.runs.images import describe_images
 
     torch.set_num_threads(1)
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # imports what it needs when first made

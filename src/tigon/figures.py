@@ -17,6 +17,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from numpy.typing import NDArray
 
+from tigon.choices import require_choice
 from tigon.learners.metrics import Metric
 
 Pixels = NDArray[np.uint8]
@@ -78,15 +79,44 @@ def _spoken(metric: Metric, lines: Mapping[str, tuple[Sequence[float], Sequence[
 
 def tile(images: Pixels, columns: int, gap: int = 2) -> Pixels:
     """Lay out images (N, H, W, C) in rows of `columns` on white; return (H', W', 3)."""
-    count, height, width, _ = images.shape
-    rows = -(-count // columns)
-    shape = (rows * (height + gap) + gap, columns * (width + gap) + gap, 3)
-    canvas = np.full(shape, 255, np.uint8)
-    for number, image in enumerate(images):
-        row, column = divmod(number, columns)
-        top, left = gap + row * (height + gap), gap + column * (width + gap)
-        canvas[top : top + height, left : left + width] = image
-    return canvas
+    tiles = Tiles(len(images), images.shape[1:3], columns, gap)
+    tiles.add(images)
+    return tiles.canvas
+
+
+def tiled(count: int, sides: tuple[int, int], columns: int, gap: int = 2) -> tuple[int, int]:
+    """Return height and width of a grid of images with these sides, in pixels."""
+    (height, width), rows = sides, -(-count // columns)
+    return rows * (height + gap) + gap, columns * (width + gap) + gap
+
+
+class Tiles:
+    """A grid of images in rows of `columns` on white, which come a few at a time.
+
+    Arguments:
+        count: of images
+        sides: height and width of each, in pixels
+        columns: images in a row
+        gap: pixels between them
+
+    Attributes:
+        canvas: what is laid out so far, uint8 (H', W', 3)
+    """
+
+    def __init__(self, count: int, sides: tuple[int, int], columns: int = 8, gap: int = 2) -> None:
+        self.sides, self.columns, self.gap = sides, columns, gap
+        self.canvas: Pixels = np.full((*tiled(count, sides, columns, gap), 3), 255, np.uint8)
+        self.laid = 0
+
+    def add(self, images: Pixels) -> None:
+        """Lay out the next images, (N, H, W, C)."""
+        height, width = self.sides
+        for number, image in enumerate(images, self.laid):
+            row, column = divmod(number, self.columns)
+            top = self.gap + row * (height + self.gap)
+            left = self.gap + column * (width + self.gap)
+            self.canvas[top : top + height, left : left + width] = image
+        self.laid += len(images)
 
 
 def image_grid(images: Pixels, columns: int = 8) -> Canvas:
@@ -157,6 +187,7 @@ def curves(
         lines: maps labels to x and values; up to `LINES` lines can be told apart
         scale: scale of the vertical axis; symlog is linear between -1 and 1
     """
+    require_choice("scale", scale, Scale)
     figure, axes = _plain(xlabel, ylabel)
     looks = product(DASHES, COLOURS)
     for (dash, colour), (label, (x, values)) in zip(looks, lines.items(), strict=False):

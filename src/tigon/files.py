@@ -170,6 +170,11 @@ def subfolder(folder: Path, name: str) -> Path:
     return path
 
 
+def is_writable(folder: Path) -> bool:
+    """Return whether files can be made in a folder: it may be another user's, or read-only."""
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
 def named(error: OSError, path: Path) -> OSError:
     """Return the error with the name of the file, which those of writing lack."""
     if error.filename is not None or error.errno is None:
@@ -186,6 +191,14 @@ def refusal(error: BaseException) -> str:
     if "No space left" in said or "quota exceeded" in said.lower():
         said += "; free some space, and the same command goes on"
     return said
+
+
+def name_order(name: str) -> tuple[str, str]:
+    """Return what a file's name is sorted by: accents are one letter (NFC) or two (NFD, on a Mac).
+
+    Of names without accents it is the order of their letters.
+    """
+    return unicodedata.normalize("NFC", name), name
 
 
 def printable(name: str) -> str:

@@ -1,17 +1,22 @@
 """Images and models to files and folders; whole or not at all."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import itertools
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tigon.errors import TigonError
-from tigon.figures import tile
-from tigon.files import refusal, written_beside
+from tigon.figures import Tiles, tile, tiled
+from tigon.files import npy_header, refusal, written_beside
 
 INK, TEXT, LINE, NARROWEST = "#24292f", 14, 20, 320
+SIDE, PIXELS = 32767, 89_478_485  # that browsers show of a side, and Pillow opens in all
+ELSEWHERE = "give a folder (no ending), which gets a PNG of each, or a .npz"
+Write = Callable[[np.ndarray], object]
 
 
 def check_out(
@@ -49,18 +54,63 @@ def write_images(path: Path, pixels: np.ndarray, columns: int = 8, **arrays: np.
     Raises:
         TigonError: if the disk refuses
     """
+    with images_to(path, len(pixels), pixels.shape[1:], columns, arrays) as write:
+        write(pixels)
+
+
+@contextlib.contextmanager
+def images_to(
+    path: Path,
+    count: int,
+    shape: tuple[int, ...],
+    columns: int = 8,
+    arrays: Mapping[str, np.ndarray] | None = None,
+) -> Iterator[Write]:
+    """Give a function that writes the next images, uint8 (B, H, W, C), as the path's ending asks.
+
+    None is kept in memory, but for the grid of a .png. The path appears when all are written.
+
+    Arguments:
+        count: images in all
+        shape: of one, (H, W, C)
+        columns: of the grid in a .png
+        arrays: what a .npz holds besides `images`
+    Raises:
+        TigonError: if the disk refuses, or a grid is larger than viewers show
+    """
+    if path.suffix == ".png":
+        grid = tiled(count, (shape[0], shape[1]), min(columns, count))
+        require_viewable(path, count, *grid)
     with _whole(path) as work:
         if path.suffix == ".npz":
-            with work.open("xb") as file:
-                np.savez_compressed(file, images=pixels, **arrays)  # type: ignore[arg-type]
+            writing = _npz(work, count, shape, arrays or {})
         elif path.suffix == ".png":
-            grid = Image.fromarray(tile(pixels, min(columns, len(pixels))))
-            with work.open("xb") as file:
-                grid.save(file, format="png")
+            writing = _grid(work, count, shape, columns)
         else:
-            _write_folder(work, pixels)
-            if path.exists():
-                path.rmdir()
+            writing = _folder(work, count)
+        with writing as write:
+            yield write
+        if not path.suffix and path.exists():
+            path.rmdir()
+
+
+def require_viewable(
+    path: Path, count: int, height: int, width: int, remedy: str = ELSEWHERE
+) -> None:
+    """Refuse a .png that would be larger than viewers and browsers show.
+
+    Arguments:
+        count: images in it
+        height, width: of it, in pixels
+        remedy: what to do instead
+    Raises:
+        TigonError: it says how large the .png would be, and the remedy
+    """
+    if max(height, width) > SIDE or height * width > PIXELS:
+        raise TigonError(
+            f"--out {path}: {count} images in one picture are {width} x {height} pixels, and "
+            f"viewers show {SIDE} a side and {PIXELS // 10**6} million in all; {remedy}"
+        )
 
 
 def write_rows(path: Path, rows: Sequence[tuple[str, np.ndarray]]) -> None:
@@ -75,10 +125,14 @@ def write_rows(path: Path, rows: Sequence[tuple[str, np.ndarray]]) -> None:
         labelled(rows).save(file, format="png")
 
 
+def zoom_of(count: int, width: int) -> int:
+    """Return how many pixels a side a pixel gets, where `count` images of a width are in a row."""
+    return -(-NARROWEST // (count * width))
+
+
 def labelled(rows: Sequence[tuple[str, np.ndarray]]) -> Image.Image:
     """Draw rows of images under their labels; pixels are enlarged by a whole number, if at all."""
-    count, width = rows[0][1].shape[0], rows[0][1].shape[2]
-    zoom = -(-NARROWEST // (count * width))
+    zoom = zoom_of(*rows[0][1].shape[:3:2])
     tiles = [
         Image.fromarray(tile(pixels.repeat(zoom, 1).repeat(zoom, 2), len(pixels)))
         for _, pixels in rows
@@ -103,8 +157,36 @@ def _whole(path: Path) -> Iterator[Path]:
         raise TigonError(f"--out {path}: cannot be written ({refusal(error)})") from error
 
 
-def _write_folder(folder: Path, pixels: np.ndarray) -> None:
-    folder.mkdir()
-    for number, image in enumerate(pixels):
-        squeezed = image[..., 0] if image.shape[-1] == 1 else image
-        Image.fromarray(squeezed).save(folder / f"{number:05d}.png")
+@contextlib.contextmanager
+def _npz(
+    work: Path, count: int, shape: tuple[int, ...], arrays: Mapping[str, np.ndarray]
+) -> Iterator[Write]:
+    with zipfile.ZipFile(work, "x", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("images.npy", "w", force_zip64=True) as file:
+            file.write(npy_header((count, *shape), "|u1"))
+            yield lambda pixels: file.write(np.ascontiguousarray(pixels).data)
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+@contextlib.contextmanager
+def _grid(work: Path, count: int, shape: tuple[int, ...], columns: int) -> Iterator[Write]:
+    tiles = Tiles(count, (shape[0], shape[1]), min(columns, count))
+    yield tiles.add
+    with work.open("xb") as file:
+        Image.fromarray(tiles.canvas).save(file, format="png")
+
+
+@contextlib.contextmanager
+def _folder(work: Path, count: int) -> Iterator[Write]:
+    """Number the files so that the order of their names is that of the images."""
+    work.mkdir()
+    digits, numbers = max(5, len(str(count - 1))), itertools.count()
+
+    def write(pixels: np.ndarray) -> None:
+        for image in pixels:
+            squeezed = image[..., 0] if image.shape[-1] == 1 else image
+            Image.fromarray(squeezed).save(work / f"{next(numbers):0{digits}d}.png")
+
+    yield write

@@ -2,12 +2,24 @@
 
 import re
 
+from tigon.errors import TigonError
+
 ImageSize = int | tuple[int, int]
 
 
 def sides(size: ImageSize) -> tuple[int, int]:
-    """Return height and width."""
-    return (size, size) if isinstance(size, int) else size
+    """Return height and width.
+
+    Raises:
+        TigonError: if it is no size, such as a text
+    """
+    both = size if isinstance(size, tuple | list) else (size, size)
+    if len(both) != 2 or not all(isinstance(side, int) for side in both):
+        raise TigonError(
+            f"image size {size!r:.80}: is a number of pixels, or (height, width), such as 64 or "
+            "(48, 64)"
+        )
+    return both[0], both[1]
 
 
 def image_size(height: int, width: int) -> ImageSize:

@@ -138,7 +138,10 @@ REFUSED = {
     "another name": (Lazy(lambda row: {"image": one(row), "label": 1}), "names image, label"),
     "other sizes": (Lazy(lambda row: one(row)[:, :, : 12 - row % 2]), "and item 0 image"),
     "labels at times": (Lazy(lambda row: (one(row), 1) if row else one(row)), "all items"),
-    "item of 0 to 255": (Lazy(lambda row: one(row, 255.0)), "item 0: ranges from"),
+    "item of 0 to 255": (
+        Lazy(lambda row: one(row, 255.0)),
+        r"item 0 of float32 \(3, 8, 12\) ranges from -0.5 to 255.*bring it there",
+    ),
     "mask of its own": (
         Lazy(lambda row: {"image": one(row), "mask": torch.ones(3, 4, 4)}),
         r"item 0, mask of shape \(3, 4, 4\)",
@@ -166,8 +169,11 @@ def test_masks_and_conditions_that_do_not_go_with_the_images_are_refused():
         as_data(Lazy(one), torch.zeros(100))
 
 
-def test_images_from_0_to_1_are_taken_with_a_warning():
+def test_images_from_0_to_1_are_refused_where_black_is_among_them_else_taken_with_a_warning():
     for data in (floats().abs(), TensorDataset(floats().abs())):
+        with pytest.raises(TigonError, match="ranges from 0.00036.* to 0.99.*by 2 \\* x - 1"):
+            as_data(data)
+    for data in (floats().abs() / 2 + 0.2, TensorDataset(floats().abs() / 2 + 0.2)):
         with pytest.warns(UserWarning, match="2 \\* x - 1"):
             as_data(data)
 

@@ -20,6 +20,7 @@ from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart, Reconstruction
 from tigon.random.streams import RowRng
 from tigon.runs.experiment import choose_device
+from tigon.runs.run import Run
 from tigon.sizes import ImageSize, image_size, parse_size, size_text
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
@@ -31,18 +32,6 @@ RunFolders = Annotated[
 ]
 ModelFolder = Annotated[
     tyro.conf.Positional[Path], tyro.conf.arg(name="model", metavar="RUN|MODEL")
-]
-
-
-Data = Annotated[
-    str,
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="DATA",
-        instance_from_str=lambda words: data_of(words[0]),
-        is_instance=lambda value: isinstance(value, str),
-        str_from_instance=lambda value: [value],
-    ),
 ]
 
 
@@ -74,6 +63,37 @@ class Result(NamedTuple):
     text: str
     values: dict[str, Any]
     status: int = 0
+
+
+Data = Annotated[
+    str,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="DATA",
+        instance_from_str=lambda words: data_of(words[0]),
+        is_instance=lambda value: isinstance(value, str),
+        str_from_instance=lambda value: [value],
+    ),
+]
+Moved = Annotated[Data | None, tyro.conf.arg(name="data", metavar="NEW")]
+
+
+def tell_if_moved(run: Run) -> None:
+    """Name the place of a run's images, and where they were, if --data says that they moved.
+
+    Raises:
+        TigonError: if what is there are other images
+    """
+    if run.data is None:
+        return
+    run.images()
+    if (before := run.moved_from()) is not None:
+        tell(moved_line(run, before))
+
+
+def moved_line(run: Run, before: str) -> str:
+    """Say that the images of a run are those that it learned from, in another place."""
+    return f"data '{run.data}': the images that run {run.folder} learned from, then '{before}'"
 
 
 def tell_of_data(images: ImageSet) -> None:

@@ -17,18 +17,20 @@ from tigon.cli.common import (
     infer,
     load_with_latents,
 )
-from tigon.data.pixels import saturation, to_uint8
+from tigon.cli.progress import counted, steps_shown
+from tigon.data.pixels import saturations, to_uint8
 from tigon.errors import TigonError
 from tigon.export.load import load
+from tigon.figures import tiled
 from tigon.inference.interpolation import line, plane_along
 from tigon.models.abilities import HasLatents
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart
-from tigon.outputs import check_out, write_images
+from tigon.outputs import check_out, images_to, require_viewable
 from tigon.random.streams import RowRng
 from tigon.runs.experiment import choose_device
 
-MOST = 1_000_000
+MOST, TOGETHER = 1_000_000, 64
 
 
 @dataclass(frozen=True)
@@ -62,21 +64,31 @@ class Sample:
         check_out(self.out)
         place = choose_device(self.device)
         model = load(self.model_folder, self.checkpoint).to(place)
-        rng = RowRng(self.seed, 0, range(self.count), "sample")
-        images = self._draw(model, rng)
-        write_images(self.out, to_uint8(images))
-        outside = saturation(images).item()
+        if self.noise and not isinstance(model, HasLatents):
+            raise TigonError("--noise: is added to what latents decode to; this model has none")
+        outside = self._write(model) / self.count
         note = f"; {100 * outside:.2f} % of values lay outside [-1, 1] by more than 0.1"
         text = f"{self.count} images: {self.out}{note if outside else ''}"
         values = {"out": str(self.out), "count": self.count, "saturation": outside}
         return Result(text, values)
 
-    def _draw(self, model: Model, rng: RowRng) -> Tensor:
+    def _write(self, model: Model) -> float:
+        """Draw and write a few images at a time; returns the sum of their saturations."""
+        channels, *sides = model.image_shape
+        parts = [range(k, min(k + TOGETHER, self.count)) for k in range(0, self.count, TOGETHER)]
+        outside = 0.0
+        with images_to(self.out, self.count, (*sides, channels)) as write:
+            for rows in steps_shown(parts, f"drawing {counted(self.count, 'image')}"):
+                images = self._draw(model, rows)
+                write(to_uint8(images))
+                outside += saturations(images).double().sum().item()
+        return outside
+
+    def _draw(self, model: Model, rows: range) -> Tensor:
+        rng = RowRng(self.seed, 0, rows, "sample")
         if not self.noise:
-            return model.sample(self.count, rng)
-        if not isinstance(model, HasLatents):
-            raise TigonError("--noise: is added to what latents decode to; this model has none")
-        return model.sample(self.count, rng, noise=True)  # type: ignore[call-arg]
+            return model.sample_rows(rows, rng)
+        return model.sample_rows(rows, rng, noise=True)  # type: ignore[call-arg]
 
 
 @dataclass(frozen=True)
@@ -117,8 +129,14 @@ class Interpolate:
         check_out(self.out, (".png",))
         model = load_with_latents(self.model_folder, "interpolate", self.device, self.checkpoint)
         assert isinstance(model, HasLatents)
+        _, *sides = model.image_shape
+        count = self.count if self.start else self.count**2
+        grid = tiled(count, (sides[0], sides[1]), self.count)
+        require_viewable(self.out, count, *grid, "lower --count")
         latents, said = self._line(model) if self.start else self._grid(model)
-        write_images(self.out, to_uint8(model.decode(latents)), self.count)
+        with images_to(self.out, count, (*sides, 3), self.count) as write:
+            for part in latents.split(TOGETHER):
+                write(to_uint8(model.decode(part)))
         return Result(f"{len(latents)} images: {self.out}\n{said}", {"out": str(self.out)})
 
     def _grid(self, model: Model) -> tuple[Tensor, str]:

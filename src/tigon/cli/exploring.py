@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from tigon.cli.common import Flag, Result, RunFolder
+from tigon.cli.common import Flag, Moved, Result, RunFolder, tell_if_moved
 from tigon.cli.progress import busy
 from tigon.errors import TigonError, install
 from tigon.runs.experiment import choose_device
@@ -24,12 +24,14 @@ class Explore:
     Arguments:
         run_folder: the run folder
         port: of the page; 0 picks a free one
+        data: where the images are that the run learned from, if they have moved
         device: auto, cpu, cuda, cuda:N, or mps (untested)
         no_browser: only print the address
     """
 
     run_folder: RunFolder
     port: int = 8765
+    data: Moved = None
     device: str = "auto"
     no_browser: Annotated[Flag, tyro.conf.arg(name="no-browser")] = False
 
@@ -39,7 +41,8 @@ class Explore:
         from tigon.explorer.hub import Hub
         from tigon.explorer.serving import listen, serve
 
-        run, device = Run(self.run_folder), choose_device(self.device)
+        run, device = Run(self.run_folder, data=self.data), choose_device(self.device)
+        tell_if_moved(run)
         with listen(self.port) as listening:
             with busy("loading the model"):
                 hub = Hub(run, device)

@@ -3,11 +3,20 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tigon.cli.common import Json, Result, RunFolder, RunFolders, Which
-from tigon.cli.progress import SLOW, busy
+from tigon.cli.common import (
+    Json,
+    Moved,
+    Result,
+    RunFolder,
+    RunFolders,
+    Which,
+    tell_if_moved,
+)
+from tigon.cli.progress import SLOW, busy, tell
 from tigon.errors import TigonError
+from tigon.figures import Figure
 from tigon.outputs import check_out
-from tigon.report import save_diagnosis, write_comparison, write_report
+from tigon.report import is_kept, save_diagnosis, write_comparison, write_report
 from tigon.runs.diagnosis import LENGTH, SEED, Diagnosis, diagnose
 from tigon.runs.experiment import choose_device
 from tigon.runs.run import Run
@@ -18,13 +27,15 @@ class Diagnose:
     """Say whether a run is healthy, and if not, why and what to do.
 
     It runs the learned model's chains: parallel ones on latents, long ones on images. A run that
-    failed, or has no checkpoint, is judged by what it left behind.
+    failed, or has no checkpoint, is judged by what it left behind. RUN/diagnosis.json and figures
+    are written, unless the run is read-only.
 
     Arguments:
         run_folder: the run folder
         long: length of the long-run test of images, in training chains, 1 to 100
         seed: of the chains, >= 0
         checkpoint: of the run that is used: last, best, or an iteration
+        data: where the images are that the run learned from, if they have moved
         device: auto, cpu, cuda, cuda:N, or mps (untested)
         json: print one JSON object instead of text
     """
@@ -33,6 +44,7 @@ class Diagnose:
     long: int = LENGTH
     seed: int = SEED
     checkpoint: Which = "last"
+    data: Moved = None
     device: str = "auto"
     json: Json = False
 
@@ -40,15 +52,23 @@ class Diagnose:
         """Diagnose; write RUN/diagnosis.json and figures; print the findings."""
         if not 1 <= self.long <= 100 or self.seed < 0:
             raise TigonError("--long is 1 to 100, and --seed at least 0")
-        run = Run(self.run_folder, self.checkpoint)
+        run = Run(self.run_folder, self.checkpoint, self.data)
         if self.checkpoint != "last":
             run.find()
+        tell_if_moved(run)
         with busy("running chains", log=True, after=SLOW):
             diagnosis = diagnose(run, self.long, self.seed, choose_device(self.device))
-        drawn = save_diagnosis(run, diagnosis).figures
-        saved = [run.folder / "figures" / f"{figure.name}.png" for figure in drawn]
+        saved = self._saved(run, diagnosis)
         values = diagnosis.to_plain() | {"figures": [str(path) for path in saved]}
         return Result(text_of(diagnosis, saved), values)
+
+    def _saved(self, run: Run, diagnosis: Diagnosis[Figure]) -> list[Path]:
+        """Write RUN/diagnosis.json and figures, and return these; none where RUN is read-only."""
+        if not is_kept(run):
+            tell(f"run {run.folder}: is read-only; diagnosis.json and figures are not written")
+            return []
+        drawn = save_diagnosis(run, diagnosis).figures
+        return [run.folder / "figures" / f"{figure.name}.png" for figure in drawn]
 
 
 @dataclass(frozen=True)
@@ -61,15 +81,18 @@ class Report:
 
     Arguments:
         run_folders: the run folders
-        out: the page's file, .html; RUN/report.html if not given, of several runs comparison.html
-            in the current folder
+        out: the page's file, .html, and nothing is written in the run; RUN/report.html if not
+            given, of several runs comparison.html in the current folder
         checkpoint: of the runs that is used: last, best, or an iteration
+        data: where the images are that the runs learned from, all from the same, if they have
+            moved
         json: print one JSON object instead of text
     """
 
     run_folders: RunFolders
     out: Path | None = None
     checkpoint: Which = "last"
+    data: Moved = None
     json: Json = False
 
     def run(self) -> Result:
@@ -78,7 +101,9 @@ class Report:
             raise TigonError("report: needs a run folder, or several to compare")
         if self.out is not None:
             check_out(self.out, (".html",))
-        runs = [Run(folder, self.checkpoint) for folder in self.run_folders]
+        runs = [Run(folder, self.checkpoint, self.data) for folder in self.run_folders]
+        for run in runs:
+            tell_if_moved(run)
         with busy("running chains and drawing", log=True, after=SLOW):
             report = self._write(runs).resolve()
         return Result(f"report: {report}", {"report": str(report)})

@@ -9,7 +9,16 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 import tyro
 
 from tigon.cli import INTERRUPTED
-from tigon.cli.common import Data, Flag, Json, Result, RunFolder, tell_of_data
+from tigon.cli.common import (
+    Data,
+    Flag,
+    Json,
+    Moved,
+    Result,
+    RunFolder,
+    moved_line,
+    tell_of_data,
+)
 from tigon.cli.interrupts import interruptible
 from tigon.cli.progress import SLOW, busy, counted, introduction, progress, tell
 from tigon.data.images import ImageSet
@@ -19,6 +28,7 @@ from tigon.errors import TigonError
 from tigon.recipes import Recipe, recipes
 from tigon.report import render, section, write_report
 from tigon.runs.experiment import choose_device, load, train
+from tigon.runs.images import perhaps_moved
 from tigon.runs.run import Experiment, Run
 from tigon.training.callbacks.tensorboard import require_tensorboard
 from tigon.training.trainer import Callback, Trainer
@@ -72,6 +82,7 @@ class Resume:
     Arguments:
         run_folder: the run folder
         iterations: the new total; the run's own if not given
+        data: where the images are that the run learned from, if they have moved
         device: auto, cpu, cuda, cuda:N, or mps (untested)
         checkpoint_every: iterations between checkpoints, >= 1
         tensorboard: write RUN/tensorboard too, for TensorBoard (extra `tensorboard`)
@@ -83,6 +94,7 @@ class Resume:
 
     run_folder: RunFolder
     iterations: int | None = None
+    data: Moved = None
     device: str = "auto"
     checkpoint_every: int = 100
     tensorboard: Flag = False
@@ -92,7 +104,7 @@ class Resume:
 
     def run(self) -> Result:
         """Train on, then write the report."""
-        run = Run(self.run_folder)
+        run = Run(self.run_folder, data=self.data)
         experiment = run.experiment
         if self.iterations is not None:
             experiment = longer(run, self.iterations)
@@ -228,8 +240,9 @@ def learn(
         require_tensorboard()
     with process_group(choose_device(device), how.timeout) as (rank, _):
         first = rank == 0
-        images = _read(experiment, title, first)
-        callbacks: list[Callback] = [_Introduction(title, experiment.data, out)] if first else []
+        run = Run(out, data=experiment.data)
+        images = _read(experiment, title, first, run.config.exists())
+        callbacks: list[Callback] = [_Introduction(title, run)] if first else []
         with interruptible(first) as stop, progress(title, first) as shown:
             trainer = train(
                 experiment, out, device, how.every, [*callbacks, shown], stop, images, changed,
@@ -239,20 +252,37 @@ def learn(
 
 
 class _Introduction(Callback):
-    """Says what is learned, from what, and how long."""
+    """Says what is learned, from what, and how long.
 
-    def __init__(self, title: str, data: str, out: Path) -> None:
-        self.title, self.data, self.out = title, data, out
+    Arguments:
+        title: what begins each line
+        run: as it was before, with the images that it goes on with
+    """
+
+    def __init__(self, title: str, run: Run) -> None:
+        self.title, self.run = title, run
+        self.before = run.moved_from() if run.config.exists() else None
 
     def on_begin(self, trainer: Trainer) -> None:
-        tell(introduction(self.title, trainer, self.data, self.out))
+        assert self.run.data is not None
+        tell(introduction(self.title, trainer, self.run.data, self.run.folder))
+        if self.before is not None:
+            tell(moved_line(self.run, self.before))
 
 
-def _read(experiment: Experiment, title: str, told: bool) -> ImageSet:
-    """Load an experiment's images; `told`, say so where that takes long, and what was left out."""
+def _read(experiment: Experiment, title: str, told: bool, again: bool) -> ImageSet:
+    """Load an experiment's images.
+
+    Arguments:
+        told: say so where that takes long, and what is left out
+        again: a run has learned from them
+    """
     reading = busy(f"{title}: reading {experiment.data}", log=True, after=SLOW)
-    with reading if told else nullcontext():
-        images = load(experiment)
+    try:
+        with reading if told else nullcontext():
+            images = load(experiment)
+    except TigonError as error:
+        raise perhaps_moved(error, experiment.data) if again else error from error
     if told:
         tell_of_data(images)
     return images

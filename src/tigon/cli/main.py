@@ -36,6 +36,13 @@ VERBS = {
     "export": "write a model folder to share, or a generator as ONNX",
     "report": "write a run's report.html, or compare runs on one page",
 }
+LESS = {  # what needs less memory, by verb
+    "train": "lower --batch-size or --image-size",
+    "reconstruct": "lower --starts, or give fewer images as --data",
+    "diagnose": "lower --long, or give another --device",
+} | dict.fromkeys(
+    ("demo", "resume", "sample", "interpolate", "explore"), "free some, or give another --device"
+)
 ELSEWHERE = {  # what other programs call an option
     "lr": "optimizer.learning-rate",
     "epochs": "iterations",
@@ -93,7 +100,8 @@ def _answer(words: list[str]) -> int:
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "memory" not in str(error):
             raise
-        return _fail(f"{words[0]}: out of memory; lower --batch-size or --image-size", CANNOT)
+        less = LESS.get(words[0], "free some")
+        return _fail(f"{words[0]}: out of memory; {less}", CANNOT)
     except KeyboardInterrupt:
         return _fail(f"interrupted; {INTACT}", INTERRUPTED)
 

@@ -125,6 +125,10 @@ class ImageData(ABC):
     def fingerprint(self) -> str:
         """Return a hash that tells these images from others."""
 
+    def content(self) -> str:
+        """Return a hash that tells these images from others, whatever they are called."""
+        return self.fingerprint()
+
     def read(self, index: Tensor | slice = slice(None)) -> Tensor:
         """Return images as floats in [-1, 1], (B, C, H, W), by rows (B,) or by a slice."""
         if isinstance(index, slice):

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,13 +11,12 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import Batch, ImageData, even_rows
+from tigon.data.checks import require_images, warn_of_unit_range
 from tigon.data.pixels import to_float
 from tigon.errors import TigonError
 from tigon.sizes import ImageSize, image_size
 
 LOOKED_AT = 16  # items of a data set that tell it from others
-EDGE = 1e-3  # by which arithmetic may leave [-1, 1]
-FORMS = "images are floats in [-1, 1], (C, H, W), or uint8, (H, W, C)"
 
 
 def as_data(
@@ -39,6 +37,7 @@ def as_data(
         TigonError: if they are none of these; it says how to convert them
     """
     if isinstance(data, np.ndarray):
+        require_images(data, "images")
         data = torch.from_numpy(np.array(data))  # a copy: arrays may be read-only
     if isinstance(data, Tensor):
         return TensorImages(data, condition, mask)
@@ -74,7 +73,7 @@ class TensorImages(ImageData):
     def __init__(
         self, images: Tensor, condition: Tensor | None = None, mask: Tensor | None = None
     ) -> None:
-        require_images(images, "images", images.shape[1:])
+        require_images(images, "images")
         warn_of_unit_range(images)
         for name, given, rows in (
             ("condition", condition, {len(images)}),
@@ -160,6 +159,7 @@ class DatasetImages(ImageData):
             raise TigonError("the data set is empty")
         self.first = self._item(0)
         images = self.batch(even_rows(self.count, LOOKED_AT)).images
+        require_images(images, "images")
         warn_of_unit_range(images)
         digest = hashlib.sha256(json.dumps([self.count, *images.shape]).encode())
         digest.update(images.cpu().contiguous().numpy().tobytes())
@@ -209,7 +209,7 @@ class DatasetImages(ImageData):
         where = f"item {row}"
         image, mask, condition = _parts(self.dataset[row], where)
         image = _tensor(image, where)
-        require_images(image, where, image.shape)
+        require_images(image, where, one=True)
         if image.dtype == torch.uint8:
             image = to_float(image.cpu().numpy()[None])[0]
         mask = None if mask is None else _tensor(mask, f"{where}, mask").to(image)
@@ -217,53 +217,6 @@ class DatasetImages(ImageData):
             _require_mask(mask[None], image.shape, f"{where}, mask")
         condition = None if condition is None else _tensor(condition, f"{where}, condition")
         return Item(image, mask, condition)
-
-
-def require_images(images: Tensor, what: str, shape: Sequence[int]) -> None:
-    """Refuse images that are not floats in [-1, 1], (C, H, W), or uint8, (H, W, C).
-
-    Arguments:
-        what: they are called
-        shape: of one of them
-    Raises:
-        TigonError: it says what they are, and the call that converts them
-    """
-    whole, found = images.dtype == torch.uint8, f"{images.dtype} {tuple(images.shape)}"
-    found = found.removeprefix("torch.")
-    call = ""
-    if not whole and not images.is_floating_point():
-        call = "x.to(torch.uint8)"
-    elif len(shape) == 2:
-        call = "x.unsqueeze(-1)" if whole else "x.unsqueeze(-3)"
-    elif whole and len(shape) == 3 and shape[-1] not in (1, 3):
-        call = "x.movedim(-3, -1)"
-    elif not whole and len(shape) == 3 and shape[-1] in (1, 3) and shape[0] not in (1, 3):
-        call = "x.movedim(-1, -3)"
-    if call:
-        raise TigonError(f"{what} of {found}: {FORMS}; convert x by {call}")
-    if len(shape) != 3 or not images.numel():
-        raise TigonError(f"{what} of {found}: {FORMS}")
-    if not whole:
-        _require_range(images, what)
-
-
-def _require_range(images: Tensor, what: str) -> None:
-    low, high = (value.item() for value in images.aminmax())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise TigonError(f"{what}: holds values that are not finite")
-    if low < -1 - EDGE or high > 1 + EDGE:
-        call = "convert x by x / 127.5 - 1" if low >= 0 and high <= 255 else "bring it there"
-        raise TigonError(f"{what}: ranges from {low:g} to {high:g}, and {FORMS}; {call}")
-
-
-def warn_of_unit_range(images: Tensor) -> None:
-    """Warn where floats look as if black were 0: as torchvision's ToTensor leaves them."""
-    if images.is_floating_point() and images.min() >= 0 and images.max() > 0:
-        warnings.warn(
-            "no value of the images is below 0: black is -1 here, and 0 in what torchvision's "
-            "ToTensor gives, of which 2 * x - 1 makes images in [-1, 1]",
-            stacklevel=4,
-        )
 
 
 def _require_mask(mask: Tensor, shape: Sequence[int], what: str) -> None:

@@ -18,7 +18,7 @@ from tigon.data.pictures import decode_file, decode_frames, open_clipped, reason
 from tigon.data.source import Labels, Source
 from tigon.data.walk import Pattern, Walk
 from tigon.errors import TigonError
-from tigon.files import printable
+from tigon.files import name_order, printable
 
 
 class FileSource(Source):
@@ -67,7 +67,9 @@ class FileSource(Source):
         folders = [path.partition(os.sep)[0] for path in self.paths]
         if any(os.sep not in path for path in self.paths):
             return None
-        numbers = {name: number for number, name in enumerate(sorted(set(folders)))}
+        numbers = {
+            name: number for number, name in enumerate(sorted(set(folders), key=name_order))
+        }
         values = np.fromiter((numbers[name] for name in folders), np.int64, len(folders))
         return Labels(values, tuple(map(printable, numbers)))
 

@@ -1,8 +1,9 @@
 """The form that every image of a set is brought to."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
+from tigon.choices import require_choices
 from tigon.data.pixels import Fit
 from tigon.errors import TigonError
 from tigon.sizes import ImageSize, sides, size_text
@@ -36,6 +37,7 @@ class Form:
     max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
+        require_choices(self)
         fits = all(SMALLEST <= side <= LARGEST for side in sides(self.image_size))
         if not fits or self.channels not in (1, 3):
             raise TigonError(
@@ -43,11 +45,6 @@ class Form:
                 f"have at least {SMALLEST} pixels a side and at most {LARGEST}, and 1 or 3 "
                 "channels"
             )
-        for name, known in (("fit", get_args(Fit)), ("frames", get_args(Frames))):
-            if getattr(self, name) not in known:
-                raise TigonError(
-                    f"{name} is {' or '.join(known)}, not {getattr(self, name)!r:.80}"
-                )
         if self.max_pixels < 1:
             raise TigonError(f"max_pixels is at least 1, not {self.max_pixels}")
 

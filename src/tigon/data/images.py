@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import Batch, ImageData
-from tigon.data.cache import Known, known_fingerprint
+from tigon.data.cache import Known, known_fingerprint, pixels_fingerprint
+from tigon.data.checks import require_bytes
 from tigon.data.pixels import to_float
+from tigon.errors import TigonError
 from tigon.files import FileRows
 from tigon.sizes import ImageSize, image_size
 
@@ -26,6 +28,9 @@ class ImageSet(ImageData):
     so that they take the same time and memory at any number of images. `labels`, integers (N,),
     are the conditions of batches, where there are any, and `classes` their names by number.
     `notes` say in a line each what was passed over and what was converted.
+
+    Raises:
+        TigonError: if pixels are anything else; it says which call converts them
     """
 
     pixels: np.ndarray
@@ -36,6 +41,14 @@ class ImageSet(ImageData):
     labels: np.ndarray | None = field(default=None, repr=False, compare=False)
     classes: tuple[str, ...] = ()
     notes: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        require_bytes(self.pixels, "pixels of an ImageSet")
+        for what, rows in (("names", self.names), ("labels", self.labels)):
+            if rows is not None and len(rows) != len(self.pixels):
+                raise TigonError(
+                    f"{len(rows)} {what} for {len(self.pixels)} images: give one for each"
+                )
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -82,6 +95,14 @@ class ImageSet(ImageData):
     def fingerprint(self) -> str:
         """Return a hash of the names, the form and some thousand of the images."""
         return self._fingerprint
+
+    def content(self) -> str:
+        """Return a hash of the form and some thousand of the images, whatever they are called."""
+        return self._content
+
+    @cached_property
+    def _content(self) -> str:
+        return pixels_fingerprint(self.pixels)
 
     @cached_property
     def _fingerprint(self) -> str:

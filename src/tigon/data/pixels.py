@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tigon.data.checks import require_drawn
 from tigon.errors import TigonError
 
 Fit = Literal["stretch", "crop"]
@@ -26,8 +27,9 @@ def to_uint8(images: Tensor) -> np.ndarray:
     `saturation` says how much that was.
 
     Raises:
-        TigonError: if a value is not finite
+        TigonError: if they are scaled from 0 to 1 or 255, or a value is not finite
     """
+    require_drawn(images, "images")
     if not torch.isfinite(images).all():
         raise TigonError("the images are not finite numbers: the model or its chains diverged")
     scaled = ((images.detach() + 1) * 127.5).round().clamp(0, 255)

@@ -16,7 +16,8 @@ from tigon.files import printable
 class Shard(NamedTuple):
     """What all processes know of a shard: its path, its owner, and its owner's description.
 
-    `classes` are the names of its labels; None where it has no labels.
+    `classes` are the names of its labels; None where it has no labels. `content` is a hash of its
+    images, whatever they are called.
     """
 
     path: str
@@ -24,6 +25,7 @@ class Shard(NamedTuple):
     images: int
     fingerprint: str
     classes: tuple[str, ...] | None
+    content: str
 
 
 class ShardedRows:

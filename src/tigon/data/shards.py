@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import chunks
-from tigon.data.cache import Entry, cached, known_fingerprint
+from tigon.data.cache import Entry, cached, known_fingerprint, pixels_fingerprint
 from tigon.data.folders import FileSource, open_pattern, what_else
 from tigon.data.form import Form
 from tigon.data.images import ImageSet
@@ -26,7 +26,7 @@ from tigon.data.source import Source
 from tigon.data.sources import open_source
 from tigon.distributed import ShardOwnership, all_objects, first_process_first, world
 from tigon.errors import TigonError
-from tigon.files import printable
+from tigon.files import name_order, printable
 from tigon.sizes import sides
 
 
@@ -48,6 +48,11 @@ class ShardedSet(ImageSet):
     def fingerprint(self) -> str:
         """Return a hash of all shards' names and fingerprints; the same in all processes."""
         known = [[os.path.basename(s.path), s.images, s.fingerprint] for s in self.shards]
+        return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
+
+    def content(self) -> str:
+        """Return a hash of all shards' images, whatever these and the shards are called."""
+        known = [[shard.images, shard.content] for shard in self.shards]
         return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
 
     def mean_colours(self, count: int | None = None) -> Tensor:
@@ -121,7 +126,7 @@ def _load_shards(
         return [(path, _told(entry)) for path, entry in entries.items()]
 
     told = {path: found for part in _together(load) for path, found in part}
-    shards = tuple(Shard(p, owner, *told[p][:3]) for p, owner in owners.items())
+    shards = tuple(Shard(p, owner, *told[p][:4]) for p, owner in owners.items())
     pixels = ShardedRows(shards, {path: e.pixels for path, e in entries.items()}, form.shape)
     labels, classes = _labels(shards, entries)
     return ShardedSet(
@@ -141,6 +146,7 @@ class Told(NamedTuple):
     images: int
     fingerprint: str
     classes: tuple[str, ...] | None
+    content: str
     skipped: list[str]
     notes: list[Note]
 
@@ -150,6 +156,7 @@ def _told(entry: Entry) -> Told:
         len(entry.pixels),
         known_fingerprint(entry.known, entry.names, entry.pixels),
         None if entry.labels is None else entry.classes,
+        pixels_fingerprint(entry.pixels),
         entry.skipped,
         list(entry.notes),
     )
@@ -164,7 +171,9 @@ def _labels(
     named = [bool(shard.classes) for shard in shards]
     if any(named) and not all(named):
         return None, ()  # numbers and names are not the same classes
-    classes = tuple(sorted({name for shard in shards for name in shard.classes or ()}))
+    classes = tuple(
+        sorted({name for shard in shards for name in shard.classes or ()}, key=name_order)
+    )
     own = {path: np.asarray(entry.labels) for path, entry in entries.items()}
     if classes:
         numbers = {path: np.array(list(map(classes.index, entries[path].classes))) for path in own}
@@ -197,7 +206,7 @@ def assign(pattern: str, seen: Sequence[dict[str, int]]) -> dict[str, int]:
             f"data '{printable(pattern)}': {len(owners)} shards for {len(seen)} processes leave "
             f"process {idle[0]} without one that it sees; start fewer, or divide the data further"
         )
-    return {path: owners[path] for path in sorted(owners)}
+    return {path: owners[path] for path in sorted(owners, key=name_order)}
 
 
 def _together(work: Any) -> list[Any]:  # noqa: ANN401

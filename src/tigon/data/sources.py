@@ -107,10 +107,14 @@ def _refuse_container(data: str, path: Path) -> None:
         raise TigonError(f"data '{name}': is an archive; {how}, and give --data {folder}")
 
 
+def is_named(data: str) -> bool:
+    """Return whether data have a name, as hf:NAME and embedded:NAME are, and no path."""
+    return data.startswith((hf.PREFIX, "embedded:"))
+
+
 def is_pattern(data: str) -> bool:
     """Return whether data are a pattern of several shards, such as part-*.npz."""
-    plain = not data.startswith((hf.PREFIX, "embedded:"))
-    return "*" in data and plain and not os.path.lexists(data)
+    return "*" in data and not is_named(data) and not os.path.lexists(data)
 
 
 def resolved(data: str) -> str:

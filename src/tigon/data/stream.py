@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tigon.choices import require_choice
 from tigon.data.batches import Batch, ImageData
 from tigon.data.form import MAX_PIXELS, Form, Frames
 from tigon.data.hf import PREFIX, Column, Name, open_column
@@ -328,6 +329,7 @@ def refuse_stream(data: str, persistent: bool, mirror: bool, frames: Frames) -> 
     Raises:
         TigonError: if one of these, or if data are no stream
     """
+    require_choice("frames", frames, Frames)
     if persistent:
         raise TigonError(
             "--stream: a generator keeps a latent for each image, and a stream has no index by "

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tigon.data.notes import Note, Notes
-from tigon.files import open_regular, printable
+from tigon.files import name_order, open_regular, printable
 
 SYSTEM = {
     *("@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "__macosx"),
@@ -144,7 +144,7 @@ class Walk:
                             folders.add(entry.name)
         except OSError as error:
             self.errors.append(error)
-        names.sort()
+        names.sort(key=None if all(map(str.isascii, names)) else name_order)
         return names, folders
 
     def _left_out(self, folder: str, names: list[str], folders: set[str]) -> bool:

@@ -115,7 +115,7 @@ class Hub:
 
     def _load(self) -> None:
         """Load the newest checkpoint in the worker's thread, and offer it to all pages."""
-        run = Run(self.run.folder)
+        run = Run(self.run.folder, data=self.run.data)
         before = self.model
         known = (before.images or before.note) if before is not None else None
         try:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from tigon.choices import require_choice
 from tigon.data.batches import Batch
 from tigon.distributed import all_sum
 from tigon.learners.metrics import Metric
@@ -63,6 +64,7 @@ class Learner(nn.Module, ABC):
 
     def products(self) -> AbstractContextManager[None]:
         """Return a context in which matrix products have the learner's precision."""
+        require_choice("precision", self.precision, Precision)
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(next(self.parameters()).device.type, torch.bfloat16)

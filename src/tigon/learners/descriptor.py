@@ -26,7 +26,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tigon.choices import require_choice
 from tigon.data.batches import MOST, Batch, ImageData
+from tigon.data.datasets import as_data
 from tigon.data.pixels import saturations
 from tigon.densities.compiled import Compiled
 from tigon.densities.log_density import LogDensity, frozen, mode
@@ -42,21 +44,25 @@ FAR, STEEP = 10.0, 1e4
 Start = Literal["mean-colour", "mean-image"]
 
 
-def start_images(images: ImageData, start: Start) -> Tensor:
+def start_images(images: ImageData | Tensor, start: Start) -> Tensor:
     """Return where chains start: each image's mean colour (N, C, 1, 1), or the set's mean image.
 
     The mean image is (1, C, H, W): all chains share it, and only their noise separates them. Mean
     colours are those of at most the first 4096 images; see `starts_in_batches`.
+
+    Arguments:
+        images: what `as_data` takes
     """
+    require_choice("start", start, Start)
+    images = as_data(images)
     if start == "mean-colour":
         return images.mean_colours(min(len(images), MOST))[:, :, None, None]
-    if start == "mean-image":
-        return images.mean_image()[None]
-    raise ValueError(f"chains start from mean-colour or mean-image, not {start!r}")
+    return images.mean_image()[None]
 
 
 def starts_in_batches(images: ImageData, start: Start) -> bool:
     """Return whether start images are computed from each batch, since there are too many."""
+    require_choice("start", start, Start)
     return start == "mean-colour" and (images.streamed or len(images) > MOST)
 
 

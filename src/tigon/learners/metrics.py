@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, Literal
 
+from tigon.choices import require_choices
+
 # Healthy bands: acceptance; the gap, in nats per dimension of f; the fraction of values outside
 # the images' range.
 ACCEPT, GAP, SATURATION = (0.15, 0.9), 1.0, 0.02
@@ -57,6 +59,9 @@ class Metric:
     value: Callable[[Any], float] = float
     optional: bool = False
     follows_rate: bool = False
+
+    def __post_init__(self) -> None:
+        require_choices(self)
 
     @property
     def label(self) -> str:

@@ -8,11 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
+from tigon.data.pixels import Fit
 from tigon.errors import TigonError, install
 from tigon.models.config import class_named
 from tigon.models.folder import (
@@ -43,12 +44,25 @@ class Model(nn.Module, ABC):
     CONFIGURED: ClassVar[Mapping[str, float]] = {}
     UNAVERAGED: ClassVar[tuple[str, ...]] = ()
     recipe: str | None = None
-    fit: Literal["stretch", "crop"] = "stretch"
+    fit: Fit = "stretch"
     card: Card | None = None
 
     @abstractmethod
     def sample(self, count: int, rng: Rng) -> Tensor:
         """Draw images from the model, (count, C, H, W), about [-1, 1]."""
+
+    def sample_rows(self, rows: range, rng: Rng) -> Tensor:
+        """Draw these of the images that `sample` draws, where there are too many for memory.
+
+            for first in range(0, 10**6, 64):
+                rows = range(first, first + 64)
+                images = model.sample_rows(rows, tigon.RowRng(0, 0, rows))
+
+        Arguments:
+            rows: their numbers
+            rng: their streams; one generator for all draws other images than `sample` does
+        """
+        return self.sample(len(rows), rng)
 
     @property
     @abstractmethod

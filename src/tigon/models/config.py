@@ -11,6 +11,7 @@ from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from tigon.choices import is_choice
 from tigon.densities.gaussian import Gaussian, StandardNormal
 from tigon.errors import TigonError
 from tigon.mcmc.adaptation import DualAveraging, StepSizeAdaptation, StepSizeDecay
@@ -134,7 +135,7 @@ def _converted(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401
 def _fits(option: Any, value: Any) -> bool:  # noqa: ANN401
     """Return whether a number, a string or None matches a part of a type hint."""
     if get_origin(option) is Literal:
-        return any(value == o and type(value) is type(o) for o in get_args(option))
+        return is_choice(value, get_args(option))
     kinds = {float: (int, float), Any: (int, float, str, bool, NoneType)}.get(option, (option,))
     return type(value) in kinds
 

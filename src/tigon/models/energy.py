@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from tigon.data.checks import require_points, require_shape
 from tigon.densities.gaussian import Gaussian
 from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.mcmc.adaptation import StepSizeDecay
@@ -93,7 +94,13 @@ class EnergyModel(Model):
 
         It lacks the unknown constant -log Z, and short chains do not follow it: it says which
         image the network ranks higher, not how probable an image is.
+
+        Raises:
+            TigonError: if the images have another shape, are not floats, or range to 1 or 255
         """
+        require_points(x, "images")
+        if self.starts is not None:
+            require_shape(x, "images", self.image_shape)
         return self(x)
 
     @property
@@ -156,9 +163,14 @@ class EnergyModel(Model):
         Returns:
             images (count, C, H, W), not clamped to [-1, 1]
         """
-        index = torch.arange(count, device=self._given_starts().device)
-        parts = [slice(start, start + chunk) for start in range(0, count, chunk)]
-        return torch.cat([self.sample_chain(index[part], rows(rng, part)).x for part in parts])
+        parts = [range(first, min(first + chunk, count)) for first in range(0, count, chunk)]
+        drawn = [self.sample_rows(p, rows(rng, slice(p.start, p.stop))) for p in parts]
+        return torch.cat(drawn)
+
+    def sample_rows(self, rows: range, rng: Rng) -> Tensor:
+        """Run the chains of these rows, all together, from their start images."""
+        index = torch.arange(rows.start, rows.stop, device=self._given_starts().device)
+        return self.sample_chain(index, rng).x
 
     def config(self) -> dict[str, Any]:
         """Return the model's settings; `starts` is the shape of its start images."""

@@ -12,12 +12,14 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from tigon import __version__
+from tigon.choices import choices_of, is_choice
+from tigon.data.pixels import Fit
 from tigon.errors import TigonError
 from tigon.files import write_folder
 
@@ -58,7 +60,7 @@ class Config(NamedTuple):
     """
 
     recipe: str | None
-    fit: Literal["stretch", "crop"]
+    fit: Fit
     model: dict[str, Any]
 
     def plain(self) -> dict[str, Any]:
@@ -71,6 +73,8 @@ class Config(NamedTuple):
         Raises:
             ValueError: if one is out of range; it says which
         """
+        if not is_choice(self.fit, choices_of(Fit)):
+            raise ValueError(f"fit must be {' or '.join(choices_of(Fit))}")
         _check_numbers(self.model)
 
 
@@ -131,9 +135,7 @@ def _config(config: Any) -> Config:  # noqa: ANN401
     recipe, fit, model = (config.get(name) for name in Config._fields)
     if not isinstance(recipe, str | None) or not isinstance(model, dict):
         raise ValueError("recipe (text) and model (its class and settings) are both needed")
-    if fit not in ("stretch", "crop"):
-        raise ValueError("fit must be stretch or crop")
-    found = Config(recipe, fit, model)
+    found = Config(recipe, fit, model)  # type: ignore[arg-type]
     found.check()
     return found
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from tigon.data.checks import require_points, require_shape
 from tigon.densities.gaussian import Prior, StandardNormal
 from tigon.densities.log_density import LogDensity, mode, sum_event
 from tigon.models.base import Model
@@ -75,9 +76,20 @@ class GeneratorModel(Model):
         """Return log p(images | z) up to a constant, (B,): minus the summand of (3).
 
         If `sigma` is given, it replaces the model's own.
+
+        Raises:
+            TigonError: if the images have another shape, are not floats, or range to 1 or 255
         """
-        noise = self.sigma if sigma is None else sigma
-        return -sum_event((images - self.network(z)) ** 2) / (2 * noise**2)
+        require_points(images, "images")
+        return self._log_likelihood(images, z, sigma)
+
+    def _log_likelihood(
+        self, images: Tensor, z: Tensor, sigma: float | Tensor | None = None
+    ) -> Tensor:
+        """Return the same of images that were looked at, once for all steps of a chain."""
+        noise, decoded = self.sigma if sigma is None else sigma, self.network(z)
+        require_shape(images, "images", decoded.shape[1:])
+        return -sum_event((images - decoded) ** 2) / (2 * noise**2)
 
     def posterior(
         self, images: Tensor, likelihood_weight: float = 1.0, sigma: float | Tensor | None = None
@@ -88,10 +100,14 @@ class GeneratorModel(Model):
         original code averaged the likelihood over its n images, which is a weight of 1/n;
         `generator-original` reproduces that. If `sigma` is given, it replaces the model's own, as
         during annealing.
+
+        Raises:
+            TigonError: if the images have another shape, are not floats, or range to 1 or 255
         """
+        require_points(images, "images")
 
         def log_density(z: Tensor) -> Tensor:
-            likelihood = self.log_likelihood(images, z, sigma)
+            likelihood = self._log_likelihood(images, z, sigma)
             return likelihood_weight * likelihood + self.log_prior(z)
 
         return log_density
@@ -118,6 +134,10 @@ class GeneratorModel(Model):
         images = self.decode(self.latents(count, rng, self.plane))
         return images + self.sigma * normal(rng, images) if noise else images
 
+    def sample_rows(self, rows: range, rng: Rng, noise: bool = False) -> Tensor:
+        """Draw these of the images that `sample` draws."""
+        return self.sample(len(rows), rng, noise)
+
     def infer(self, images: Tensor, rng: Rng, how: ColdStart | None = None) -> Reconstruction:
         """Infer latents of images (B, C, H, W) in [-1, 1] that have no chain to continue from.
 
@@ -128,8 +148,11 @@ class GeneratorModel(Model):
             how: the number of chains, temperatures and steps
         Returns:
             the chain of each image that ended highest; it is not a draw from the posterior
+        Raises:
+            TigonError: if they are not images of the model: of another shape, type or range
         """
-        return infer_latents(self, images, rng, how)
+        require_points(images, "images")
+        return infer_latents(self, images.to(self.plane), rng, how)
 
     def config(self) -> dict[str, Any]:
         """Return the model's settings."""

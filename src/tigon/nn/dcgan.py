@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from tigon.choices import require_choice
 from tigon.sizes import ImageSize, sides, size_text
 
 Norm = Literal["none", "group", "batch"]
@@ -18,13 +19,12 @@ SLOPE = 0.2
 
 def normalisation(norm: Norm, channels: int) -> nn.Module:
     """Return the normalisation layer with this name for (B, channels, H, W)."""
+    require_choice("norm", norm, Norm)
     if norm == "batch":
         return nn.BatchNorm2d(channels)
     if norm == "group":
         return nn.GroupNorm(min(32, channels // 2), channels)
-    if norm == "none":
-        return nn.Identity()
-    raise ValueError(f"norm must be none, group or batch, not {norm!r}")
+    return nn.Identity()
 
 
 class DCGANGenerator(nn.Module):
@@ -56,6 +56,7 @@ class DCGANGenerator(nn.Module):
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        require_choice("norm", norm, Norm)
         doublings = doublings_to(image_size)
         if kernel_size not in (4, 5):
             raise ValueError(f"kernel_size must be 4 or 5, not {kernel_size}")

@@ -18,7 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tigon.choices import require_choices
 from tigon.data.batches import ImageData
+from tigon.data.datasets import as_data
 from tigon.data.form import MAX_PIXELS, Frames
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
@@ -32,7 +34,7 @@ from tigon.random.streams import RowRng
 from tigon.recipes.settings import (
     require,
 )
-from tigon.sizes import ImageSize
+from tigon.sizes import ImageSize, sides
 from tigon.training.guard import Guard
 from tigon.training.settings import AdamSettings, Budget
 from tigon.training.trainer import Callback, Trainer
@@ -130,6 +132,8 @@ class Recipe(ABC):
     guard: Guard = Guard()
 
     def __post_init__(self) -> None:
+        require_choices(self)
+        sides(self.image_size)  # else a text is a size until images are read
         require(self.batch_size >= 1, f"batch_size must be at least 1, not {self.batch_size}")
         require(self.seed >= 0, f"seed must be at least 0, not {self.seed}")
         require(
@@ -175,12 +179,17 @@ class Recipe(ABC):
 
     def trainer(
         self,
-        images: ImageData,
+        images: ImageData | torch.utils.data.Dataset[Any] | Tensor,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         callbacks: Sequence[Callback | Callable[[Trainer, Record], object]] = (),
     ) -> Trainer:
-        """Return a new trainer of this recipe on these images, with their size and channels."""
+        """Return a new trainer of this recipe on these images, with their size and channels.
+
+        Arguments:
+            images: as `as_data` takes them
+        """
+        images = as_data(images)
         channels: Literal[1, 3] = 3 if images.channels == 3 else 1
         recipe = replace(self, image_size=images.image_size, channels=channels)
         learner = recipe.learner(images).to(device, dtype)

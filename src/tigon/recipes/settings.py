@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from tigon.choices import require_choices
 from tigon.learners.descriptor import Start
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
@@ -38,6 +39,7 @@ class GeneratorNetwork:
     norm: Norm = "none"
 
     def __post_init__(self) -> None:
+        require_choices(self)
         require(self.width >= 2, f"network.width must be at least 2, not {self.width}")
 
 
@@ -71,6 +73,7 @@ class LatentChains:
     store: Literal["memory", "files"] = "memory"
 
     def __post_init__(self) -> None:
+        require_choices(self)
         require(self.steps >= 1, f"chains.steps must be at least 1, not {self.steps}")
         require(self.step_size > 0, f"chains.step_size must be above 0, not {self.step_size}")
         require(
@@ -107,6 +110,7 @@ class DescriptorNetwork:
     norm: Norm = "none"
 
     def __post_init__(self) -> None:
+        require_choices(self)
         require(self.width >= 2, f"network.width must be at least 2, not {self.width}")
 
 
@@ -133,6 +137,7 @@ class ImageChains:
     start: Start = "mean-colour"
 
     def __post_init__(self) -> None:
+        require_choices(self)
         require(self.steps >= 1, f"chains.steps must be at least 1, not {self.steps}")
         require(self.step_size > 0, f"chains.step_size must be above 0, not {self.step_size}")
         require(0 < self.shrink <= 1, f"chains.shrink must be in (0, 1], not {self.shrink}")

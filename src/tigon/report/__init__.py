@@ -2,7 +2,15 @@
 
 from tigon.report.comparison import MOST, write_comparison
 from tigon.report.page import render, write_report
-from tigon.report.saved import save_diagnosis
+from tigon.report.saved import is_kept, save_diagnosis
 from tigon.report.sections import section
 
-__all__ = ["MOST", "render", "save_diagnosis", "section", "write_comparison", "write_report"]
+__all__ = [
+    "MOST",
+    "is_kept",
+    "render",
+    "save_diagnosis",
+    "section",
+    "write_comparison",
+    "write_report",
+]

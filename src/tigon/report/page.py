@@ -6,19 +6,25 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tigon import __version__
-from tigon.files import replace_file
+from tigon.errors import TigonError
+from tigon.files import is_writable, replace_file
 from tigon.report.sections import Section, section
 from tigon.report.tables import Comparison
 from tigon.runs.run import Run
 
 
 def write_report(run: Run, path: Path | None = None) -> Path:
-    """Write RUN/figures and RUN/report.html, or the page at another `path`; return its path.
+    """Write a page about a run; return its path.
 
+    Arguments:
+        path: of the page; the run then stays as it is. If not given, RUN/report.html, beside
+            RUN/figures and RUN/diagnosis.json
     Raises:
-        TigonError: if the run has no checkpoint or no readable data
+        TigonError: if the run has no checkpoint or no readable data, or cannot be written
     """
-    return render([section(run)], path or run.folder / "report.html", run.name)
+    if path is None and not is_writable(run.folder):
+        raise TigonError(f"run {run.folder}: cannot be written; give --out PAGE.html elsewhere")
+    return render([section(run, path is None)], path or run.folder / "report.html", run.name)
 
 
 def render(

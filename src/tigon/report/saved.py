@@ -8,7 +8,7 @@ from typing import Any
 
 from tigon.diagnostics.rules.base import Finding
 from tigon.figures import Figure
-from tigon.files import open_regular, replace_file, subfolder
+from tigon.files import is_writable, open_regular, replace_file, subfolder
 from tigon.report.embedded import Embedded, as_webp, embedded
 from tigon.runs.diagnosis import Diagnosis
 from tigon.runs.run import Run
@@ -17,6 +17,11 @@ from tigon.training.checkpoint_folder import checksum
 FILE = "diagnosis.json"
 NAME = re.compile("[a-z0-9-]+")
 BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
+def is_kept(run: Run) -> bool:
+    """Return whether a run is where its diagnoses can be saved, and not read-only."""
+    return all(is_writable(path) for path in (run.folder, run.folder / "figures") if path.exists())
 
 
 def save_diagnosis(run: Run, diagnosis: Diagnosis[Figure]) -> Diagnosis[Embedded]:

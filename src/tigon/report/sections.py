@@ -63,9 +63,9 @@ def opened(run: Run) -> Opened:
     return Opened(run, run.experiment.recipe, RunContext(learner, images, records), files)
 
 
-def section(run: Run) -> Section:
-    """Make a run's figures, save them in RUN/figures, and collect the content of its section."""
-    return section_of(opened(run), run.name, save=True)
+def section(run: Run, save: bool = True) -> Section:
+    """Make a run's figures, and collect the content of its section; see `section_of`."""
+    return section_of(opened(run), run.name, save)
 
 
 def section_of(shown: Opened, name: str, save: bool) -> Section:

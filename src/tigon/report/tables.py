@@ -95,7 +95,7 @@ def by_data(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
     """Group runs by the images that they were trained on, whatever their folder is called."""
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
-        groups.setdefault(entry.shown.context.images.fingerprint(), []).append(entry)
+        groups.setdefault(entry.shown.context.images.content(), []).append(entry)
     return groups
 
 

@@ -4,6 +4,8 @@ import math
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from tigon.choices import choices_of, is_choice
+
 T = TypeVar("T")
 
 
@@ -62,7 +64,7 @@ def _convert(hint: Any, value: Any, name: str) -> Any:  # noqa: ANN401
         return from_plain(hint, value, f"{name}.")  # type: ignore[arg-type]
     origin, options = get_origin(hint), get_args(hint)
     if origin is Literal:
-        if not any(value == option and type(value) is type(option) for option in options):
+        if not is_choice(value, options):
             raise ValueError(
                 f"{name} is one of {', '.join(map(str, options))}, not {_shown(value)}"
             )
@@ -90,7 +92,7 @@ def _convert(hint: Any, value: Any, name: str) -> Any:  # noqa: ANN401
 
 def _words(options: tuple[Any, ...]) -> list[str]:
     """Return the words that a field may be instead of a number."""
-    return [word for o in options if get_origin(o) is Literal for word in get_args(o)]
+    return [word for option in options for word in choices_of(option)]
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401

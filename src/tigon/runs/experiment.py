@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from tigon.files import is_utf8, printable, refusal, replace_file, subfolder, wr
 from tigon.learners.base import Record
 from tigon.memory import peak_memory
 from tigon.runs.config import differences
+from tigon.runs.images import describe_images
 from tigon.runs.lock import NAME, alone
-from tigon.runs.run import Experiment, Run, describe_images
+from tigon.runs.run import Experiment, Run
 from tigon.training.callbacks import Board, Callback, Checkpoints, MetricsLog, Snapshots
 from tigon.training.callbacks.tensorboard import require_tensorboard
 from tigon.training.checkpoint import load_checkpoint
@@ -159,7 +161,8 @@ def _begin(
     _refuse_other(run, experiment, changed)
     images = images or load(experiment)
     if run.config.exists():
-        run.refuse_other_images(images)
+        moved = replace(run, data=experiment.data)
+        (moved if moved.moved_from() else run).refuse_other_images(images)
     try:
         trainer = experiment.recipe.trainer(images, place)
     except ValueError as error:
@@ -247,7 +250,10 @@ def _refuse_other(run: Run, experiment: Experiment, changed: bool) -> None:
                 f"--out {folder}: holds a run of {before}, not of {experiment.name}; give another "
                 "folder"
             )
-        other = differences(run.experiment.to_plain(), experiment.to_plain())
+        known, asked = run.experiment.to_plain(), experiment.to_plain()
+        if replace(run, data=experiment.data).moved_from():
+            known["data"] = asked["data"]  # what the images are decides, and not where
+        other = differences(known, asked)
         if other and not changed:
             raise TigonError(
                 f"--out {folder}: holds a run with other settings ({'; '.join(other)}); "

@@ -42,7 +42,7 @@ def provenance(
         "code": code(),
         "torch": torch.__version__,
         "checkpoint": checksum(run.find() / "manifest.json"),
-        "images": images.fingerprint(),
+        "images": images.content(),
         "length": length,
         "seed": seed,
         "device": torch.device(device).type,

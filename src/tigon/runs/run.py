@@ -10,7 +10,7 @@ figures/*.png, report.html
 
 import json
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,20 @@ from typing import Any
 import numpy as np
 import tomli_w
 import torch
+from torch import Tensor
 
 from tigon.data.batches import ImageData
+from tigon.data.datasets import as_data
 from tigon.data.images import ImageSet
 from tigon.data.sources import resolved
 from tigon.errors import TigonError
-from tigon.files import open_regular, replace_file
+from tigon.files import open_regular, printable, replace_file
 from tigon.learners.base import Learner, Record
 from tigon.learners.metrics import optional_names
 from tigon.models.base import Model
 from tigon.recipes import Recipe, recipe_type
 from tigon.runs.config import from_plain, to_plain
+from tigon.runs.images import describe_images, perhaps_moved, same_images
 from tigon.training.callbacks.metrics import read_events, read_metrics
 from tigon.training.callbacks.snapshots import read_snapshots
 from tigon.training.checkpoint import load_checkpoint, load_learner, load_model
@@ -76,10 +79,12 @@ class Run:
     Arguments:
         folder: what `tigon train --out` was given
         checkpoint: the one that its model is taken of: last, best, or an iteration
+        data: where its images are by now, if they are not where config.toml says
     """
 
     folder: Path
     checkpoint: str = "last"
+    data: str | None = None
 
     @property
     def name(self) -> str:
@@ -134,11 +139,12 @@ class Run:
 
     @cached_property
     def experiment(self) -> Experiment:
-        """The experiment of this run."""
+        """The experiment of this run, with the images where they are by now."""
         try:
-            return Experiment.from_plain(self.plain_config())
+            found = Experiment.from_plain(self.plain_config())
         except ValueError as error:
             raise TigonError(f"{self.config}: {error}") from error
+        return found if self.data is None else replace(found, data=self.data)
 
     @cached_property
     def environment(self) -> dict[str, Any]:
@@ -177,7 +183,7 @@ class Run:
     def trainer(
         self,
         device: torch.device | str = "cpu",
-        images: ImageSet | None = None,
+        images: ImageData | torch.utils.data.Dataset[Any] | Tensor | None = None,
         checkpoint: str | None = None,
     ) -> Trainer:
         """Return a trainer in the state of a checkpoint, made by the run's recipe.
@@ -185,7 +191,8 @@ class Run:
         Its `fit` goes on to the end of the run; it writes nothing into the folder.
 
         Arguments:
-            images: those that the run learned from; they are read again if not given
+            images: those that the run learned from, as `as_data` takes them; they are read again
+                if not given
             checkpoint: last, best, or an iteration; this run's `checkpoint` if not given
         Raises:
             TigonError: if there is no such checkpoint, or the images are others than they were
@@ -194,6 +201,7 @@ class Run:
         if images is None:
             images = self.images()
         else:
+            images = as_data(images)
             self.refuse_other_images(images)
         trainer = self.experiment.recipe.trainer(images, device)
         load_checkpoint(path, trainer)
@@ -229,25 +237,44 @@ class Run:
         Raises:
             TigonError: if they cannot be read, or are others than they were
         """
-        images = self.experiment.recipe.load(self.experiment.data)
+        data = self.experiment.data
+        try:
+            images = self.experiment.recipe.load(data)
+        except TigonError as error:
+            raise error if self.data is not None else perhaps_moved(error, data) from error
         self.refuse_other_images(images)
         return images
 
-    def refuse_other_images(self, images: ImageSet) -> None:
+    def refuse_other_images(self, images: ImageData) -> None:
         """Refuse images that are not those whose chains this run keeps, row by row.
+
+        What they are called does not matter, nor where they are.
 
         Raises:
             TigonError: if the number of images or any of them is another
         """
         before = self.environment.get("images")
         now = describe_images(images)
-        if before is not None and before != now:
-            then = before.get("count", "others") if isinstance(before, dict) else "others"
+        if before is None or same_images(before, now):
+            return
+        then = before.get("count", "others") if isinstance(before, dict) else "others"
+        counts = f"({then} then, {now['count']} now)"
+        if self.data is not None:
             raise TigonError(
-                f"data '{self.experiment.data}': the images have changed since the run "
-                f"{self.folder} began ({then} then, {now['count']} now); restore them, "
-                "or start a new run"
+                f"data '{printable(self.data)}': these are not the images that the run "
+                f"{self.folder} learned from {counts}; give those, or start a new run"
             )
+        raise TigonError(
+            f"data '{self.experiment.data}': the images have changed since the run "
+            f"{self.folder} began {counts}; restore them, or start a new run"
+        )
+
+    def moved_from(self) -> str | None:
+        """Return where the images were, if `data` is another place and the run remembers them."""
+        if self.data is None or self.environment.get("images") is None:
+            return None
+        before = str(self.plain_config().get("data"))
+        return before if before != resolved(self.data) else None
 
     def snapshots(self) -> list[tuple[int, np.ndarray]]:
         """Return all snapshots: iteration and images, uint8 (N, H, W, C).
@@ -256,8 +283,3 @@ class Run:
             TigonError: if one is damaged
         """
         return read_snapshots(self.folder / "snapshots")
-
-
-def describe_images(images: ImageData) -> dict[str, Any]:
-    """Return what tells one data set from another: how many images, and their fingerprint."""
-    return {"count": len(images), "fingerprint": images.fingerprint()}

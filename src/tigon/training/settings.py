@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from tigon.choices import require_choices
+
 Schedule = Callable[[int, float], float]
 """Maps the iteration (0, 1, ...) and the progress in [0, 1] to a factor on the learning rate."""
 
@@ -63,6 +65,7 @@ class AdamSettings:
     clip: float | None = None
 
     def __post_init__(self) -> None:
+        require_choices(self)
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
         if not all(0 <= beta < 1 for beta in self.betas):
