@@ -188,7 +188,7 @@ MUTATIONS = [
         "self.chain_density(batch, self.chain_sigma)",
         "self.chain_density(batch)",
     ),
-    Mutation("posterior without its sigma", GENERATIVE, "(images, z, sigma)", "(images, z)"),
+    Mutation("posterior without its sigma", GENERATIVE, "_log_likelihood(images, z, sigma)", "_log_likelihood(images, z)"),
     Mutation("noise sigma^2", GENERATIVE, "self.sigma * normal", "self.sigma**2 * normal"),
     Mutation("sigma from the residual itself", SIGMA, AVERAGE, f"{AVERAGE}.sqrt()"),
     Mutation("sigma averaged, not its square", SIGMA, AVERAGE, AVERAGE.replace("**2", "")),

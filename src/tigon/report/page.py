@@ -22,7 +22,7 @@ def write_report(run: Run, path: Path | None = None) -> Path:
     Raises:
         TigonError: if the run has no checkpoint or no readable data, or cannot be written
     """
-    if path is None and not is_writable(run.folder):
+    if path is None and run.folder.is_dir() and not is_writable(run.folder):
         raise TigonError(f"run {run.folder}: cannot be written; give --out PAGE.html elsewhere")
     return render([section(run, path is None)], path or run.folder / "report.html", run.name)
 
