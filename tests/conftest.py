@@ -1,5 +1,6 @@
 """What all tests share: a separate cache, small images, and the shared data if available."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ torch.set_num_threads(1)
 torch.manual_seed(0)
 settings.register_profile("tigon", deadline=None)
 settings.load_profile("tigon")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background: programs inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 

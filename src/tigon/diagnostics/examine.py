@@ -106,7 +106,8 @@ def linear_findings(
     y = images.read(even_rows(len(images), MOST))
     components = principal_components(images, dim, most=LINEAR)
     left = (components.reconstruct(y) - y).double().square().mean().item() / shown.variance
-    return [of_linear(shown.errors.mean().item(), left, len(components.deviations))]
+    noise = dim * learner.model.sigma.item() ** 2 / y[0].numel() / shown.variance
+    return [of_linear(shown.errors.mean().item(), left, noise, len(components.deviations))]
 
 
 def first_images(images: ImageSet, most: int, like: Tensor) -> Batch:

@@ -5,6 +5,7 @@ import math
 from tigon.diagnostics.evaluation import GAUSSIAN, MODEL, PCA, TRAINING, Evaluation
 from tigon.diagnostics.rules.base import Finding, Level, percent
 
+SLACK = 1.1  # of what a linear generator leaves
 LONGER = "train for longer, on more images, or with another --latent-dim or --network.width"
 
 
@@ -13,18 +14,22 @@ def of_evaluation(found: Evaluation) -> list[Finding]:
     return [*_reconstructions(found), *_samples(found), *_copies(found)]
 
 
-def of_linear(own: float, linear: float, components: int) -> Finding:
+def of_linear(own: float, linear: float, noise: float, components: int) -> Finding:
     """Judge reconstructions of training images beside those of a linear model.
+
+    The model's are of latents drawn from their posterior, the linear ones of its mean: a linear
+    generator's own draws leave `noise` more than its mean does, at most.
 
     Arguments:
         own, linear: parts of the images' variance that are left, of the model and of as many
             principal components as it has latents
+        noise: the same of draws about the posterior's mean, d sigma^2 / D over the variance
     """
     said = (
         f"reconstructions of training images leave {percent(own)} of their variance, those of "
         f"{components} principal components {percent(linear)}"
     )
-    if own <= linear:
+    if own <= SLACK * (linear + noise):
         return Finding("linear model", Level.GOOD, said, value=own / max(linear, 1e-12))
     said += ": the model is worse than a linear one"
     return Finding("linear model", Level.BAD, said, LONGER, own / max(linear, 1e-12))
