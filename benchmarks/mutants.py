@@ -47,7 +47,7 @@ INWARDS, RISE = "new.log_density.abs(), log_ratio)", "hot.log_density - cold.log
 CENTRE, RECOVERED = "centre - log_size], 1)", "steps.sqrt() / self.gamma * shortfall], 1)"
 SHIFT = "        bias.add_(weight @ mean)\n"
 TURN = "    weight.copy_(weight @ root)\n"
-SQUARES = "sum_event((images - self.network(z)) ** 2)"
+SQUARES = "sum_event((images - decoded) ** 2)"
 LOSS = "sum_event(squares).sum() / batch.size"
 POOLED = "accepted.mean(1, keepdim=True).expand_as(accepted).reshape(-1)"
 FALLS = " * (1 + count / self.delay) ** -self.decay"
@@ -188,7 +188,12 @@ MUTATIONS = [
         "self.chain_density(batch, self.chain_sigma)",
         "self.chain_density(batch)",
     ),
-    Mutation("posterior without its sigma", GENERATIVE, "_log_likelihood(images, z, sigma)", "_log_likelihood(images, z)"),
+    Mutation(
+        "posterior without its sigma",
+        GENERATIVE,
+        "likelihood = self._log_likelihood(images, z, sigma)",
+        "likelihood = self._log_likelihood(images, z)",
+    ),
     Mutation("noise sigma^2", GENERATIVE, "self.sigma * normal", "self.sigma**2 * normal"),
     Mutation("sigma from the residual itself", SIGMA, AVERAGE, f"{AVERAGE}.sqrt()"),
     Mutation("sigma averaged, not its square", SIGMA, AVERAGE, AVERAGE.replace("**2", "")),
