@@ -234,7 +234,7 @@ OPTIONS = {
     f"--seed {10**30}": "seed is too large: 2.99 or more",
     f"--latent-dim {10**20}": "latent_dim is too large",
     f"--latent-dim {10**12}": "out of memory",
-    "--sigma nan": "sigma is",
+    "--sigma nan": "sigma must be",
     "--optimizer.learning-rate nan": "learning_rate must be above 0, not nan",
     "--checkpoint-every 0": "--checkpoint-every 0: is at least 1",
     "--device tpu": "--device tpu: is not available on this machine",
