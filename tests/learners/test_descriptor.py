@@ -5,6 +5,7 @@ import torch
 
 from small import count_passes, descriptor_learner, image_set, parameters
 from tigon.data.batches import Batch
+from tigon.errors import TigonError
 from tigon.learners.descriptor import (
     DescriptorLearner,
     start_images,
@@ -77,7 +78,7 @@ def test_chains_start_from_the_mean_image():
 
 
 def test_no_other_start_is_known():
-    with pytest.raises(ValueError, match="mean-colour or mean-image, not 'noise'"):
+    with pytest.raises(TigonError, match="mean-colour, mean-image, not 'noise'"):
         start_images(image_set(2), "noise")
 
 
