@@ -5,7 +5,6 @@ components of as many numbers as the model has latents, a Gaussian on their scor
 and the nearest training image.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from tigon.data.batches import even_rows
 from tigon.data.images import ImageSet
-from tigon.data.principal import PrincipalComponents, principal_components
+from tigon.data.principal import MOST, PrincipalComponents, principal_components
 from tigon.diagnostics.copies import LEAST, CopiesTest, copies_test
 from tigon.diagnostics.distances import Estimate, frechet, kid_of_subsets, precision_and_recall
 from tigon.diagnostics.features import features
@@ -28,7 +27,9 @@ from tigon.random.streams import RowRng, make_rng
 
 COMPONENTS = 64  # of models without latents
 MODEL, PCA, GAUSSIAN = "model", "PCA", "Gaussian on PCA scores"
-MEAN, NEAREST, TRAINING = "mean image", "nearest training image", "training images"
+MEAN, NEAREST = "mean image", "nearest training image"
+TRAINING, HELD_OUT = "training images", "held-out images"
+TESTED = (MODEL, HELD_OUT, TRAINING)  # for copies
 Infer = Callable[[Model, Tensor], Reconstruction]
 
 
@@ -67,7 +68,7 @@ class Evaluation:
     """What was measured.
 
     Attributes:
-        held_out: number of images that the model had not seen
+        held_out: number of images that the model had not seen, of those that were looked at
         training: number of training images that baselines were made from
         drawn: number of images in each set that is compared with as many held-out ones
         components: number of principal components, those of a model with latents its d
@@ -115,12 +116,22 @@ class Sets(NamedTuple):
     Attributes:
         held_out: that it has not seen
         training: those it learned from, or some of them
+        nearest: row of the training image that is nearest to each held-out one
         components: principal components of all training images
     """
 
     held_out: Tensor
     training: Tensor
+    nearest: Tensor
     components: PrincipalComponents
+
+
+class Compared(NamedTuple):
+    """Drawn images beside held-out ones: the last three fields of an `Evaluation`."""
+
+    samples: dict[str, Drawn]
+    copies: dict[str, CopiesTest]
+    notes: list[str]
 
 
 def evaluate(
@@ -142,17 +153,19 @@ def evaluate(
         seed: of samples, subsets and partitions
         told: hears what is being done
     Raises:
-        TigonError: if there are too few images, or the two sets share images
+        TigonError: if there are too few images, the two sets share images, or the model draws
+            values that are not finite
     """
     sets = _sets(model, held_out, training, count, seed)
-    count = min(count, len(sets.held_out), len(training))
-    found = Evaluation(len(held_out), len(training), count, len(sets.components.deviations))
+    shown: dict[str, Reconstructed] = {}
     if isinstance(model, HasLatents):
         told("inferring latents of held-out images")
-        found.reconstructions.update(_reconstructions(model, sets, infer))
+        shown = _reconstructions(model, sets, infer)
     told("drawing and comparing images")
-    _compare(found, model, sets, count, seed)
-    return found
+    count = min(len(sets.held_out), len(sets.training))
+    components = len(sets.components.deviations)
+    compared = _compare(model, sets, count, seed)
+    return Evaluation(len(sets.held_out), len(training), count, components, shown, *compared)
 
 
 def _sets(model: Model, held_out: ImageSet, training: ImageSet, count: int, seed: int) -> Sets:
@@ -160,25 +173,26 @@ def _sets(model: Model, held_out: ImageSet, training: ImageSet, count: int, seed
     if min(len(held_out), len(training)) < 2:
         raise TigonError("evaluate: needs at least 2 held-out and 2 training images")
     numbers = model.latent_dim if isinstance(model, HasLatents) else COMPONENTS
-    seen = training.read(even_rows(len(training), max(count, 10_000)))
+    seen = training.read(even_rows(len(training), max(count, MOST)))
     unseen = held_out.read(even_rows(len(held_out), count))
-    shared = int((torch.cdist(unseen.flatten(1), seen.flatten(1)).min(1).values < 1e-3).sum())
+    nearest = torch.cdist(unseen.flatten(1), seen.flatten(1)).argmin(1)
+    # In single precision, cdist gives copies a distance: it is taken again of the nearest alone.
+    shared = int(((unseen - seen[nearest]).flatten(1).norm(dim=1) < 1e-3).sum())
     if shared:
         raise TigonError(
             f"evaluate: {shared} of {len(unseen)} held-out images are training images; give "
             "images that the model has not learned from"
         )
-    return Sets(unseen, seen, principal_components(training, numbers, seed))
+    return Sets(unseen, seen, nearest, principal_components(training, numbers, seed))
 
 
 def _reconstructions(model: Model, sets: Sets, infer: Infer) -> dict[str, Reconstructed]:
     """Return the errors of the model and of what needs no learning, by name."""
     y = sets.held_out
-    nearest = torch.cdist(y.flatten(1), sets.training.flatten(1)).argmin(1)
     shown = {
         MODEL: infer(model, y).images.cpu(),
         PCA: sets.components.reconstruct(y),
-        NEAREST: sets.training[nearest],
+        NEAREST: sets.training[sets.nearest],
         MEAN: sets.components.mean.unflatten(0, y.shape[1:]).expand_as(y),
     }
     return {name: _reconstructed(images, y) for name, images in shown.items()}
@@ -190,40 +204,61 @@ def _reconstructed(images: Tensor, y: Tensor) -> Reconstructed:
     return Reconstructed(errors.mean().item(), psnr.mean().item())
 
 
-def _compare(found: Evaluation, model: Model, sets: Sets, count: int, seed: int) -> None:
-    """Fill in what the model's images are beside held-out ones."""
+def _compare(model: Model, sets: Sets, count: int, seed: int) -> Compared:
+    """Compare `count` images of the model, and of what needs no learning, with held-out ones."""
+    enough = count >= LEAST
+    some = even_rows(len(sets.training), count)
+    training, floor = (sets.training, some) if enough else (sets.training[some], slice(None))
     real = sets.held_out[even_rows(len(sets.held_out), count)]
     images = {
-        MODEL: model.sample(count, RowRng(seed, 0, range(count), "evaluate")).cpu(),
+        MODEL: _draw(model, count, seed),
         GAUSSIAN: sets.components.sample(count, make_rng("evaluate", seed)),
         MEAN: sets.components.mean.unflatten(0, real.shape[1:]).expand_as(real),
-        TRAINING: sets.training[even_rows(len(sets.training), count)],
+        TRAINING: training,
+        HELD_OUT: real,
     }
-    spaces: dict[str, Callable[[Tensor], Tensor]] = {"pixels": lambda x: x.clamp(-1, 1).flatten(1)}
+    compared, notes = {name: images[name].clamp(-1, 1).flatten(1) for name in TESTED}, []
+    samples, spaces = {}, {"pixels": compared}
     try:
-        of_real = features(real)
+        found = {name: features(some) for name, some in images.items()}
     except TigonError as error:
-        found.notes.append(f"samples were not compared by features ({error})")
+        notes.append(f"samples were not compared by features ({error})")
     else:
-        spaces["features"] = features
-        for name, some in images.items():
-            found.samples[name] = compared(features(some), of_real, seed)
-    if count < LEAST:
-        found.notes.append(f"copies cannot be told from {count} images: {LEAST} are needed")
-        return
-    for name, space in spaces.items():
-        found.copies[name] = copies_test(
-            space(images[MODEL]), space(real), space(sets.training), seed
+        spaces["features"] = found
+        first = found | {TRAINING: found[TRAINING][floor]}
+        names = (MODEL, GAUSSIAN, MEAN, TRAINING)
+        samples = {name: compare(first[name], found[HELD_OUT], seed) for name in names}
+    if not enough:
+        notes.append(f"copies cannot be told from {count} images: {LEAST} are needed")
+        return Compared(samples, {}, notes)
+    copies = {
+        space: copies_test(points[MODEL], points[HELD_OUT], points[TRAINING], seed)
+        for space, points in spaces.items()
+    }
+    return Compared(samples, copies, notes)
+
+
+def _draw(model: Model, count: int, seed: int) -> Tensor:
+    """Return images of the model, (count, C, H, W).
+
+    Raises:
+        TigonError: if some are not finite
+    """
+    drawn = model.sample(count, RowRng(seed, 0, range(count), "evaluate")).cpu()
+    if not drawn.isfinite().all():
+        raise TigonError(
+            "evaluate: the model draws values that are not finite; train again with a lower "
+            "learning rate (--optimizer.learning-rate)"
         )
+    return drawn
 
 
-def compared(first: Tensor, second: Tensor, seed: int = 0) -> Drawn:
+def compare(first: Tensor, second: Tensor, seed: int = 0) -> Drawn:
     """Compare the features (N, k) of a set with those of held-out images (M, k)."""
     scale = second.std(0).clamp(min=1e-6)
-    energy = energy_distance((first / scale)[None], second / scale).item()
     return Drawn(
         kid_of_subsets(first, second, make_rng("subsets", seed)),
         frechet(first, second),
         *precision_and_recall(first, second),
-        energy if math.isfinite(energy) else math.inf,
+        energy_distance((first / scale)[None], second / scale).item(),
     )

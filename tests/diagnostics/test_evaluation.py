@@ -1,0 +1,51 @@
+"""A model is measured on images that it has not seen, each described once."""
+
+import numpy as np
+import pytest
+import torch
+
+from small import generator_learner, image_set
+from tigon.data.images import ImageSet
+from tigon.diagnostics import evaluation
+from tigon.diagnostics.evaluation import evaluate
+from tigon.errors import TigonError
+from tigon.models.cold_start import Reconstruction
+
+
+def infer(model, images):
+    """Latents at 0, which cost nothing."""
+    latents = torch.zeros(len(images), model.latent_dim)
+    return Reconstruction(latents, model.decode(latents), torch.zeros(len(images)))
+
+
+def test_copies_among_large_images_are_refused_as_held_out():
+    """Where single precision gives two copies a distance: of many images of many pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 64, 64, 3), np.uint8)
+    training = ImageSet(pixels[:50], [str(k) for k in range(50)], [])
+    held_out = ImageSet(pixels[49:], [str(k) for k in range(31)], [])
+    with pytest.raises(TigonError, match="1 of 31 held-out images are training images"):
+        evaluate(generator_learner(50).model, held_out, training, infer)
+
+
+def test_each_set_is_described_once_and_numbers_say_what_was_looked_at(monkeypatch):
+    described = []
+
+    def features(images):
+        described.append(len(images))
+        return images.flatten(1).double()
+
+    monkeypatch.setattr(evaluation, "features", features)
+    training, held_out = image_set(40), image_set(30, seed=1)
+    found = evaluate(generator_learner(40).model, held_out, training, infer, count=24)
+    assert sorted(described) == [24, 24, 24, 24, 40]
+    assert (found.held_out, found.drawn, found.training) == (24, 24, 40)
+    assert set(found.copies) == {"pixels", "features"} and not found.notes
+    assert found.samples["training images"].kid.value < found.samples["model"].kid.value
+
+
+def test_a_model_that_draws_no_numbers_is_refused():
+    model = generator_learner(5).model
+    with torch.no_grad():
+        model.network.first.bias.fill_(torch.nan)
+    with pytest.raises(TigonError, match="not finite"):
+        evaluate(model, image_set(4, seed=1), image_set(5), infer)
