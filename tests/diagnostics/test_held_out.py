@@ -25,16 +25,16 @@ def gradients(count):
 
 def test_a_generator_that_has_learned_nothing_is_worse_than_principal_components():
     images, learner = gradients(20), generator_learner(20)
-    shown = reconstructions(learner, images.batch(torch.arange(20)))
-    (found,) = linear_findings(learner, images, shown)
+    seen = images.batch(torch.arange(20))
+    (found,) = linear_findings(learner, images, seen, reconstructions(learner, seen))
     assert found.level is Level.BAD and "worse than a linear one" in found.what
     assert "2 principal components 0." in found.what and found.remedy
 
 
 def test_nothing_is_said_of_hardly_more_images_than_latents():
     images, learner = gradients(4), generator_learner(4)
-    shown = reconstructions(learner, images.batch(torch.arange(4)))
-    assert linear_findings(learner, images, shown) == []
+    seen = images.batch(torch.arange(4))
+    assert linear_findings(learner, images, seen, reconstructions(learner, seen)) == []
 
 
 def evaluation(error, kid):

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tigon.data.batches import ImageData, chunks, even_rows
 from tigon.random.streams import make_rng
+from tigon.sizes import sides
 
 MOST, EXACT = 10_000, 1500  # images used, if nothing else is asked; those without a random sketch
 EXTRA, PASSES = 10, 3  # of the sketch: more directions than asked for, and power iterations
@@ -82,20 +83,21 @@ def principal_components(
     mean = flat.mean(0, dtype=torch.float64).float()
     away = flat.sub_(mean)
     count = min(count, len(away) - 1, away.shape[1])
-    directions, singular = _exact(away) if len(away) <= EXACT else _sketched(away, count, seed)
+    exact = len(away) <= EXACT
+    directions, singular = _exact(away, count) if exact else _sketched(away, count, seed)
     kept = singular[:count] > 1e-5 * singular[0].clamp(min=1e-12)
     if not kept.any():
         raise ValueError("principal components need images that are not all the same")
     deviations = singular[:count][kept] / len(away) ** 0.5
-    shape = (images.channels, *images.read(slice(0, 1)).shape[2:])
+    shape = (images.channels, *sides(images.image_size))
     return PrincipalComponents(shape, mean, directions[:count][kept], deviations)
 
 
-def _exact(away: Tensor) -> tuple[Tensor, Tensor]:
-    """Return right singular vectors (n, D) and values (n,), the largest first."""
+def _exact(away: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the first right singular vectors (count, D) and values (count,)."""
     values, vectors = torch.linalg.eigh((away @ away.T).double())
-    singular = values.flip(0).clamp(min=0).sqrt().float()
-    left = vectors.flip(1).float()
+    singular = values.flip(0)[:count].clamp(min=0).sqrt().float()
+    left = vectors.flip(1)[:, :count].float()
     return left.T @ away / singular.clamp(min=1e-12)[:, None], singular
 
 

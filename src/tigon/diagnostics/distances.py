@@ -42,7 +42,7 @@ def kid(first: Tensor, second: Tensor) -> float:
 def kid_of_subsets(
     first: Tensor, second: Tensor, rng: torch.Generator, subsets: int = 20
 ) -> Estimate:
-    """Return the mean kernel distance of subsets, and its standard error over these.
+    """Return the kernel distance of two sets, and its standard error, from that of subsets.
 
     Arguments:
         rng: chooses the subsets, each of half of the smaller set, at least 2 and at most 1000

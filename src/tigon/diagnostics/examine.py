@@ -55,9 +55,10 @@ def examine_latents(
     if probe.images.isfinite().all():
         found += mode_findings(learner, batch, probe, seed)
     found += prior_findings(learner, _some(images, FREE, learner.like), seed)
-    shown = reconstructions(learner, _some(images, MOST, learner.like))
+    seen = _some(images, MOST, learner.like)
+    shown = reconstructions(learner, seen)
     found.append(of_sigma(learner.model.sigma.item(), shown.residual, sigma_learned))
-    found += linear_findings(learner, images, shown)
+    found += linear_findings(learner, images, seen, shown)
     shows = of_reconstructions(shown)
     return Examination(
         found + ([shows.finding] if shows else []),
@@ -94,16 +95,21 @@ def examine_synthesis(
 
 
 def linear_findings(
-    learner: InfersLatents, images: ImageSet, shown: Reconstructions
+    learner: InfersLatents, images: ImageSet, seen: Batch, shown: Reconstructions
 ) -> list[Finding]:
     """Judge reconstructions beside those of as many principal components as there are latents.
 
     Nothing is said where there are hardly more images than that, which components then are.
+
+    Arguments:
+        images: that components are of
+        seen: those that are reconstructed
+        shown: their reconstructions
     """
     dim = learner.model.latent_dim
     if len(images) <= 2 * dim or not shown.variance:
         return []
-    y = images.read(even_rows(len(images), MOST))
+    y = seen.images.cpu()
     components = principal_components(images, dim, most=LINEAR)
     left = (components.reconstruct(y) - y).double().square().mean().item() / shown.variance
     noise = dim * learner.model.sigma.item() ** 2 / y[0].numel() / shown.variance
