@@ -1,6 +1,5 @@
 """What the verbs share: their result, their options' types, and how they open a model."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -45,6 +44,7 @@ Data = Annotated[
         str_from_instance=lambda value: [value],
     ),
 ]
+Moved = Annotated[Data | None, tyro.conf.arg(name="data", metavar="NEW")]
 
 
 def registry() -> tyro.constructors.ConstructorRegistry:
@@ -77,9 +77,6 @@ class Result(NamedTuple):
     status: int = 0
 
 
-Moved = Annotated[Data | None, tyro.conf.arg(name="data", metavar="NEW")]
-
-
 def tell_if_moved(run: Run) -> None:
     """Name the place of a run's images, and where they were, if --data says that they moved.
 
@@ -103,9 +100,9 @@ def tell_of_data(images: ImageSet) -> None:
     if images.skipped:
         shown = "; ".join(images.skipped[:5]) + ("; ..." if len(images.skipped) > 5 else "")
         files = "1 file" if len(images.skipped) == 1 else f"{len(images.skipped)} files"
-        print(f"left out {files}: {shown}", file=sys.stderr)
+        tell(f"left out {files}: {shown}")
     for line in images.notes:
-        print(line, file=sys.stderr)
+        tell(line)
 
 
 def images_for(

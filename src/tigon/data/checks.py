@@ -108,8 +108,7 @@ def require_points(images: Any, what: str) -> None:  # noqa: ANN401
         TigonError: as `require_images`
     """
     seen = _look_at_tensor(images, what)
-    scaled = seen.floats and not seen.unit and not (seen.low >= 0 and seen.high > FAR)
-    _require(seen, what, scaled, None if scaled else seen.shape[1:], False, FLOATS)
+    _require_scale(seen, what, not seen.unit and not (seen.low >= 0 and seen.high > FAR))
 
 
 def require_drawn(images: Any, what: str) -> None:  # noqa: ANN401
@@ -126,7 +125,12 @@ def require_drawn(images: Any, what: str) -> None:  # noqa: ANN401
     seen = _look_at_tensor(images, what)
     black = seen.unit and seen.low == 0
     whole = seen.low >= 0 and seen.high > FAR and bool((images == images.round()).all())
-    scaled = seen.floats and not black and not whole
+    _require_scale(seen, what, not black and not whole)
+
+
+def _require_scale(seen: Seen, what: str, scaled: bool) -> None:
+    """Refuse what are no floats, or not `scaled` as those of images are."""
+    scaled = seen.floats and scaled
     _require(seen, what, scaled, None if scaled else seen.shape[1:], False, FLOATS)
 
 

@@ -11,12 +11,12 @@ from tigon.figures import Figure
 from tigon.files import is_writable, open_regular, replace_file, subfolder
 from tigon.report.embedded import Embedded, as_webp, embedded
 from tigon.runs.diagnosis import Diagnosis
+from tigon.runs.provenance import BROKEN
 from tigon.runs.run import Run
 from tigon.training.checkpoint_folder import checksum
 
 FILE = "diagnosis.json"
 NAME = re.compile("[a-z0-9-]+")
-BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def is_kept(run: Run) -> bool:

@@ -7,10 +7,9 @@ from tigon.diagnostics.evaluation import Evaluation
 from tigon.diagnostics.rules.base import Finding
 from tigon.diagnostics.rules.held_out import of_evaluation
 from tigon.files import open_regular, replace_file
+from tigon.runs.provenance import BROKEN
 from tigon.runs.run import Run
 from tigon.training.checkpoint_folder import checksum
-
-BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def save_evaluation(run: Run, data: str, found: Evaluation) -> dict[str, Any]:

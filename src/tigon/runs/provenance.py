@@ -13,6 +13,9 @@ from tigon.data.images import ImageSet
 from tigon.runs.run import Run
 from tigon.training.checkpoint_folder import checksum, numbered
 
+# What reading a JSON file of a run may raise, where it is damaged or another's.
+BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
 
 def files_of(run: Run) -> dict[str, str]:
     """Return checksums of all that changes as a run goes on: where they stay, it did not."""
