@@ -16,13 +16,15 @@ import torch
 from torch import nn
 
 from costs import reached
-from lite0 import covered, features, kid
+from lite0 import covered
 from measuring import arguments, publish
 from plain import DATA
 from results import machine, table
 from tigon import ImageSet, Preconditioned, RowRng, Trainer, make_rng
 from tigon.data.batches import Batch
 from tigon.densities.log_density import value_and_grad
+from tigon.diagnostics.distances import kid
+from tigon.diagnostics.features import features
 from tigon.learners.base import Record
 from tigon.learners.generator import GeneratorLearner
 from tigon.learners.noise import Annealing

@@ -18,8 +18,6 @@ from tigon import load_images
 from tigon.diagnostics.distances import kid
 from tigon.diagnostics.features import features
 
-__all__ = ["covered", "features", "kid"]
-
 
 def covered(images: Tensor, training: Tensor) -> int:
     """Return how many rows of `training` are the nearest one of some row of `images`."""

@@ -23,7 +23,7 @@ import torch
 
 import costs
 from costs import ORIGINAL, reached
-from lite0 import covered, features, kid
+from lite0 import covered
 from measuring import arguments, publish
 from plain import DATA, STEPS, learn
 from results import table
@@ -31,6 +31,8 @@ from tigon.cli.progress import progress
 from tigon.data.batches import Batch
 from tigon.data.load import load_images
 from tigon.data.pixels import saturation
+from tigon.diagnostics.distances import kid
+from tigon.diagnostics.features import features
 from tigon.diagnostics.probes import run_free
 from tigon.diagnostics.two_samples import latents_test
 from tigon.files import replace_file
