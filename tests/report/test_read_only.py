@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bad_input import run_watched
@@ -39,6 +40,12 @@ def test_it_is_reported_elsewhere_diagnosed_and_printed(run, capsys):
     assert found.status == 0 and "verdict: run is too short to judge" in found.out
     assert "run run: is read-only; diagnosis.json and figures are not written\n" in found.err
     assert "figure: " not in found.out
+    pixels = np.random.default_rng(5).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    np.savez("unseen.npz", images=pixels)
+    words = ("evaluate", run, "--data", "unseen.npz", "--starts", "1")
+    found = run_watched(capsys, "nothing", *words)
+    assert found.status == 0 and "reconstructions of 3 held-out images" in found.out
+    assert "run run: is read-only; evaluation.json is not written\n" in found.err
     found = run_watched(capsys, "s.npz", "sample", run, "--count", "2", "--out", "s.npz")
     assert found.status == 0 and found.out == "2 images: s.npz\n"
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before

@@ -12,6 +12,7 @@ from tigon.diagnostics.evaluation import Drawn, Evaluation, evaluate
 from tigon.diagnostics.rules.base import Level
 from tigon.diagnostics.rules.held_out import of_evaluation
 from tigon.errors import TigonError
+from tigon.files import is_writable
 from tigon.models.base import Model
 from tigon.models.cold_start import Reconstruction
 from tigon.runs.evaluation import save_evaluation
@@ -62,6 +63,8 @@ class Evaluate:
         training = run.images()
         with busy("comparing images", log=True, after=SLOW):
             found = evaluate(model, held_out, training, self._infer, self.count, self.seed, tell)
+        if not is_writable(run.folder):
+            tell(f"run {run.folder}: is read-only; evaluation.json is not written")
         return Result(text_of(found), save_evaluation(run, self.data, found))
 
     def _infer(self, model: Model, images: Tensor) -> Reconstruction:

@@ -6,14 +6,14 @@ from typing import Any
 from tigon.diagnostics.evaluation import Evaluation
 from tigon.diagnostics.rules.base import Finding
 from tigon.diagnostics.rules.held_out import of_evaluation
-from tigon.files import open_regular, replace_file
+from tigon.files import is_writable, open_regular, replace_file
 from tigon.runs.provenance import BROKEN
 from tigon.runs.run import Run
 from tigon.training.checkpoint_folder import checksum
 
 
 def save_evaluation(run: Run, data: str, found: Evaluation) -> dict[str, Any]:
-    """Write RUN/evaluation.json; returns what it holds."""
+    """Write RUN/evaluation.json, unless the run is read-only; returns what it holds."""
     values = {
         "data": data,
         "checkpoint": run.find().name,
@@ -21,7 +21,8 @@ def save_evaluation(run: Run, data: str, found: Evaluation) -> dict[str, Any]:
         **found.to_plain(),
         "findings": [finding.to_plain() for finding in of_evaluation(found)],
     }
-    replace_file(run.evaluation, json.dumps(values, indent=1))
+    if is_writable(run.folder):
+        replace_file(run.evaluation, json.dumps(values, indent=1))
     return values
 
 
