@@ -15,8 +15,12 @@ torch.set_num_threads(1)
 torch.manual_seed(0)
 settings.register_profile("tigon", deadline=None)
 settings.load_profile("tigon")
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background: programs inherit it
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for number, usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (getattr(signal, "SIGHUP", None), signal.SIG_DFL),
+):
+    if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)  # `&` and nohup ignore them, and programs inherit that
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
