@@ -122,7 +122,10 @@ def test_a_page_that_is_broken_ends_its_file_and_keeps_its_label(tmp_path):
     assert np.asarray(images.labels).tolist() == [0, 0, 1]
 
 
-@pytest.mark.parametrize(("option", "value"), [("fit", "contain"), ("frames", "some")])
-def test_unknown_words_are_refused(pictures, option, value):
-    with pytest.raises(TigonError, match=f"{option} is .* or .*, not '{value}'"):
+@pytest.mark.parametrize(
+    ("option", "value", "known"),
+    [("fit", "contain", "stretch, crop"), ("frames", "some", "first, all")],
+)
+def test_unknown_words_are_refused(pictures, option, value, known):
+    with pytest.raises(TigonError, match=f"^{option} must be one of {known}, not '{value}'$"):
         load_images(pictures, 8, **{option: value})
