@@ -73,7 +73,7 @@ def photograph(run: Path, kind: str, path: Path) -> Path:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     with served(run) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport=SIZE, color_scheme="light")  # type: ignore[arg-type]
+        page = browser.new_page(viewport=SIZE, color_scheme="light")
         page.goto(address)
         ready, use = USED[kind]
         until(page, ready)
