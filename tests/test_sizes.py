@@ -20,7 +20,7 @@ from tigon.figures import latent_grid, stages
 from tigon.random.streams import make_rng
 from tigon.recipes import GeneratorRecipe
 from tigon.runs.config import from_plain, to_plain
-from tigon.sizes import image_size, parse_size, sides, size_text
+from tigon.sizes import image_size, parse_size, pyramid, sides, size_text
 
 RECIPES = {"generator": generator_recipe, "descriptor": descriptor_recipe}
 SIDES = st.integers(1, 8192)
@@ -131,3 +131,20 @@ def test_figures_keep_the_proportions_of_rectangles():
         box = axes.get_window_extent()
         shown = axes.images[0].get_array().shape
         assert box.height / box.width == pytest.approx(shown[0] / shown[1], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("size", "most", "found"),
+    [
+        (64, None, [8, 16, 32, 64]),
+        (64, 1, [64]),
+        (64, 2, [32, 64]),
+        (8, None, [8]),
+        (28, None, [14, 28]),
+        (48, None, [12, 24, 48]),
+        ((32, 48), None, [(8, 12), (16, 24), (32, 48)]),
+        ((8, 64), None, [(8, 64)]),
+    ],
+)
+def test_a_pyramid_halves_a_size_while_halves_are_even_and_at_least_8(size, most, found):
+    assert pyramid(size, most) == found

@@ -33,6 +33,20 @@ def size_text(size: ImageSize) -> str:
     return str(height) if height == width else f"{height}x{width}"
 
 
+def pyramid(size: ImageSize, most: int | None = None) -> list[ImageSize]:
+    """Return a size and its halves, coarsest first: 8, 16, 32 and 64 of 64.
+
+    Halves are even, and at least 8 on each side.
+
+    Arguments:
+        most: how many sizes at most, >= 1; as many as there are if not given
+    """
+    found = [sides(size)]
+    while all(side % 4 == 0 and side >= 16 for side in found[0]) and len(found) != most:
+        found.insert(0, (found[0][0] // 2, found[0][1] // 2))
+    return [image_size(height, width) for height, width in found]
+
+
 def parse_size(text: str) -> ImageSize:
     """Return the size that a text such as 64 or 48x64 (height x width) names.
 

@@ -21,7 +21,7 @@ from tigon.runs.run import Experiment, Run
 from tigon.training.guard import Guard, GuardRunner
 
 FACES = "embedded:animal-faces"
-SMALL = DescriptorRecipe(image_size=16, iterations=80, network=DescriptorNetwork(16))
+SMALL = DescriptorRecipe(image_size=16, grids=1, iterations=80, network=DescriptorNetwork(16))
 TOO_FAST = replace(SMALL, optimizer=replace(SMALL.optimizer, learning_rate=0.5))
 TOO_FAR = replace(SMALL, chains=replace(SMALL.chains, step_size=1.2))
 

@@ -4,11 +4,13 @@ On disk images are uint8 (N, H, W, C); in models they are float (B, C, H, W) in 
 last in memory. No image is ever scaled by its own minimum and maximum.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from tigon.data.checks import require_drawn
 from tigon.errors import TigonError
@@ -44,3 +46,21 @@ def saturation(images: Tensor, margin: float = 0.1) -> Tensor:
 def saturations(images: Tensor, margin: float = 0.1) -> Tensor:
     """Return the same for each image of (B, *), (B,)."""
     return (images.detach().flatten(1).abs() > 1 + margin).to(images.dtype).mean(1)
+
+
+def reduced(images: Tensor, size: Sequence[int]) -> Tensor:
+    """Average images (B, C, H, W) down to height and width that divide theirs, (B, C, h, w)."""
+    blocks = images.shape[2] // size[0], images.shape[3] // size[1]
+    return images if blocks == (1, 1) else functional.avg_pool2d(images, blocks)
+
+
+def enlarged(
+    images: Tensor, size: Sequence[int], mode: Literal["bilinear", "nearest"] = "bilinear"
+) -> Tensor:
+    """Interpolate images (B, C, h, w) to this height and width; one pixel fills them."""
+    if images.shape[2:] == (1, 1):
+        return images.expand(-1, -1, *size)
+    if images.shape[2:] == tuple(size):
+        return images
+    corners = False if mode == "bilinear" else None
+    return functional.interpolate(images, tuple(size), mode=mode, align_corners=corners)

@@ -1,10 +1,13 @@
 """Examinations that recipes choose from: run the chains of a trained model, and judge them."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from tigon.data.batches import Batch, even_rows
 from tigon.data.images import ImageSet
+from tigon.data.pixels import reduced
 from tigon.data.principal import principal_components
 from tigon.diagnostics.drawing import image_figures, latent_figures
 from tigon.diagnostics.examination import Examination
@@ -70,20 +73,40 @@ def examine_latents(
     )
 
 
-def examine_synthesis(
-    learner: SynthesisesImages, images: ImageSet, records: list[Record], length: int, seed: int
+def examine_grids(
+    grids: Mapping[str, SynthesisesImages],
+    images: ImageSet,
+    records: list[Record],
+    length: int,
+    seed: int,
 ) -> Examination:
-    """Run the chains of some images for much longer than in training.
+    """Run the chains of some images for much longer than in training, on each grid.
 
     Arguments:
+        grids: samplers that end at each grid, by its size; the coarsest first
         records: records of the run, which say how close synthesised images came to these
         length: length in multiples of the training chains
         seed: seed of the noise
     """
+    *coarser, finest = grids.values()
+    found = _examine_synthesis(finest, images, records, length, seed)
+    for size, learner in zip(grids, coarser, strict=False):
+        other = _examine_synthesis(learner, images, [], length, seed)
+        for mine, theirs in ((found.findings, other.findings), (found.always, other.always)):
+            mine += [one._replace(name=f"{one.name} of grid {size}") for one in theirs]
+    return found
+
+
+def _examine_synthesis(
+    learner: SynthesisesImages, images: ImageSet, records: list[Record], length: int, seed: int
+) -> Examination:
     like = next(learner.parameters())  # type: ignore[attr-defined]
     batch = first_images(images, IMAGES, like)
+    size = learner.sample_chain(batch.index[:1], RowRng(seed, 0, range(1), "size")).x.shape[2:]
+    batch = batch._replace(images=reduced(batch.images, (size[0], size[1])))
     probe = probe_images(learner, batch, RowRng(seed, 0, batch.index, "diagnose"), length)
-    shows = of_agreement(records, mean_image_distance(_some(images, MOST, like)))
+    near = mean_image_distance(_some(images, MOST, like)) if records else 0.0
+    shows = of_agreement(records, near) if records else None
     return Examination(
         of_images(probe, learner) + ([shows.finding] if shows else []),
         _coupling(learner, batch, probe.before),

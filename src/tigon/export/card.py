@@ -21,7 +21,7 @@ from tigon.errors import TigonError
 from tigon.export.licences import hub_licence
 from tigon.figures import tile
 from tigon.files import printable
-from tigon.models.abilities import HasChains
+from tigon.models.abilities import HasChains, grids_of
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart
 from tigon.models.folder import Card
@@ -29,6 +29,7 @@ from tigon.random.streams import RowRng
 from tigon.recipes import Recipe, recipe_type, recipes
 from tigon.runs.config import flat
 from tigon.runs.run import Run
+from tigon.sizes import image_size, size_text
 
 SHOWN, COLUMNS = 64, 8
 UNKNOWN = "not stated"
@@ -171,7 +172,7 @@ def _shown(model: Model) -> int:
     """Return how many images the card shows: one per start image, if there are several."""
     if not isinstance(model, HasChains):
         return SHOWN
-    starts = len(model.starts)
+    starts = model.start_count
     return min(SHOWN, starts) if starts > 1 else 2 * COLUMNS
 
 
@@ -179,7 +180,8 @@ def _chain(model: HasChains) -> dict[str, Any]:
     """Return the settings of the chains with which a model samples."""
     chains: Any = model.chains
     return {
-        "starts": len(model.starts),
+        "starts": model.start_count,
+        "grids": [size_text(image_size(*grid.image_shape[1:])) for grid in grids_of(model)],
         "steps": chains.steps,
         "step_size": model.step_size,
         "shrink": chains.shrink,

@@ -48,16 +48,19 @@ class Learner(nn.Module, ABC):
     """
 
     model: Model
-    metrics: ClassVar[tuple[Metric, ...]] = ()
+    metrics: tuple[Metric, ...] = ()
     measure: ClassVar[str] = ""
     averaged: dict[str, Tensor] | None = None
-    gradient_evaluations: int = 0
+    gradient_evaluations: float = 0
     precision: Precision = "float32"
 
     @property
     @abstractmethod
-    def evaluations_per_example(self) -> int:
-        """Passes of the network that one iteration takes for each example of its batch."""
+    def evaluations_per_example(self) -> float:
+        """Passes of the network that one iteration takes for each example of its batch.
+
+        Passes over smaller images count by their number of pixels.
+        """
 
     def begin(self, progress: float) -> None:  # noqa: B027
         """Prepare the iteration that begins at `progress` in [0, 1] through the run."""

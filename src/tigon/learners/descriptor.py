@@ -12,7 +12,13 @@ likelihood of q only insofar as chains reach q. Chains this short do not: the up
 contrastive, and what is learned is a sampler, from these starts with this many steps at this
 temperature, not a density.
 
+A model with coarser grids learns them all at once: each grid's chains go on from what the coarser
+ones synthesised, each grid has its own (6), between its samples and the observed images averaged
+to its size, and no gradient passes between grids.
+
 References:
+    Gao, Lu, Zhou, Zhu and Wu, "Learning generative ConvNets via multi-grid modeling and sampling",
+    CVPR 2018.
     Xie, Lu, Zhu and Wu, "A theory of generative ConvNet", ICML 2016.
     Nijkamp, Hill, Zhu and Wu, "Learning non-convergent non-persistent short-run MCMC toward
     energy-based model", NeurIPS 2019.
@@ -21,6 +27,7 @@ References:
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -29,7 +36,7 @@ from torch import Tensor
 from tigon.choices import require_choice
 from tigon.data.batches import MOST, Batch, ImageData
 from tigon.data.datasets import as_data
-from tigon.data.pixels import saturations
+from tigon.data.pixels import reduced, saturations
 from tigon.densities.compiled import Compiled
 from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.distributed import all_sum
@@ -39,6 +46,7 @@ from tigon.learners.metrics import GAP, SATURATION, Metric
 from tigon.mcmc.chain import MCMC, Trace
 from tigon.models.energy import EnergyModel
 from tigon.random.streams import Rng, RowRng
+from tigon.sizes import ImageSize, image_size, sides, size_text
 
 FAR, STEEP = 10.0, 1e4
 Start = Literal["mean-colour", "mean-image"]
@@ -125,9 +133,34 @@ METRICS = (
     ),
 )
 
+BY_GRID = ("gap", "saturation", "energy_distance", "spread", "rise")  # logged of coarser ones too
+
+
+def grid_metrics(sizes: list[ImageSize]) -> tuple[Metric, ...]:
+    """Return the metrics of a descriptor by grids: those of the finest, and of each coarser one.
+
+    The gap of the grid of 8 x 8 pixels is logged as `gap_8`.
+
+    Arguments:
+        sizes: sizes of the grids, the coarsest first
+    """
+    of_each = [metric for metric in METRICS if metric.name in BY_GRID]
+    coarser = [
+        replace(
+            metric,
+            name=f"{metric.name}_{size_text(size)}",
+            title=f"{metric.title} of grid {size_text(size)}",
+            progress="",
+            figure="",
+        )
+        for size in sizes[:-1]
+        for metric in of_each
+    ]
+    return (*METRICS, *coarser)
+
 
 class DescriptorLearner(Learner):
-    """Trains an energy-based model with short chains from mean images.
+    """Trains an energy-based model with short chains from mean images, grid after grid.
 
     Arguments:
         model: the descriptor, with its chains and start images; see `start_images`
@@ -139,7 +172,7 @@ class DescriptorLearner(Learner):
         compiled: run chains on a `Compiled` log-density during training
     """
 
-    metrics = METRICS
+    metrics: tuple[Metric, ...] = METRICS
     measure = "energy_distance"
     model: EnergyModel
 
@@ -153,44 +186,73 @@ class DescriptorLearner(Learner):
         super().__init__()
         self.model = model
         self.batch_statistics, self.in_batches = batch_statistics, in_batches
-        self._compiled = Compiled(model) if compiled else None
-        self._seen: dict[str, Tensor] = {}
+        self._compiled = [Compiled(grid) if compiled else None for grid in model.grids]
+        self._traces: list[Trace] = []
+        self.metrics = grid_metrics(self.sizes)
+
+    @property
+    def sizes(self) -> list[ImageSize]:
+        """Sizes of the grids, the coarsest first."""
+        return [image_size(*grid.image_shape[1:]) for grid in self.model.grids]
 
     @property
     def chains(self) -> MCMC:
-        """Kernel and steps from a start image to a synthesised one."""
+        """Kernel and steps from a start image to a synthesised one, on the finest grid."""
         return self.model.chains
 
     def start(self, index: Tensor) -> Tensor:
         """Return where the chains of training images `index` (B,) start, (B, C, H, W)."""
         return self.model.start(index)
 
+    def of_grids(self) -> list["DescriptorLearner"]:
+        """Return learners of the samplers that end at each grid, the coarsest first."""
+        learners = [DescriptorLearner(grid, self.batch_statistics) for grid in self.model.grids]
+        for learner in learners:
+            learner.precision = self.precision
+        return learners
+
     @property
-    def evaluations_per_example(self) -> int:
-        """Those of the chain, and two for the update: observed and synthesised."""
-        return self.chains.gradient_evaluations + 2
+    def evaluations_per_example(self) -> float:
+        """Those of the chains, and two for the update: observed and synthesised.
+
+        A pass on a coarser grid counts by its number of pixels.
+        """
+        pixels = self.model.image_shape[1:]
+        return sum(
+            (grid.chains.gradient_evaluations + 2)
+            * math.prod(grid.image_shape[1:])
+            / math.prod(pixels)
+            for grid in self.model.grids
+        )
 
     @contextmanager
     def chain_density(self, batch: Batch) -> Iterator[LogDensity]:
-        """Yield the model's log-density, with the parameters frozen."""
+        """Yield the finest grid's log-density, with the parameters frozen."""
         with frozen(self.model), mode(self.model, self.batch_statistics), self.products():
             yield self.model
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Synthesise one image for each image of the batch, (B, C, H, W), with (5)."""
-        starts = self._starts_of(batch)
+        self._traces = self._run(batch, rng)
+        return self._traces[-1].x
+
+    def _run(self, batch: Batch, rng: Rng, keep: int = 0) -> list[Trace]:
+        """Run the chains of a batch and return the trace of each grid."""
+        points = self._starts_of(batch)
+        traces: list[Trace] = []
         with self.products():
-            draws = self.model.run_chains(
-                starts, rng, 0, self.batch_statistics, log_density=self._compiled
-            )
-        self._seen = {"accept": draws.accept_prob, "before": draws.before}
-        return draws.x
+            for grid, compiled in zip(self.model.grids, self._compiled, strict=True):
+                density = None if keep else compiled
+                start = grid.enlarged(points)
+                traces.append(grid.run_chains(start, rng, keep, self.batch_statistics, density))
+                points = traces[-1].x
+        return traces
 
     def _starts_of(self, batch: Batch) -> Tensor:
-        """Return where the chains of a batch start during training, (B, C, H, W)."""
-        if not self.in_batches:
-            return self.model.start(batch.index)
-        return batch.images.mean((2, 3), keepdim=True).expand_as(batch.images)
+        """Return where the chains of a batch start during training, on the coarsest grid."""
+        if self.in_batches:
+            return batch.images.mean((2, 3), keepdim=True)
+        return self.model.grids[0].start(batch.index)
 
     def synthesise(self, index: Tensor, rng: Rng, batch_statistics: bool = False) -> Tensor:
         """Return the ends of chains from the start images of training images `index` (B,)."""
@@ -208,37 +270,54 @@ class DescriptorLearner(Learner):
             return self.model.sample_chain(index, rng, keep, batch_statistics)
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
-        """Return (6); the gap is (6) in nats per dimension of f, and 0 if both agree.
+        """Return the sum of (6) over the grids; the gap is (6) of the finest one.
 
-        Divided by the chains' temperature, it is in nats per dimension of the density that they
-        target. Rise is the increase of the log-density along the chains, in nats per dimension.
-        See `spread`, and `energy_distance`, which is undefined for one image of several.
+        It is in nats per dimension of f, and 0 if both agree. Divided by the chains' temperature,
+        it is in nats per dimension of the density that they target. Rise is the increase of the
+        log-density along the chains, in nats per dimension. See `spread`, and `energy_distance`,
+        which is undefined for one image of several.
+
+        Raises:
+            ValueError: if there are coarser grids, whose chains have not run
         """
         self.gradient_evaluations += self.evaluations_per_example * batch.size
+        traces: list[Trace | None] = [*self._traces] or [None]
+        if len(traces) != len(self.model.grids):
+            raise ValueError("the coarser grids have no samples: call run_chains first")
+        loss = samples.new_zeros(())
+        metrics: Metrics = {}
+        for grid, size, trace in zip(self.model.grids, self.sizes, traces, strict=True):
+            finest = grid is self.model
+            shown = samples if finest or trace is None else trace.x
+            observed = batch._replace(images=reduced(batch.images, sides(size)))
+            part, found = self._learned(grid, observed, shown, trace)
+            loss = loss + part
+            of_grid = {f"{n}_{size_text(size)}": v for n, v in found.items() if n in BY_GRID}
+            metrics |= found if finest else of_grid
+        starts = self.model.enlarged(self._starts_of(batch))
+        metrics["start_spread"] = spread(starts, batch.images, batch)
+        return loss, metrics
+
+    def _learned(
+        self, grid: EnergyModel, batch: Batch, samples: Tensor, trace: Trace | None
+    ) -> tuple[Tensor, Metrics]:
+        """Return (6) of a grid and its metrics, given its observed images and samples."""
         with self.products():
-            observed = self.model.network(batch.images).to(samples.dtype)
-            synthesised = self.model.network(samples).to(samples.dtype)
-        loss = contrastive_loss(observed, synthesised, batch)
+            observed = grid.network(batch.images).to(samples.dtype)
+            synthesised = grid.network(samples).to(samples.dtype)
+        loss, dim = contrastive_loss(observed, synthesised, batch), samples.shape[1:].numel()
         metrics = {
-            "gap": all_sum(loss.detach()) / batch.images.shape[1:].numel(),
-            **{
-                name: mean_over(v, batch) for name, v in self._course(samples, synthesised).items()
-            },
+            "gap": all_sum(loss.detach()) / dim,
             "saturation": mean_over(saturations(samples), batch),
             "spread": spread(samples, batch.images, batch),
-            "start_spread": spread(self._starts_of(batch), batch.images, batch),
         }
+        if trace is not None:
+            end = synthesised.detach() + grid.reference(samples)
+            metrics["accept"] = mean_over(trace.accept_prob, batch)
+            metrics["rise"] = mean_over((end - trace.before) / dim, batch)
         if batch.size > 1 or batch.among in (None, 1):
             metrics["energy_distance"] = energy_distance(samples, batch.images, batch)
         return loss, metrics
-
-    def _course(self, samples: Tensor, synthesised: Tensor) -> dict[str, Tensor]:
-        """Return acceptance and rise (B,) of the chains that made the samples, if any."""
-        if not self._seen:
-            return {}
-        end = synthesised.detach() + self.model.reference(samples)
-        rise = (end - self._seen["before"]) / samples.shape[1:].numel()
-        return {"accept": self._seen["accept"], "rise": rise}
 
     def show(self, count: int) -> Tensor:
         """Return the ends of chains from the first `count` start images, with separate noise."""
@@ -252,16 +331,14 @@ class DescriptorLearner(Learner):
 
     def ran_away(self, batch: Batch, rng: Rng) -> bool:
         """Run the batch's chains again: did they leave the images' range on ordinary gradients?"""
-        starts = self._starts_of(batch)
-        with self.products():
-            draws = self.model.run_chains(starts, rng, 1, self.batch_statistics)
-        states = draws.trajectory
-        assert states is not None
-        reach = states.flatten(2).abs().amax(2).nan_to_num(math.inf, math.inf)
-        left = reach > FAR
-        first = reach.gather(0, left.int().argmax(0, keepdim=True))[0][left.any(0)]
-        size = self.model.step_size
-        return len(first) > 0 and bool((first < STEEP * size**2 / 2).all())
+        for trace, grid in zip(self._run(batch, rng, 1), self.model.grids, strict=True):
+            assert trace.trajectory is not None
+            reach = trace.trajectory.flatten(2).abs().amax(2).nan_to_num(math.inf, math.inf)
+            left = reach > FAR
+            first = reach.gather(0, left.int().argmax(0, keepdim=True))[0][left.any(0)]
+            if len(first):
+                return bool((first < STEEP * grid.step_size**2 / 2).all())
+        return False
 
     def scale_steps(self, factor: float) -> None:
         """Multiply the initial step size of chains, for synthesis and for `sample`."""

@@ -1,6 +1,6 @@
 """What models can do, as protocols: check `isinstance(model, HasLatents)`, never the kind."""
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -37,11 +37,13 @@ class HasChains(HasLogDensity, Protocol):
 
     Attributes:
         chains: kernel and steps
-        starts: start images, one row per training image or one for all
     """
 
     chains: MCMC
-    starts: Tensor
+
+    @property
+    def start_count(self) -> int:
+        """How many start images there are: one per training image, or one for all."""
 
     @property
     def step_size(self) -> float:
@@ -49,3 +51,20 @@ class HasChains(HasLogDensity, Protocol):
 
     def start(self, index: Tensor) -> Tensor:
         """Return where the chains of training images `index` (B,) start, (B, C, H, W)."""
+
+
+@runtime_checkable
+class HasGrids(HasChains, Protocol):
+    """A model that samples grid after grid, each starting from the images of the coarser one."""
+
+    @property
+    def grids(self) -> list[Any]:
+        """The models of all grids, each with chains, from the coarsest to this one."""
+
+    def enlarged(self, images: Tensor) -> Tensor:
+        """Interpolate images of a coarser grid (B, C, h, w) to this model's size."""
+
+
+def grids_of(model: HasChains) -> list[Any]:
+    """Return the models on whose chains a sampler's images come about, one after another."""
+    return model.grids if isinstance(model, HasGrids) else [model]

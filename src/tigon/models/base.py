@@ -34,8 +34,8 @@ class Model(nn.Module, ABC):
 
     Attributes:
         CONFIGURED: state that is in config.json rather than model.safetensors, by name, with its
-            value if the config has none
-        UNAVERAGED: state that a running average of weights copies unchanged
+            value if the config has none; so is that of a part with this name
+        UNAVERAGED: state that a running average of weights copies unchanged, in parts as well
         recipe: name of the recipe that it was trained with, if any
         fit: how pictures become its images: stretched to their size, or their centre cropped
         card: its model card, if it has one
@@ -93,7 +93,7 @@ class Model(nn.Module, ABC):
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors that sampling needs, by their names in model.safetensors."""
-        return {n: v for n, v in self.state_dict().items() if n not in self.CONFIGURED}
+        return {n: v for n, v in self.state_dict().items() if last(n) not in self.CONFIGURED}
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write a model folder atomically.
@@ -197,7 +197,8 @@ class Model(nn.Module, ABC):
             kind = cls._class_of(config)
             with torch.device("meta"):  # no file can request more memory than it has bytes
                 model = kind.from_config(numbers)
-            given = {n: float(numbers.get(n, v)) for n, v in kind.CONFIGURED.items()}
+            configured = [n for n in model.state_dict() if last(n) in kind.CONFIGURED]
+            given = {n: float(numbers.get(n, kind.CONFIGURED[last(n)])) for n in configured}
         except (ValueError, RecursionError) as error:
             raise TigonError(f"{path}: {' '.join(str(error).split())[:300]}") from error
         load_weights(folder, model, given)
@@ -218,6 +219,11 @@ class Model(nn.Module, ABC):
         if not issubclass(kind, cls):
             raise ValueError(f"is a {name}, not a {cls.__name__}")
         return kind
+
+
+def last(name: str) -> str:
+    """Return the last part of a dotted name."""
+    return name.rpartition(".")[2]
 
 
 def _hub() -> Any:  # noqa: ANN401

@@ -113,7 +113,10 @@ def class_named(plain: dict[str, Any], where: str = "model") -> type:
 
 def _object(plain: dict[str, Any], where: str) -> Any:  # noqa: ANN401
     numbers = {name: value for name, value in plain.items() if name != "class"}
-    return build(class_named(plain, where), numbers, where)
+    kind: Any = class_named(plain, where)
+    if hasattr(kind, "from_config"):
+        return kind.from_config(numbers)
+    return build(kind, numbers, where)
 
 
 def _converted(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401

@@ -1,4 +1,15 @@
-"""The descriptor (4): an energy-based model that is sampled with short chains."""
+r"""The descriptor (4): an energy-based model that is sampled with short chains.
+
+By grids, it is several: :math:`f_1, ..., f_K` on images averaged to grids of growing size. A chain
+starts at one pixel, the image's mean colour, enlarged to the first grid; what it synthesises there
+with :math:`f_1` is enlarged to the second, where :math:`f_2` goes on, up to the size of the
+images. Each is a density of images of its size, and a sampler given where it is started.
+
+References:
+    Xie, Lu, Zhu and Wu, "A theory of generative ConvNet", ICML 2016.
+    Gao, Lu, Zhou, Zhu and Wu, "Learning generative ConvNets via multi-grid modeling and sampling",
+    CVPR 2018.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from tigon.data.checks import require_points, require_shape
+from tigon.data.pixels import enlarged
 from tigon.densities.gaussian import Gaussian
 from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.mcmc.adaptation import StepSizeDecay
@@ -15,7 +27,7 @@ from tigon.mcmc.chain import MCMC, Trace
 from tigon.mcmc.langevin import Langevin
 from tigon.models.base import Model
 from tigon.models.config import build, register_part, to_plain
-from tigon.random.streams import Rng, rows
+from tigon.random.streams import Rng, RowRng, rows
 from tigon.sizes import ImageSize, sides, size_text
 
 
@@ -58,12 +70,19 @@ class EnergyModel(Model):
             (1, C, h, w) for all; not needed for the log-density alone. See `start_images`
         image_size: height and width of images in pixels, one number for a square; those of
             `starts` if not given
+        coarser: the model whose images, enlarged, are the start images instead of `starts`
+
+    Example:
+        coarse = tigon.EnergyModel(network_16, starts=colours, image_size=16)
+        model = tigon.EnergyModel(network_32, image_size=32, coarser=coarse)
+        images = model.sample(64, tigon.RowRng(0, 0, range(64)))
     """
 
     CONFIGURED: ClassVar[Mapping[str, float]] = {"step_factor": 1.0}
     UNAVERAGED: ClassVar[tuple[str, ...]] = ("starts", "step_factor")
     starts: Tensor | None
     step_factor: Tensor
+    coarser: "EnergyModel | None"
 
     def __init__(
         self,
@@ -73,13 +92,16 @@ class EnergyModel(Model):
         chains: MCMC | None = None,
         starts: Tensor | None = None,
         image_size: ImageSize | None = None,
+        coarser: "EnergyModel | None" = None,
     ) -> None:
         super().__init__()
         if not scale > 0:
             raise ValueError(f"scale must be above 0, not {scale}")
+        if coarser is not None and (starts is not None or image_size is None):
+            raise ValueError("a model with a coarser one needs image_size, and has no starts")
         self.network, self.reference = network, Gaussian(loc, scale)
         self.chains = chains or short_run(30, 0.12, 0.001, 0.33)
-        self.image_size = image_size
+        self.image_size, self.coarser = image_size, coarser
         self.register_buffer("starts", starts)
         self.register_buffer("step_factor", torch.ones(()))
         if starts is not None:
@@ -93,15 +115,21 @@ class EnergyModel(Model):
         """Return f(x) + log N(x; loc, scale^2 I) of images (B, C, H, W), (B,).
 
         It lacks the unknown constant -log Z, and short chains do not follow it: it says which
-        image the network ranks higher, not how probable an image is.
+        image the network ranks higher, not how probable an image is. It is that of the finest
+        grid; `grids` has the others.
 
         Raises:
             TigonError: if the images have another shape, are not floats, or range to 1 or 255
         """
         require_points(x, "images")
-        if self.starts is not None:
+        if self.starts is not None or self.coarser is not None:
             require_shape(x, "images", self.image_shape)
         return self(x)
+
+    @property
+    def grids(self) -> list["EnergyModel"]:
+        """The models of all grids, from the coarsest to this one."""
+        return [*(self.coarser.grids if self.coarser else []), self]
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -116,13 +144,29 @@ class EnergyModel(Model):
         return self.chains.kernel.step_size * self.step_factor.item()
 
     def scale_steps(self, factor: float) -> None:
-        """Multiply the initial step size of chains."""
-        self.step_factor *= factor
+        """Multiply the initial step size of chains, on all grids."""
+        for grid in self.grids:
+            grid.step_factor *= factor
+
+    @property
+    def start_count(self) -> int:
+        """How many start images there are: one per training image, or one for all."""
+        return len(self._given_starts())
 
     def start(self, index: Tensor) -> Tensor:
-        """Return where the chains of training images `index` (B,) start, (B, C, H, W)."""
+        """Return where the chains of training images `index` (B,) start, (B, C, H, W).
+
+        With coarser grids, these are enlarged images of the coarser one, always the same of a row.
+        """
+        if self.coarser is not None:
+            rng = RowRng(0, 0, index.tolist(), "start")
+            return self.enlarged(self.coarser.sample_chain(index, rng).x)
         starts = self._given_starts()
-        return starts[index % len(starts)].expand(-1, *self.image_shape)
+        return self.enlarged(starts[index % len(starts)])
+
+    def enlarged(self, images: Tensor) -> Tensor:
+        """Interpolate images of a coarser grid, or of one pixel (B, C, 1, 1), to this size."""
+        return enlarged(images, self.image_shape[1:])
 
     def run_chains(
         self,
@@ -148,12 +192,24 @@ class EnergyModel(Model):
     def sample_chain(
         self, index: Tensor, rng: Rng, keep: int = 0, batch_statistics: bool = False
     ) -> Trace:
-        """Run a chain from the start image of each training image `index` (B,).
+        """Run a chain from the start image of each training image `index` (B,), grid after grid.
 
         Arguments:
-            keep, batch_statistics: see `run_chains`
+            keep, batch_statistics: see `run_chains`; of the coarser grids, no state is kept
         """
-        return self.run_chains(self.start(index), rng, keep, batch_statistics)
+        starts = self._starts(index, rng, batch_statistics)
+        return self.run_chains(starts, rng, keep, batch_statistics)
+
+    def _starts(self, index: Tensor, rng: Rng, batch_statistics: bool) -> Tensor:
+        if self.coarser is None:
+            return self.start(index)
+        return self.enlarged(self.coarser.sample_chain(index, rng, 0, batch_statistics).x)
+
+    def on_grids(self, index: Tensor, rng: Rng) -> list[Tensor]:
+        """Return what these rows' chains synthesise on each grid, the coarsest first."""
+        before = self.coarser.on_grids(index, rng) if self.coarser else []
+        starts = self.enlarged(before[-1]) if before else self.start(index)
+        return [*before, self.run_chains(starts, rng).x]
 
     def sample(self, count: int, rng: Rng, chunk: int = 64) -> Tensor:
         """Run one chain per start image, in order, and start over after the last.
@@ -173,7 +229,7 @@ class EnergyModel(Model):
         return self.sample_chain(index, rng).x
 
     def config(self) -> dict[str, Any]:
-        """Return the model's settings; `starts` is the shape of its start images."""
+        """Return the model's settings; `starts` is the shape of its start images, if any."""
         kernel = self.chains.kernel
         if self.step_factor != 1:
             kernel = replace(kernel, step_size=self.step_size)  # type: ignore[type-var]
@@ -182,8 +238,9 @@ class EnergyModel(Model):
             "scale": self.reference.scale,
             "loc": self.reference.loc,
             "chains": to_plain(replace(self.chains, kernel=kernel), "model.chains"),
-            "starts": list(self._given_starts().shape),
+            "starts": None if self.coarser else list(self._given_starts().shape),
             "image_size": to_plain(self.image_size),
+            "coarser": to_plain(self.coarser, "model.coarser"),
         }
 
     @classmethod
@@ -195,14 +252,18 @@ class EnergyModel(Model):
             scale: float,
             loc: float,
             chains: MCMC,
-            starts: tuple[int, int, int, int],
+            starts: tuple[int, int, int, int] | None,
             image_size: ImageSize | None,
+            coarser: EnergyModel | None,
         ) -> EnergyModel:
-            return cls(network, scale, loc, chains, torch.empty(starts), image_size)
+            empty = None if starts is None else torch.empty(starts)
+            return cls(network, scale, loc, chains, empty, image_size, coarser)
 
         return build(energy_model, config)
 
     def _given_starts(self) -> Tensor:
+        if self.coarser is not None:
+            return self.coarser._given_starts()
         if self.starts is None:
             raise ValueError("the model has no start images: EnergyModel(..., starts=...)")
         return self.starts

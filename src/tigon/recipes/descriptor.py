@@ -10,21 +10,28 @@ from torch import Tensor
 
 from tigon.data.batches import ImageData
 from tigon.data.images import ImageSet
+from tigon.data.pixels import enlarged, reduced, to_uint8
 from tigon.errors import CAUSES
 from tigon.learners.base import RECENT, Record
-from tigon.learners.descriptor import DescriptorLearner, start_images, starts_in_batches
-from tigon.learners.metrics import GAP, SATURATION, sampled
+from tigon.learners.descriptor import (
+    DescriptorLearner,
+    grid_metrics,
+    start_images,
+    starts_in_batches,
+)
+from tigon.learners.metrics import GAP, SATURATION, Metric, by_name, sampled
 from tigon.mcmc.store import ChainStore
 from tigon.models.base import Model
 from tigon.models.energy import EnergyModel
 from tigon.nn.dcgan import ConvDescriptor
-from tigon.random.streams import make_rng
+from tigon.random.streams import RowRng, make_rng
 from tigon.recipes.base import ORIGINAL, SAMPLES, Recipe, RunContext, Stages
 from tigon.recipes.settings import (
     DescriptorNetwork,
     ImageChains,
     require,
 )
+from tigon.sizes import ImageSize, image_size, pyramid, sides, size_text
 from tigon.training.guard import Guard
 from tigon.training.settings import AdamSettings
 
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
     from tigon.figures import Figure
 
 BYTES = 127.5
+SHOWN = 8  # images in a row of a figure
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ class ImageGuard(Guard):
 
     def trouble(self, record: Record, usual_gradient: float) -> str | None:
         """Return the cause of trouble that a single record shows, or None."""
-        if abs(record["gap"]) > self.gap:
+        if any(abs(value) > self.gap for name, value in record.items() if is_gap(name)):
             return "gap"
         saturated = record["saturation"] > self.saturation
         return super().trouble(record, usual_gradient) or ("chains" if saturated else None)
@@ -84,13 +92,27 @@ class ImageGuard(Guard):
         return {"collapse": collapsed, **super().suspicions(record)}
 
 
+def is_gap(name: str) -> bool:
+    """Return whether a metric is the gap of a grid."""
+    return name == "gap" or name.startswith("gap_")
+
+
+def named(records: list[Record], name: str, size: str) -> list[Record]:
+    """Return the records in which a coarser grid's metric has the name of the finest grid's."""
+    own = f"{name}_{size}"
+    return [record | {name: record[own]} for record in records if own in record]
+
+
 @dataclass(frozen=True)
 class DescriptorRecipe(Recipe):
-    """Train a descriptor by real sampling: short Langevin chains from mean images.
+    """Train a descriptor by real sampling: short Langevin chains from mean images, grid by grid.
 
     Chains target p^(1/T), which is p^1000 by default: see `learners.descriptor`.
 
     Arguments:
+        grids: number of grids, >= 1: images are synthesised on the coarsest, half as large on
+            each side for each grid, and then on the next; as many as there are down to 8 pixels
+            if not given, and 1 for images synthesised at their full size alone
         scale: standard deviation of the reference density of p, on the scale of [-1, 1]; that of
             the density that chains target is sqrt(T) times as large
         network: two convolutions and a fully connected layer
@@ -118,6 +140,7 @@ class DescriptorRecipe(Recipe):
     loc: ClassVar[float] = 0.0  # mean of the reference density
 
     scale: float = 0.7
+    grids: int | None = None
     iterations: int = 300
     network: DescriptorNetwork = DescriptorNetwork()
     chains: ImageChains = ImageChains()
@@ -128,6 +151,17 @@ class DescriptorRecipe(Recipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.scale > 0, f"scale must be above 0, not {self.scale}")
+        require(self.grids is None or self.grids >= 1, "grids must be at least 1")
+
+    @property
+    def sizes(self) -> list[ImageSize]:
+        """Sizes of the grids, the coarsest first."""
+        return pyramid(self.image_size, self.grids)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics that its learner logs, of each grid."""
+        return grid_metrics(self.sizes)
 
     def model(self, starts: Tensor | None = None) -> EnergyModel:
         """Return the descriptor with its initial weights.
@@ -136,18 +170,23 @@ class DescriptorRecipe(Recipe):
             starts: start images of its chains; grey if not given, until a loaded state replaces
                 them
         """
-        if starts is None:
-            starts = torch.zeros(1, self.channels, 1, 1)
-        model = EnergyModel(
-            self._network(self.bytes_range),
-            self.scale,
-            self.loc,
-            self.chains.build(),
-            starts,
-            self.image_size,
-        )
-        model.fit = self.fit
-        return model
+        coarser = None
+        starts = torch.zeros(1, self.channels, 1, 1) if starts is None else starts
+        if starts.shape[2:] != (1, 1):
+            starts = reduced(starts, sides(self.sizes[0]))
+        for size in self.sizes:
+            coarser = EnergyModel(
+                self._network(size),
+                self.scale,
+                self.loc,
+                self.chains.build(),
+                None if coarser else starts,
+                size,
+                coarser,
+            )
+        assert coarser is not None
+        coarser.fit = self.fit
+        return coarser
 
     def learner(self, images: ImageData) -> DescriptorLearner:
         """Return a new descriptor learner, whose chains start from these images' means."""
@@ -164,13 +203,13 @@ class DescriptorRecipe(Recipe):
     def _build(self, model: EnergyModel, in_batches: bool = False) -> DescriptorLearner:
         return DescriptorLearner(model, self.batch_statistics, in_batches, self.compile)
 
-    def _network(self, bytes_range: bool) -> ConvDescriptor:
+    def _network(self, size: ImageSize) -> ConvDescriptor:
         return ConvDescriptor(
-            self.image_size,
+            size,
             self.channels,
             self.network.width,
             self.network.norm,
-            bytes_range,
+            self.bytes_range,
             make_rng("weights", self.seed),
         )
 
@@ -178,9 +217,19 @@ class DescriptorRecipe(Recipe):
         """Say what the model is, and that it is a sampler."""
         return (
             f"A descriptor, learned with chains of {self.chains.steps} Langevin steps at "
-            f"temperature {self.chains.temperature:g} that start from mean images. {self._aim()}: "
+            f"temperature {self.chains.temperature:g} that start from mean images"
+            f"{self._by_grids()}. {self._aim()}: "
             "this is a sampler, not a density, trained by contrast with its own images, and its "
             "log-density does not say how probable an image is."
+        )
+
+    def _by_grids(self) -> str:
+        if len(self.sizes) == 1:
+            return ""
+        sizes = ", ".join(size_text(size) for size in self.sizes[:-1])
+        return (
+            f" and go through grids of {sizes} and {size_text(self.sizes[-1])} pixels, each with "
+            "its own network, from where the coarser one's ended"
         )
 
     def _aim(self) -> str:
@@ -200,11 +249,19 @@ class DescriptorRecipe(Recipe):
         """Return temperature, gap and saturation."""
         gaps = [abs(record["gap"]) for record in context.records]
         recent, temperature = gaps[-RECENT:], self.chains.temperature
+        coarser = [metric for metric in self.metrics if is_gap(metric.name)][1:]
+        of_coarser = {
+            f"|{metric.title.lower()}|": f"{median(abs(metric.of(r)) for r in late):.3f} nats per "
+            f"dimension of f (median of the last {len(late)} logged)"
+            for metric in coarser
+            if (late := [r for r in context.records[-RECENT:] if metric.name in r])
+        }
         return {
             "temperature": f"{temperature:g}",
             "|gap|": f"{median(recent):.3f} nats per dimension of f, "
             f"{sampled([median(recent)], temperature)} (0 is best, healthy: below {GAP:g} of f; "
             f"median of the last {len(recent)} logged, at most {max(gaps):.3f})",
+            **of_coarser,
             "saturation": f"{100 * context.records[-1]['saturation']:.2f} % outside [-1, 1] by "
             f"more than 0.1 (0 is best, healthy: below {100 * SATURATION:g} %)",
         }
@@ -234,14 +291,56 @@ class DescriptorRecipe(Recipe):
             figures.image_grid(self.samples(context, count), columns=min(count, 8)),
             f"Grid of {count} images that chains synthesise, {min(count, 8)} in a row.",
         )
+        if len(self.sizes) > 1:
+            yield self._grids(context)
         yield from self.curves(context, "saturation", "energy_distance")
 
+    def curves(self, context: RunContext, *names: str) -> Iterator["Figure"]:
+        """Yield the figures of these metrics, with a line for each grid."""
+        from tigon import figures
+
+        for name in names or [metric.name for metric in self.metrics if metric.figure]:
+            coarser = [size_text(size) for size in self.sizes[:-1]]
+            lines = {f"grid {size}": named(context.records, name, size) for size in coarser}
+            own = f"grid {size_text(self.sizes[-1])}" if coarser else ""
+            lines = {label: records for label, records in lines.items() if records}
+            if any(name in record for record in context.records):
+                yield figures.curve(by_name(self.metrics, name), lines | {own: context.records})
+
+    def _grids(self, context: RunContext) -> "Figure":
+        """Show what chains synthesise on each grid, from the same starts."""
+        from tigon import figures
+
+        count = min(SHOWN, len(context.images))
+        index = torch.arange(count, device=context.learner.model.device)
+        rng = RowRng(self.seed, 0, range(count), "report grids")
+        rows = [("training images", to_uint8(context.images.read(index.cpu())))]
+        for images in context.learner.model.on_grids(index, rng):
+            size = size_text(image_size(*images.shape[2:]))
+            rows.append(
+                (f"grid {size}", to_uint8(enlarged(images, sides(self.image_size), "nearest")))
+            )
+        return figures.Figure(
+            "grids",
+            "From grid to grid",
+            "What the chains of the same rows synthesise on each grid: each grid's chains go on "
+            "from the images of the coarser one, and the first from mean colours.",
+            figures.stages(rows),
+            f"Rows of {count} images: {'; '.join(label for label, _ in rows)}.",
+        )
+
     def judge(self, records: list[Record]) -> list["Finding"]:
-        """Judge the gap, saturation, and how much synthesised images vary."""
+        """Judge the gap on each grid, saturation, and how much synthesised images vary."""
         from tigon.diagnostics.rules.course import of_gap, of_saturation, of_spread
 
+        gaps = {
+            metric.title.lower(): [record[metric.name] for record in records]
+            for metric in self.metrics
+            if is_gap(metric.name)
+        }
+        found = [of_gap(values, self.chains.temperature, name) for name, values in gaps.items()]
         return [
-            *of_gap([record["gap"] for record in records], self.chains.temperature),
+            *(finding for of_grid in found for finding in of_grid),
             *of_saturation(records),
             *of_spread("synthesised images", CAUSES["collapse"][1], records),
         ]
@@ -255,9 +354,10 @@ class DescriptorRecipe(Recipe):
         seed: int,
     ) -> "Examination":
         """Run chains for `length` times as long as in training."""
-        from tigon.diagnostics.examine import examine_synthesis
+        from tigon.diagnostics.examine import examine_grids
 
-        return examine_synthesis(learner, images, records, length, seed)
+        grids = dict(zip(map(size_text, self.sizes), learner.of_grids(), strict=True))
+        return examine_grids(grids, images, records, length, seed)
 
 
 @dataclass(frozen=True)
@@ -280,6 +380,7 @@ class OriginalDescriptorRecipe(DescriptorRecipe):
     loc: ClassVar[float] = -1.0  # black
 
     scale: float = 50 / BYTES
+    grids: int | None = 1
     iterations: int = 1000
     network: DescriptorNetwork = DescriptorNetwork(norm="batch")
     chains: ImageChains = ImageChains(30, 0.3 / BYTES, 1.0, 1.0, noiseless_last_step=False)

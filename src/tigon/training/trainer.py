@@ -359,9 +359,9 @@ def _refuse_other_counters(state: dict[str, Any]) -> None:
     Raises:
         ValueError, KeyError, AttributeError: if they are so
     """
-    for name in ("iteration", "gradient_evaluations", "attempts", "rollbacks"):
+    for name in ("iteration", "attempts", "rollbacks"):
         if type(state[name]) is not int or state[name] < 0:
             raise ValueError(f"{name} is no count")
-    for name in ("seconds", "rate_factor", "step_factor"):
-        if type(state[name]) is not float or not 0 <= state[name] < math.inf:
+    for name in ("gradient_evaluations", "seconds", "rate_factor", "step_factor"):
+        if type(state[name]) not in (int, float) or not 0 <= state[name] < math.inf:
             raise ValueError(f"{name} is no number")

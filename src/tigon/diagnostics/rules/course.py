@@ -119,8 +119,12 @@ def of_metric(metric: Metric, records: list[Record]) -> Finding | None:
     return Finding(metric.title.lower(), level, said, remedy, usual)
 
 
-def of_gap(gaps: list[float], temperature: float) -> list[Finding]:
-    """Judge the gaps of all iterations, in nats per dimension of f, given the temperature."""
+def of_gap(gaps: list[float], temperature: float, name: str = "gap") -> list[Finding]:
+    """Judge the gaps of all iterations, in nats per dimension of f, given the temperature.
+
+    Arguments:
+        name: of the finding
+    """
     usual, largest = median(map(abs, gaps[-RECENT:])), max(map(abs, gaps))
     said = (
         f"median |gap| of the last {len(gaps[-RECENT:])} iterations {usual:.3g}, "
@@ -128,14 +132,14 @@ def of_gap(gaps: list[float], temperature: float) -> list[Finding]:
     )
     band = f"(0 is best; healthy: below {GAP:g}, never above {GAP_EVER:g})"
     if usual < GAP and largest < GAP_EVER:
-        return [Finding("gap", Level.GOOD, f"{said} {band}", value=usual)]
+        return [Finding(name, Level.GOOD, f"{said} {band}", value=usual)]
     late = max(map(abs, gaps[len(gaps) // 2 :]))
     level = Level.BAD if usual >= GAP or late >= GAP_EVER else Level.NOTE
     remedy = (
         "lower the learning rate (--optimizer.learning-rate), or use more chain steps "
         "(--chains.steps): the chains do not keep up"
     )
-    return [Finding("gap", level, f"beyond its band: {said} {band}", remedy, usual)]
+    return [Finding(name, level, f"beyond its band: {said} {band}", remedy, usual)]
 
 
 def of_saturation(records: list[Record]) -> list[Finding]:

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from tigon.data.pixels import reduced
 from tigon.errors import TigonError
 from tigon.explorer.frames import pack, pictures
 from tigon.explorer.panels.base import (
@@ -24,7 +25,7 @@ from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.kernel import State, per_row, temperature_of
 from tigon.mcmc.langevin import Langevin, drifted, return_ratio
-from tigon.models.abilities import HasChains
+from tigon.models.abilities import HasChains, grids_of
 from tigon.random.streams import RowRng
 
 
@@ -34,8 +35,8 @@ class Settings:
 
     Arguments:
         temperature: T >= 0
-        step_size: s of the first step, > 0
-        steps: number of steps of the chain
+        step_size: s of the first step, > 0; on coarser grids, in proportion to theirs
+        steps: number of steps of the chain, on each grid
         pace: maximum steps per second; 0 for as fast as possible
     """
 
@@ -72,7 +73,7 @@ class ChainPanel(Panel):
 
     def count(self, model: Model) -> int:
         """All training images if they can be read; otherwise those with stored starts."""
-        return len(with_chains(model).starts if model.images is None else model.images)
+        return with_chains(model).start_count if model.images is None else len(model.images)
 
     def part(self, model: Model) -> Part:
         """Return the settings of the chains in training, and where they can start."""
@@ -83,7 +84,8 @@ class ChainPanel(Panel):
                 "step_size": able.step_size,
                 "temperature": temperature_of(able.chains.kernel),
                 "shrink": able.chains.shrink,
-                "shared": len(able.starts) == 1,
+                "grids": len(grids_of(able)),
+                "shared": able.start_count == 1,
                 "noise": hasattr(able, "reference"),
                 "takes_every_step": isinstance(able.chains.kernel, Langevin),
             }
@@ -107,7 +109,9 @@ class Synthesis(Course):
         asked: the chain's start, seed and settings
 
     Attributes:
-        done: number of steps taken
+        grid: number of the grid that the chain is on, the coarsest first
+        done: number of steps taken on it
+        taken: number of steps taken in all
         state: state of the chain, one row
         accept: probability with which an adjusted chain would have accepted the last step; None
             if it had no noise
@@ -115,13 +119,27 @@ class Synthesis(Course):
 
     def __init__(self, model: Model, asked: Synthesise) -> None:
         self.id, self.settings = asked.id, asked.settings
-        self.able = with_chains(model)
-        self.done, self._begun = 0, False
+        self.grids = grids_of(with_chains(model))
+        self.grid = self.done = self.taken = 0
+        self._begun = False
         self.accept: float | None = None
         self.rng = RowRng(asked.seed, 0, [asked.image], "explore")
-        start = self._start(model, asked)
-        sizes = start.new_full((1,), asked.settings.step_size)
+        self._enter(self._start(model, asked))
+
+    @property
+    def able(self) -> Any:  # noqa: ANN401
+        """The model of the current grid."""
+        return self.grids[self.grid]
+
+    def _enter(self, start: Tensor) -> None:
+        """Start on the current grid."""
+        self.done = 0
+        sizes = start.new_full((1,), self._step_size())
         self.state = self._chains().kernel.init(self.able.log_density, start, sizes)
+
+    def _step_size(self) -> float:
+        """Return the first step size on the current grid."""
+        return self.settings.step_size * self.able.step_size / self.grids[-1].step_size
 
     @property
     def pause(self) -> float:
@@ -130,8 +148,8 @@ class Synthesis(Course):
 
     @property
     def arrived(self) -> bool:
-        """Whether all steps are taken."""
-        return self.done >= self.settings.steps
+        """Whether all steps are taken, on all grids."""
+        return self.grid == len(self.grids) - 1 and self.done >= self.settings.steps
 
     @property
     def log_density(self) -> float:
@@ -148,8 +166,9 @@ class Synthesis(Course):
         header = {
             "type": "synthesising",
             "id": self.id,
-            "step": self.done,
-            "steps": self.settings.steps,
+            "step": self.taken,
+            "steps": self.taken + self._left(),
+            "grid": f"{self.state.x.shape[3]} x {self.state.x.shape[2]}",
             "log_density": self.log_density,
             "accept": self.accept,
             "step_size": self.state.step_size.item(),
@@ -161,26 +180,34 @@ class Synthesis(Course):
         assert isinstance(request, Change)
         self.settings = settings = request.settings
         last = max(1, settings.steps - 1)
-        size = settings.step_size * self.able.chains.shrink ** (min(self.done, last) / last)
+        size = self._step_size() * self.able.chains.shrink ** (min(self.done, last) / last)
         self.state = self.state._replace(step_size=torch.full_like(self.state.step_size, size))
         return not self.arrived
 
     def step(self) -> None:
-        """Take one step.
+        """Take one step, after going on to the next grid if all steps on this one are taken.
 
         Raises:
             TigonError: if the chain overflows
         """
+        if self.done >= self.settings.steps:
+            self.grid += 1
+            self._enter(self.able.enlarged(self.state.x))
         chains, before = self._chains(), self.state
         kernel = chains.kernel_of(self.done)
         self.state, info = chains.step(self.done, self.able.log_density, before, self.rng)
-        self.done += 1
+        self.done, self.taken = self.done + 1, self.taken + 1
         if isinstance(kernel, Langevin):
             self.accept = would_accept(before, self.state, kernel.temperature)
         else:
             self.accept = info.accept_prob.mean().item()
         if not math.isfinite(self.log_density):
             raise TigonError("the chain ran away: lower its step size, or its temperature")
+
+    def _left(self) -> int:
+        """Return how many steps are left."""
+        later = len(self.grids) - 1 - self.grid
+        return max(0, self.settings.steps - self.done) + later * self.settings.steps
 
     def _chains(self) -> MCMC:
         """Return the model's chains with the page's settings.
@@ -202,7 +229,7 @@ class Synthesis(Course):
         start = self.able.start(index)
         if asked.start == "noise":
             return _reference(self.able).sample(start, self.rng)
-        return model.mean_image if asked.start == "mean" else start
+        return reduced(model.mean_image, start.shape[2:]) if asked.start == "mean" else start
 
 
 def with_chains(model: Model) -> HasChains:

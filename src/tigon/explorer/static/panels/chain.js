@@ -13,7 +13,7 @@ const logarithmic = (low, high) => ({
 });
 
 /** The sliders: how positions map to numbers, and how numbers are displayed. */
-function scales({ step_size, steps }) {
+function scales({ step_size, steps, grids }) {
   const hot = logarithmic(1e-6, 10);
   const most = Math.max(500, 20 * steps);
   return {
@@ -25,7 +25,7 @@ function scales({ step_size, steps }) {
     },
     step_size: { title: "Step size s", ...logarithmic(step_size / 20, step_size * 20), said: short },
     steps: {
-      title: "Steps",
+      title: grids > 1 ? "Steps on each grid" : "Steps",
       value: (place) => Math.round(logarithmic(1, most).value(place)),
       place: logarithmic(1, most).place,
       said: String,
@@ -101,6 +101,7 @@ export function chain({ link }) {
   link.on("model", (model) => {
     state.rows = model.rows;
     state.image = Math.min(state.image, model.rows.length - 1);
+    state.grids = model.chain.grids;
     build(model.chain);
     const which = model.chain.shared ? "all chains start at the mean image" : "choose where the chain starts";
     gallery.show(model.names, canvases(model.arrays.thumbnails), model.note || which);
@@ -118,7 +119,8 @@ export function chain({ link }) {
     const canvas = paint(find("chain-picture"), values, shape[1], shape[2]);
     density.add(message.step, message.log_density);
     accept.add(message.step, message.accept);
-    find("chain-status").textContent = `Step ${message.step} of ${message.steps}, s = ${short(message.step_size)}`;
+    const grid = state.grids > 1 ? ` on the grid of ${message.grid}` : "";
+    find("chain-status").textContent = `Step ${message.step} of ${message.steps}${grid}, s = ${short(message.step_size)}`;
     canvas.setAttribute("aria-label", `Picture of the chain after step ${message.step}`);
     canvas.dispatchEvent(new CustomEvent("painted", { detail: message.step }));
   });
