@@ -49,7 +49,7 @@ class Watched:
     def decode(self, cell, form):
         found = self.column.decode(cell, form)
         if not isinstance(found, str):
-            self.decoded.add(int(found[0, 0, 0]))
+            self.decoded.add(int(found.pixels[0, 0, 0]))
         return found
 
 
