@@ -41,10 +41,9 @@ class Watched:
 
     def __init__(self, column, decoded):
         self.column, self.decoded = column, decoded
-        self.rows, self.name = column.rows, column.name
 
-    def label_of(self, row):
-        return self.column.label_of(row)
+    def __getattr__(self, name):
+        return getattr(self.column, name)
 
     def decode(self, cell, form):
         found = self.column.decode(cell, form)
