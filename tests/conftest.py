@@ -1,6 +1,7 @@
 """What all tests share: a separate cache, small images, and the shared data if available."""
 
 import signal
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,24 @@ def own_cache(tmp_path_factory):
     patch.setenv("TIGON_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield
     patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def no_process_outlives_its_test(monkeypatch):
+    """What a failed test leaves running would slow down all that follow."""
+    started = []
+
+    class Recorded(subprocess.Popen):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Recorded)
+    yield
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import ImageData, chunks, even_rows
+from tigon.data.pixels import reduced
 from tigon.random.streams import make_rng
-from tigon.sizes import sides
+from tigon.sizes import ImageSize, sides
 
 MOST, EXACT = 10_000, 1500  # images used, if nothing else is asked; those without a random sketch
 EXTRA, PASSES = 10, 3  # of the sketch: more directions than asked for, and power iterations
@@ -39,8 +40,11 @@ class PrincipalComponents(NamedTuple):
     deviations: Tensor
 
     def scores(self, images: Tensor) -> Tensor:
-        """Return whitened scores (B, d) of images (B, C, H, W); those fitted have variance 1."""
-        away = images.flatten(1).to(self.mean) - self.mean
+        """Return whitened scores (B, d) of images (B, C, H, W); those fitted have variance 1.
+
+        Larger images than the components' are averaged to their size.
+        """
+        away = reduced(images, self.shape[1:]).flatten(1).to(self.mean) - self.mean
         return away @ self.directions.T / self.deviations
 
     def decode(self, scores: Tensor) -> Tensor:
@@ -62,7 +66,7 @@ class PrincipalComponents(NamedTuple):
 
 
 def principal_components(
-    images: ImageData, count: int, seed: int = 0, most: int = MOST
+    images: ImageData, count: int, seed: int = 0, most: int = MOST, size: ImageSize | None = None
 ) -> PrincipalComponents:
     """Return the first `count` principal components of images; of no more than there are.
 
@@ -73,13 +77,16 @@ def principal_components(
         count: d, >= 1
         seed: of the randomised decomposition
         most: images used at most, >= 2
+        size: average images down to this size, which divides theirs
     Raises:
         ValueError: if there are fewer than two images, or they are all the same
     """
     if count < 1 or len(images) < 2:
         raise ValueError("principal components need a number of at least 1, and two images")
     rows = even_rows(len(images), most)
-    flat = torch.cat([images.read(part).flatten(1) for part in chunks(rows.tolist())])
+    shape = sides(size or images.image_size)
+    parts = [reduced(images.read(part), shape).flatten(1) for part in chunks(rows.tolist())]
+    flat = torch.cat(parts)
     mean = flat.mean(0, dtype=torch.float64).float()
     away = flat.sub_(mean)
     count = min(count, len(away) - 1, away.shape[1])
@@ -89,8 +96,9 @@ def principal_components(
     if not kept.any():
         raise ValueError("principal components need images that are not all the same")
     deviations = singular[:count][kept] / len(away) ** 0.5
-    shape = (images.channels, *sides(images.image_size))
-    return PrincipalComponents(shape, mean, directions[:count][kept], deviations)
+    return PrincipalComponents(
+        (images.channels, *shape), mean, directions[:count][kept], deviations
+    )
 
 
 def _exact(away: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -115,6 +115,8 @@ class GeneratorLearner(Learner):
         average_likelihood: weigh the likelihood by 1/n and let chains share batch statistics, as
             the original code did; for comparison only
         rng: of the first latents, draws of the prior; seeded with 0 if not given
+        start: where the chains of some rows start, given draws of the prior, such as
+            `LinearStart.latents`; at the draws if not given
         folder: keep the chains in files on this folder's disk, not in memory; one process only
         ownership: which process keeps the chain of which image; row i, process i mod size, if not
             given
@@ -140,6 +142,7 @@ class GeneratorLearner(Learner):
         folder: Path | None = None,
         ownership: Ownership | None = None,
         noise: LearnedNoise | None = None,
+        start: Callable[[slice, Tensor], Tensor] | None = None,
     ) -> None:
         if noise and average_likelihood:
             raise ValueError("sigma cannot be learned where the likelihood is averaged")
@@ -164,21 +167,28 @@ class GeneratorLearner(Learner):
                 raise ValueError(f"chains {count.points.shape}: latents have {model.latent_dim}")
             self.store, count = count, len(count)
         else:
-            self.store = self._first_chains(count, rng or make_rng("latents", 0), folder)
+            self.store = self._first_chains(count, rng or make_rng("latents", 0), folder, start)
         self.count = self._moved = count
         self._due, self._weight = False, 0.0
         self.moments = moments(self.store.parts)
 
-    def _first_chains(self, count: int, rng: Rng, folder: Path | None) -> ChainStore:
-        """Return chains at draws of the prior, all of them drawn whoever owns them."""
+    def _first_chains(
+        self,
+        count: int,
+        rng: Rng,
+        folder: Path | None,
+        start: Callable[[slice, Tensor], Tensor] | None,
+    ) -> ChainStore:
+        """Return chains at their start, all of them drawn whoever owns them."""
         if folder is not None and world().size > 1:
             raise TigonError(
                 "chains.store files: is for one process; with several, each keeps its own part of "
                 "the chains in memory (--chains.store memory)"
             )
         like = self.like
+        start = start or (lambda _, drawn: drawn)
         drawn = (
-            self.model.latents(part.stop - part.start, rows(rng, part), like)
+            start(part, self.model.latents(part.stop - part.start, rows(rng, part), like))
             for part in chunks(count)
         )
         if folder is None:

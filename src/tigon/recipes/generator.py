@@ -1,6 +1,7 @@
 """Recipes that train a generator by real inference."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -16,6 +17,7 @@ from tigon.distributed import Ownership
 from tigon.inference.interpolation import Plane, latent_plane
 from tigon.learners.base import RECENT, Record
 from tigon.learners.generator import GeneratorLearner
+from tigon.learners.linear_start import LinearStart
 from tigon.learners.metrics import ACCEPT, by_name
 from tigon.learners.noise import FIRST, Annealing, LearnedNoise
 from tigon.mcmc.store import ChainStore
@@ -56,6 +58,8 @@ class GeneratorRecipe(Recipe):
             fits it to the chains' residuals by maximum likelihood
         sigma_floor: smallest value of a learned sigma; 0.01 is 1.3 of 255 grey levels
         annealing: annealing of sigma, from a larger value at the start
+        start: where latent chains start: `linear`, at the whitened principal scores of the images,
+            which the linear generator has as their latents, or at draws of the `prior`
         expand: move all inferred latents towards the prior's moments after each update
         average_likelihood: weight the likelihood by 1/n as the original did; for comparison only
         network: a fully connected layer and transposed convolutions
@@ -82,7 +86,8 @@ class GeneratorRecipe(Recipe):
     sigma: float | Literal["learn"] = 0.3
     sigma_floor: float = 0.01
     iterations: int = 400
-    annealing: Annealing = Annealing()
+    annealing: Annealing = Annealing(1.0)
+    start: Literal["linear", "prior"] = "linear"
     expand: bool = True
     average_likelihood: bool = False
     network: GeneratorNetwork = GeneratorNetwork()
@@ -122,8 +127,15 @@ class GeneratorRecipe(Recipe):
         return model
 
     def learner(self, images: ImageData) -> GeneratorLearner:
-        """Return a new generator learner."""
-        return self._build(len(images), images.ownership)
+        """Return a new generator learner.
+
+        Of one image, or images that are all the same, latents start at draws of the prior.
+        """
+        start = None
+        if self.start == "linear":
+            with suppress(ValueError):
+                start = LinearStart(images, self.latent_dim, self.seed).latents
+        return self._build(len(images), images.ownership, start)
 
     def restored(
         self, chains: dict[str, Tensor], files: ChainStore | None = None
@@ -134,7 +146,10 @@ class GeneratorRecipe(Recipe):
         return learner
 
     def _build(
-        self, chains: int | ChainStore, ownership: Ownership | None = None
+        self,
+        chains: int | ChainStore,
+        ownership: Ownership | None = None,
+        start: Callable[[slice, Tensor], Tensor] | None = None,
     ) -> GeneratorLearner:
         return GeneratorLearner(
             self.model(),
@@ -147,6 +162,7 @@ class GeneratorRecipe(Recipe):
             cache_folder() if self.chains.store == "files" else None,
             ownership,
             LearnedNoise(self.sigma_floor) if self.sigma == "learn" else None,
+            start,
         )
 
     def describe(self) -> str:
@@ -286,6 +302,7 @@ class OriginalGeneratorRecipe(GeneratorRecipe):
             only with --no-average-likelihood
         sigma_floor: smallest value of a learned sigma
         annealing: annealing of sigma; by default there is none
+        start: where latent chains start, as in generator; in the original, at draws of the prior
         expand: move all inferred latents towards the prior's moments after each update
         average_likelihood: weight the likelihood by 1/n, and share batch statistics
         network: a fully connected layer and transposed convolutions
@@ -299,6 +316,7 @@ class OriginalGeneratorRecipe(GeneratorRecipe):
 
     iterations: int = 600
     annealing: Annealing = Annealing(0.3, 0.0)
+    start: Literal["linear", "prior"] = "prior"
     expand: bool = False
     average_likelihood: bool = True
     network: GeneratorNetwork = GeneratorNetwork(kernel_size=5, norm="batch")

@@ -1,0 +1,48 @@
+r"""Latents that start where the linear generator has them.
+
+Chains from draws of the prior cannot organise thousands of latents: a latent is visited some
+hundred times, each time it moves a few hundredths of the prior's width, and the network learns
+each image's random code by heart. The linear generator, probabilistic PCA, is solved exactly: the
+posterior mean of an image's latents is its whitened principal scores, up to shrinkage. Similar
+images have similar scores, and over the data set scores have the prior's mean and covariance.
+
+References:
+    Tipping and Bishop, "Probabilistic principal component analysis", JRSS B 61, 1999.
+    Bojanowski, Joulin, Lopez-Paz and Szlam, "Optimizing the latent space of generative networks",
+    ICML 2018.
+"""
+
+import torch
+from torch import Tensor
+
+from tigon.data.batches import ImageData
+from tigon.data.principal import principal_components
+from tigon.sizes import pyramid, sides
+
+LARGEST, MOST = 32, 2000  # side of images, and their number, that components are of at most
+
+
+class LinearStart:
+    """Where the latent chains of images start: at their whitened principal scores.
+
+    Components are those of at most 2000 images, at even distances, averaged to about 32 pixels.
+    Where there are fewer components than latents, the other latents stay as they were drawn.
+
+    Arguments:
+        images: the images, at least two that differ
+        latent_dim: d
+        seed: seed of the randomised decomposition
+    Raises:
+        ValueError: if there are fewer than two images, or they are all the same
+    """
+
+    def __init__(self, images: ImageData, latent_dim: int, seed: int = 0) -> None:
+        sizes = pyramid(images.image_size)
+        size = next((s for s in reversed(sizes) if max(sides(s)) <= LARGEST), sizes[0])
+        self.images = images
+        self.components = principal_components(images, latent_dim, seed, MOST, size)
+
+    def latents(self, part: slice, drawn: Tensor) -> Tensor:
+        """Return the start of the chains of some rows, given draws of the prior (B, d)."""
+        scores = self.components.scores(self.images.read(torch.arange(part.start, part.stop)))
+        return torch.cat([scores.to(drawn), drawn[:, scores.shape[1] :]], 1)
