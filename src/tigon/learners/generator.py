@@ -29,6 +29,7 @@ from tigon.distributed import Ownership, all_sum, world
 from tigon.errors import TigonError
 from tigon.learners.base import Learner, Metrics, Optimizers, mean_over, spread
 from tigon.learners.expansion import Moments, absorb, moments, require_first, undo
+from tigon.learners.linear_start import LinearStart
 from tigon.learners.metrics import ACCEPT, Metric
 from tigon.learners.noise import Annealing, LearnedNoise
 from tigon.mcmc.adaptation import StepSizeAdaptation
@@ -115,8 +116,8 @@ class GeneratorLearner(Learner):
         average_likelihood: weigh the likelihood by 1/n and let chains share batch statistics, as
             the original code did; for comparison only
         rng: of the first latents, draws of the prior; seeded with 0 if not given
-        start: where the chains of some rows start, given draws of the prior, such as
-            `LinearStart.latents`; at the draws if not given
+        start: where chains start, and how the model's guess is fitted to them, if it has one; at
+            draws of the prior if not given
         folder: keep the chains in files on this folder's disk, not in memory; one process only
         ownership: which process keeps the chain of which image; row i, process i mod size, if not
             given
@@ -142,13 +143,13 @@ class GeneratorLearner(Learner):
         folder: Path | None = None,
         ownership: Ownership | None = None,
         noise: LearnedNoise | None = None,
-        start: Callable[[slice, Tensor], Tensor] | None = None,
+        start: LinearStart | None = None,
     ) -> None:
         if noise and average_likelihood:
             raise ValueError("sigma cannot be learned where the likelihood is averaged")
         super().__init__()
         self.ownership = ownership or Ownership()
-        self.model, self.annealing, self.noise = model, annealing, noise
+        self.model, self.annealing, self.noise, self.begun = model, annealing, noise, start
         self._progress = 1.0
         self._error: tuple[Tensor, float] | None = None  # of the batch, and its part of all
         self.chains = chains or MCMC(MALA(0.1, jitter=0.9), 1, StepSizeAdaptation())
@@ -177,7 +178,7 @@ class GeneratorLearner(Learner):
         count: int,
         rng: Rng,
         folder: Path | None,
-        start: Callable[[slice, Tensor], Tensor] | None,
+        start: LinearStart | None,
     ) -> ChainStore:
         """Return chains at their start, all of them drawn whoever owns them."""
         if folder is not None and world().size > 1:
@@ -186,17 +187,17 @@ class GeneratorLearner(Learner):
                 "the chains in memory (--chains.store memory)"
             )
         like = self.like
-        start = start or (lambda _, drawn: drawn)
         drawn = (
-            start(part, self.model.latents(part.stop - part.start, rows(rng, part), like))
+            (part, self.model.latents(part.stop - part.start, rows(rng, part), like))
             for part in chunks(count)
         )
+        first = (start.latents(part, z) if start else z for part, z in drawn)
         if folder is None:
-            store = ChainStore(torch.cat(list(drawn)))
+            store = ChainStore(torch.cat(list(first)))
         else:
             shape = (count, self.model.latent_dim)
             store = ChainStore.scratch(
-                folder, lambda new: create(new, shape, lambda _: next(drawn).cpu())
+                folder, lambda new: create(new, shape, lambda _: next(first).cpu())
             )
         if world().size == 1:
             return store
@@ -311,7 +312,8 @@ class GeneratorLearner(Learner):
             self.step_size *= affine.scale
 
     def complete_model(self) -> None:
-        """Let the model's plane be where all latents vary most."""
+        """Let the model's plane be where all latents vary most, and fit its guess to them."""
+        self._fit_guess()
         if self.model.latent_dim <= 2:  # the plane is the latent space itself
             return
         covariance = moments(self.store.parts).covariance
@@ -319,6 +321,22 @@ class GeneratorLearner(Learner):
             self.model.plane.copy_(principal_directions(covariance))
             if self.averaged is not None:
                 self.averaged["model.plane"].copy_(self.model.plane)
+
+    def _fit_guess(self) -> None:
+        guess = self.model.guess
+        if guess is None or self.begun is None:
+            return
+        latents = self._of_rows(self.begun.rows)
+        if latents.isfinite().all():
+            self.begun.fit(guess, latents.cpu())
+            for name, value in guess.named_buffers() if self.averaged is not None else ():
+                self.averaged[f"model.guess.{name}"].copy_(value)  # type: ignore[index]
+
+    def _of_rows(self, index: Tensor) -> Tensor:
+        """Return the latents of these rows, of whichever process, (R, d)."""
+        if world().size == 1:
+            return self.store.read(index)
+        return self.ownership.all_rows(self.store.points)[index]
 
     @torch.no_grad()
     def show(self, count: int) -> Tensor:

@@ -15,11 +15,13 @@ References:
 import torch
 from torch import Tensor
 
-from tigon.data.batches import ImageData
+from tigon.data.batches import ImageData, chunks, even_rows
 from tigon.data.principal import principal_components
-from tigon.sizes import pyramid, sides
+from tigon.models.cold_start import LinearGuess
+from tigon.sizes import ImageSize, pyramid, sides
 
 LARGEST, MOST = 32, 2000  # side of images, and their number, that components are of at most
+FEATURES, RIDGE = 256, 0.01  # of the guess: scores that it uses at most, and its shrinkage
 
 
 class LinearStart:
@@ -37,12 +39,33 @@ class LinearStart:
     """
 
     def __init__(self, images: ImageData, latent_dim: int, seed: int = 0) -> None:
-        sizes = pyramid(images.image_size)
-        size = next((s for s in reversed(sizes) if max(sides(s)) <= LARGEST), sizes[0])
-        self.images = images
-        self.components = principal_components(images, latent_dim, seed, MOST, size)
+        self.images, self.dim = images, latent_dim
+        self.rows = even_rows(len(images), MOST)
+        many = max(latent_dim, min(FEATURES, len(self.rows) // 4))
+        size = averaged_size(images.image_size)
+        self.components = principal_components(images, many, seed, MOST, size)
+        parts = [self.components.scores(images.read(part)) for part in chunks(self.rows.tolist())]
+        self.features = torch.cat(parts)
 
     def latents(self, part: slice, drawn: Tensor) -> Tensor:
         """Return the start of the chains of some rows, given draws of the prior (B, d)."""
         scores = self.components.scores(self.images.read(torch.arange(part.start, part.stop)))
+        scores = scores[:, : self.dim]
         return torch.cat([scores.to(drawn), drawn[:, scores.shape[1] :]], 1)
+
+    def fit(self, guess: LinearGuess, latents: Tensor) -> None:
+        """Fit a guess to what was inferred for the images `rows`, (R, d), by ridge regression."""
+        latents = latents.to(self.features).double()
+        scores = self.features.double()
+        middle = latents.mean(0)
+        gram = scores.T @ scores + RIDGE * len(scores) * torch.eye(scores.shape[1]).double()
+        weights = torch.linalg.solve(gram, scores.T @ (latents - middle)).T.to(self.features)
+        matrix = (weights / self.components.deviations) @ self.components.directions
+        guess.matrix.copy_(matrix)
+        guess.offset.copy_(middle.to(self.features) - matrix @ self.components.mean)
+
+
+def averaged_size(size: ImageSize) -> ImageSize:
+    """Return the size to which images are averaged: the largest half of at most 32 pixels."""
+    sizes = pyramid(size)
+    return next((s for s in reversed(sizes) if max(sides(s)) <= LARGEST), sizes[0])

@@ -1,29 +1,67 @@
-"""Infer latents of images that the model has not seen.
+r"""Infer latents of images that the model has not seen.
 
 A cold chain would stay in the first mode that it finds. So several chains per image start at draws
 from the prior, the temperature of the likelihood falls to 1 (the prior is not tempered), and the
 chain that ends highest is kept.
+
+With many latents, no number of draws comes near. So a model may know a linear guess,
+
+.. math:: z \approx A \bar y + b
+
+with :math:`\bar y` the image averaged to a few pixels, fitted to the latents that were inferred
+for training images. Half of the chains then start there, at temperature 1.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from tigon.data.pixels import reduced
 from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.kernel import State
 from tigon.mcmc.langevin import MALA
+from tigon.models.config import register_part
 from tigon.random.streams import Rng
+
+
+@register_part
+class LinearGuess(nn.Module):
+    """A linear function of an averaged image that comes near its latents; 0 until it is fitted.
+
+    Arguments:
+        latent_dim: d
+        shape: channels, height and width of the averaged image, which divide those of images
+    """
+
+    matrix: Tensor
+    offset: Tensor
+
+    def __init__(self, latent_dim: int, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.shape = shape
+        self.register_buffer("matrix", torch.zeros(latent_dim, math.prod(shape)))
+        self.register_buffer("offset", torch.zeros(latent_dim))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the guess for images (B, C, H, W), (B, d)."""
+        pixels = reduced(images, self.shape[1:]).flatten(1).to(self.matrix)
+        return pixels @ self.matrix.T + self.offset
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments of this guess."""
+        return {"latent_dim": len(self.offset), "shape": list(self.shape)}
 
 
 @runtime_checkable
 class HasPosterior(Protocol):
-    """What a cold start needs from a model."""
+    """What a cold start needs from a model; it may also have a `guess`, see `LinearGuess`."""
 
     def latents(self, count: int, rng: Rng, like: Tensor) -> Tensor:
         """Draw `count` latents from the prior, (count, d), with the type and device of `like`."""
@@ -31,8 +69,11 @@ class HasPosterior(Protocol):
     def decode(self, latents: Tensor, chunk: int = 64) -> Tensor:
         """Decode latents (B, d) to images (B, C, H, W), without noise."""
 
-    def posterior(self, images: Tensor, likelihood_weight: float = 1.0) -> LogDensity:
-        """Return the log-density of latents given images (B, C, H, W), row by row."""
+    def posterior(self, images: Tensor, likelihood_weight: float | Tensor = 1.0) -> LogDensity:
+        """Return the log-density of latents given images (B, C, H, W), row by row.
+
+        The weight of the likelihood is one number, or one for each row, (B,).
+        """
 
 
 class Reconstruction(NamedTuple):
@@ -56,22 +97,28 @@ class ColdStart:
             `hottest` to 1, >= 1
         hottest: first temperature, >= 1
         steps: MALA steps at each temperature, >= 1
+        guess: start half of the chains (rounded down) at the model's guess, if it has one
     """
 
     starts: int = 16
     temperatures: int = 8
     hottest: float = 1000.0
     steps: int = 10
+    guess: bool = True
 
     @property
     def gradient_evaluations(self) -> int:
         """Gradient evaluations per image, over all of its chains."""
         return self.starts * self.temperatures * (self.steps + 1)
 
-    @property
-    def chains(self) -> MCMC:
-        """One step of all chains; the chains of an image share an adaptive step size."""
-        return MCMC(MALA(0.1), 1, StepSizeAdaptation(pool=self.starts))
+    def chains(self, guessed: int = 0) -> MCMC:
+        """Return one step of all chains; an image's chains from one kind of start share a size.
+
+        Arguments:
+            guessed: how many of an image's chains start at its guess
+        """
+        pool = math.gcd(guessed, self.starts - guessed)
+        return MCMC(MALA(0.1), 1, StepSizeAdaptation(pool=pool))
 
     def levels(self) -> list[float]:
         """Return the temperatures, in decreasing order down to 1."""
@@ -86,7 +133,7 @@ class Descent(NamedTuple):
 
     Attributes:
         step: number of steps taken so far
-        temperature: temperature of the likelihood
+        temperature: temperature of the likelihood, for chains from the prior
         state: latents (B * starts, d) and their log-densities
         accept_prob: acceptance probability of the last step, (B * starts,); None before the first
     """
@@ -98,7 +145,7 @@ class Descent(NamedTuple):
 
 
 def descend(model: HasPosterior, images: Tensor, rng: Rng, how: ColdStart) -> Iterator[Descent]:
-    """Yield chains from draws of the prior to the posterior of images (B, C, H, W), step by step.
+    """Yield chains from their starts to the posterior of images (B, C, H, W), step by step.
 
     Step sizes adapt to the mean acceptance of an image's chains, and are frozen for the second
     half of the last level.
@@ -110,15 +157,23 @@ def descend(model: HasPosterior, images: Tensor, rng: Rng, how: ColdStart) -> It
     assert isinstance(model, nn.Module)
     repeated = images.repeat_interleave(how.starts, 0)
     x, size = model.latents(len(repeated), rng, images), None
+    guess = getattr(model, "guess", None) if how.guess else None
+    many = how.starts // 2 if guess else 0
+    numbers = torch.arange(len(repeated), device=x.device) % how.starts
+    guessed = numbers >= how.starts - many
+    if guess:
+        x = torch.where(guessed[:, None], guess(repeated).to(x), x)
+    adapting = how.chains(many)
     frozen_from = how.steps * how.temperatures - how.steps // 2
     for level, temperature in enumerate(how.levels()):
-        log_density = model.posterior(repeated, 1 / temperature)
+        weights = torch.where(guessed, 1.0, 1 / temperature).to(x)
+        log_density = model.posterior(repeated, weights)
         with frozen(model), mode(model, training=False):
-            state = how.chains.kernel.init(log_density, x, size)
+            state = adapting.kernel.init(log_density, x, size)
         if not level:
             yield Descent(0, temperature, state, None)
         for step in range(how.steps * level, how.steps * (level + 1)):
-            chains = how.chains
+            chains = adapting
             if step >= frozen_from:
                 chains = replace(chains, adaptation=None)
             with frozen(model), mode(model, training=False):

@@ -10,7 +10,7 @@ from tigon.data.checks import require_points, require_shape
 from tigon.densities.gaussian import Prior, StandardNormal
 from tigon.densities.log_density import LogDensity, mode, sum_event
 from tigon.models.base import Model
-from tigon.models.cold_start import ColdStart, Reconstruction, infer_latents
+from tigon.models.cold_start import ColdStart, LinearGuess, Reconstruction, infer_latents
 from tigon.models.config import build, register_part, to_plain
 from tigon.random.streams import Rng, normal
 
@@ -26,6 +26,7 @@ class GeneratorModel(Model):
         prior: prior of the latents, any object with `log_prob` or `log_density`, (B, d) to (B,),
             and `sample(like, rng)`; N(0, I) if not given. If it is a module, its parameters belong
             to the model
+        guess: where the inference of unseen images starts half of its chains, if anywhere
 
     `sigma` is a buffer, a tensor () of the network's type, which is saved and moved with the
     weights; `model.sigma.fill_(0.2)` changes it. `plane` is another: the two directions of the
@@ -33,7 +34,7 @@ class GeneratorModel(Model):
     """
 
     CONFIGURED: ClassVar[Mapping[str, float]] = {"sigma": 0.3}
-    UNAVERAGED: ClassVar[tuple[str, ...]] = ("plane",)
+    UNAVERAGED: ClassVar[tuple[str, ...]] = ("plane", "matrix", "offset")
     sigma: Tensor
     plane: Tensor
 
@@ -43,9 +44,10 @@ class GeneratorModel(Model):
         latent_dim: int | None = None,
         sigma: float = 0.3,
         prior: Prior | None = None,
+        guess: LinearGuess | None = None,
     ) -> None:
         super().__init__()
-        self.network, self.prior = network, prior or StandardNormal()
+        self.network, self.prior, self.guess = network, prior or StandardNormal(), guess
         self._prior_density = _density_of(self.prior)
         self.latent_dim = _dimension(self.prior) if latent_dim is None else latent_dim
         if self.latent_dim < 1:
@@ -92,11 +94,15 @@ class GeneratorModel(Model):
         return -sum_event((images - decoded) ** 2) / (2 * noise**2)
 
     def posterior(
-        self, images: Tensor, likelihood_weight: float = 1.0, sigma: float | Tensor | None = None
+        self,
+        images: Tensor,
+        likelihood_weight: float | Tensor = 1.0,
+        sigma: float | Tensor | None = None,
     ) -> LogDensity:
         """Return the log-density of z given `images` (B, C, H, W), row by row.
 
-        `likelihood_weight` is 1 for the posterior, and 1/T for a likelihood at temperature T. The
+        `likelihood_weight` is 1 for the posterior, and 1/T for a likelihood at temperature T, one
+        number or one for each row (B,). The
         original code averaged the likelihood over its n images, which is a weight of 1/n;
         `generator-original` reproduces that. If `sigma` is given, it replaces the model's own, as
         during annealing.
@@ -141,7 +147,8 @@ class GeneratorModel(Model):
     def infer(self, images: Tensor, rng: Rng, how: ColdStart | None = None) -> Reconstruction:
         """Infer latents of images (B, C, H, W) in [-1, 1] that have no chain to continue from.
 
-        Chains start at draws from the prior; see `tigon.models.cold_start`.
+        Chains start at draws from the prior, and at the model's guess if it has one; see
+        `tigon.models.cold_start`.
 
         Arguments:
             rng: one generator, or streams of B * starts rows
@@ -161,6 +168,7 @@ class GeneratorModel(Model):
             "latent_dim": self.latent_dim,
             "sigma": float(str(self.sigma.float().cpu().numpy())),  # 0.3, not 0.300000012
             "prior": to_plain(self.prior, "model.prior"),
+            "guess": to_plain(self.guess, "model.guess"),
         }
 
     @classmethod

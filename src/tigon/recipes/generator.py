@@ -1,6 +1,6 @@
 """Recipes that train a generator by real inference."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -17,11 +17,12 @@ from tigon.distributed import Ownership
 from tigon.inference.interpolation import Plane, latent_plane
 from tigon.learners.base import RECENT, Record
 from tigon.learners.generator import GeneratorLearner
-from tigon.learners.linear_start import LinearStart
+from tigon.learners.linear_start import LinearStart, averaged_size
 from tigon.learners.metrics import ACCEPT, by_name
 from tigon.learners.noise import FIRST, Annealing, LearnedNoise
 from tigon.mcmc.store import ChainStore
 from tigon.models.base import Model
+from tigon.models.cold_start import LinearGuess
 from tigon.models.generator import GeneratorModel
 from tigon.nn.dcgan import DCGANGenerator
 from tigon.random.streams import make_rng
@@ -31,6 +32,7 @@ from tigon.recipes.settings import (
     LatentChains,
     require,
 )
+from tigon.sizes import sides
 from tigon.training.guard import Guard
 from tigon.training.settings import AdamSettings
 
@@ -122,7 +124,11 @@ class GeneratorRecipe(Recipe):
             self.network.norm,
             make_rng("weights", self.seed),
         )
-        model = GeneratorModel(network, self.latent_dim, self._first_sigma)
+        guess = None
+        if self.start == "linear":
+            size = averaged_size(self.image_size)
+            guess = LinearGuess(self.latent_dim, (self.channels, *sides(size)))
+        model = GeneratorModel(network, self.latent_dim, self._first_sigma, guess=guess)
         model.fit = self.fit
         return model
 
@@ -134,7 +140,7 @@ class GeneratorRecipe(Recipe):
         start = None
         if self.start == "linear":
             with suppress(ValueError):
-                start = LinearStart(images, self.latent_dim, self.seed).latents
+                start = LinearStart(images, self.latent_dim, self.seed)
         return self._build(len(images), images.ownership, start)
 
     def restored(
@@ -149,7 +155,7 @@ class GeneratorRecipe(Recipe):
         self,
         chains: int | ChainStore,
         ownership: Ownership | None = None,
-        start: Callable[[slice, Tensor], Tensor] | None = None,
+        start: LinearStart | None = None,
     ) -> GeneratorLearner:
         return GeneratorLearner(
             self.model(),
