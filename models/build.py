@@ -20,8 +20,7 @@ HERE = Path(__file__).parent
 DATA = "embedded:animal-faces"
 MODELS = {
     "faces-generator": "generator --image-size 32 --network.width 32 --iterations 600",
-    "faces-descriptor": "descriptor --image-size 32 --iterations 200 "
-    "--optimizer.learning-rate 0.03 --chains.steps 40",
+    "faces-descriptor": "descriptor --image-size 32",
 }
 TERMS = {
     "--license": "CC0-1.0",

@@ -267,11 +267,11 @@ def test_a_signal_saves_the_state_and_ends_with_130(pictures, tmp_path, number):
         text=True,
     )
     metrics = tmp_path / "run" / "metrics.jsonl"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     err = "".join(line for line in err.splitlines(True) if not line.startswith("generator: "))
     last = json.loads(metrics.read_text().splitlines()[-1])["iteration"]
     assert process.returncode == 130 and "the same command continues" in out

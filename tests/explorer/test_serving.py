@@ -33,7 +33,7 @@ def test_it_prints_its_address_serves_and_ends_with_0_when_it_is_stopped(runs, n
     with urllib.request.urlopen(url) as answer:
         assert b"tigon explorer" in answer.read()
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 0 and out == ""
     assert "Traceback" not in err and "Error" not in err
 
