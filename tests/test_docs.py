@@ -181,7 +181,7 @@ QUICK = {
     "custom_density": r"replica exchange 0\.(7[5-9]|8\d)",
     "custom_kernel": r"acceptance 0\.",
     "fine_tuning": r"three others: 0\.\d+, then 0\.0",
-    "labels": r"blue: latents around .0\.\d+\nred: latents around .0\.",
+    "labels": r"blue: latents around .[01]\.\d+\nred: latents around .[01]\.",
     "optimizer_and_scheduler": r"rate 1e-05\ntorch.Size\(\[4, 3, 16, 16\]\)",
     "own_loop": r"iteration 60: error 0\.",
     "resume": r"goes on at iteration 20\nthe same weights: True",

@@ -22,6 +22,7 @@ _HOMES = {
     "HasLatents": "models.abilities",
     "HasLogDensity": "models.abilities",
     "HasChains": "models.abilities",
+    "HasGrids": "models.abilities",
     "register_part": "models.config",
     "start_images": "learners.descriptor",
     "Gaussian": "densities.gaussian",

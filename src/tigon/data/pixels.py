@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tigon.choices import require_choice
 from tigon.data.checks import require_drawn
 from tigon.errors import TigonError
 
 Fit = Literal["stretch", "crop"]
+Interpolation = Literal["bilinear", "nearest"]
 
 
 def to_float(pixels: np.ndarray) -> Tensor:
@@ -54,10 +56,9 @@ def reduced(images: Tensor, size: Sequence[int]) -> Tensor:
     return images if blocks == (1, 1) else functional.avg_pool2d(images, blocks)
 
 
-def enlarged(
-    images: Tensor, size: Sequence[int], mode: Literal["bilinear", "nearest"] = "bilinear"
-) -> Tensor:
+def enlarged(images: Tensor, size: Sequence[int], mode: Interpolation = "bilinear") -> Tensor:
     """Interpolate images (B, C, h, w) to this height and width; one pixel fills them."""
+    require_choice("mode", mode, Interpolation)
     if images.shape[2:] == (1, 1):
         return images.expand(-1, -1, *size)
     if images.shape[2:] == tuple(size):

@@ -88,7 +88,7 @@ class GeneratorRecipe(Recipe):
     sigma: float | Literal["learn"] = 0.3
     sigma_floor: float = 0.01
     iterations: int = 400
-    annealing: Annealing = Annealing(1.0)
+    annealing: Annealing = Annealing()
     start: Literal["linear", "prior"] = "linear"
     expand: bool = True
     average_likelihood: bool = False
