@@ -34,15 +34,19 @@ def make_run(folder: Path, name: str, recipe: Recipe, data: str | Path) -> Run:
 
 
 def make_runs(folder: Path) -> dict[str, Run]:
-    """A generator with two latents, one with four, and a descriptor, of 8 x 8 images."""
+    """A generator with two latents, one with four, and a descriptor, of 8 x 8 images.
+
+    A descriptor of 16 x 16 images has grids of 8 and 16 pixels.
+    """
     data = make_pictures(folder / "pictures")
     recipes = {
         "generator": generator_recipe(),
         "deep": generator_recipe(latent_dim=4),
         "descriptor": descriptor_recipe(),
+        "grids": descriptor_recipe(image_size=16),
     }
     return {
-        name: make_run(folder / name, name.replace("deep", "generator"), recipe, data)
+        name: make_run(folder / name, type(recipe).name, recipe, data)
         for name, recipe in recipes.items()
     }
 

@@ -101,6 +101,36 @@ def test_an_unchanged_synthesis_is_the_learners_own(hub):
     assert looks[-1]["accept"] is None  # the last step has no noise
 
 
+def test_a_synthesis_goes_from_grid_to_grid_as_the_learners_does(hub):
+    page = Page(hub("grids"))
+    model = page.session.model
+    page.session.ask(Synthesise("synthesise", 2, "image", 3, 9, settings_of(model)))
+    page.run()
+    looks = page.of("synthesising")
+    own = model.learner.model.on_grids(torch.tensor([3]), RowRng(9, 0, [3], "explore"))
+    assert [look["step"] for look in looks] == list(range(7)) and looks[0]["steps"] == 6
+    assert [look["grid"] for look in looks] == ["8 x 8"] * 4 + ["16 x 16"] * 3
+    for look, images in zip((looks[3], looks[6]), own, strict=True):
+        assert np.array_equal(look["pixels"][0, ..., :3], to_uint8(images)[0])
+    (shown,) = page.of("model")
+    assert shown["chain"]["grids"] == 2
+
+
+@pytest.mark.parametrize("start", ["noise", "mean"])
+def test_other_starts_are_those_of_the_first_grid(hub, start):
+    page = Page(hub("grids"))
+    model = page.session.model
+    page.session.ask(Synthesise("synthesise", 1, start, 2, 4, settings_of(model)))
+    page.run(2)
+    shown = page.of("synthesising")[0]["pixels"][0, ..., :3]
+    reference = model.learner.model.grids[0].reference
+    begins = {
+        "noise": reference.sample(torch.zeros(1, 3, 8, 8), RowRng(4, 0, [2], "explore")),
+        "mean": torch.nn.functional.avg_pool2d(model.images.mean_image()[None], 2),
+    }
+    assert np.array_equal(shown, to_uint8(begins[start])[0])
+
+
 def test_sliders_act_at_once_on_a_running_chain(hub):
     page = Page(hub("descriptor"))
     model = page.session.model
