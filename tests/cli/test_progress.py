@@ -125,6 +125,16 @@ def test_the_introduction_of_a_budget_speaks_of_gradient_evaluations():
     assert "resume" not in text
 
 
+def test_the_introduction_of_a_run_by_the_clock_speaks_of_minutes():
+    trainer = generator_recipe(minutes=2.5).trainer(image_set())
+    assert "2.5 min of training" in introduction("generator", trainer, "photos", "run")
+    trainer.seconds, trainer.iteration = 60.0, 3
+    said = introduction("generator", trainer, "photos", "run")
+    assert said.endswith("continues at iteration 3, after 1 of 2.5 min of training")
+    trainer.seconds = 150.0
+    assert "N makes it longer" not in introduction("generator", trainer, "photos", "run")
+
+
 def test_steps_in_a_log_get_a_line_now_and_then(clock, capsys):
     for _ in steps_shown(range(10), "inferring"):
         clock.go(4)

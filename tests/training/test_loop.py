@@ -1,4 +1,5 @@
 import math
+from itertools import count
 
 import pytest
 import torch
@@ -140,6 +141,8 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_the_update():
     [
         lambda: Budget(0),
         lambda: Budget(gradient_evaluations=0),
+        lambda: Budget(minutes=0.0),
+        lambda: Budget(minutes=math.inf),
         lambda: AdamSettings(-1.0),
         lambda: AdamSettings(betas=(1.0, 0.9)),
         lambda: AdamSettings(warm_up=-1),
@@ -150,3 +153,21 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_the_update():
 def test_numbers_that_make_no_sense_are_refused(build):
     with pytest.raises(ValueError, match="not"):
         build()
+
+
+def test_a_run_by_the_clock_ends_when_its_minutes_are_over_and_anneals_by_them(monkeypatch):
+    """Each iteration takes half a minute; what is done between two does not count."""
+    monkeypatch.setattr("tigon.training.trainer.time.perf_counter", count(step=30).__next__)
+    trainer = generator_recipe(minutes=2.0, iterations=1).trainer(image_set())
+    stops = iter([False, False, True])
+    trainer.fit(lambda: next(stops))
+    assert trainer.iteration == 2 and trainer.progress == 0.5 and not trainer.finished
+    records = trainer.fit()
+    assert trainer.iteration == 4 and trainer.finished and trainer.seconds == 120
+    rates = [record["learning_rate"] for record in records]
+    assert rates == pytest.approx([1e-3, 1e-3 * (1 - 0.5**0.5)])
+
+
+def test_two_budgets_are_one_too_many():
+    with pytest.raises(ValueError, match="give one of them"):
+        generator_recipe(minutes=1.0, gradient_evaluations=10)

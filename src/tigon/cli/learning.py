@@ -189,10 +189,11 @@ def longer(run: Run, iterations: int) -> Experiment:
         TigonError: if it has a budget instead, or more are done already
     """
     recipe = run.experiment.recipe
-    if recipe.gradient_evaluations is not None:
+    if not recipe.budget.by_iterations:
+        option = "minutes" if recipe.minutes else "gradient-evaluations"
         raise TigonError(
-            f"--iterations: run {run.folder} ends by a budget of gradient evaluations; give "
-            "another with tigon train --continue-with --gradient-evaluations"
+            f"--iterations: run {run.folder} ends by a budget of {option.replace('-', ' ')}; give "
+            f"another with tigon train --continue-with --{option}"
         )
     records = run.records()
     done = records[-1]["iteration"] if records else 0

@@ -103,10 +103,13 @@ def introduction(title: str, trainer: Trainer, data: str, out: os.PathLike[str])
     if budget.gradient_evaluations is not None:
         total = counted(budget.gradient_evaluations, "gradient evaluation")
         so_far = f"{done}, after {trainer.evaluations:g} of {total}"
+    if budget.minutes is not None:
+        total = f"{budget.minutes:g} min of training"
+        so_far = f"{done}, after {trainer.seconds / 60:.3g} of {total}"
     what = f"{title}: {many} of {size} from {data}, {total}, run {os.fspath(out)}"
     if trainer.finished:
         longer = f"tigon resume {os.fspath(out)} --iterations N makes it longer"
-        hint = f"; {longer}" if budget.gradient_evaluations is None else ""
+        hint = f"; {longer}" if budget.by_iterations else ""
         return f"{what}: it is finished already, at iteration {so_far}{hint}"
     return f"{what}: continues at iteration {so_far}" if done else what
 

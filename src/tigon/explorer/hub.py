@@ -86,12 +86,13 @@ class Hub:
         """Return the progress of the run's training, for a page."""
         length, last = self.run.experiment.recipe.budget, (self.tail.rows or [{}])[-1]
         iteration, spent = int(last.get("iteration") or 0), last.get("gradient_evaluations") or 0.0
-        over = iteration > 0 and length.over(iteration, spent, spent / iteration)
+        seconds = last.get("seconds") or 0.0
+        over = iteration > 0 and length.over(iteration, spent, seconds, spent / iteration)
         age = self.tail.age()
         return {
             "iteration": iteration,
-            "total": None if length.gradient_evaluations is not None else length.iterations,
-            "progress": 1.0 if over else length.progress(iteration, spent),
+            "total": length.iterations if length.by_iterations else None,
+            "progress": 1.0 if over else length.progress(iteration, spent, seconds),
             "state": "finished" if over else _activity(age, self.tail.event),
             "event": self.tail.event,
             "problem": self.problem or self._damage(),

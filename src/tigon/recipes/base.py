@@ -89,6 +89,7 @@ class Recipe(ABC):
         iterations: number of parameter updates
         gradient_evaluations: a budget that ends the run, instead of a number of iterations:
             forward and backward passes of the network over the whole set (for a stream, a batch)
+        minutes: minutes of training that end the run, instead of a number of iterations
         batch_size: images per parameter update
         seed: seed of weights, chains and data order, >= 0
         precision: precision of the network's matrix products in the loss, and in a descriptor's
@@ -124,6 +125,7 @@ class Recipe(ABC):
     stream: bool = False
     iterations: int = 300
     gradient_evaluations: int | None = None
+    minutes: float | None = None
     batch_size: int = 64
     seed: int = 0
     precision: Precision = "float32"
@@ -146,7 +148,7 @@ class Recipe(ABC):
     @property
     def budget(self) -> Budget:
         """When a run of this recipe ends."""
-        return Budget(self.iterations, self.gradient_evaluations)
+        return Budget(self.iterations, self.gradient_evaluations, self.minutes)
 
     @abstractmethod
     def model(self) -> Model:

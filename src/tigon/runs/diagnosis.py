@@ -136,7 +136,8 @@ def _progress(run: Run, records: list[Record]) -> float:
     if not records:
         return 0.0
     last = records[-1]
-    return run.experiment.recipe.budget.progress(last["iteration"], last["gradient_evaluations"])
+    done = last["iteration"], last["gradient_evaluations"], last["seconds"]
+    return run.experiment.recipe.budget.progress(*done)
 
 
 def _course(

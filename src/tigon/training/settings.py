@@ -88,15 +88,20 @@ class AdamSettings:
 
 @dataclass(frozen=True)
 class Budget:
-    """When a run ends: after a number of iterations, or within a number of gradient evaluations.
+    """When a run ends: after iterations, within gradient evaluations, or after minutes.
+
+    A run by the clock depends on the machine: another run with its seed takes other iterations.
 
     Arguments:
-        iterations: number of parameter updates; ignored if gradient evaluations are given
+        iterations: number of parameter updates; ignored if another budget is given
         gradient_evaluations: forward and backward passes of the network over the whole set
+        minutes: time of training, without what is done between iterations, > 0; the iteration
+            that is under way ends
     """
 
     iterations: int = 300
     gradient_evaluations: int | None = None
+    minutes: float | None = None
 
     def __post_init__(self) -> None:
         if self.iterations < 1:
@@ -105,15 +110,26 @@ class Budget:
             raise ValueError(
                 f"gradient_evaluations must be at least 1, not {self.gradient_evaluations}"
             )
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise ValueError(f"minutes must be above 0, not {self.minutes}")
+        if self.minutes is not None and self.gradient_evaluations is not None:
+            raise ValueError("gradient_evaluations and minutes: give one of them")
 
-    def progress(self, iteration: int, evaluations: float) -> float:
+    @property
+    def by_iterations(self) -> bool:
+        """Whether the number of iterations ends the run."""
+        return self.gradient_evaluations is None and self.minutes is None
+
+    def progress(self, iteration: int, evaluations: float, seconds: float) -> float:
         """Return the progress in [0, 1] through the run at the start of an iteration."""
         if self.gradient_evaluations is not None:
             return min(1.0, evaluations / self.gradient_evaluations)
+        if self.minutes is not None:
+            return min(1.0, seconds / (60 * self.minutes))
         return min(1.0, iteration / self.iterations)
 
-    def over(self, iteration: int, evaluations: float, cost: float) -> bool:
+    def over(self, iteration: int, evaluations: float, seconds: float, cost: float) -> bool:
         """Return whether one more iteration, with `cost` gradient evaluations, is too many."""
-        if self.gradient_evaluations is None:
-            return iteration >= self.iterations
-        return evaluations + cost > self.gradient_evaluations + 1e-6
+        if self.gradient_evaluations is not None:
+            return evaluations + cost > self.gradient_evaluations + 1e-6
+        return self.progress(iteration, evaluations, seconds) >= 1

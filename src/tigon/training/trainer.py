@@ -130,12 +130,12 @@ class Trainer:
     @property
     def progress(self) -> float:
         """How far through the run, in [0, 1]."""
-        return self.budget.progress(self.iteration, self.evaluations)
+        return self.budget.progress(self.iteration, self.evaluations, self.seconds)
 
     @property
     def finished(self) -> bool:
         """Whether the run is over."""
-        return self.budget.over(self.iteration, self.evaluations, self._cost())
+        return self.budget.over(self.iteration, self.evaluations, self.seconds, self._cost())
 
     def fit(self, stop: Callable[[], bool] = lambda: False) -> list[Record]:
         """Learn until the run is over, or `stop()` says so between two iterations.
@@ -197,7 +197,7 @@ class Trainer:
         self.iteration += 1
         record = {name: _number(value) for name, value in metrics.items()}
         self.optimizers.step_schedulers(record)
-        self.seconds += time.perf_counter() - began
+        self.seconds += self._taken(time.perf_counter() - began)
         rate = rates if len(rates) > 1 else rates[0]
         return self._stamp() | record | {"learning_rate": rate}
 
@@ -293,6 +293,10 @@ class Trainer:
             return
         with self.average.applied():
             yield self.learner
+
+    def _taken(self, seconds: float) -> float:
+        """Return the seconds of an iteration, on which all processes agree if they end the run."""
+        return seconds if self.budget.minutes is None else all_objects(seconds)[0]
 
     def _update(self, rates: list[float], norm: Tensor) -> None:
         """Change the weights, and what follows them."""
