@@ -79,7 +79,7 @@ def principal_components(
         most: images used at most, >= 2
         size: average images down to this size, which divides theirs
     Raises:
-        ValueError: if there are fewer than two images, or they are all the same
+        ValueError: if there are fewer than two images, they are all the same, or not finite
     """
     if count < 1 or len(images) < 2:
         raise ValueError("principal components need a number of at least 1, and two images")
@@ -88,6 +88,8 @@ def principal_components(
     parts = [reduced(images.read(part), shape).flatten(1) for part in chunks(rows.tolist())]
     flat = torch.cat(parts)
     mean = flat.mean(0, dtype=torch.float64).float()
+    if not mean.isfinite().all():
+        raise ValueError("principal components need images that are finite")
     away = flat.sub_(mean)
     count = min(count, len(away) - 1, away.shape[1])
     exact = len(away) <= EXACT

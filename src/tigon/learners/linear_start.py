@@ -35,7 +35,7 @@ class LinearStart:
         latent_dim: d
         seed: seed of the randomised decomposition
     Raises:
-        ValueError: if there are fewer than two images, or they are all the same
+        ValueError: if there are fewer than two images, they are all the same, or not finite
     """
 
     def __init__(self, images: ImageData, latent_dim: int, seed: int = 0) -> None:
