@@ -33,6 +33,7 @@ def measure(data: str, out: Path, store: Store, iterations: int) -> None:
 
     torch.set_num_threads(1)
     recipe = GeneratorRecipe(
+        start="prior",  # else each image is read once before the first iteration
         image_size=32,
         latent_dim=DIM,
         iterations=iterations,

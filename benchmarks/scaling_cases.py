@@ -68,6 +68,7 @@ def learner_of(case: Case) -> Any:  # noqa: ANN401
     recipe: Any
     if case.kind == "generator":
         recipe = GeneratorRecipe(
+            start="prior",  # else each image is read once before the first iteration
             **numbers,
             latent_dim=case.latent_dim,
             network=GeneratorNetwork(case.width),

@@ -12,6 +12,8 @@ References:
     ICML 2018.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -21,6 +23,7 @@ from tigon.models.cold_start import LinearGuess
 from tigon.sizes import ImageSize, pyramid, sides
 
 LARGEST, MOST = 32, 2000  # side of images, and their number, that components are of at most
+READ = 256  # images that are in memory at once
 FEATURES, RIDGE = 256, 0.01  # of the guess: scores that it uses at most, and its shrinkage
 
 
@@ -44,14 +47,17 @@ class LinearStart:
         many = max(latent_dim, min(FEATURES, len(self.rows) // 4))
         size = averaged_size(images.image_size)
         self.components = principal_components(images, many, seed, MOST, size)
-        parts = [self.components.scores(images.read(part)) for part in chunks(self.rows.tolist())]
-        self.features = torch.cat(parts)
+        self.features = self._scores(self.rows.tolist())
 
     def latents(self, part: slice, drawn: Tensor) -> Tensor:
         """Return the start of the chains of some rows, given draws of the prior (B, d)."""
-        scores = self.components.scores(self.images.read(torch.arange(part.start, part.stop)))
-        scores = scores[:, : self.dim]
+        scores = self._scores(range(part.start, part.stop))[:, : self.dim]
         return torch.cat([scores.to(drawn), drawn[:, scores.shape[1] :]], 1)
+
+    def _scores(self, rows: Sequence[int]) -> Tensor:
+        """Return the scores of these rows, reading a few images at a time."""
+        parts = chunks(rows, READ)
+        return torch.cat([self.components.scores(self.images.read(part)) for part in parts])
 
     def fit(self, guess: LinearGuess, latents: Tensor) -> None:
         """Fit a guess to what was inferred for the images `rows`, (R, d), by ridge regression."""
