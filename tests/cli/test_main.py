@@ -141,7 +141,7 @@ def test_reconstruct_prints_the_error_of_each_image(tigon, generator, pictures):
     words = ["reconstruct", generator, "--data", pictures, "--starts", "2"]
     status, text, _ = tigon(*words, "--out", "r.npz")
     assert status == 0 and text.count("\n") == 8
-    assert "over 5 images" in text and "of 2 chains from the prior" in text
+    assert "over 5 images" in text and "of 2 chains, 1 of them from a linear guess," in text
     assert "176 gradient evaluations an image" in text
     assert text.endswith("r.npz: reconstructions (`images`), `latents` and `errors`\n")
     with np.load("r.npz") as arrays:

@@ -35,7 +35,7 @@ class Evaluate:
         frames: of a file with several pages or frames, the first or all
         max_pixels: of a picture that is read; larger ones are left out
         count: images at most in each set that is compared, >= 2
-        starts: chains for each held-out image, each from its own draw of the prior
+        starts: chains for each held-out image, half of them from the linear guess, if there is one
         seed: of samples and chains, >= 0
         checkpoint: of the run that is used: last, best, or an iteration
         device: auto, cpu, cuda, cuda:N, or mps (untested)

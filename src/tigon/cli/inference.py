@@ -37,7 +37,8 @@ class Reconstruct:
             errors) or a folder of PNGs (reconstructions)
         frames: of a file with several pages or frames, the first or all
         max_pixels: of a picture that is read; larger ones are left out
-        starts: chains for each image, each from its own draw of the prior; the best is kept
+        starts: chains for each image; the best is kept. Half of them start at the model's linear
+            guess, if it has one, the others at draws of the prior
         seed: of the chains, >= 0
         checkpoint: of the run that is used: last, best, or an iteration
         device: auto, cpu, cuda, cuda:N, or mps (untested)
@@ -70,7 +71,11 @@ class Reconstruct:
         lines = [f"{name}: {error:.5f}" for name, error in errors.items()]
         mean = found.errors.mean().item()
         how = ColdStart(self.starts)
-        lines += [said_of(found.errors.tolist()), method(how), f"{self.out}: {self._what()}"]
+        lines += [
+            said_of(found.errors.tolist()),
+            method(how, how.guessed(model)),
+            f"{self.out}: {self._what()}",
+        ]
         values = {
             "out": str(self.out),
             "mean_squared_error": mean,
@@ -115,12 +120,20 @@ def said_of(errors: list[float]) -> str:
     )
 
 
-def method(how: ColdStart) -> str:
-    """Say by which chains latents were inferred, at which temperature, and at what cost."""
-    chains = f"of {how.starts} chains from the prior the one that ends highest"
+def method(how: ColdStart, guessed: int = 0) -> str:
+    """Say by which chains latents were inferred, at which temperature, and at what cost.
+
+    Arguments:
+        guessed: how many of an image's chains start at the model's linear guess
+    """
+    whose = f"{how.starts} chains from the prior"
+    if guessed:
+        whose = f"{how.starts} chains, {guessed} of them from a linear guess,"
+    chains = f"of {whose} the one that ends highest"
     return (
         f"latents: {chains if how.starts > 1 else 'one chain from the prior'}, by MALA while "
-        f"the likelihood's temperature falls from {how.hottest:g} to 1; the last {how.steps} "
+        f"the likelihood's temperature falls from {how.hottest:g} to 1"
+        f"{' for chains from the prior' if guessed else ''}; the last {how.steps} "
         f"steps are at temperature 1, the posterior's; {how.gradient_evaluations} gradient "
         "evaluations an image"
     )

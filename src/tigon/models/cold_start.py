@@ -92,7 +92,8 @@ class ColdStart:
     """How to find latents without a chain to continue from.
 
     Arguments:
-        starts: number of chains per image, each from its own draw from the prior, >= 1
+        starts: number of chains per image, >= 1, each from its own draw from the prior or, see
+            `guess`, from the model's guess
         temperatures: number of temperatures of the likelihood, geometrically spaced from
             `hottest` to 1, >= 1
         hottest: first temperature, >= 1
@@ -110,6 +111,10 @@ class ColdStart:
     def gradient_evaluations(self) -> int:
         """Gradient evaluations per image, over all of its chains."""
         return self.starts * self.temperatures * (self.steps + 1)
+
+    def guessed(self, model: object) -> int:
+        """Return how many of an image's chains start at the model's guess."""
+        return self.starts // 2 if self.guess and getattr(model, "guess", None) else 0
 
     def chains(self, guessed: int = 0) -> MCMC:
         """Return one step of all chains; an image's chains from one kind of start share a size.
@@ -157,12 +162,11 @@ def descend(model: HasPosterior, images: Tensor, rng: Rng, how: ColdStart) -> It
     assert isinstance(model, nn.Module)
     repeated = images.repeat_interleave(how.starts, 0)
     x, size = model.latents(len(repeated), rng, images), None
-    guess = getattr(model, "guess", None) if how.guess else None
-    many = how.starts // 2 if guess else 0
+    many = how.guessed(model)
     numbers = torch.arange(len(repeated), device=x.device) % how.starts
     guessed = numbers >= how.starts - many
-    if guess:
-        x = torch.where(guessed[:, None], guess(repeated).to(x), x)
+    if many:
+        x = torch.where(guessed[:, None], model.guess(repeated).to(x), x)  # type: ignore[operator]
     adapting = how.chains(many)
     frozen_from = how.steps * how.temperatures - how.steps // 2
     for level, temperature in enumerate(how.levels()):
