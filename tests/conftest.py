@@ -34,18 +34,16 @@ def own_cache(tmp_path_factory):
     patch.undo()
 
 
-@pytest.fixture(autouse=True)
-def no_process_outlives_its_test(monkeypatch):
-    """What a failed test leaves running would slow down all that follow."""
+@pytest.fixture
+def start():
+    """Returns a function that starts a process, which is killed if it outlives the test."""
     started = []
 
-    class Recorded(subprocess.Popen):
-        def __init__(self, *args, **options):
-            super().__init__(*args, **options)
-            started.append(self)
+    def begin(*words, **options):
+        started.append(subprocess.Popen(*words, **options))
+        return started[-1]
 
-    monkeypatch.setattr(subprocess, "Popen", Recorded)
-    yield
+    yield begin
     for process in started:
         if process.poll() is None:
             process.kill()

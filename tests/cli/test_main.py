@@ -256,10 +256,10 @@ def test_divergence_ends_with_status_3(tigon, pictures):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_the_state_and_ends_with_130(pictures, tmp_path, number):
+def test_a_signal_saves_the_state_and_ends_with_130(start, pictures, tmp_path, number):
     words = ["train", "generator", "--data", str(pictures), "--out", "run", *SMALL]
     words[words.index("--iterations") + 1] = "1000000"
-    process = subprocess.Popen(
+    process = start(
         [sys.executable, "-m", "tigon", *words],
         cwd=tmp_path,
         stdout=subprocess.PIPE,

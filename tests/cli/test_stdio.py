@@ -87,13 +87,13 @@ def test_a_start_without_streams_is_a_start(closed, out, err, tmp_path):
 
 @pytest.mark.parametrize("kind", [os.pipe, pty.openpty])
 def test_a_run_outlives_its_reader_and_saves_its_state_when_it_is_stopped(
-    kind, pictures, tmp_path
+    kind, start, pictures, tmp_path
 ):
     """As `tigon train 2>&1 | tee log` where Ctrl-C ends tee, or a terminal that is gone."""
     reader, writer = kind()
     words = ["train", "generator", "--data", str(pictures), "--out", "run", *SMALL]
     words[words.index("--iterations") + 1] = "1000000"
-    process = subprocess.Popen(
+    process = start(
         [sys.executable, "-m", "tigon", *words], cwd=tmp_path, stdout=writer, stderr=writer
     )
     os.close(writer)
