@@ -18,7 +18,7 @@ from torch import Tensor
 from tigon.data.batches import ImageData, chunks, even_rows
 from tigon.data.pixels import reduced
 from tigon.random.streams import make_rng
-from tigon.sizes import ImageSize, sides
+from tigon.sizes import sides
 
 MOST, EXACT = 10_000, 1500  # images used, if nothing else is asked; those without a random sketch
 EXTRA, PASSES = 10, 3  # of the sketch: more directions than asked for, and power iterations
@@ -66,7 +66,7 @@ class PrincipalComponents(NamedTuple):
 
 
 def principal_components(
-    images: ImageData, count: int, seed: int = 0, most: int = MOST, size: ImageSize | None = None
+    images: ImageData, count: int, seed: int = 0, most: int = MOST
 ) -> PrincipalComponents:
     """Return the first `count` principal components of images; of no more than there are.
 
@@ -77,30 +77,38 @@ def principal_components(
         count: d, >= 1
         seed: of the randomised decomposition
         most: images used at most, >= 2
-        size: average images down to this size, which divides theirs
     Raises:
         ValueError: if there are fewer than two images, they are all the same, or not finite
     """
     if count < 1 or len(images) < 2:
         raise ValueError("principal components need a number of at least 1, and two images")
     rows = even_rows(len(images), most)
-    shape = sides(size or images.image_size)
-    parts = [reduced(images.read(part), shape).flatten(1) for part in chunks(rows.tolist())]
-    flat = torch.cat(parts)
+    flat = torch.cat([images.read(part).flatten(1) for part in chunks(rows.tolist())])
+    return components_of(flat, (images.channels, *sides(images.image_size)), count, seed)
+
+
+def components_of(
+    flat: Tensor, shape: tuple[int, int, int], count: int, seed: int = 0
+) -> PrincipalComponents:
+    """Return the same of images that are in memory, (n, D); they are changed.
+
+    Raises:
+        ValueError: if there are fewer than two images, they are all the same, or not finite
+    """
     mean = flat.mean(0, dtype=torch.float64).float()
     if not mean.isfinite().all():
         raise ValueError("principal components need images that are finite")
     away = flat.sub_(mean)
     count = min(count, len(away) - 1, away.shape[1])
+    if count < 1:
+        raise ValueError("principal components need two images")
     exact = len(away) <= EXACT
     directions, singular = _exact(away, count) if exact else _sketched(away, count, seed)
     kept = singular[:count] > 1e-5 * singular[0].clamp(min=1e-12)
     if not kept.any():
         raise ValueError("principal components need images that are not all the same")
     deviations = singular[:count][kept] / len(away) ** 0.5
-    return PrincipalComponents(
-        (images.channels, *shape), mean, directions[:count][kept], deviations
-    )
+    return PrincipalComponents(shape, mean, directions[:count][kept], deviations)
 
 
 def _exact(away: Tensor, count: int) -> tuple[Tensor, Tensor]:

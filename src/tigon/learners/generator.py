@@ -40,6 +40,7 @@ from tigon.mcmc.store_files import chunks, create
 from tigon.models.generator import GeneratorModel, principal_directions
 from tigon.random.streams import Rng, make_rng, rows
 
+LONGEST_STEP = 1e30
 MOVED = 0.1  # of all latents, after which their moments are measured again
 
 
@@ -381,7 +382,7 @@ class GeneratorLearner(Learner):
             points = tensors["points"] if files is None else files.points
             self.store.load(self.ownership.mine(points))
         if "step_size" in tensors:
-            self.step_size = tensors["step_size"].item()
+            self.step_size = _possible(tensors["step_size"].item())
             self._moved, self.adapted = int(tensors["moved"]), int(tensors["adapted"])
             like = self.store.points
             self.moments = Moments(*(tensors[name].to(like) for name in Moments._fields))
@@ -419,3 +420,14 @@ class GeneratorLearner(Learner):
         fresh = self.model.latents(len(index), rng, self.store.points)
         here = torch.isin(index, self.ownership.owned(index))
         self.store.write(self.ownership.slots(index[here]), fresh[here])
+
+
+def _possible(step_size: float) -> float:
+    """Return a step size.
+
+    Raises:
+        ValueError: if it is none
+    """
+    if not 0 < step_size < LONGEST_STEP:
+        raise ValueError(f"chains' step size is {step_size:g}")
+    return step_size

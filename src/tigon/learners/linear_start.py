@@ -12,13 +12,13 @@ References:
     ICML 2018.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from tigon.data.batches import ImageData, chunks, even_rows
-from tigon.data.principal import principal_components
+from tigon.data.batches import ImageData, even_rows
+from tigon.data.pixels import reduced
+from tigon.data.principal import components_of
+from tigon.distributed import all_objects
 from tigon.models.cold_start import LinearGuess
 from tigon.sizes import ImageSize, pyramid, sides
 
@@ -45,19 +45,37 @@ class LinearStart:
         self.images, self.dim = images, latent_dim
         self.rows = even_rows(len(images), MOST)
         many = max(latent_dim, min(FEATURES, len(self.rows) // 4))
-        size = averaged_size(images.image_size)
-        self.components = principal_components(images, many, seed, MOST, size)
-        self.features = self._scores(self.rows.tolist())
+        self.size = sides(averaged_size(images.image_size))
+        seen = self._read_by_owners(self.rows)
+        shape = (images.channels, *self.size)
+        self.components = components_of(seen.flatten(1).clone(), shape, many, seed)
+        self.features = self.components.scores(seen)
+
+    def _read(self, rows: Tensor) -> Tensor:
+        """Return averaged images (R, C, h, w), reading a few at a time."""
+        shape = (0, self.images.channels, *self.size)
+        parts = [
+            reduced(self.images.read(some), self.size) for some in rows.split(READ) if len(some)
+        ]
+        return torch.cat([torch.zeros(shape), *parts])
+
+    def _read_by_owners(self, rows: Tensor) -> Tensor:
+        """Return the same, of which each process reads those that it owns."""
+        own = self.images.ownership.owned(rows)
+        parts = all_objects((own, self._read(own)))
+        index = torch.cat([rows for rows, _ in parts])
+        return torch.cat([images for _, images in parts])[index.argsort()]
 
     def latents(self, part: slice, drawn: Tensor) -> Tensor:
-        """Return the start of the chains of some rows, given draws of the prior (B, d)."""
-        scores = self._scores(range(part.start, part.stop))[:, : self.dim]
-        return torch.cat([scores.to(drawn), drawn[:, scores.shape[1] :]], 1)
+        """Return the start of the chains of some rows, given draws of the prior (B, d).
 
-    def _scores(self, rows: Sequence[int]) -> Tensor:
-        """Return the scores of these rows, reading a few images at a time."""
-        parts = chunks(rows, READ)
-        return torch.cat([self.components.scores(self.images.read(part)) for part in parts])
+        Only of rows that this process owns; the others stay as they were drawn.
+        """
+        rows = self.images.ownership.owned(torch.arange(part.start, part.stop))
+        scores = self.components.scores(self._read(rows))[:, : self.dim]
+        start = drawn.clone()
+        start[rows - part.start, : scores.shape[1]] = scores.to(drawn)
+        return start
 
     def fit(self, guess: LinearGuess, latents: Tensor) -> None:
         """Fit a guess to what was inferred for the images `rows`, (R, d), by ridge regression."""
