@@ -165,6 +165,10 @@ CHAINS = {
         tensors("chains", lambda t: t.update(step_size=torch.ones(2))),
         "does not fit",
     ),
+    "step size beyond all numbers": (
+        tensors("chains", lambda t: t.update(step_size=torch.tensor(1e300, dtype=torch.float64))),
+        "does not fit",
+    ),
 }
 
 
