@@ -7,10 +7,12 @@ import torch
 from small import generator_recipe, image_set
 from tigon.data.images import ImageSet
 from tigon.learners import linear_start
+from tigon.learners.generator import GeneratorLearner
 from tigon.learners.linear_start import LinearStart, averaged_size
 from tigon.models.cold_start import ColdStart, LinearGuess
 from tigon.models.generator import GeneratorModel
 from tigon.random.streams import RowRng
+from tigon.training.average import AveragedWeights
 
 
 def flat_images(count, dim=3, size=16, seed=0):
@@ -125,6 +127,24 @@ def test_the_guess_is_fitted_when_learning_ends_and_saved_with_the_model(tmp_pat
     y = images.read(torch.arange(4))
     again = GeneratorModel.from_pretrained(tmp_path / "model")
     assert torch.equal(again.guess(y), model.guess(y))
+
+
+def test_a_networks_own_parameters_are_averaged_and_saved_whatever_their_names():
+    network = Linear(torch.ones(2, 64))
+    network.sigma = torch.nn.Parameter(torch.ones(3))
+    model = GeneratorModel(network, 2, guess=LinearGuess(2, (1, 8, 8)))
+    average = AveragedWeights(GeneratorLearner(model, 4), 0.5)
+    average.update()
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            tensor += 1 if name != "plane" else 0
+    average.update()
+    kept = {name.removeprefix("model."): value for name, value in average.weights.items()}
+    for name in ("network.matrix", "network.sigma"):
+        torch.testing.assert_close(kept[name], model.state_dict()[name] - 1 + 2 / 3)
+    assert torch.equal(kept["guess.matrix"], model.guess.matrix)
+    assert {"network.matrix", "network.sigma", "guess.matrix"} <= model.tensors().keys()
+    assert "sigma" not in model.tensors()
 
 
 @pytest.mark.parametrize(

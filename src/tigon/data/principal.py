@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import ImageData, chunks, even_rows
-from tigon.data.pixels import reduced
 from tigon.random.streams import make_rng
 from tigon.sizes import sides
 
@@ -40,11 +39,8 @@ class PrincipalComponents(NamedTuple):
     deviations: Tensor
 
     def scores(self, images: Tensor) -> Tensor:
-        """Return whitened scores (B, d) of images (B, C, H, W); those fitted have variance 1.
-
-        Larger images than the components' are averaged to their size.
-        """
-        away = reduced(images, self.shape[1:]).flatten(1).to(self.mean) - self.mean
+        """Return whitened scores (B, d) of images (B, C, H, W); those fitted have variance 1."""
+        away = images.flatten(1).to(self.mean) - self.mean
         return away @ self.directions.T / self.deviations
 
     def decode(self, scores: Tensor) -> Tensor:
@@ -80,8 +76,6 @@ def principal_components(
     Raises:
         ValueError: if there are fewer than two images, they are all the same, or not finite
     """
-    if count < 1 or len(images) < 2:
-        raise ValueError("principal components need a number of at least 1, and two images")
     rows = even_rows(len(images), most)
     flat = torch.cat([images.read(part).flatten(1) for part in chunks(rows.tolist())])
     return components_of(flat, (images.channels, *sides(images.image_size)), count, seed)
@@ -95,13 +89,13 @@ def components_of(
     Raises:
         ValueError: if there are fewer than two images, they are all the same, or not finite
     """
+    if count < 1 or len(flat) < 2:
+        raise ValueError("principal components need a number of at least 1, and two images")
     mean = flat.mean(0, dtype=torch.float64).float()
     if not mean.isfinite().all():
         raise ValueError("principal components need images that are finite")
     away = flat.sub_(mean)
     count = min(count, len(away) - 1, away.shape[1])
-    if count < 1:
-        raise ValueError("principal components need two images")
     exact = len(away) <= EXACT
     directions, singular = _exact(away, count) if exact else _sketched(away, count, seed)
     kept = singular[:count] > 1e-5 * singular[0].clamp(min=1e-12)

@@ -89,31 +89,28 @@ def examine_grids(
         seed: seed of the noise
     """
     *coarser, finest = grids.values()
-    found = _examine_synthesis(finest, images, records, length, seed)
+    found = _examine_synthesis(finest, images, length, seed)
+    some = _some(images, MOST, next(finest.model.parameters()))
+    found.shows = of_agreement(records, mean_image_distance(some))
+    found.findings += [found.shows.finding] if found.shows else []
     for size, learner in zip(grids, coarser, strict=False):
-        other = _examine_synthesis(learner, images, [], length, seed)
+        other = _examine_synthesis(learner, images, length, seed)
         for mine, theirs in ((found.findings, other.findings), (found.always, other.always)):
             mine += [one._replace(name=f"{one.name} of grid {size}") for one in theirs]
     return found
 
 
 def _examine_synthesis(
-    learner: SynthesisesImages, images: ImageSet, records: list[Record], length: int, seed: int
+    learner: SynthesisesImages, images: ImageSet, length: int, seed: int
 ) -> Examination:
-    like = next(learner.parameters())  # type: ignore[attr-defined]
-    batch = first_images(images, IMAGES, like)
-    size = learner.sample_chain(batch.index[:1], RowRng(seed, 0, range(1), "size")).x.shape[2:]
-    batch = batch._replace(images=reduced(batch.images, (size[0], size[1])))
+    batch = first_images(images, IMAGES, next(learner.model.parameters()))
+    batch = batch._replace(images=reduced(batch.images, learner.model.image_shape[1:]))
     probe = probe_images(learner, batch, RowRng(seed, 0, batch.index, "diagnose"), length)
-    near = mean_image_distance(_some(images, MOST, like)) if records else 0.0
-    shows = of_agreement(records, near) if records else None
     return Examination(
-        of_images(probe, learner) + ([shows.finding] if shows else []),
+        of_images(probe, learner),
         _coupling(learner, batch, probe.before),
-        shows,
-        [],
-        True,
-        lambda: image_figures(probe, batch.images),
+        examined=True,
+        figures=lambda: image_figures(probe, batch.images),
     )
 
 

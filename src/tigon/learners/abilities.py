@@ -47,9 +47,11 @@ class SynthesisesImages(Protocol):
     """A learner whose chains synthesise images, each from a start image.
 
     Attributes:
+        model: a model with `image_shape`
         batch_statistics: whether chains share batch statistics during training
     """
 
+    model: Any
     batch_statistics: bool
 
     @property

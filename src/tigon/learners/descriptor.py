@@ -136,10 +136,13 @@ METRICS = (
 BY_GRID = ("gap", "saturation", "energy_distance", "spread", "rise")  # logged of coarser ones too
 
 
+def of_grid(name: str, size: ImageSize) -> str:
+    """Return what a metric of a coarser grid is logged as, such as `gap_8`."""
+    return f"{name}_{size_text(size)}"
+
+
 def grid_metrics(sizes: list[ImageSize]) -> tuple[Metric, ...]:
     """Return the metrics of a descriptor by grids: those of the finest, and of each coarser one.
-
-    The gap of the grid of 8 x 8 pixels is logged as `gap_8`.
 
     Arguments:
         sizes: sizes of the grids, the coarsest first
@@ -148,7 +151,7 @@ def grid_metrics(sizes: list[ImageSize]) -> tuple[Metric, ...]:
     coarser = [
         replace(
             metric,
-            name=f"{metric.name}_{size_text(size)}",
+            name=of_grid(metric.name, size),
             title=f"{metric.title} of grid {size_text(size)}",
             progress="",
             figure="",
@@ -238,15 +241,9 @@ class DescriptorLearner(Learner):
 
     def _run(self, batch: Batch, rng: Rng, keep: int = 0) -> list[Trace]:
         """Run the chains of a batch and return the trace of each grid."""
-        points = self._starts_of(batch)
-        traces: list[Trace] = []
+        starts, densities = self._starts_of(batch), None if keep else self._compiled
         with self.products():
-            for grid, compiled in zip(self.model.grids, self._compiled, strict=True):
-                density = None if keep else compiled
-                start = grid.enlarged(points)
-                traces.append(grid.run_chains(start, rng, keep, self.batch_statistics, density))
-                points = traces[-1].x
-        return traces
+            return self.model.run_grids(starts, rng, keep, self.batch_statistics, densities)
 
     def _starts_of(self, batch: Batch) -> Tensor:
         """Return where the chains of a batch start during training, on the coarsest grid."""
@@ -292,8 +289,8 @@ class DescriptorLearner(Learner):
             observed = batch._replace(images=reduced(batch.images, sides(size)))
             part, found = self._learned(grid, observed, shown, trace)
             loss = loss + part
-            of_grid = {f"{n}_{size_text(size)}": v for n, v in found.items() if n in BY_GRID}
-            metrics |= found if finest else of_grid
+            logged = {of_grid(n, size): v for n, v in found.items() if n in BY_GRID}
+            metrics |= found if finest else logged
         starts = self.model.enlarged(self._starts_of(batch))
         metrics["start_spread"] = spread(starts, batch.images, batch)
         return loss, metrics

@@ -150,7 +150,7 @@ class GeneratorLearner(Learner):
             raise ValueError("sigma cannot be learned where the likelihood is averaged")
         super().__init__()
         self.ownership = ownership or Ownership()
-        self.model, self.annealing, self.noise, self.begun = model, annealing, noise, start
+        self.model, self.annealing, self.noise, self.start = model, annealing, noise, start
         self._progress = 1.0
         self._error: tuple[Tensor, float] | None = None  # of the batch, and its part of all
         self.chains = chains or MCMC(MALA(0.1, jitter=0.9), 1, StepSizeAdaptation())
@@ -325,11 +325,11 @@ class GeneratorLearner(Learner):
 
     def _fit_guess(self) -> None:
         guess = self.model.guess
-        if guess is None or self.begun is None:
+        if guess is None or self.start is None:
             return
-        latents = self._of_rows(self.begun.rows)
+        latents = self._of_rows(self.start.rows)
         if latents.isfinite().all():
-            self.begun.fit(guess, latents.cpu())
+            self.start.fit(guess, latents.cpu())
             for name, value in guess.named_buffers() if self.averaged is not None else ():
                 self.averaged[f"model.guess.{name}"].copy_(value)  # type: ignore[index]
 

@@ -34,8 +34,8 @@ class Model(nn.Module, ABC):
 
     Attributes:
         CONFIGURED: state that is in config.json rather than model.safetensors, by name, with its
-            value if the config has none; so is that of a part with this name
-        UNAVERAGED: state that a running average of weights copies unchanged, in parts as well
+            value if the config has none; a part that is a module may list its own
+        UNAVERAGED: state that a running average of weights copies unchanged; likewise
         recipe: name of the recipe that it was trained with, if any
         fit: how pictures become its images: stretched to their size, or their centre cropped
         card: its model card, if it has one
@@ -93,7 +93,20 @@ class Model(nn.Module, ABC):
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors that sampling needs, by their names in model.safetensors."""
-        return {n: v for n, v in self.state_dict().items() if last(n) not in self.CONFIGURED}
+        configured = self.declared("CONFIGURED")
+        return {n: v for n, v in self.state_dict().items() if n not in configured}
+
+    def declared(self, attribute: str) -> dict[str, Any]:
+        """Return the state that this model and its parts list in a class attribute.
+
+        Returns:
+            the class that lists it, by its whole dotted name
+        """
+        return {
+            f"{place}.{name}" if place else name: type(part)
+            for place, part in self.named_modules()
+            for name in getattr(type(part), attribute, ())
+        }
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write a model folder atomically.
@@ -197,8 +210,10 @@ class Model(nn.Module, ABC):
             kind = cls._class_of(config)
             with torch.device("meta"):  # no file can request more memory than it has bytes
                 model = kind.from_config(numbers)
-            configured = [n for n in model.state_dict() if last(n) in kind.CONFIGURED]
-            given = {n: float(numbers.get(n, kind.CONFIGURED[last(n)])) for n in configured}
+            given = {
+                name: float(numbers.get(name, part.CONFIGURED[name.rpartition(".")[2]]))
+                for name, part in model.declared("CONFIGURED").items()
+            }
         except (ValueError, RecursionError) as error:
             raise TigonError(f"{path}: {' '.join(str(error).split())[:300]}") from error
         load_weights(folder, model, given)
@@ -219,11 +234,6 @@ class Model(nn.Module, ABC):
         if not issubclass(kind, cls):
             raise ValueError(f"is a {name}, not a {cls.__name__}")
         return kind
-
-
-def last(name: str) -> str:
-    """Return the last part of a dotted name."""
-    return name.rpartition(".")[2]
 
 
 def _hub() -> Any:  # noqa: ANN401

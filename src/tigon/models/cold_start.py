@@ -16,7 +16,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,7 @@ class LinearGuess(nn.Module):
         shape: channels, height and width of the averaged image, which divide those of images
     """
 
+    UNAVERAGED: ClassVar[tuple[str, ...]] = ("matrix", "offset")
     matrix: Tensor
     offset: Tensor
 

@@ -11,8 +11,9 @@ References:
     CVPR 2018.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import cycle
 from typing import Any, ClassVar
 
 import torch
@@ -189,27 +190,44 @@ class EnergyModel(Model):
         with frozen(self), mode(self, batch_statistics):
             return self.chains.run(log_density or self, starts, rng, sizes, keep=keep)
 
+    def run_grids(
+        self,
+        starts: Tensor,
+        rng: Rng,
+        keep: int = 0,
+        batch_statistics: bool = False,
+        log_densities: Sequence[LogDensity | None] | None = None,
+    ) -> list[Trace]:
+        """Run a chain from each of these points of the coarsest grid, grid after grid.
+
+        Arguments:
+            keep, batch_statistics: see `run_chains`
+            log_densities: those of the grids in another form, or None for a grid's own
+        Returns:
+            the trace of each grid, the coarsest first
+        """
+        traces: list[Trace] = []
+        for grid, density in zip(self.grids, log_densities or cycle([None]), strict=False):
+            points = grid.enlarged(traces[-1].x if traces else starts)
+            traces.append(grid.run_chains(points, rng, keep, batch_statistics, density))
+        return traces
+
     def sample_chain(
         self, index: Tensor, rng: Rng, keep: int = 0, batch_statistics: bool = False
     ) -> Trace:
         """Run a chain from the start image of each training image `index` (B,), grid after grid.
 
         Arguments:
-            keep, batch_statistics: see `run_chains`; of the coarser grids, no state is kept
+            keep, batch_statistics: see `run_chains`
+        Returns:
+            the trace of the finest grid
         """
-        starts = self._starts(index, rng, batch_statistics)
-        return self.run_chains(starts, rng, keep, batch_statistics)
-
-    def _starts(self, index: Tensor, rng: Rng, batch_statistics: bool) -> Tensor:
-        if self.coarser is None:
-            return self.start(index)
-        return self.enlarged(self.coarser.sample_chain(index, rng, 0, batch_statistics).x)
+        starts = self.grids[0].start(index)
+        return self.run_grids(starts, rng, keep, batch_statistics)[-1]
 
     def on_grids(self, index: Tensor, rng: Rng) -> list[Tensor]:
         """Return what these rows' chains synthesise on each grid, the coarsest first."""
-        before = self.coarser.on_grids(index, rng) if self.coarser else []
-        starts = self.enlarged(before[-1]) if before else self.start(index)
-        return [*before, self.run_chains(starts, rng).x]
+        return [trace.x for trace in self.run_grids(self.grids[0].start(index), rng)]
 
     def sample(self, count: int, rng: Rng, chunk: int = 64) -> Tensor:
         """Run one chain per start image, in order, and start over after the last.

@@ -34,7 +34,7 @@ class GeneratorModel(Model):
     """
 
     CONFIGURED: ClassVar[Mapping[str, float]] = {"sigma": 0.3}
-    UNAVERAGED: ClassVar[tuple[str, ...]] = ("plane", "matrix", "offset")
+    UNAVERAGED: ClassVar[tuple[str, ...]] = ("plane",)
     sigma: Tensor
     plane: Tensor
 

@@ -16,6 +16,7 @@ from tigon.learners.base import RECENT, Record
 from tigon.learners.descriptor import (
     DescriptorLearner,
     grid_metrics,
+    of_grid,
     start_images,
     starts_in_batches,
 )
@@ -31,7 +32,7 @@ from tigon.recipes.settings import (
     ImageChains,
     require,
 )
-from tigon.sizes import ImageSize, image_size, pyramid, sides, size_text
+from tigon.sizes import ImageSize, pyramid, sides, size_text
 from tigon.training.guard import Guard
 from tigon.training.settings import AdamSettings
 
@@ -97,9 +98,8 @@ def is_gap(name: str) -> bool:
     return name == "gap" or name.startswith("gap_")
 
 
-def named(records: list[Record], name: str, size: str) -> list[Record]:
-    """Return the records in which a coarser grid's metric has the name of the finest grid's."""
-    own = f"{name}_{size}"
+def named(records: list[Record], name: str, own: str) -> list[Record]:
+    """Return the records that have a metric called `own`, under the name of another."""
     return [record | {name: record[own]} for record in records if own in record]
 
 
@@ -300,9 +300,12 @@ class DescriptorRecipe(Recipe):
         from tigon import figures
 
         for name in names or [metric.name for metric in self.metrics if metric.figure]:
-            coarser = [size_text(size) for size in self.sizes[:-1]]
-            lines = {f"grid {size}": named(context.records, name, size) for size in coarser}
-            own = f"grid {size_text(self.sizes[-1])}" if coarser else ""
+            *coarser, finest = self.sizes
+            lines = {
+                f"grid {size_text(size)}": named(context.records, name, of_grid(name, size))
+                for size in coarser
+            }
+            own = f"grid {size_text(finest)}" if coarser else ""
             lines = {label: records for label, records in lines.items() if records}
             if any(name in record for record in context.records):
                 yield figures.curve(by_name(self.metrics, name), lines | {own: context.records})
@@ -315,11 +318,10 @@ class DescriptorRecipe(Recipe):
         index = torch.arange(count, device=context.learner.model.device)
         rng = RowRng(self.seed, 0, range(count), "report grids")
         rows = [("training images", to_uint8(context.images.read(index.cpu())))]
-        for images in context.learner.model.on_grids(index, rng):
-            size = size_text(image_size(*images.shape[2:]))
-            rows.append(
-                (f"grid {size}", to_uint8(enlarged(images, sides(self.image_size), "nearest")))
-            )
+        drawn = context.learner.model.on_grids(index, rng)
+        for size, images in zip(self.sizes, drawn, strict=True):
+            shown = to_uint8(enlarged(images, sides(self.image_size), "nearest"))
+            rows.append((f"grid {size_text(size)}", shown))
         return figures.Figure(
             "grids",
             "From grid to grid",

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from tigon.learners.base import Learner
-from tigon.models.base import last
 
 
 class AveragedWeights:
@@ -45,10 +44,10 @@ class AveragedWeights:
         """Update the average with the learner's weights."""
         self.count += 1
         part = (1 - self.decay) / (1 - self.decay**self.count)
-        kept = self.learner.model.UNAVERAGED
+        kept = {f"model.{name}" for name in self.learner.model.declared("UNAVERAGED")}
         for name, value in self.learner.state_dict().items():
             mean = self.weights[name]
-            averaged = mean.is_floating_point() and last(name) not in kept
+            averaged = mean.is_floating_point() and name not in kept
             mean.lerp_(value, part) if averaged else mean.copy_(value)
 
     @contextmanager
