@@ -140,11 +140,16 @@ def values(kind, name=""):
     return numbers.get(kind, st.booleans())
 
 
+ONE_OF = ("gradient_evaluations", "minutes")  # a recipe is given one of these at most
+
+
 @FEW
 @given(st.data())
 def test_any_recipe_comes_back_from_its_config(tmp_path, data):
     name = data.draw(st.sampled_from(sorted(recipes())))
-    recipe = from_plain(recipes()[name], data.draw(values(recipes()[name])))
+    plain = data.draw(values(recipes()[name]))
+    del plain[data.draw(st.sampled_from(ONE_OF))]
+    recipe = from_plain(recipes()[name], plain)
     experiment = Experiment(name, recipe, data.draw(st.text()))
     assume(experiment.data.isprintable())
     Run(tmp_path).write_config(experiment)

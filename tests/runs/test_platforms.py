@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from small import descriptor_recipe, generator_recipe, image_set
 from tigon.errors import TigonError
-from tigon.learners import agreement, expansion
+from tigon.learners import agreement, expansion, linear_start
 from tigon.runs.experiment import choose_device, train
 from tigon.runs.run import Experiment, Run
 
@@ -56,7 +56,7 @@ class SinglePrecision(TorchDispatchMode):
 
 @pytest.mark.parametrize("recipe", [generator_recipe(), descriptor_recipe()])
 def test_learning_needs_no_double_precision_but_where_it_is_asked_for(recipe, monkeypatch):
-    for module in (expansion, agreement):
+    for module in (expansion, agreement, linear_start):
         monkeypatch.setattr(module, "wide", lambda values: values)
     trainer = recipe.trainer(image_set())
     with SinglePrecision():

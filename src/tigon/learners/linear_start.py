@@ -20,6 +20,7 @@ from tigon.data.pixels import reduced
 from tigon.data.principal import components_of
 from tigon.distributed import all_objects
 from tigon.models.cold_start import LinearGuess
+from tigon.precision import wide
 from tigon.sizes import ImageSize, pyramid, sides
 
 LARGEST, MOST = 32, 2000  # side of images, and their number, that components are of at most
@@ -79,10 +80,9 @@ class LinearStart:
 
     def fit(self, guess: LinearGuess, latents: Tensor) -> None:
         """Fit a guess to what was inferred for the images `rows`, (R, d), by ridge regression."""
-        latents = latents.to(self.features).double()
-        scores = self.features.double()
+        latents, scores = wide(latents), wide(self.features)
         middle = latents.mean(0)
-        gram = scores.T @ scores + RIDGE * len(scores) * torch.eye(scores.shape[1]).double()
+        gram = scores.T @ scores + RIDGE * len(scores) * torch.eye(scores.shape[1]).to(scores)
         weights = torch.linalg.solve(gram, scores.T @ (latents - middle)).T.to(self.features)
         matrix = (weights / self.components.deviations) @ self.components.directions
         guess.matrix.copy_(matrix)
