@@ -11,7 +11,7 @@ import numpy as np
 
 from tigon.export.card import Licence, facts_of, make_card
 from tigon.export.load import load
-from tigon.recipes import recipes
+from tigon.recipes import GeneratorRecipe, recipes
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
 
@@ -28,7 +28,9 @@ def _home() -> Path:
 @cache
 def run_of(name: str, **options) -> Path:
     """A run folder of a recipe, with options of the recipe; not to be changed."""
-    recipe = recipes()[name](image_size=8, iterations=3)
+    recipe = recipes()[name](image_size=8, iterations=3, held_out=0.0)
+    if isinstance(recipe, GeneratorRecipe):
+        recipe = replace(recipe, latent_dim=2)
     recipe = replace(recipe, network=replace(recipe.network, width=4))
     if name.startswith("descriptor"):
         recipe = replace(recipe, chains=replace(recipe.chains, steps=3))

@@ -38,8 +38,9 @@ def descriptor_learner(images: ImageSet, start="mean-colour", norm="none", chain
 
 def generator_recipe(**options) -> GeneratorRecipe:
     """A recipe that learns 8 x 8 images in an instant."""
-    values = {"image_size": 8, "iterations": 6, "network": GeneratorNetwork(width=4)} | options
-    return GeneratorRecipe(**values)
+    network = GeneratorNetwork(width=4)
+    values = {"image_size": 8, "latent_dim": 2, "iterations": 6, "network": network}
+    return GeneratorRecipe(**(values | options))
 
 
 def descriptor_recipe(**options) -> DescriptorRecipe:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import tigon
+from small import image_set
 from tigon.learners.base import Learner
 from tigon.models.base import Model
 from tigon.recipes import recipes
@@ -25,7 +26,7 @@ def kinds():
     found = {*recipes()}
     for kind in recipes().values():
         found |= {kind.__name__, kind.learner_type.__name__, kind.model_type.__name__}
-        found.add(type(kind().model().network).__name__)
+        found.add(type(kind().resolved(image_set()).model().network).__name__)
     return found - {Learner.__name__, Model.__name__, Recipe.__name__}
 
 

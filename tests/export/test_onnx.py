@@ -18,7 +18,7 @@ from tigon.recipes import GeneratorRecipe, OriginalGeneratorRecipe
 from tigon.recipes.settings import GeneratorNetwork
 
 RECIPES = {
-    "small": GeneratorRecipe(image_size=8, network=GeneratorNetwork(2)),
+    "small": GeneratorRecipe(8, latent_dim=2, network=GeneratorNetwork(2)),
     "grey, one latent": GeneratorRecipe(16, channels=1, latent_dim=1, network=GeneratorNetwork(6)),
     "group norm, 5x5": GeneratorRecipe(32, latent_dim=7, network=GeneratorNetwork(8, 5, "group")),
     "batch norm, the original": replace(

@@ -1,24 +1,29 @@
 """The settings of recipes."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from small import image_set
+from tigon.data.images import ImageSet
 from tigon.densities.gaussian import Gaussian
 from tigon.errors import TigonError
 from tigon.learners.noise import Annealing, LearnedNoise
 from tigon.mcmc.langevin import MALA, Langevin
 from tigon.models.energy import EnergyModel
 from tigon.recipes import (
+    DescriptorRecipe,
     GeneratorRecipe,
     OriginalDescriptorRecipe,
     OriginalGeneratorRecipe,
     recipe_type,
 )
-from tigon.recipes.settings import ImageChains, LatentChains
+from tigon.recipes.settings import GeneratorNetwork, ImageChains, LatentChains
 
 
 def test_the_generator_recipe_infers_by_mala_with_one_step_and_no_norm():
-    learner = GeneratorRecipe(image_size=8).learner(image_set())
+    learner = GeneratorRecipe(image_size=8, latent_dim=2).learner(image_set())
     assert isinstance(learner.chains.kernel, MALA) and learner.chains.steps == 1
     assert learner.expand and not learner.average_likelihood
     assert not list(learner.model.network.buffers())
@@ -76,11 +81,11 @@ def test_numbers_that_make_no_sense_are_refused(options):
 
 def test_a_sigma_to_learn_begins_above_its_floor_and_needs_the_likelihood_itself():
     for floor, first in [(0.01, 0.3), (0.5, 0.5)]:
-        learner = GeneratorRecipe(image_size=8, sigma="learn", sigma_floor=floor).learner(
+        learner = GeneratorRecipe(8, latent_dim=2, sigma="learn", sigma_floor=floor).learner(
             image_set()
         )
         assert learner.noise == LearnedNoise(floor) and learner.model.sigma == first
-    assert GeneratorRecipe(image_size=8).learner(image_set()).noise is None
+    assert GeneratorRecipe(8, latent_dim=2).learner(image_set()).noise is None
     with pytest.raises(ValueError, match="sigma cannot be learned with an averaged"):
         OriginalGeneratorRecipe(sigma="learn")
 
@@ -109,3 +114,59 @@ def test_a_recipe_learns_images_in_the_size_they_have():
 def test_chains_that_make_no_sense_are_refused(build):
     with pytest.raises(ValueError, match="chains"):
         build()
+
+
+def directions(count, many, noise=0.01):
+    """Images that differ in `many` directions, and a little in all."""
+    rng = np.random.default_rng(0)
+    scores, along = rng.standard_normal((count, many)), rng.standard_normal((many, 8 * 8 * 3))
+    flat = 128 + 12 * scores @ along / many**0.5 + noise * rng.standard_normal((count, 192))
+    pixels = flat.clip(0, 255).astype(np.uint8).reshape(count, 8, 8, 3)
+    return ImageSet(pixels, [str(k) for k in range(count)], [])
+
+
+@pytest.mark.parametrize(
+    ("count", "many", "latents"), [(5, 3, 2), (40, 3, 3), (40, 30, 5), (400, 8, 7), (400, 190, 50)]
+)
+def test_the_number_of_latents_follows_the_variety_of_the_images(count, many, latents):
+    recipe = GeneratorRecipe(image_size=8, network=GeneratorNetwork(width=4))
+    images = directions(count, many)
+    found = recipe.resolved(images)
+    assert abs(found.latent_dim - latents) <= (1 if latents == 7 else 0)
+    assert recipe.trainer(images).learner.model.latent_dim == found.latent_dim
+    assert found.resolved(image_set()) == found and not found.choices(images)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        (GeneratorRecipe(latent_dim=2), [400, 400, 850, 1850, 4000]),
+        (DescriptorRecipe(), [300, 300, 500, 750, 1200]),
+    ],
+)
+def test_iterations_grow_with_the_number_of_images(recipe, expected):
+    assert [iterations(recipe, count) for count in (3, 10, 100, 1000, 10_000)] == expected
+
+
+def iterations(recipe, count):
+    pixels = np.zeros((count, 8, 8, 3), np.uint8)
+    return recipe.resolved(ImageSet(pixels, [""] * count, [])).iterations
+
+
+def test_what_is_given_is_not_chosen():
+    recipe = GeneratorRecipe(latent_dim=3, iterations=7, held_out=0.0)
+    assert not recipe.choices(image_set(60))
+    assert set(GeneratorRecipe(minutes=1).choices(image_set(60))) == {"held_out", "latent_dim"}
+    with pytest.raises(ValueError, match="^latent_dim is not known without images: give it, or"):
+        GeneratorRecipe().model()
+    with pytest.raises(ValueError, match="^iterations is not known without images"):
+        _ = DescriptorRecipe().budget
+    with pytest.raises(ValueError, match=r"^held_out must be in \[0, 1\), not 1"):
+        GeneratorRecipe(held_out=1.0)
+
+
+def test_a_tenth_of_a_folder_is_held_out(pictures):
+    recipe = DescriptorRecipe(image_size=8)
+    assert recipe.load(str(pictures)).held_out is None
+    some = replace(recipe, held_out=0.4).load(str(pictures))
+    assert len(some) == 3 and len(some.held_out) == 2

@@ -13,7 +13,9 @@ from tigon.recipes import DescriptorRecipe, GeneratorRecipe
 from tigon.recipes.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
 
 RECIPES = {
-    "generator": GeneratorRecipe(image_size=8, network=GeneratorNetwork(4), precision="bfloat16"),
+    "generator": GeneratorRecipe(
+        8, precision="bfloat16", latent_dim=2, network=GeneratorNetwork(4)
+    ),
     "descriptor": DescriptorRecipe(
         image_size=8, network=DescriptorNetwork(4), chains=ImageChains(3), precision="bfloat16"
     ),

@@ -44,6 +44,7 @@ Data = Annotated[
         str_from_instance=lambda value: [value],
     ),
 ]
+Held = Annotated[Data | None, tyro.conf.arg(name="data", metavar="DATA")]
 Moved = Annotated[Data | None, tyro.conf.arg(name="data", metavar="NEW")]
 
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
-from tigon.cli.common import Data, Json, Result, RunFolder, Which, images_for, infer
+from tigon.cli.common import Held, Json, Result, RunFolder, Which, images_for, infer
 from tigon.cli.progress import SLOW, busy, tell
 from tigon.data.form import MAX_PIXELS, Frames
-from tigon.diagnostics.evaluation import Drawn, Evaluation, evaluate
+from tigon.data.images import ImageSet
+from tigon.diagnostics.evaluation import HELD_OUT, Drawn, Evaluation, evaluate
 from tigon.diagnostics.rules.base import Level
 from tigon.diagnostics.rules.held_out import of_evaluation
 from tigon.errors import TigonError
@@ -31,7 +33,8 @@ class Evaluate:
 
     Arguments:
         run_folder: the run folder; its training images are what baselines are made from
-        data: images that the model has not learned from: a folder, or a .npz with `images`
+        data: images that the model has not learned from: a folder, or a .npz with `images`; those
+            that the run held out if not given
         frames: of a file with several pages or frames, the first or all
         max_pixels: of a picture that is read; larger ones are left out
         count: images at most in each set that is compared, >= 2
@@ -43,7 +46,7 @@ class Evaluate:
     """
 
     run_folder: RunFolder
-    data: Data
+    data: Held = None
     frames: Frames = "first"
     max_pixels: int = MAX_PIXELS
     count: int = 1000
@@ -58,17 +61,52 @@ class Evaluate:
         if self.count < 2 or self.starts < 1 or self.seed < 0:
             raise TigonError("--count is at least 2, --starts at least 1, and --seed at least 0")
         run = Run(self.run_folder, self.checkpoint)
+        if self.data is None:
+            how = self.count, self.starts, self.seed
+            return Result(*evaluated(run, self.device, *how))
         model = run.model().to(choose_device(self.device)).eval()
         held_out = images_for(model, self.data, self.frames, self.max_pixels)
-        training = run.images()
-        with busy("comparing images", log=True, after=SLOW):
-            found = evaluate(model, held_out, training, self._infer, self.count, self.seed, tell)
-        if not is_writable(run.folder):
-            tell(f"run {run.folder}: is read-only; evaluation.json is not written")
-        return Result(text_of(found), save_evaluation(run, self.data, found))
+        found = _measure(model, held_out, run.images(), self.count, self.starts, self.seed)
+        return Result(text_of(found), _saved(run, self.data, found))
 
-    def _infer(self, model: Model, images: Tensor) -> Reconstruction:
-        return infer(model, images, self.starts, self.seed)
+
+def evaluated(
+    run: Run, device: str, count: int, starts: int = 4, seed: int = 0
+) -> tuple[str, dict[str, Any]]:
+    """Measure a run's model on the images that it held out, and write RUN/evaluation.json.
+
+    Arguments:
+        device, count, starts, seed: as in `Evaluate`
+    Returns:
+        the evaluation for people, and for programs
+    Raises:
+        TigonError: if no images were held out, or they cannot be measured
+    """
+    model = run.model().to(choose_device(device)).eval()
+    training = run.images()
+    if training.held_out is None:
+        raise TigonError(
+            f"run {run.folder}: no images were held out; give images that it has not seen with "
+            "--data"
+        )
+    found = _measure(model, training.held_out, training, count, starts, seed)
+    return text_of(found), _saved(run, HELD_OUT, found)
+
+
+def _measure(
+    model: Model, held_out: ImageSet, training: ImageSet, count: int, starts: int, seed: int
+) -> Evaluation:
+    def inferred(model: Model, images: Tensor) -> Reconstruction:
+        return infer(model, images, starts, seed)
+
+    with busy("comparing images", log=True, after=SLOW):
+        return evaluate(model, held_out, training, inferred, count, seed, tell)
+
+
+def _saved(run: Run, data: str, found: Evaluation) -> dict[str, Any]:
+    if not is_writable(run.folder):
+        tell(f"run {run.folder}: is read-only; evaluation.json is not written")
+    return save_evaluation(run, data, found)
 
 
 def text_of(found: Evaluation) -> str:

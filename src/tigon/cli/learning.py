@@ -19,6 +19,7 @@ from tigon.cli.common import (
     moved_line,
     tell_of_data,
 )
+from tigon.cli.evaluating import evaluated
 from tigon.cli.interrupts import interruptible
 from tigon.cli.progress import SLOW, busy, counted, introduction, progress, tell
 from tigon.data.images import ImageSet
@@ -27,12 +28,14 @@ from tigon.distributed import TIMEOUT, launched, process_group
 from tigon.errors import TigonError
 from tigon.recipes import Recipe, recipes
 from tigon.report import render, section, write_report
+from tigon.runs.evaluation import saved_findings
 from tigon.runs.experiment import choose_device, load, train
 from tigon.runs.images import perhaps_moved
 from tigon.runs.run import Experiment, Run
 from tigon.training.callbacks.tensorboard import require_tensorboard
 from tigon.training.trainer import Callback, Trainer
 
+MEASURED = 200  # held-out images that a finished run is measured on, at most
 EMBEDDED = "embedded:animal-faces"
 R = TypeVar("R", bound=Recipe)
 
@@ -72,7 +75,7 @@ class Train(Generic[R]):
         experiment = Experiment(self.recipe.name, self.recipe, self.data)
         how = Keeping(self.checkpoint_every, self.keep, self.timeout, self.tensorboard)
         end = learn(experiment, self.out, self.device, how, self.continue_with)
-        return finished(self.out, end)
+        return finished(self.out, end, self.device)
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Resume:
             experiment = longer(run, self.iterations)
         how = Keeping(self.checkpoint_every, self.keep, self.timeout, self.tensorboard)
         end = learn(experiment, self.run_folder, self.device, how, True)
-        return finished(self.run_folder, end)
+        return finished(self.run_folder, end, self.device)
 
 
 @dataclass(frozen=True)
@@ -175,11 +178,19 @@ USUAL = Keeping()
 
 
 class End(NamedTuple):
-    """How training ended here: whether it is finished, this process's number, and where it is."""
+    """How training ended here.
+
+    Attributes:
+        finished: whether the run is over
+        rank: this process's number
+        iteration: the last one
+        held_out: whether there are images that were not learned from
+    """
 
     finished: bool
     rank: int
     iteration: int
+    held_out: bool = False
 
 
 def longer(run: Run, iterations: int) -> Experiment:
@@ -202,8 +213,11 @@ def longer(run: Run, iterations: int) -> Experiment:
     return replace(run.experiment, recipe=replace(recipe, iterations=iterations))
 
 
-def finished(out: Path, end: End) -> Result:
-    """Write the report, in the first process, and say what was done."""
+def finished(out: Path, end: End, device: str) -> Result:
+    """Measure the model on held-out images, write the report, and say what was done.
+
+    All in the first process.
+    """
     if not end.finished:
         return interrupted(out, end)
     if end.rank > 0:
@@ -211,6 +225,8 @@ def finished(out: Path, end: End) -> Result:
     run = Run(out)
     report = None
     try:
+        if end.held_out:
+            _evaluate(run, device)
         with busy("diagnosing the chains and writing the report", log=True):
             report = str(write_report(run).resolve())
         said = f"report: {report}"
@@ -221,6 +237,19 @@ def finished(out: Path, end: End) -> Result:
     last = run.records()[-1]
     text = f"{out}: {counted(last['iteration'], 'iteration')} done\n{said}"
     return Result(text, last | {"run": str(out), "report": report})
+
+
+def _evaluate(run: Run, device: str) -> None:
+    """Measure a run's model on the images that it held out, unless that was done.
+
+    What cannot be measured is said in a line: the report is written all the same.
+    """
+    if saved_findings(run):
+        return
+    try:
+        evaluated(run, device, MEASURED)
+    except TigonError as error:
+        tell(f"not measured on held-out images: {error}")
 
 
 def learn(
@@ -242,14 +271,16 @@ def learn(
     with process_group(choose_device(device), how.timeout) as (rank, _):
         first = rank == 0
         run = Run(out, data=experiment.data)
+        experiment = run.as_begun(experiment)
         images = _read(experiment, title, first, run.config.exists())
-        callbacks: list[Callback] = [_Introduction(title, run)] if first else []
+        experiment = _resolved(experiment, images)
+        callbacks: list[Callback] = [_Introduction(title, run, experiment)] if first else []
         with interruptible(first) as stop, progress(title, first) as shown:
             trainer = train(
                 experiment, out, device, how.every, [*callbacks, shown], stop, images, changed,
                 how.keep, how.tensorboard,
             )  # fmt: skip
-    return End(trainer.finished, rank, trainer.iteration)
+    return End(trainer.finished, rank, trainer.iteration, images.held_out is not None)
 
 
 class _Introduction(Callback):
@@ -258,17 +289,29 @@ class _Introduction(Callback):
     Arguments:
         title: what begins each line
         run: as it was before, with the images that it goes on with
+        experiment: with every number given
     """
 
-    def __init__(self, title: str, run: Run) -> None:
-        self.title, self.run = title, run
+    def __init__(self, title: str, run: Run, experiment: Experiment) -> None:
+        self.title, self.run, self.why = title, run, experiment.why
         self.before = run.moved_from() if run.config.exists() else None
 
     def on_begin(self, trainer: Trainer) -> None:
         assert self.run.data is not None
         tell(introduction(self.title, trainer, self.run.data, self.run.folder))
+        if self.why:
+            made = "; ".join(f"{name} {c.value:g} ({c.why})" for name, c in self.why.items())
+            tell(f"{self.title}: chosen for these images: {made}")
         if self.before is not None:
             tell(moved_line(self.run, self.before))
+
+
+def _resolved(experiment: Experiment, images: ImageSet) -> Experiment:
+    """Return an experiment whose numbers the images decide where they are not given."""
+    try:
+        return experiment.resolved(images)
+    except ValueError as error:
+        raise TigonError(f"{error}") from error
 
 
 def _read(experiment: Experiment, title: str, told: bool, again: bool) -> ImageSet:

@@ -94,10 +94,12 @@ class ImageData(ABC):
     Attributes:
         skipped: a line for each image that could not be read: its name and why
         classes: what labels are called, by number; none where there are no labels, or no names
+        held_out: images of the same data that are not learned from, where there are any
     """
 
     skipped: Sequence[str] = ()
     classes: Sequence[str] = ()
+    held_out: "ImageData | None" = None
 
     @abstractmethod
     def __len__(self) -> int:

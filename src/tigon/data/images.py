@@ -27,7 +27,8 @@ class ImageSet(ImageData):
     the cache remembers of them, and `file` what it maps `pixels` from: batches are read from it,
     so that they take the same time and memory at any number of images. `labels`, integers (N,),
     are the conditions of batches, where there are any, and `classes` their names by number.
-    `notes` say in a line each what was passed over and what was converted.
+    `notes` say in a line each what was passed over and what was converted. `held_out` are images
+    of the same data that are not learned from, where there are any.
 
     Raises:
         TigonError: if pixels are anything else; it says which call converts them
@@ -41,6 +42,7 @@ class ImageSet(ImageData):
     labels: np.ndarray | None = field(default=None, repr=False, compare=False)
     classes: tuple[str, ...] = ()
     notes: Sequence[str] = ()
+    held_out: "ImageSet | None" = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         require_bytes(self.pixels, "pixels of an ImageSet")

@@ -146,7 +146,8 @@ def evaluate(
     """Measure a model on held-out images, beside its floor and baselines.
 
     Arguments:
-        held_out: images in the model's form, at least 2, that it has not learned from
+        held_out: images in the model's form, at least 2, that it has not learned from; those that
+            are the `held_out` of the training images are left out where they are copies of one
         training: those that it learned from, at least 2
         infer: infers the latents of images (B, C, H, W)
         count: images at most in each set that is compared
@@ -156,7 +157,7 @@ def evaluate(
         TigonError: if there are too few images, the two sets share images, or the model draws
             values that are not finite
     """
-    sets = _sets(model, held_out, training, count, seed)
+    sets, notes = _sets(model, held_out, training, count, seed)
     shown: dict[str, Reconstructed] = {}
     if isinstance(model, HasLatents):
         told("inferring latents of held-out images")
@@ -165,11 +166,18 @@ def evaluate(
     count = min(len(sets.held_out), len(sets.training))
     components = len(sets.components.deviations)
     compared = _compare(model, sets, count, seed)
+    compared.notes[:0] = notes
     return Evaluation(len(sets.held_out), len(training), count, components, shown, *compared)
 
 
-def _sets(model: Model, held_out: ImageSet, training: ImageSet, count: int, seed: int) -> Sets:
-    """Return images and principal components, where the two sets have nothing in common."""
+def _sets(
+    model: Model, held_out: ImageSet, training: ImageSet, count: int, seed: int
+) -> tuple[Sets, list[str]]:
+    """Return images and principal components, and what was left out of those held out.
+
+    Raises:
+        TigonError: if there are too few, or images that a user gave are training images
+    """
     if min(len(held_out), len(training)) < 2:
         raise TigonError("evaluate: needs at least 2 held-out and 2 training images")
     numbers = model.latent_dim if isinstance(model, HasLatents) else COMPONENTS
@@ -177,13 +185,17 @@ def _sets(model: Model, held_out: ImageSet, training: ImageSet, count: int, seed
     unseen = held_out.read(even_rows(len(held_out), count))
     nearest = torch.cdist(unseen.flatten(1), seen.flatten(1)).argmin(1)
     # In single precision, cdist gives copies a distance: it is taken again of the nearest alone.
-    shared = int(((unseen - seen[nearest]).flatten(1).norm(dim=1) < 1e-3).sum())
-    if shared:
+    new = (unseen - seen[nearest]).flatten(1).norm(dim=1) >= 1e-3
+    shared, notes = int((~new).sum()), []
+    if shared and held_out is training.held_out and len(unseen) - shared >= 2:
+        notes = [f"{shared} of {len(unseen)} held-out images are also training images: left out"]
+        unseen, nearest = unseen[new], nearest[new]
+    elif shared:
         raise TigonError(
             f"evaluate: {shared} of {len(unseen)} held-out images are training images; give "
             "images that the model has not learned from"
         )
-    return Sets(unseen, seen, nearest, principal_components(training, numbers, seed))
+    return Sets(unseen, seen, nearest, principal_components(training, numbers, seed)), notes
 
 
 def _reconstructions(model: Model, sets: Sets, infer: Infer) -> dict[str, Reconstructed]:

@@ -49,8 +49,15 @@ class LinearStart:
         self.size = sides(averaged_size(images.image_size))
         seen = self._read_by_owners(self.rows)
         shape = (images.channels, *self.size)
+        self.variance = seen.flatten(1).var(0, unbiased=False).sum().item()
         self.components = components_of(seen.flatten(1).clone(), shape, many, seed)
         self.features = self.components.scores(seen)
+
+    def needed(self, explained: float) -> int | None:
+        """Return how many components explain a part of the variance; None if more than known."""
+        parts = self.components.deviations.double().square().cumsum(0) / max(self.variance, 1e-12)
+        enough = (parts >= explained).nonzero()
+        return int(enough[0]) + 1 if len(enough) else None
 
     def _read(self, rows: Tensor) -> Tensor:
         """Return averaged images (R, C, h, w), reading a few at a time."""

@@ -12,7 +12,7 @@ figure means and what is healthy, and a description for those who cannot see it.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -22,18 +22,18 @@ from tigon.choices import require_choices
 from tigon.data.batches import ImageData
 from tigon.data.datasets import as_data
 from tigon.data.form import MAX_PIXELS, Frames
+from tigon.data.held_out import FROM, hold_out, share_of
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
 from tigon.data.pixels import Fit, to_uint8
 from tigon.data.stream import open_stream, refuse_stream
+from tigon.errors import TigonError
 from tigon.learners.base import RECENT, Learner, Precision, Record
 from tigon.learners.metrics import Metric
 from tigon.mcmc.store import ChainStore
 from tigon.models.base import Model
 from tigon.random.streams import RowRng
-from tigon.recipes.settings import (
-    require,
-)
+from tigon.recipes.settings import known, require
 from tigon.sizes import ImageSize, sides
 from tigon.training.guard import Guard
 from tigon.training.settings import AdamSettings, Budget
@@ -45,10 +45,23 @@ if TYPE_CHECKING:  # they import matplotlib, which a recipe does not need for tr
     from tigon.figures import Figure
 
 SAMPLES = 64
+TEN, FIFTY = 10, 50  # images that iterations are given for, and what these are rounded to
 ORIGINAL = (
     "This recipe is the unchanged original algorithm, **for comparison only**: batch statistics "
     "couple its chains, so that\nthey do not follow the density that they should."
 )
+
+
+class Choice(NamedTuple):
+    """A number that the images decide.
+
+    Attributes:
+        value: of the recipe's field
+        why: in half a sentence
+    """
+
+    value: float
+    why: str
 
 
 class Stages(NamedTuple):
@@ -86,7 +99,9 @@ class Recipe(ABC):
         frames: for a file with several pages or frames, use the first or all
         max_pixels: largest number of pixels of a picture; larger ones are left out
         stream: read hf: data as a stream, without an index and without a copy on disk
-        iterations: number of parameter updates
+        held_out: share of the images that are never learned from, and that the model is measured
+            on, in [0, 1); if not given, a tenth of 50 images or more, and none of fewer
+        iterations: number of parameter updates; chosen by the number of images if not given
         gradient_evaluations: a budget that ends the run, instead of a number of iterations:
             forward and backward passes of the network over the whole set (for a stream, a batch)
         minutes: minutes of training that end the run, instead of a number of iterations
@@ -108,6 +123,7 @@ class Recipe(ABC):
     learner_type: ClassVar[type[Learner]]
     demo: ClassVar[bool] = False  # whether `tigon demo` trains it
     persistent: ClassVar[bool] = False  # whether there is one persistent chain per image
+    chosen: ClassVar[tuple[str, ...]] = ("held_out", "iterations")  # what `choices` may decide
     stages: ClassVar[Stages] = Stages(
         "stages", "What the model shows as it learns", "The first training images, and below them "
         "what the model makes of them after some iterations.",
@@ -123,7 +139,8 @@ class Recipe(ABC):
     frames: Frames = "first"
     max_pixels: int = MAX_PIXELS
     stream: bool = False
-    iterations: int = 300
+    held_out: float | None = None
+    iterations: int | None = 300
     gradient_evaluations: int | None = None
     minutes: float | None = None
     batch_size: int = 64
@@ -143,12 +160,48 @@ class Recipe(ABC):
             f"average must be in [0, 1), not {self.average}",
         )
         require(self.max_pixels >= 1, f"max_pixels is at least 1, not {self.max_pixels}")
-        _ = self.budget
+        require(
+            self.held_out is None or 0 <= self.held_out < 1,
+            f"held_out must be in [0, 1), not {self.held_out}",
+        )
+        _ = self._budget(1)
 
     @property
     def budget(self) -> Budget:
-        """When a run of this recipe ends."""
-        return Budget(self.iterations, self.gradient_evaluations, self.minutes)
+        """When a run of this recipe ends.
+
+        Raises:
+            ValueError: if that depends on the images; a `resolved` recipe knows
+        """
+        return self._budget(known(self.iterations, "iterations") if self._by_iterations else 1)
+
+    @property
+    def _by_iterations(self) -> bool:
+        """Whether a number of iterations ends the run."""
+        return self.minutes is None and self.gradient_evaluations is None
+
+    def _budget(self, iterations: int) -> Budget:
+        iterations = iterations if self.iterations is None else self.iterations
+        return Budget(iterations, self.gradient_evaluations, self.minutes)
+
+    def choices(self, images: ImageData) -> dict[str, Choice]:
+        """Return what these images decide of what is not given, by name, and why.
+
+        Arguments:
+            images: those that are learned from, with those `held_out`
+        """
+        if self.held_out is not None:
+            return {}
+        held_out = images.held_out
+        if held_out is None:
+            return {"held_out": Choice(0.0, f"none of fewer than {FROM} images or of shards")}
+        why = f"{len(held_out)} images, which are not learned from"
+        return {"held_out": Choice(share_of(images, self.mirror), why)}
+
+    def resolved(self, images: ImageData) -> Self:
+        """Return this recipe with every number given: see `choices`."""
+        found: dict[str, Any] = {name: made.value for name, made in self.choices(images).items()}
+        return replace(self, **found)
 
     @abstractmethod
     def model(self) -> Model:
@@ -168,16 +221,23 @@ class Recipe(ABC):
         """
 
     def load(self, data: str) -> ImageSet:
-        """Load images in the form that this recipe needs.
+        """Load the images to learn from, in the form that this recipe needs.
+
+        Those that are not learned from are their `held_out`.
 
         Raises:
             TigonError: if they cannot be read, or streaming was requested but is not possible
         """
         if self.stream:
+            if self.held_out:
+                raise TigonError(
+                    "--stream with --held-out: a stream has no end, and so no share of it can be "
+                    "held out; leave out one of the two"
+                )
             refuse_stream(data, self.persistent, self.mirror, self.frames)
             return open_stream(data, self.image_size, self.fit, self.channels, self.max_pixels)
         form = self.image_size, self.fit, self.channels, self.mirror, self.frames, self.max_pixels
-        return load_images(data, *form)
+        return hold_out(load_images(data, *form), self.held_out, self.mirror)
 
     def trainer(
         self,
@@ -193,21 +253,22 @@ class Recipe(ABC):
         """
         images = as_data(images)
         channels: Literal[1, 3] = 3 if images.channels == 3 else 1
-        recipe = replace(self, image_size=images.image_size, channels=channels)
+        sized = replace(self, image_size=images.image_size, channels=channels)
+        recipe = sized.resolved(images)
         learner = recipe.learner(images).to(device, dtype)
         learner.precision = self.precision
         return Trainer(
             learner,
             images,
-            self.optimizer.build(learner.parameters()),
-            self.optimizer.schedules(),
-            self.optimizer.clip,
+            recipe.optimizer.build(learner.parameters()),
+            recipe.optimizer.schedules(),
+            recipe.optimizer.clip,
             callbacks,
-            self.guard,
-            self.budget,
-            self.batch_size,
-            self.seed,
-            self.average,
+            recipe.guard,
+            recipe.budget,
+            recipe.batch_size,
+            recipe.seed,
+            recipe.average,
         )
 
     @property
@@ -291,6 +352,18 @@ class Recipe(ABC):
         With several processes, they cover the rows of the first.
         """
         return {}
+
+
+def growing(first: int, growth: float, images: ImageData) -> Choice:
+    """Return iterations that grow with a power of the number of images.
+
+    Arguments:
+        first: iterations for ten images
+        growth: the power, >= 0
+    """
+    number = first * max(1.0, len(images) / TEN) ** growth
+    value = first if number == first else round(number / FIFTY) * FIFTY
+    return Choice(value, f"{first} for {TEN} images, growing with the power {growth:.2g} of them")
 
 
 def _means(metrics: Sequence[Metric], records: list[Record]) -> dict[str, str]:

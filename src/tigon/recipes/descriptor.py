@@ -26,7 +26,7 @@ from tigon.models.base import Model
 from tigon.models.energy import EnergyModel
 from tigon.nn.dcgan import ConvDescriptor
 from tigon.random.streams import RowRng, make_rng
-from tigon.recipes.base import ORIGINAL, SAMPLES, Recipe, RunContext, Stages
+from tigon.recipes.base import ORIGINAL, SAMPLES, Choice, Recipe, RunContext, Stages, growing
 from tigon.recipes.settings import (
     DescriptorNetwork,
     ImageChains,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tigon.figures import Figure
 
 BYTES = 127.5
+FIRST, GROWTH = 300, 0.2  # iterations for ten images, and how they grow with their number
 SHOWN = 8  # images in a row of a figure
 
 
@@ -141,7 +142,8 @@ class DescriptorRecipe(Recipe):
 
     scale: float = 0.7
     grids: int | None = None
-    iterations: int = 300
+    iterations: int | None = None
+    batch_size: int = 32
     network: DescriptorNetwork = DescriptorNetwork()
     chains: ImageChains = ImageChains()
     compile: bool = False
@@ -152,6 +154,13 @@ class DescriptorRecipe(Recipe):
         super().__post_init__()
         require(self.scale > 0, f"scale must be above 0, not {self.scale}")
         require(self.grids is None or self.grids >= 1, "grids must be at least 1")
+
+    def choices(self, images: ImageData) -> dict[str, Choice]:
+        """Return what these images decide of what is not given: also iterations."""
+        found = super().choices(images)
+        if self.iterations is None and self._by_iterations:
+            found["iterations"] = growing(FIRST, GROWTH, images)
+        return found
 
     @property
     def sizes(self) -> list[ImageSize]:
@@ -383,7 +392,8 @@ class OriginalDescriptorRecipe(DescriptorRecipe):
 
     scale: float = 50 / BYTES
     grids: int | None = 1
-    iterations: int = 1000
+    iterations: int | None = 1000
+    batch_size: int = 64
     network: DescriptorNetwork = DescriptorNetwork(norm="batch")
     chains: ImageChains = ImageChains(30, 0.3 / BYTES, 1.0, 1.0, noiseless_last_step=False)
     optimizer: AdamSettings = AdamSettings(0.1, (0.5, 0.999), "constant")

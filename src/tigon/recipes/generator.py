@@ -26,10 +26,11 @@ from tigon.models.cold_start import LinearGuess
 from tigon.models.generator import GeneratorModel
 from tigon.nn.dcgan import DCGANGenerator
 from tigon.random.streams import make_rng
-from tigon.recipes.base import ORIGINAL, SAMPLES, Recipe, RunContext, Stages
+from tigon.recipes.base import ORIGINAL, SAMPLES, Choice, Recipe, RunContext, Stages, growing
 from tigon.recipes.settings import (
     GeneratorNetwork,
     LatentChains,
+    known,
     require,
 )
 from tigon.sizes import sides
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from tigon.diagnostics.rules.base import Finding
     from tigon.figures import Figure
 
+ITERATIONS, GROWTH = 400, 1 / 3  # for ten images, and how they grow with their number
+EXPLAINED, FEWEST, MOST, IMAGES = 0.9, 2, 100, 8  # of variance; latents; images for each of them
 THUMBNAILS, HISTOGRAM_COORDINATES = 100, 8
 KERNELS = {
     "mala": "MALA",
@@ -55,7 +58,8 @@ class GeneratorRecipe(Recipe):
 
     Arguments:
         latent_dim: d, the number of latents; with 2 you can view the latent plane, with 100
-            images are sharper
+            images are sharper; if not given, as many as principal components that explain 90 % of
+            the images' variance, at least 2, and at most one for 8 images, or 100
         sigma: standard deviation of the noise around f(z), on the scale of [-1, 1]; `learn`
             fits it to the chains' residuals by maximum likelihood
         sigma_floor: smallest value of a learned sigma; 0.01 is 1.3 of 255 grey levels
@@ -76,6 +80,7 @@ class GeneratorRecipe(Recipe):
     card: ClassVar = "generator-card.md.jinja"
     learner_type: ClassVar = GeneratorLearner
     persistent: ClassVar[bool] = True
+    chosen: ClassVar[tuple[str, ...]] = (*Recipe.chosen, "latent_dim")
     stages: ClassVar = Stages(
         "figure-1-reconstructions",
         "Reconstructions as the model learns",
@@ -84,10 +89,10 @@ class GeneratorRecipe(Recipe):
     )
     panels: ClassVar[tuple[str, ...]] = ("plane", "picture", "inference", "curves")
 
-    latent_dim: int = 2
+    latent_dim: int | None = None
     sigma: float | Literal["learn"] = 0.3
     sigma_floor: float = 0.01
-    iterations: int = 400
+    iterations: int | None = None
     annealing: Annealing = Annealing()
     start: Literal["linear", "prior"] = "linear"
     expand: bool = True
@@ -98,7 +103,10 @@ class GeneratorRecipe(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.latent_dim >= 1, f"latent_dim must be at least 1, not {self.latent_dim}")
+        require(
+            self.latent_dim is None or self.latent_dim >= 1,
+            f"latent_dim must be at least 1, not {self.latent_dim}",
+        )
         require(self._first_sigma > 0, f"sigma must be above 0, not {self.sigma}")
         require(self.sigma_floor > 0, f"sigma_floor must be above 0, not {self.sigma_floor}")
         require(
@@ -109,6 +117,20 @@ class GeneratorRecipe(Recipe):
         require(self.annealing.start > 0, "annealing.start must be above 0")
 
     @property
+    def _dim(self) -> int:
+        """The number of latents."""
+        return known(self.latent_dim, "latent_dim")
+
+    def choices(self, images: ImageData) -> dict[str, Choice]:
+        """Return what these images decide of what is not given: also latents and iterations."""
+        found = super().choices(images)
+        if self.latent_dim is None:
+            found["latent_dim"] = _latents(images, self.seed)
+        if self.iterations is None and self._by_iterations:
+            found["iterations"] = growing(ITERATIONS, GROWTH, images)
+        return found
+
+    @property
     def _first_sigma(self) -> float:
         """The initial sigma."""
         return max(FIRST, self.sigma_floor) if self.sigma == "learn" else self.sigma
@@ -116,7 +138,7 @@ class GeneratorRecipe(Recipe):
     def model(self) -> GeneratorModel:
         """Return the generator with its initial weights."""
         network = DCGANGenerator(
-            self.latent_dim,
+            self._dim,
             self.image_size,
             self.channels,
             self.network.width,
@@ -127,8 +149,8 @@ class GeneratorRecipe(Recipe):
         guess = None
         if self.start == "linear":
             size = averaged_size(self.image_size)
-            guess = LinearGuess(self.latent_dim, (self.channels, *sides(size)))
-        model = GeneratorModel(network, self.latent_dim, self._first_sigma, guess=guess)
+            guess = LinearGuess(self._dim, (self.channels, *sides(size)))
+        model = GeneratorModel(network, self._dim, self._first_sigma, guess=guess)
         model.fit = self.fit
         return model
 
@@ -140,7 +162,7 @@ class GeneratorRecipe(Recipe):
         start = None
         if self.start == "linear":
             with suppress(ValueError):
-                start = LinearStart(images, self.latent_dim, self.seed)
+                start = LinearStart(images, self._dim, self.seed)
         return self._build(len(images), images.ownership, start)
 
     def restored(
@@ -176,7 +198,7 @@ class GeneratorRecipe(Recipe):
         noise = "sigma, which is learned" if self.sigma == "learn" else f"{self.sigma:g}"
         return (
             f"A generator: images are f(z) plus noise of standard deviation {noise}, "
-            f"with {self.latent_dim} latents z ~ N(0, I). Latents of the training images are "
+            f"with {self._dim} latents z ~ N(0, I). Latents of the training images are "
             f"inferred by {KERNELS[self.chains.kernel]} "
             f"at temperature {self.chains.temperature:g}."
         )
@@ -264,6 +286,19 @@ class GeneratorRecipe(Recipe):
         return {"latents/all": points, **each}
 
 
+def _latents(images: ImageData, seed: int) -> Choice:
+    """Choose the number of latents by how many directions images differ in."""
+    most = max(FEWEST, min(MOST, len(images) // IMAGES))
+    why = f"one for {IMAGES} images, at least {FEWEST} and at most {MOST}"
+    if most > FEWEST:
+        with suppress(ValueError):
+            needed = LinearStart(images, most, seed).needed(EXPLAINED)
+            if needed is not None and needed < most:
+                found = f"principal components that explain {100 * EXPLAINED:g} % of the variance"
+                return Choice(max(FEWEST, needed), found)
+    return Choice(most, why)
+
+
 def _grid(learner: GeneratorLearner, plane: Plane) -> "Figure":
     from tigon import figures
 
@@ -320,7 +355,8 @@ class OriginalGeneratorRecipe(GeneratorRecipe):
     about: ClassVar = "the original generator algorithm, for comparison only"
     remark: ClassVar = ORIGINAL
 
-    iterations: int = 600
+    latent_dim: int | None = 2
+    iterations: int | None = 600
     annealing: Annealing = Annealing(0.3, 0.0)
     start: Literal["linear", "prior"] = "prior"
     expand: bool = False

@@ -1,7 +1,7 @@
 """The parts of a recipe: settings of networks and chains, and what they build."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from tigon.choices import require_choices
 from tigon.learners.descriptor import Start
@@ -13,6 +13,8 @@ from tigon.mcmc.langevin import MALA, Langevin
 from tigon.models.energy import short_run
 from tigon.nn.dcgan import Norm
 
+T = TypeVar("T")
+
 
 def require(condition: bool, message: str) -> None:
     """Check a setting.
@@ -22,6 +24,17 @@ def require(condition: bool, message: str) -> None:
     """
     if not condition:
         raise ValueError(message)
+
+
+def known(value: T | None, name: str) -> T:
+    """Return a number that the images decide if it is not given.
+
+    Raises:
+        ValueError: if it is None
+    """
+    if value is None:
+        raise ValueError(f"{name} is not known without images: give it, or use resolved(images)")
+    return value
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from tigon.report.embedded import Embedded, embedded
 from tigon.report.saved import save_diagnosis, saved_diagnosis, with_embedded
 from tigon.runs.config import flat
 from tigon.runs.diagnosis import LENGTH, SEED, Diagnosis, diagnose
+from tigon.runs.evaluation import saved_results
 from tigon.runs.provenance import files_of, provenance
 from tigon.runs.run import Run
 from tigon.sizes import sides
@@ -133,6 +134,7 @@ def results(shown: Opened) -> dict[str, str]:
         "training time": f"{last['seconds']:.1f} s",
         "parameters": f"{parameters:,}",
         **shown.recipe.results(shown.context),
+        **saved_results(shown.run),
     }
 
 

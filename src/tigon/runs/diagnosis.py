@@ -16,6 +16,7 @@ from tigon.diagnostics.examination import Examination
 from tigon.diagnostics.examine import IMAGES
 from tigon.diagnostics.rules.base import Finding, Level, Record, too_short
 from tigon.diagnostics.rules.course import of_events, of_gradient, of_length
+from tigon.diagnostics.rules.held_out import of_unmeasured
 from tigon.diagnostics.rules.quality import Shows, of_course
 from tigon.errors import TigonError
 from tigon.figures import Figure
@@ -89,7 +90,7 @@ def diagnose(
     before = before if loaded else files_of(run)
     records = run.records()
     found = of_events(run.events(), records) + of_length(records, _progress(run, records))
-    origin, seen = None, Examination()
+    origin, seen, unmeasured = None, Examination(), list[Finding]()
     try:
         learner, images = loaded or (run.learner(), run.images())
         origin = provenance(run, images, length, seed, device)
@@ -97,9 +98,10 @@ def diagnose(
         found.append(Finding("model", Level.NOTE, f"its chains could not be run ({error})"))
     else:
         seen = _examined(run, learner.to(device), images, records, (length, seed))
+        unmeasured = [of_unmeasured(len(images.held_out or ()))]
     chains = seen.findings if len(records) >= RECENT else too_short(seen.findings)
     found += [*seen.always, *chains, *metric_findings(run.experiment.recipe, records)]
-    found += saved_findings(run)
+    found += saved_findings(run) or unmeasured
     course, falls = _course(run, records, seen.shows)
     found += course
     found.sort(key=lambda finding: finding.level.value)

@@ -1,6 +1,7 @@
 """RUN/evaluation.json: what `evaluate` measured last, and what it says of the run."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from tigon.diagnostics.evaluation import Evaluation
@@ -29,10 +30,48 @@ def save_evaluation(run: Run, data: str, found: Evaluation) -> dict[str, Any]:
 def saved_findings(run: Run) -> list[Finding]:
     """Return the findings of the run's evaluation, if it is of the checkpoint that is used."""
     try:
-        with open_regular(run.evaluation) as file:
-            values = json.loads(file.read().decode("utf-8"))
-        if values["manifest"] != checksum(run.find() / "manifest.json"):
-            return []
-        return [Finding.from_plain(finding) for finding in values["findings"]]
+        return [Finding.from_plain(finding) for finding in _saved(run)["findings"]]
     except BROKEN:
         return []
+
+
+def saved_results(run: Run) -> dict[str, str]:
+    """Return the numbers of the run's evaluation by name, each beside its baselines."""
+    try:
+        values = _saved(run)
+        found = {
+            "error on held-out images": _beside(
+                values["reconstructions"],
+                lambda row: f"{row['error']:.4g}",
+                f"mean square on [-1, 1] over {values['held_out']} images",
+            ),
+            "KID-lite0 to held-out images": _beside(
+                values["samples"],
+                lambda row: f"{row['kid']:.2f} ± {row['kid_error']:.2f}",
+                f"{values['drawn']} of each",
+            ),
+        }
+    except BROKEN:
+        return {}
+    return {name: text for name, text in found.items() if text}
+
+
+def _beside(rows: dict[str, Any], shown: Callable[[dict[str, Any]], str], what: str) -> str:
+    """Return the model's number, and in brackets what it is, and those of the baselines."""
+    if not rows:
+        return ""
+    first, *others = [(name, shown(row)) for name, row in rows.items()]
+    return f"{first[1]} ({what}; {', '.join(f'{name} {text}' for name, text in others)})"
+
+
+def _saved(run: Run) -> dict[str, Any]:
+    """Return what RUN/evaluation.json holds; nothing if it is of another checkpoint.
+
+    Raises:
+        BROKEN: if there is none, or it cannot be read
+    """
+    with open_regular(run.evaluation) as file:
+        values: dict[str, Any] = json.loads(file.read().decode("utf-8"))
+    if values["manifest"] != checksum(run.find() / "manifest.json"):
+        raise KeyError("manifest")
+    return values

@@ -54,7 +54,7 @@ def train(
         callbacks: called before those that write the folder; of a run that is finished already,
             its beginning and its end
         stop: asked between iterations
-        images: the experiment's data, if they are loaded already
+        images: those that are learned from, if they are loaded already; as `load` gives them
         changed: go on with other settings than the run's, which then become the run's
         keep: how many of the last checkpoints stay, >= 1; the best one stays too
         tensorboard: write RUN/tensorboard too; it changes nothing else
@@ -158,8 +158,10 @@ def _begin(
     begun = all_objects(run.config.exists())[0]
     if begun:
         _hold(run, begun, holding)
+    experiment = run.as_begun(experiment)
     _refuse_other(run, experiment, changed)
     images = images or load(experiment)
+    experiment = experiment.resolved(images)
     if run.config.exists():
         moved = replace(run, data=experiment.data)
         (moved if moved.moved_from() else run).refuse_other_images(images)
@@ -174,7 +176,7 @@ def _begin(
     if not begun:
         _hold(run, begun, holding)
     if world().rank == 0:
-        _open(run, experiment)
+        _open(run, experiment, images)
     wait_for_all()
     return trainer
 
@@ -263,9 +265,13 @@ def _refuse_other(run: Run, experiment: Experiment, changed: bool) -> None:
         raise TigonError(f"--out {folder}: is not empty and no run; give another folder")
 
 
-def _open(run: Run, experiment: Experiment) -> None:
+def _open(run: Run, experiment: Experiment, images: ImageSet) -> None:
+    if run.config.exists() and run.plain_config() == experiment.to_plain():
+        return
     try:
         run.write_config(experiment)
+        if images.held_out is not None:
+            replace_file(run.held_out, "".join(f"{name}\n" for name in images.held_out.names))
     except OSError as error:
         raise TigonError(f"--out {run.folder}: cannot be written ({refusal(error)})") from error
 

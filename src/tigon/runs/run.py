@@ -1,6 +1,7 @@
 """A run folder: what is in it, and how a model comes back out of it.
 
 config.toml       the whole experiment, resolved
+held-out.txt      names of the images that are not learned from
 environment.json  hardware, versions, times, peak memory
 metrics.jsonl     one JSON object per logged iteration
 checkpoints/N/    weights, training state, chain rows
@@ -10,7 +11,7 @@ figures/*.png, report.html
 
 import json
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from tigon.learners.base import Learner, Record
 from tigon.learners.metrics import optional_names
 from tigon.models.base import Model
 from tigon.recipes import Recipe, recipe_type
+from tigon.recipes.base import Choice
 from tigon.runs.config import from_plain, to_plain
 from tigon.runs.images import describe_images, perhaps_moved, same_images
 from tigon.training.callbacks.metrics import read_events, read_metrics
@@ -47,11 +49,18 @@ class Experiment:
         name: of the recipe
         recipe: its numbers
         data: a folder, a `.npz`, a picture, hf:NAME or embedded:animal-faces
+        why: numbers that the images decided, by name, and why
     """
 
     name: str
     recipe: Recipe
     data: str
+    why: dict[str, Choice] = field(default_factory=dict, compare=False)
+
+    def resolved(self, images: ImageData) -> "Experiment":
+        """Return the experiment with every number given, as these images decide them."""
+        made = self.recipe.choices(images)
+        return replace(self, recipe=self.recipe.resolved(images), why=self.why | made)
 
     def to_plain(self) -> dict[str, Any]:
         """Return the experiment as it stands in config.toml."""
@@ -108,13 +117,32 @@ class Run:
         return self.folder / "metrics.jsonl"
 
     @property
+    def held_out(self) -> Path:
+        """RUN/held-out.txt."""
+        return self.folder / "held-out.txt"
+
+    @property
     def evaluation(self) -> Path:
         """RUN/evaluation.json."""
         return self.folder / "evaluation.json"
 
     def write_config(self, experiment: Experiment) -> None:
         """Write config.toml, whole or not at all."""
-        replace_file(self.config, tomli_w.dumps(experiment.to_plain()))
+        said = [f"# {name} {c.value:g}, chosen: {c.why}\n" for name, c in experiment.why.items()]
+        replace_file(self.config, "".join([*said, tomli_w.dumps(experiment.to_plain())]))
+
+    def as_begun(self, experiment: Experiment) -> Experiment:
+        """Return an experiment with the numbers that this run's images decided when it began.
+
+        Arguments:
+            experiment: where it says nothing of these numbers, they are the run's, if there is one
+        """
+        if not self.config.exists() or self.experiment.name != experiment.name:
+            return experiment
+        recipe, before = experiment.recipe, self.experiment.recipe
+        missing = [name for name in recipe.chosen if getattr(recipe, name) is None]
+        kept: dict[str, Any] = {name: getattr(before, name) for name in missing}
+        return replace(experiment, recipe=replace(recipe, **kept))
 
     def plain_config(self) -> dict[str, Any]:
         """Return what config.toml says.

@@ -14,6 +14,23 @@ def of_evaluation(found: Evaluation) -> list[Finding]:
     return [*_reconstructions(found), *_samples(found), *_copies(found)]
 
 
+def of_unmeasured(held_out: int) -> Finding:
+    """Say what is not known of a run that was not measured on images it has not seen.
+
+    Arguments:
+        held_out: how many of its images it did not learn from
+    """
+    if held_out:
+        said = f"the model was not measured on the {held_out} images that it has not learned from"
+        return Finding("held-out images", Level.NOTE, f"{said}: `tigon evaluate RUN` does it")
+    return Finding(
+        "held-out images",
+        Level.NOTE,
+        "no images were held out, so that nothing is known of images that it has not seen, and "
+        "its own may be copies of training images",
+    )
+
+
 def of_linear(own: float, linear: float, noise: float, components: int) -> Finding:
     """Judge reconstructions of training images beside those of a linear model.
 

@@ -1,0 +1,152 @@
+"""Images that a run never learns from, so that what it has learned can be measured on them.
+
+They are drawn once for all runs of a data set: which they are depends on its size alone, so that
+runs with other seeds and settings can be compared on the same images.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tigon.data.batches import Batch, ImageData
+from tigon.data.cache import release
+from tigon.data.images import ImageSet
+from tigon.distributed import ShardOwnership
+from tigon.errors import TigonError
+from tigon.random.streams import make_rng
+
+FROM, SHARE, MOST = 50, 0.1, 1000  # images from which some are held out, how many, at most
+
+
+def hold_out(images: ImageSet, share: float | None = None, mirrored: bool = False) -> ImageSet:
+    """Return the images to learn from, whose `held_out` are the others, or None.
+
+    Arguments:
+        images: all of them
+        share: of them that is held out, in [0, 1), of 0 none; if not given a tenth, at most 1000,
+            of 50 images or more
+        mirrored: whether the second half are mirrored copies of the first; those of images that
+            are held out are left out
+    Raises:
+        TigonError: if fewer than two images, or all but one, would be held out
+    """
+    count = len(images) // (2 if mirrored else 1)
+    shards = isinstance(images.ownership, ShardOwnership)
+    if share is None and count >= FROM and not shards:
+        share, number = SHARE, min(round(SHARE * count), MOST)
+    else:
+        share = share or 0.0
+        number = round(share * count)
+    if not share:
+        return images
+    if shards:
+        raise TigonError(
+            f"--held-out {share:g}: of shards, which processes share among them, none are held "
+            "out; keep images for `tigon evaluate` in a folder of their own"
+        )
+    if number < 2 or count - number < 2:
+        raise TigonError(
+            f"--held-out {share:g}: of {count} images this holds out {number}, and leaves "
+            f"{count - number} to learn from; both are at least 2"
+        )
+    order = torch.randperm(count, generator=make_rng("held out", count)).numpy()
+    chosen, others = np.sort(order[:number]), np.sort(order[number:])
+    if mirrored:
+        others = np.concatenate([others, count + others])
+    return _taken(images, others, _taken(images, chosen))
+
+
+def share_of(images: ImageData, mirrored: bool = False) -> float:
+    """Return the share that is held out beside these images, as `hold_out` takes it."""
+    if images.held_out is None:
+        return 0.0
+    number = len(images.held_out)
+    count = len(images) // (2 if mirrored else 1) + number
+    return SHARE if number == round(SHARE * count) else number / count
+
+
+def _taken(images: ImageSet, rows: np.ndarray, held_out: ImageSet | None = None) -> "TakenSet":
+    return TakenSet(
+        TakenRows(images.pixels, rows),  # type: ignore[arg-type]
+        TakenNames(images.names, rows),
+        images.skipped,
+        labels=None if images.labels is None else np.asarray(images.labels)[rows],
+        classes=images.classes,
+        notes=images.notes,
+        whole=images,
+        rows=rows,
+        held_out=held_out,
+    )
+
+
+@dataclass(frozen=True)
+class TakenSet(ImageSet):
+    """Some images of a set, which are read when they are asked for.
+
+    Arguments:
+        whole: the set
+        rows: in it, in increasing order
+    """
+
+    whole: ImageSet = field(kw_only=True)
+    rows: np.ndarray = field(kw_only=True)
+
+    def read(self, index: Tensor | slice = slice(None)) -> Tensor:
+        """Return images as floats in [-1, 1], (B, C, H, W), by rows (B,) or by a slice."""
+        taken = self.rows[index if isinstance(index, slice) else index.cpu().numpy()]
+        return self.whole.read(torch.from_numpy(taken))
+
+    def batch(self, index: Tensor) -> Batch:
+        """Return the images of rows (B,), with their labels as condition."""
+        taken = torch.from_numpy(self.rows[index.cpu().numpy()])
+        return self.whole.batch(taken)._replace(index=index)
+
+
+class TakenRows:
+    """Some rows of an array (N, *), which are read when they are asked for.
+
+    Arguments:
+        whole: the array
+        rows: in it, (R,)
+    """
+
+    def __init__(self, whole: np.ndarray, rows: np.ndarray) -> None:
+        self.whole, self.rows = whole, rows
+        self.shape = (len(rows), *whole.shape[1:])
+        self.dtype, self.ndim = whole.dtype, whole.ndim
+        self.nbytes = int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:  # noqa: ANN401
+        """Return what is in rows, as an array does: a number, a slice or an index (B,)."""
+        found = np.array(self.whole[self.rows[rows]])
+        release(self.whole)
+        return found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: ANN401
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+
+class TakenNames(Sequence[str]):
+    """Some of the names of a set, which are read when they are asked for."""
+
+    def __init__(self, whole: Sequence[str], rows: np.ndarray) -> None:
+        self.whole, self.rows = whole, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[str]:
+        return (self.whole[row] for row in self.rows.tolist())
+
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401
+        """Return one name, or a list of some."""
+        if isinstance(index, slice):
+            return [self.whole[row] for row in self.rows[index].tolist()]
+        return self.whole[int(self.rows[index])]
