@@ -3,9 +3,9 @@
     python benchmarks/recipes.py [--only NAME ...] [--recipes generator descriptor]
         [--seeds 0 1 2] [--out build/recipes] [--write benchmarks/RESULTS.md]
 
-Every row is `tigon train RECIPE --data DATA --image-size N --seed S`, with no other option, and then
-`tigon evaluate` on the data's own test images, or on those that the run held out. Runs stay in
---out: what is finished there is not learned again, so that rows can be added one by one.
+Every row is `tigon train RECIPE --data DATA --image-size N --seed S`, with no other option, and
+then `tigon evaluate` on the data's own test images, or on those that the run held out. Runs stay
+in --out: what is finished there is not learned again, so that rows can be added one by one.
 """
 
 import gzip
@@ -30,6 +30,18 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 ENTRY = Path(sys.executable).with_name("tigon")
 EMBEDDED = "embedded:animal-faces"
+ABOUT = """## The default recipes on real folders
+
+`python benchmarks/recipes.py`: `tigon train RECIPE --data DATA --image-size N --seed S` with no
+other option; seeds {seeds}, medians, and the range over seeds in square brackets. {machine}.
+
+Errors are mean squared errors of reconstructions of held-out images on the scale of [-1, 1],
+beside those of as many principal components as the model has latents, and of the nearest training
+image. KID-lite0 is to held-out images, beside that of a Gaussian on the scores of as many
+principal components (64 for a descriptor), and of training images. Copies: whether the test for
+copies convicts the drawn images, and the smallest of its statistics. clothing64 is measured on its
+own test images, cifar10 and mnist_t10k on the tenth that runs hold out (at most 1000); of ten
+photographs none is held out."""
 
 
 class Case(NamedTuple):
@@ -39,7 +51,6 @@ class Case(NamedTuple):
         size: side of the images
         learned: gives the images to learn from, uint8 (N, H, W, C); None for the embedded ones
         unseen: gives others to evaluate on; None where the run holds some out
-        recipes: that it is shown for
     """
 
     size: int
@@ -104,13 +115,15 @@ def learned(out: Path, name: str, recipe: str, seed: int) -> Run:
     if case.learned is not None:
         data = stored(out / "data" / f"{slug}.npz", case.learned)
     run = Run(out / f"{slug}-{recipe}-{seed}")
+    if evaluated(run).get("benchmark"):
+        return run
     size = ["--image-size", case.size]
     tigon("train", recipe, "--data", data, "--out", run.folder, "--seed", seed, *size)
     unseen = []
     if case.unseen is not None:
         path = stored(out / "data" / f"{slug}-unseen.npz", case.unseen)
         unseen = ["--data", path]
-    if case.learned is not None and not evaluated(run).get("benchmark"):
+    if case.learned is not None:
         tigon("evaluate", run.folder, *unseen)
         values = evaluated(run) | {"benchmark": True}
         run.evaluation.write_text(json.dumps(values, indent=1))
@@ -191,19 +204,7 @@ def main() -> None:
             rows.append(row(name, recipe, runs))
             print(table(rows[-1:]), file=sys.stderr)
     seeds = ", ".join(map(str, options.seeds))
-    text = f"""## The default recipes on real folders
-
-`python benchmarks/recipes.py`: `tigon train RECIPE --data DATA --image-size N --seed S` with no other option; seeds {seeds}, medians,
-and the range over seeds in square brackets. {machine()}.
-
-Errors are mean squared errors of reconstructions of held-out images on the scale of [-1, 1], beside those of as many principal
-components as the model has latents and of the nearest training image. KID-lite0 is to held-out images, beside that of a Gaussian on
-64 principal components (as many as latents), and of training images. Copies: whether the test for copies convicts the drawn images,
-and the smallest of its statistics. clothing64 is measured on its own test images, cifar10 and mnist_t10k on the tenth that runs
-hold out (at most 1000); of ten photographs none is held out.
-
-{table(rows)}
-"""
+    text = f"{ABOUT.format(seeds=seeds, machine=machine())}\n\n{table(rows)}"
     publish(options.write, "recipes", text)
 
 
