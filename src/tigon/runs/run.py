@@ -129,7 +129,9 @@ class Run:
     def write_config(self, experiment: Experiment) -> None:
         """Write config.toml, whole or not at all."""
         said = [f"# {name} {c.value:g}, chosen: {c.why}\n" for name, c in experiment.why.items()]
-        replace_file(self.config, "".join([*said, tomli_w.dumps(experiment.to_plain())]))
+        recipe, data, rest = tomli_w.dumps(experiment.to_plain()).split("\n", 2)
+        # The first two lines stay the first: `data.walk` recognises run folders by them.
+        replace_file(self.config, "\n".join([recipe, data, "".join(said) + rest]))
 
     def as_begun(self, experiment: Experiment) -> Experiment:
         """Return an experiment with the numbers that this run's images decided when it began.
