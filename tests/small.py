@@ -39,7 +39,8 @@ def descriptor_learner(images: ImageSet, start="mean-colour", norm="none", chain
 def generator_recipe(**options) -> GeneratorRecipe:
     """A recipe that learns 8 x 8 images in an instant."""
     network = GeneratorNetwork(width=4)
-    values = {"image_size": 8, "latent_dim": 2, "iterations": 6, "network": network}
+    values = {"image_size": 8, "held_out": 0.0, "latent_dim": 2, "iterations": 6}
+    values["network"] = network
     return GeneratorRecipe(**(values | options))
 
 
@@ -47,6 +48,7 @@ def descriptor_recipe(**options) -> DescriptorRecipe:
     """A recipe that learns 8 x 8 images in an instant."""
     values = {
         "image_size": 8,
+        "held_out": 0.0,
         "iterations": 6,
         "network": DescriptorNetwork(width=4),
         "chains": ImageChains(steps=3),

@@ -97,7 +97,7 @@ CONFIGS = {
         "sigma is too large: 2",
     ),
     "unknown name": (
-        config("latent_dim", "latent_dm"),
+        config("latent_dim =", "latent_dm ="),
         "config.toml: unknown name latent_dm; it may",
     ),
     "wrong type": (config("latent_dim = 2", "latent_dim = 'two'"), "latent_dim is int, not 'two'"),

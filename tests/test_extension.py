@@ -249,6 +249,7 @@ def start(words):
     return subprocess.Popen([sys.executable, "-c", program, *words], env=environment)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_comes_to_the_same_end(pictures, tmp_path):
     words = ["train", "toy", "--data", str(pictures), "--batch-size", "3", "--iterations", "160"]
     words += ["--checkpoint-every", "20", "--width", "0.25"]
@@ -267,6 +268,7 @@ def test_a_run_that_was_killed_comes_to_the_same_end(pictures, tmp_path):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+@pytest.mark.slow
 def test_an_installed_package_brings_a_recipe_by_its_entry_point(pictures, tmp_path):
     site = tmp_path / "site"
     info = site / "other_kind-1.0.dist-info"

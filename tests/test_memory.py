@@ -36,6 +36,7 @@ def faults(how, **environment):
     return kept == "True", int(count)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator is set")
 def test_large_tensors_take_no_new_pages_once_freed_memory_is_kept():
     default, kept = faults("leave"), faults("keep")

@@ -41,9 +41,10 @@ def test_train_prints_the_report_on_stdout_and_progress_on_stderr(tigon, picture
     assert f"report: {tmp_path / 'run' / 'report.html'}" in out
     lines = err.splitlines()
     assert lines[0] == f"generator: 5 images of 8x8x3 from {pictures}, 5 iterations, run run"
-    assert "reconstruction error is the mean squared error of f(z)" in lines[1]
+    assert lines[1].startswith("generator: chosen for these images: latent_dim 2 (one for 8 im")
+    assert "reconstruction error is the mean squared error of f(z)" in lines[2]
     assert re.search(
-        r"iteration 5 \(100 %\)  \d+ s  reconstruction error [\d.]+  acceptance", lines[2]
+        r"iteration 5 \(100 %\)  \d+ s  reconstruction error [\d.]+  acceptance", lines[3]
     )
     status, again, err = tigon(*words)
     assert status == 0 and again == out and "(100 %)" not in err
@@ -255,7 +256,9 @@ def test_divergence_ends_with_status_3(tigon, pictures):
     assert status == 3 and "diverged at iteration" in err and err.count("Traceback") == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_the_state_and_ends_with_130(start, pictures, tmp_path, number):
     words = ["train", "generator", "--data", str(pictures), "--out", "run", *SMALL]
     words[words.index("--iterations") + 1] = "1000000"

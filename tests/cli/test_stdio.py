@@ -85,7 +85,7 @@ def test_a_start_without_streams_is_a_start(closed, out, err, tmp_path):
     assert (done.stdout, done.stderr) == (out, err)
 
 
-@pytest.mark.parametrize("kind", [os.pipe, pty.openpty])
+@pytest.mark.parametrize("kind", [os.pipe, pytest.param(pty.openpty, marks=pytest.mark.slow)])
 def test_a_run_outlives_its_reader_and_saves_its_state_when_it_is_stopped(
     kind, start, pictures, tmp_path
 ):

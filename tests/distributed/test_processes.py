@@ -34,6 +34,7 @@ def differences(benchmark, name, dtype, processes, iterations=20):
     return [benchmark.differences(alone, run) for run in together]
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_run_of_one_in_double_precision(benchmark):
     """`run` asserts the world's size."""
     (found,) = differences(benchmark, "generator", "float64", [2], 6)

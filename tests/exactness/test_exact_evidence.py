@@ -98,7 +98,10 @@ def exact_learner(seed, count=60):
     return learner, Batch(images, torch.arange(count))
 
 
-@pytest.mark.parametrize("seed", range(20))
+SEEDS = [pytest.param(seed, marks=[pytest.mark.slow] if seed > 4 else []) for seed in range(20)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_linear_generator_at_its_exact_posterior_passes(seed):
     learner, batch = exact_learner(seed)
     found = prior_findings(learner, batch, seed)

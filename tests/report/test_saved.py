@@ -108,8 +108,11 @@ def test_a_figure_of_a_name_that_leads_elsewhere_is_not_read(run, monkeypatch):
     assert kept(run) is None
 
 
-@pytest.mark.parametrize("verb", ["diagnose", "report"])
-@pytest.mark.parametrize("read", ["records", "events", "learner", "images"])
+@pytest.mark.parametrize(
+    ("verb", "read"),
+    [*(("diagnose", read) for read in ("records", "events", "learner", "images")),
+     ("report", "images")],
+)  # fmt: skip
 def test_a_diagnosis_of_a_run_that_goes_on_meanwhile_is_not_kept_as_true(
     run, monkeypatch, verb, read
 ):

@@ -22,7 +22,7 @@ from tigon.choices import require_choices
 from tigon.data.batches import ImageData
 from tigon.data.datasets import as_data
 from tigon.data.form import MAX_PIXELS, Frames
-from tigon.data.held_out import FROM, hold_out, share_of
+from tigon.data.held_out import hold_out, share_of
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
 from tigon.data.pixels import Fit, to_uint8
@@ -57,7 +57,7 @@ class Choice(NamedTuple):
 
     Attributes:
         value: of the recipe's field
-        why: in half a sentence
+        why: in half a sentence; empty where nothing needs to be said
     """
 
     value: float
@@ -193,8 +193,8 @@ class Recipe(ABC):
         if self.held_out is not None:
             return {}
         held_out = images.held_out
-        if held_out is None:
-            return {"held_out": Choice(0.0, f"none of fewer than {FROM} images or of shards")}
+        if held_out is None:  # `tigon diagnose` says what that means
+            return {"held_out": Choice(0.0, "")}
         why = f"{len(held_out)} images, which are not learned from"
         return {"held_out": Choice(share_of(images, self.mirror), why)}
 

@@ -99,14 +99,15 @@ def diagnose(
     else:
         seen = _examined(run, learner.to(device), images, records, (length, seed))
         unmeasured = [of_unmeasured(len(images.held_out or ()))]
-    chains = seen.findings if len(records) >= RECENT else too_short(seen.findings)
+    enough = len(records) >= RECENT
+    chains = seen.findings if enough else too_short(seen.findings)
     found += [*seen.always, *chains, *metric_findings(run.experiment.recipe, records)]
-    found += saved_findings(run) or unmeasured
+    found += saved_findings(run) or (unmeasured if enough else too_short(unmeasured))
     course, falls = _course(run, records, seen.shows)
     found += course
     found.sort(key=lambda finding: finding.level.value)
     said = _verdict(found, len(records), seen, falls)
-    healthy = len(records) >= RECENT and not _bad(found)
+    healthy = enough and not _bad(found)
     same = files_of(run) == before  # else of which state it is, nobody can say
     return Diagnosis(run.name, healthy, said, found, seen.figures(), origin if same else None)
 

@@ -60,7 +60,8 @@ class Experiment:
     def resolved(self, images: ImageData) -> "Experiment":
         """Return the experiment with every number given, as these images decide them."""
         made = self.recipe.choices(images)
-        return replace(self, recipe=self.recipe.resolved(images), why=self.why | made)
+        why = {name: choice for name, choice in made.items() if choice.why}
+        return replace(self, recipe=self.recipe.resolved(images), why=self.why | why)
 
     def to_plain(self) -> dict[str, Any]:
         """Return the experiment as it stands in config.toml."""
