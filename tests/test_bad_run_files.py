@@ -194,4 +194,4 @@ def test_a_file_is_replaced_whole_and_links_are_not_followed(tmp_path):
 def test_more_images_than_memory_holds_are_refused_at_once(capsys, run, monkeypatch):
     monkeypatch.setattr("tigon.cli.drawing.RowRng", None)
     line = f"sample run --count {10**12} --out s.npz"
-    check(capsys, run, line, "--count is at least 1 and at most 1000000")
+    check(capsys, run, line, "--count must be 1 to 1000000")

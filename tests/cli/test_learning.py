@@ -33,7 +33,7 @@ def test_what_is_not_given_is_chosen_said_and_kept(tigon, data):
     values = tomllib.loads(text)
     assert (values["held_out"], values["latent_dim"]) == (0.1, 6)
     status, out, err = tigon(*RUN, *QUICK, "--chains.steps", "1", "--iterations", "4")
-    assert status == 0 and "finished already" in err and "chosen" not in err
+    assert status == 0 and "already finished" in err and "chosen" not in err
     assert Run(data.parent / "run").config.read_text() == text
 
 
@@ -82,4 +82,4 @@ def test_without_held_out_images_that_is_said(tigon, data, tmp_path):
     [said] = [finding for finding in found if finding["name"] == "held-out images"]
     assert said["level"] == "note" and "no images were held out" in said["what"]
     status, _, err = tigon("evaluate", "run")
-    assert status == 2 and err.endswith("give images that it has not seen with --data\n")
+    assert status == 2 and err.endswith("give images it has not seen with --data\n")

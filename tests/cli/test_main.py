@@ -48,7 +48,7 @@ def test_train_prints_the_report_on_stdout_and_progress_on_stderr(tigon, picture
     )
     status, again, err = tigon(*words)
     assert status == 0 and again == out and "(100 %)" not in err
-    assert "run run: it is finished already, at iteration 5 of 5; tigon resume run --iter" in err
+    assert "run run: it is already finished, at iteration 5 of 5; tigon resume run --iter" in err
 
 
 def test_the_demo_learns_both_models_and_prints_the_path_of_its_report(
@@ -71,7 +71,7 @@ def test_the_demo_leaves_a_folder_of_other_things_alone(tigon, tmp_path, name):
     path = tmp_path / "mine" / name
     path.parent.mkdir(parents=True)
     path.write_text("mine")
-    said = "tigon: --out mine: is not empty and no demo; give another folder\n"
+    said = "tigon: --out mine: is not empty and not a demo; give another folder\n"
     assert tigon("demo", "--out", "mine") == (2, "", said)
     assert [one for one in tmp_path.rglob("*") if one.is_file()] == [path]
     assert path.read_text() == "mine"
@@ -126,7 +126,7 @@ def test_a_sample_with_noise_is_the_same_sample_and_its_noise(tigon, generator, 
     assert (noisy - plain)[inside].std() == pytest.approx(0.3 * 127.5, rel=0.05)
     status, _, err = tigon("sample", descriptor, "--out", "s.npz", "--noise")
     assert status == 2 and err == (
-        "tigon: --noise: is added to what latents decode to; this model has none\n"
+        "tigon: --noise: needs a model with latents; this one has none\n"
     )
 
 
@@ -172,13 +172,13 @@ def test_interpolate_writes_a_grid_or_a_line(tigon, generator, pictures):
 
 def test_a_run_can_be_resumed_and_made_longer(tigon, generator):
     status, out, err = tigon("resume", generator)
-    assert status == 0 and out.startswith("gen: 5 iterations done") and "finished already" in err
+    assert status == 0 and out.startswith("gen: 5 iterations done") and "already finished" in err
     status, out, err = tigon("resume", generator, "--iterations", "8", "--json")
     assert status == 0 and json.loads(out)["iteration"] == 8
     assert "run gen: continues at iteration 5 of 8\n" in err
     assert "iterations = 8" in open("gen/config.toml").read()
     status, _, err = tigon("resume", generator, "--iterations", "7")
-    assert status == 2 and "--iterations 7: run gen has done 8 already" in err
+    assert status == 2 and "--iterations 7: run gen has already done 8" in err
 
 
 def test_changed_settings_are_refused_with_the_difference_unless_asked_for(
@@ -279,5 +279,5 @@ def test_a_signal_saves_the_state_and_ends_with_130(start, pictures, tmp_path, n
     last = json.loads(metrics.read_text().splitlines()[-1])["iteration"]
     assert process.returncode == 130 and "the same command continues" in out
     assert f"run: interrupted after {counted(last, 'iteration')}, state saved" in out
-    assert err == "stopping after this iteration; once more stops at once, without saving it\n"
+    assert err == "stopping after this iteration; interrupt again to stop now without saving it\n"
     assert (tmp_path / "run" / "checkpoints" / str(last) / "manifest.json").exists()

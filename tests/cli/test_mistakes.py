@@ -44,7 +44,7 @@ MISTAKES = {
     "sample nowhere --out a.png": "run nowhere: no such folder",
     "sample PICTURES --out a.png": "is no run folder",
     "sample RUN --out a.jpg": "--out a.jpg: is .npz or .png or a folder",
-    "sample RUN --out a.png --count 0": "--count is at least 1",
+    "sample RUN --out a.png --count 0": "--count must be 1 to 1000000",
     "reconstruct RUN --data nowhere --out a.png": "data 'nowhere'",
     "reconstruct DESCRIPTOR --data PICTURES --out a.png": "no latents, which reconstruct needs",
     "interpolate DESCRIPTOR --out a.png": "no latents, which interpolate needs",

@@ -7,16 +7,16 @@ import pytest
 from tigon.cli.main import _parse
 from tigon.cli.paths import data_of, path_of
 
-DASH = "tigon: -: is no path, since files have names here; ./- is one of that name\n"
+DASH = "tigon: -: is not a path; give a named file, or ./- for one called -\n"
 REFUSED = {
-    "train generator --data x --out s3://b/x": "s3://b/x: is a URL, and no path; give a file or a "
+    "train generator --data x --out s3://b/x": "s3://b/x: is a URL, not a path; give a file or a "
     "folder",
     "train generator --data s3://b/x --out x": "s3://b/x: is a URL; copy the images to a folder, "
     "and give that, or hf:NAME",
-    "train generator --data file:///a/b --out x": "file:///a/b: is a URL, and no path; give /a/b",
+    "train generator --data file:///a/b --out x": "file:///a/b: is a URL, not a path; give /a/b",
     "reconstruct x --data https://b/x.png --out x": "https://b/x.png: is a URL; copy the images",
-    "interpolate x --out=x.png --from gs://a --to b": "gs://a: is a URL, and no path; give a file",
-    "report x hdfs://x": "hdfs://x: is a URL, and no path; give a file or a folder",
+    "interpolate x --out=x.png --from gs://a --to b": "gs://a: is a URL, not a path; give a file",
+    "report x hdfs://x": "hdfs://x: is a URL, not a path; give a file or a folder",
     "sample x --out -": DASH[7:-1],
     "sample - --out x": DASH[7:-1],
     "reconstruct x --data - --out x": DASH[7:-1],

@@ -111,7 +111,7 @@ def test_the_introduction_says_what_where_to_and_where_a_run_goes_on():
     )
     trainer.fit()
     assert introduction("generator", trainer, "photos", "a") == (
-        f"{what}: it is finished already, at iteration 6 of 6; tigon resume a --iterations N "
+        f"{what}: it is already finished, at iteration 6 of 6; tigon resume a --iterations N "
         "makes it longer"
     )
 

@@ -146,4 +146,4 @@ def test_what_cannot_be_diagnosed_is_refused_in_one_line(tmp_path, run, capsys):
     assert main(["diagnose", str(tmp_path / "nowhere")]) == 2
     assert "no such folder" in capsys.readouterr().err
     assert main(["diagnose", str(run.folder), "--long", "101"]) == 2
-    assert capsys.readouterr().err == "tigon: --long is 1 to 100, and --seed at least 0\n"
+    assert capsys.readouterr().err == "tigon: --long must be 1 to 100, and --seed at least 0\n"

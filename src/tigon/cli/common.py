@@ -49,7 +49,7 @@ Moved = Annotated[Data | None, tyro.conf.arg(name="data", metavar="NEW")]
 
 
 def registry() -> tyro.constructors.ConstructorRegistry:
-    """Return how options are read that tyro reads otherwise: image sizes, such as 48x64; paths."""
+    """Return how to read options that tyro would read differently: sizes like 48x64, and paths."""
     found = tyro.constructors.ConstructorRegistry()
     size = tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
@@ -71,7 +71,7 @@ def registry() -> tyro.constructors.ConstructorRegistry:
 
 
 class Result(NamedTuple):
-    """What a verb has to say: text for people, values for programs, and the exit status."""
+    """What a verb returns: text for people, values for programs, and the exit status."""
 
     text: str
     values: dict[str, Any]
@@ -79,10 +79,10 @@ class Result(NamedTuple):
 
 
 def tell_if_moved(run: Run) -> None:
-    """Name the place of a run's images, and where they were, if --data says that they moved.
+    """Say where a run's images are and where they were, if --data says that they moved.
 
     Raises:
-        TigonError: if what is there are other images
+        TigonError: if the images there are different ones
     """
     if run.data is None:
         return
@@ -92,12 +92,12 @@ def tell_if_moved(run: Run) -> None:
 
 
 def moved_line(run: Run, before: str) -> str:
-    """Say that the images of a run are those that it learned from, in another place."""
+    """Say that a run's images are the ones it learned from, in a new place."""
     return f"data '{run.data}': the images that run {run.folder} learned from, then '{before}'"
 
 
 def tell_of_data(images: ImageSet) -> None:
-    """Say on stderr which files were left out, what was passed over and what was converted."""
+    """Say on stderr which files were left out, passed over or converted."""
     if images.skipped:
         shown = "; ".join(images.skipped[:5]) + ("; ..." if len(images.skipped) > 5 else "")
         files = "1 file" if len(images.skipped) == 1 else f"{len(images.skipped)} files"
@@ -109,7 +109,7 @@ def tell_of_data(images: ImageSet) -> None:
 def images_for(
     model: Model, data: str | Path, frames: Frames = "first", max_pixels: int = MAX_PIXELS
 ) -> ImageSet:
-    """Load images that a model has not seen, in the form that it knows."""
+    """Load images that a model has not seen, in the form that it expects."""
     channels, height, width = model.image_shape
     size = image_size(height, width)
     images = load_images(data, size, model.fit, channels, frames=frames, max_pixels=max_pixels)
@@ -118,10 +118,10 @@ def images_for(
 
 
 def load_with_latents(folder: Path, verb: str, device: str, checkpoint: str) -> Model:
-    """Return the model of a run's checkpoint, or of a model folder, which has latents.
+    """Return the model of a run's checkpoint or a model folder, which must have latents.
 
     Raises:
-        TigonError: if it has none
+        TigonError: if it has no latents
     """
     place = choose_device(device)
     model = load(folder, checkpoint)
@@ -131,7 +131,7 @@ def load_with_latents(folder: Path, verb: str, device: str, checkpoint: str) -> 
 
 
 def infer(model: Model, images: Tensor, starts: int, seed: int, chunk: int = 4) -> Reconstruction:
-    """Infer latents of images (B, C, H, W), a few images at a time."""
+    """Infer the latents of images (B, C, H, W), a few at a time."""
     assert isinstance(model, HasLatents)
     device = model.device
     parts = []

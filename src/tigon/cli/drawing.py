@@ -1,4 +1,4 @@
-"""tigon sample and interpolate: images that a model draws."""
+"""tigon sample and interpolate: draw images from a model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,15 +35,15 @@ MOST, TOGETHER = 1_000_000, 64
 
 @dataclass(frozen=True)
 class Sample:
-    """Draw images of a model: from the prior, or one chain per start image, in order.
+    """Draw images from a model: from the prior, or one chain per start image, in order.
 
     Arguments:
         model_folder: the run folder, or a model folder
         out: a .npz, a .png (a grid) or a folder of PNGs
         count: number of images
-        noise: add the noise that a generator has around f(z), of standard deviation sigma
-        seed: of the draws, >= 0
-        checkpoint: of the run that is used: last, best, or an iteration
+        noise: add a generator's noise around f(z), of standard deviation sigma
+        seed: seed for the draws, >= 0
+        checkpoint: the checkpoint to use: last, best, or an iteration
         device: auto, cpu, cuda, cuda:N, or mps (untested)
         json: print one JSON object instead of text
     """
@@ -58,22 +58,22 @@ class Sample:
     json: Json = False
 
     def run(self) -> Result:
-        """Draw, and write."""
+        """Draw the images and write them."""
         if not 1 <= self.count <= MOST or self.seed < 0:
-            raise TigonError(f"--count is at least 1 and at most {MOST}, and --seed at least 0")
+            raise TigonError(f"--count must be 1 to {MOST}, and --seed at least 0")
         check_out(self.out)
         place = choose_device(self.device)
         model = load(self.model_folder, self.checkpoint).to(place)
         if self.noise and not isinstance(model, HasLatents):
-            raise TigonError("--noise: is added to what latents decode to; this model has none")
+            raise TigonError("--noise: needs a model with latents; this one has none")
         outside = self._write(model) / self.count
-        note = f"; {100 * outside:.2f} % of values lay outside [-1, 1] by more than 0.1"
+        note = f"; {100 * outside:.2f} % of values were outside [-1, 1] by more than 0.1"
         text = f"{self.count} images: {self.out}{note if outside else ''}"
         values = {"out": str(self.out), "count": self.count, "saturation": outside}
         return Result(text, values)
 
     def _write(self, model: Model) -> float:
-        """Draw and write a few images at a time; returns the sum of their saturations."""
+        """Draw and write a few images at a time; return the sum of their saturations."""
         channels, *sides = model.image_shape
         parts = [range(k, min(k + TOGETHER, self.count)) for k in range(0, self.count, TOGETHER)]
         outside = 0.0
@@ -95,17 +95,17 @@ class Sample:
 class Interpolate:
     """Walk through the latent space: a grid over [-2, 2]^2, or a line between two images.
 
-    With two latents the grid's axes are these; with more, the first two principal directions of
-    the latents inferred for the training images.
+    With two latents, they are the grid's axes; with more, the axes are the first two principal
+    directions of the latents inferred for the training images.
 
     Arguments:
-        model_folder: folder of a generator's run, or its model folder
+        model_folder: a generator's run folder or model folder
         out: a .png
-        start: picture that the line starts at (left); with --to
-        end: picture that the line ends at (right); with --from
+        start: picture where the line starts (left); with --to
+        end: picture where the line ends (right); with --from
         count: images on the line, or on each side of the grid, >= 2
-        seed: of the chains that infer the two latents, >= 0
-        checkpoint: of the run that is used: last, best, or an iteration
+        seed: seed for the chains that infer the two latents, >= 0
+        checkpoint: the checkpoint to use: last, best, or an iteration
         device: auto, cpu, cuda, cuda:N, or mps (untested)
         json: print one JSON object instead of text
     """
@@ -123,7 +123,7 @@ class Interpolate:
     def run(self) -> Result:
         """Decode the grid or the line, and write it."""
         if self.count < 2 or self.seed < 0:
-            raise TigonError("--count is at least 2, and --seed at least 0")
+            raise TigonError("--count must be at least 2, and --seed at least 0")
         if (self.start is None) != (self.end is None):
             raise TigonError("--from and --to: give both, or neither for the grid")
         check_out(self.out, (".png",))
@@ -140,7 +140,7 @@ class Interpolate:
         return Result(f"{len(latents)} images: {self.out}\n{said}", {"out": str(self.out)})
 
     def _grid(self, model: Model) -> tuple[Tensor, str]:
-        """Return the latents of the grid, and what its axes are."""
+        """Return the grid's latents, and a description of its axes."""
         plane = plane_along(_directions(model))
         across, up = plane.names
         return plane.grid(torch.linspace(-2, 2, self.count, device=model.device)), (
@@ -149,7 +149,7 @@ class Interpolate:
         )
 
     def _line(self, model: Model) -> tuple[Tensor, str]:
-        """Return the latents of the line, and what its ends are."""
+        """Return the line's latents, and a description of its ends."""
         ends = [path for path in (self.start, self.end) if path is not None]
         pictures = [images_for(model, path).read(slice(1)) for path in ends]
         found = infer(model, torch.cat(pictures), ColdStart().starts, self.seed)
@@ -162,7 +162,7 @@ class Interpolate:
 
 
 def _directions(model: Model) -> Tensor:
-    """Return the directions (2, d) of the latent space to look along: its first axes, if any."""
+    """Return two latent directions (2, d) to look along: the model's plane, or the first axes."""
     assert isinstance(model, HasLatents)
     axes = torch.eye(2, model.latent_dim, device=model.device)
     plane: Tensor = getattr(model, "plane", axes)

@@ -1,4 +1,4 @@
-"""tigon evaluate: how good a model is on images that it has not seen."""
+"""tigon evaluate: how good a model is on images it has not seen."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,23 +24,23 @@ from tigon.runs.run import Run
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure a model on images that it has not seen, beside baselines that need no learning.
+    """Measure a model on images it has not seen, and compare it with baselines without learning.
 
-    Where the model has latents, the error of reconstructions; of images that it draws, KID-lite0,
-    FD-lite0, precision, recall and energy distance (with the extra `features`), and whether they
-    are copies of training images. Beside each stand principal components, a Gaussian on their
+    For a model with latents: the error of its reconstructions. For images that it draws:
+    KID-lite0, FD-lite0, precision, recall and energy distance (with the extra `features`), and
+    whether they copy training images. The baselines are principal components, a Gaussian on their
     scores, the mean image, and training images in the model's place.
 
     Arguments:
-        run_folder: the run folder; its training images are what baselines are made from
-        data: images that the model has not learned from: a folder, or a .npz with `images`; those
-            that the run held out if not given
-        frames: of a file with several pages or frames, the first or all
-        max_pixels: of a picture that is read; larger ones are left out
-        count: images at most in each set that is compared, >= 2
-        starts: chains for each held-out image, half of them from the linear guess, if there is one
-        seed: of samples and chains, >= 0
-        checkpoint: of the run that is used: last, best, or an iteration
+        run_folder: the run folder; the baselines are made from its training images
+        data: images the model has not learned from: a folder, or a .npz with `images`; by default
+            those that the run held out
+        frames: read the first or all pages or frames of a file
+        max_pixels: leave out pictures with more pixels than this
+        count: most images in each compared set, >= 2
+        starts: chains per held-out image, half of them from the linear guess, if there is one
+        seed: seed for samples and chains, >= 0
+        checkpoint: the checkpoint to use: last, best, or an iteration
         device: auto, cpu, cuda, cuda:N, or mps (untested)
         json: print one JSON object instead of text
     """
@@ -59,7 +59,7 @@ class Evaluate:
     def run(self) -> Result:
         """Measure, write RUN/evaluation.json, and print the tables."""
         if self.count < 2 or self.starts < 1 or self.seed < 0:
-            raise TigonError("--count is at least 2, --starts at least 1, and --seed at least 0")
+            raise TigonError("--count must be at least 2, --starts at least 1, --seed at least 0")
         run = Run(self.run_folder, self.checkpoint)
         if self.data is None:
             how = self.count, self.starts, self.seed
@@ -78,7 +78,7 @@ def evaluated(
     Arguments:
         device, count, starts, seed: as in `Evaluate`
     Returns:
-        the evaluation for people, and for programs
+        the evaluation as text for people, and as values for programs
     Raises:
         TigonError: if no images were held out, or they cannot be measured
     """
@@ -86,8 +86,7 @@ def evaluated(
     training = run.images()
     if training.held_out is None:
         raise TigonError(
-            f"run {run.folder}: no images were held out; give images that it has not seen with "
-            "--data"
+            f"run {run.folder}: no images were held out; give images it has not seen with --data"
         )
     found = _measure(model, training.held_out, training, count, starts, seed)
     return text_of(found), _saved(run, HELD_OUT, found)
@@ -110,7 +109,7 @@ def _saved(run: Run, data: str, found: Evaluation) -> dict[str, Any]:
 
 
 def text_of(found: Evaluation) -> str:
-    """Return an evaluation for people: its tables, and what speaks against the model."""
+    """Return an evaluation as text: its tables, findings and notes."""
     parts = []
     if found.reconstructions:
         rows = {
@@ -140,7 +139,7 @@ def _cells(drawn: Drawn) -> tuple[str, ...]:
 
 
 def table(title: str, heads: tuple[str, ...], rows: Mapping[str, tuple[str, ...]]) -> str:
-    """Return a table of text with a title over it, its columns aligned."""
+    """Return a text table with aligned columns under a title."""
     cells = [("", *heads), *((name, *values) for name, values in rows.items())]
     widths = [max(len(row[column]) for row in cells) for column in range(len(heads) + 1)]
     lines = [

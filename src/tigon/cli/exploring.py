@@ -1,4 +1,4 @@
-"""tigon explore: look around in a model, on a page of this machine."""
+"""tigon explore: look around in a model on a local web page."""
 
 import sys
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ NEEDED = ("fastapi", "uvicorn", "websockets")
 
 @dataclass(frozen=True)
 class Explore:
-    """Look around in a model on a page in the browser, also while it is still learning.
+    """Look around in a model in the browser, even while it is still learning.
 
     The page is served on 127.0.0.1 until Ctrl-C; its address is printed on stdout.
 
     Arguments:
         run_folder: the run folder
-        port: of the page; 0 picks a free one
-        data: where the images are that the run learned from, if they have moved
+        port: the page's port; 0 picks a free one
+        data: where the run's training images are now, if they have moved
         device: auto, cpu, cuda, cuda:N, or mps (untested)
         no_browser: only print the address
     """
@@ -36,7 +36,7 @@ class Explore:
     no_browser: Annotated[Flag, tyro.conf.arg(name="no-browser")] = False
 
     def run(self) -> Result:
-        """Load the newest checkpoint, and serve the page."""
+        """Load the newest checkpoint and serve the page."""
         _require_extra()
         from tigon.explorer.hub import Hub
         from tigon.explorer.serving import listen, serve
@@ -52,14 +52,14 @@ class Explore:
 
 def _tell(url: str) -> None:
     print(url, flush=True)
-    print("Ctrl-C ends it", file=sys.stderr, flush=True)
+    print("press Ctrl-C to stop", file=sys.stderr, flush=True)
 
 
 def _require_extra() -> None:
-    """Refuse to go on without the packages that serve the page.
+    """Check that the packages that serve the page are installed.
 
     Raises:
-        TigonError: if one of them is not installed
+        TigonError: if one of them is missing
     """
     from importlib.util import find_spec
 

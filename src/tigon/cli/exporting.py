@@ -1,4 +1,4 @@
-"""tigon export: a model outside its run, to be kept and shared."""
+"""tigon export: write a model outside its run, to keep and share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +21,14 @@ class Export:
     """Write a run's model as a folder to share, with its model card, or a generator as ONNX.
 
     Arguments:
-        model_folder: the run folder; with --onnx alone, a model folder too
+        model_folder: the run folder; with --onnx alone, it may be a model folder
         out: a new folder: config.json, model.safetensors, README.md, samples.png
-        onnx: a .onnx file: a generator's decoder, z (B, d) to images (B, C, H, W); alone, it needs
-            no --out
-        license: of the weights, for the card, such as cc0-1.0 or apache-2.0
-        data_license: of the training images, for the card
-        data_description: what the training images are and where they are from, for the card
-        checkpoint: of the run that is exported: last, best, or an iteration
+        onnx: a .onnx file: a generator's decoder, z (B, d) to images (B, C, H, W); --out is then
+            optional
+        license: license of the weights for the card, such as cc0-1.0 or apache-2.0
+        data_license: license of the training images, for the card
+        data_description: what the training images are and where they come from, for the card
+        checkpoint: the checkpoint to export: last, best, or an iteration
         json: print one JSON object instead of text
     """
 
@@ -42,7 +42,7 @@ class Export:
     json: Json = False
 
     def run(self) -> Result:
-        """Check everything that was asked, then write it."""
+        """Check the whole request, then write it."""
         self._check()
         model = load(self.model_folder, self.checkpoint)
         if self.onnx:
@@ -64,7 +64,7 @@ class Export:
         if not self.out and any(term != UNKNOWN for term in terms):
             raise TigonError("--license, --data-license and --data-description go with --out")
         if self.out and is_model_folder(self.model_folder):
-            raise TigonError(f"{self.model_folder}: is a model folder already; copy it")
+            raise TigonError(f"{self.model_folder}: is already a model folder; copy it")
         if self.out:
             self._check_folder(self.out)
         if self.onnx:
@@ -77,7 +77,7 @@ class Export:
             if not (self.onnx and is_model_folder(folder)):
                 raise
             raise TigonError(
-                f"{error}; for the ONNX file alone leave --out away: "
+                f"{error}; for the ONNX file alone leave out --out: "
                 f"tigon export {self.model_folder} --onnx {self.onnx}"
             ) from error
 

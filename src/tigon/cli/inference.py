@@ -1,4 +1,4 @@
-"""tigon reconstruct: latents of images that a generator has not seen."""
+"""tigon reconstruct: infer latents of images that a generator has not seen."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,16 +31,16 @@ class Reconstruct:
     """Infer latents of images the model has not seen, decode them, and print the error.
 
     Arguments:
-        model_folder: folder of a generator's run, or its model folder
+        model_folder: a generator's run folder or model folder
         data: a folder of images, a .npz with `images`, or one picture
         out: a .png (images above their reconstructions), a .npz (reconstructions, latents and
             errors) or a folder of PNGs (reconstructions)
-        frames: of a file with several pages or frames, the first or all
-        max_pixels: of a picture that is read; larger ones are left out
-        starts: chains for each image; the best is kept. Half of them start at the model's linear
-            guess, if it has one, the others at draws of the prior
-        seed: of the chains, >= 0
-        checkpoint: of the run that is used: last, best, or an iteration
+        frames: read the first or all pages or frames of a file
+        max_pixels: leave out pictures with more pixels than this
+        starts: chains per image; the best is kept. Half of them start at the model's linear
+            guess, if it has one, the others at draws from the prior
+        seed: seed for the chains, >= 0
+        checkpoint: the checkpoint to use: last, best, or an iteration
         device: auto, cpu, cuda, cuda:N, or mps (untested)
         json: print one JSON object instead of text
     """
@@ -59,7 +59,7 @@ class Reconstruct:
     def run(self) -> Result:
         """Infer, write, and print errors."""
         if self.starts < 1 or self.seed < 0:
-            raise TigonError("--starts is at least 1, and --seed at least 0")
+            raise TigonError("--starts must be at least 1, and --seed at least 0")
         check_out(self.out)
         model = load_with_latents(self.model_folder, "reconstruct", self.device, self.checkpoint)
         images = images_for(model, self.data, self.frames, self.max_pixels)
@@ -85,9 +85,9 @@ class Reconstruct:
         return Result("\n".join(lines), values)
 
     def _what(self) -> str:
-        """Say what is written, by the path's ending."""
+        """Say what is written, depending on the path's ending."""
         known = {
-            ".png": "the images, and below each its reconstruction",
+            ".png": "the images, each above its reconstruction",
             ".npz": "reconstructions (`images`), `latents` and `errors`",
         }
         return known.get(self.out.suffix, "a PNG of each reconstruction, in the order above")
@@ -102,7 +102,7 @@ class Reconstruct:
 
 
 def _require_viewable(path: Path, count: int, height: int, width: int) -> None:
-    """Refuse a .png of images and reconstructions that no viewer would show, before the work."""
+    """Refuse a .png of images and reconstructions that is too large to view, before the work."""
     columns = min(count, COLUMNS)
     zoom = zoom_of(columns, width)
     row, across = tiled(columns, (zoom * height, zoom * width), columns)
@@ -110,21 +110,21 @@ def _require_viewable(path: Path, count: int, height: int, width: int) -> None:
 
 
 def said_of(errors: list[float]) -> str:
-    """Say how far reconstructions are from the images, given each one's mean squared error."""
+    """Say how far reconstructions are from their images, given each mean squared error."""
     mean = sum(errors) / len(errors)
     levels = 127.5 * mean**0.5
     span = f" over {len(errors)} images ({min(errors):.5f} to {max(errors):.5f})"
     return (
         f"mean squared error {mean:.5f}{span if len(errors) > 1 else ''}, on the scale of "
-        f"[-1, 1]: a root of {levels:.0f} of 255 grey levels"
+        f"[-1, 1]: its root is {levels:.0f} of 255 grey levels"
     )
 
 
 def method(how: ColdStart, guessed: int = 0) -> str:
-    """Say by which chains latents were inferred, at which temperature, and at what cost.
+    """Say which chains inferred the latents, at which temperature, and at what cost.
 
     Arguments:
-        guessed: how many of an image's chains start at the model's linear guess
+        guessed: number of an image's chains that start at the model's linear guess
     """
     whose = f"{how.starts} chains from the prior"
     if guessed:
@@ -140,7 +140,7 @@ def method(how: ColdStart, guessed: int = 0) -> str:
 
 
 def paired(images: np.ndarray, found: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """Return rows of images (N, H, W, C), each above the row of their reconstructions, named."""
+    """Return labelled rows of images (N, H, W, C), each above its row of reconstructions."""
     rows = []
     for first in range(0, len(images), COLUMNS):
         part = slice(first, first + COLUMNS)

@@ -1,4 +1,4 @@
-"""tigon diagnose and report: is a run healthy, and what does it look like."""
+"""tigon diagnose and report: whether a run is healthy, and what it looks like."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +33,9 @@ class Diagnose:
     Arguments:
         run_folder: the run folder
         long: length of the long-run test of images, in training chains, 1 to 100
-        seed: of the chains, >= 0
-        checkpoint: of the run that is used: last, best, or an iteration
-        data: where the images are that the run learned from, if they have moved
+        seed: seed for the chains, >= 0
+        checkpoint: the checkpoint to use: last, best, or an iteration
+        data: where the run's training images are now, if they have moved
         device: auto, cpu, cuda, cuda:N, or mps (untested)
         json: print one JSON object instead of text
     """
@@ -51,7 +51,7 @@ class Diagnose:
     def run(self) -> Result:
         """Diagnose; write RUN/diagnosis.json and figures; print the findings."""
         if not 1 <= self.long <= 100 or self.seed < 0:
-            raise TigonError("--long is 1 to 100, and --seed at least 0")
+            raise TigonError("--long must be 1 to 100, and --seed at least 0")
         run = Run(self.run_folder, self.checkpoint, self.data)
         if self.checkpoint != "last":
             run.find()
@@ -63,7 +63,7 @@ class Diagnose:
         return Result(text_of(diagnosis, saved), values)
 
     def _saved(self, run: Run, diagnosis: Diagnosis[Figure]) -> list[Path]:
-        """Write RUN/diagnosis.json and figures, and return these; none where RUN is read-only."""
+        """Write RUN/diagnosis.json and figures, and return these; none if RUN is read-only."""
         if not is_kept(run):
             tell(f"run {run.folder}: is read-only; diagnosis.json and figures are not written")
             return []
@@ -75,17 +75,16 @@ class Diagnose:
 class Report:
     """Write a page about a run, or one that compares several.
 
-    One run: RUN/report.html, self-contained, and RUN/figures. Several: one self-contained page
-    with a table of what they are and what came of them, the settings that differ, curves over
-    the same axes, and images side by side; the runs stay as they are.
+    One run: RUN/report.html, self-contained, and RUN/figures. Several runs: one self-contained
+    page with a table of what they are and their results, the settings that differ, curves on the
+    same axes, and images side by side; the runs are not changed.
 
     Arguments:
         run_folders: the run folders
-        out: the page's file, .html, and nothing is written in the run; RUN/report.html if not
-            given, of several runs comparison.html in the current folder
-        checkpoint: of the runs that is used: last, best, or an iteration
-        data: where the images are that the runs learned from, all from the same, if they have
-            moved
+        out: the page's file, .html; nothing is then written in the run. By default
+            RUN/report.html, or for several runs comparison.html in the current folder
+        checkpoint: the checkpoint of each run to use: last, best, or an iteration
+        data: where the runs' training images, the same for all, are now, if they have moved
         json: print one JSON object instead of text
     """
 
@@ -115,7 +114,7 @@ class Report:
 
 
 def text_of(diagnosis: Diagnosis, saved: list[Path]) -> str:
-    """Return a diagnosis for people: a finding a paragraph, and the verdict at the end."""
+    """Return a diagnosis as text: one paragraph per finding, and the verdict at the end."""
     lines = []
     for finding in diagnosis.findings:
         lines.append(f"{finding.level.name.lower():<5}{finding.name}: {finding.what}")

@@ -1,4 +1,4 @@
-"""What Ctrl-C and its like do: stop between two iterations, end what is done, end at once."""
+"""What Ctrl-C and similar signals do: stop between iterations, end the work, or end at once."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from tigon.signals import handled
 
 INTACT = "what was saved is intact"
 ENDED = f"tigon: interrupted; {INTACT}\n".encode()
-STOPPING = b"stopping after this iteration; once more stops at once, without saving it\n"
+STOPPING = b"stopping after this iteration; interrupt again to stop now without saving it\n"
 
 
 class Interruption:
@@ -19,7 +19,7 @@ class Interruption:
     asked = False
 
     def __call__(self) -> bool:
-        """Return whether a signal to stop has come."""
+        """Return whether a stop signal has arrived."""
         return self.asked
 
 
@@ -28,7 +28,7 @@ _ending = Interruption()
 
 @contextmanager
 def endable() -> Iterator[None]:
-    """Let a signal end what is done, by a KeyboardInterrupt; one more ends the process."""
+    """Let a signal end the work with a KeyboardInterrupt; a second one ends the process."""
     _ending.asked = False
     with handled(_end):
         yield
@@ -36,10 +36,10 @@ def endable() -> Iterator[None]:
 
 @contextmanager
 def interruptible(told: bool = True) -> Iterator[Interruption]:
-    """Let a signal ask for a stop between two iterations; a second one ends what is done.
+    """Let a signal ask for a stop between two iterations; a second one ends the work.
 
     Arguments:
-        told: say on stderr that it has been heard
+        told: acknowledge the signal on stderr
     """
     state = Interruption()
 
@@ -63,7 +63,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _imports(frame: FrameType | None) -> bool:
-    """Return whether a module is being imported: many drop exceptions, or go on without a part."""
+    """Return whether an import is running: many swallow exceptions, or go on without a part."""
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True
@@ -72,7 +72,7 @@ def _imports(frame: FrameType | None) -> bool:
 
 
 def _say(line: bytes) -> None:
-    """Write a line on stderr, not by print, in which the signal may have come."""
-    after = b"\n" if os.isatty(2) else b""  # of the terminal's own ^C
+    """Write a line on stderr, without print, which the signal may have interrupted."""
+    after = b"\n" if os.isatty(2) else b""  # after the terminal's own ^C
     with suppress(OSError):  # Ctrl-C may have ended the reader, too
         os.write(2, after + line)

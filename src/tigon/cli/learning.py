@@ -1,4 +1,4 @@
-"""tigon train, resume and demo: learn, and show what was learned."""
+"""tigon train, resume and demo: learn a model, and show what was learned."""
 
 from collections.abc import Collection
 from contextlib import nullcontext
@@ -35,27 +35,27 @@ from tigon.runs.run import Experiment, Run
 from tigon.training.callbacks.tensorboard import require_tensorboard
 from tigon.training.trainer import Callback, Trainer
 
-MEASURED = 200  # held-out images that a finished run is measured on, at most
+MEASURED = 200  # most held-out images that a finished run is measured on
 EMBEDDED = "embedded:animal-faces"
 R = TypeVar("R", bound=Recipe)
 
 
 @dataclass(frozen=True)
 class Train(Generic[R]):
-    """Learn a model: a new run, or the continuation of the same one.
+    """Learn a model: start a new run, or continue the same one.
 
     Arguments:
-        data: a folder of images, a .npz with `images`, hf:NAME, embedded:animal-faces, or pictures
-            or shards by a pattern with *
+        data: a folder of images, a .npz with `images`, hf:NAME, embedded:animal-faces, or a
+            pattern with * of pictures or shards
         out: the run folder
         recipe: what is learned, and how
         device: auto, cpu, cuda, cuda:N, or mps (untested)
         checkpoint_every: iterations between checkpoints, >= 1
         tensorboard: write RUN/tensorboard too, for TensorBoard (extra `tensorboard`)
-        keep: how many of the last checkpoints are kept, >= 1; the best is kept too
-        timeout: seconds after which a process that does not answer counts as lost, > 0, where
-            torchrun started several
-        continue_with: go on with settings that differ from those of the run in --out
+        keep: how many of the latest checkpoints to keep, >= 1; the best is kept too
+        timeout: seconds without an answer after which one of torchrun's processes counts as
+            lost, > 0
+        continue_with: go on with settings different from those of the run in --out
         json: print one JSON object instead of text
     """
 
@@ -84,14 +84,14 @@ class Resume:
 
     Arguments:
         run_folder: the run folder
-        iterations: the new total; the run's own if not given
-        data: where the images are that the run learned from, if they have moved
+        iterations: the new total; by default the run's own
+        data: where the run's training images are now, if they have moved
         device: auto, cpu, cuda, cuda:N, or mps (untested)
         checkpoint_every: iterations between checkpoints, >= 1
         tensorboard: write RUN/tensorboard too, for TensorBoard (extra `tensorboard`)
-        keep: how many of the last checkpoints are kept, >= 1; the best is kept too
-        timeout: seconds after which a process that does not answer counts as lost, > 0, where
-            torchrun started several
+        keep: how many of the latest checkpoints to keep, >= 1; the best is kept too
+        timeout: seconds without an answer after which one of torchrun's processes counts as
+            lost, > 0
         json: print one JSON object instead of text
     """
 
@@ -106,7 +106,7 @@ class Resume:
     json: Json = False
 
     def run(self) -> Result:
-        """Train on, then write the report."""
+        """Continue training, then write the report."""
         run = Run(self.run_folder, data=self.data)
         experiment = run.experiment
         if self.iterations is not None:
@@ -121,7 +121,7 @@ class Demo:
     """Learn a generator and a descriptor on the embedded photographs, and write a report.
 
     Arguments:
-        out: folder of the two runs and of the report
+        out: folder for the two runs and the report
         device: auto, cpu, cuda, cuda:N, or mps (untested)
         json: print one JSON object instead of text
     """
@@ -151,13 +151,13 @@ class Demo:
         """Refuse a folder that is not the demo's.
 
         Raises:
-            TigonError: if it holds something, and no run of the demo
+            TigonError: if it is not empty and has no run of the demo
         """
         if self.out.exists() and not self.out.is_dir():
             raise TigonError(f"--out {self.out}: is a file, not a folder")
         begun = any(Run(self.out / name).config.exists() for name in shown)
         if not begun and self.out.exists() and any(self.out.iterdir()):
-            raise TigonError(f"--out {self.out}: is not empty and no demo; give another folder")
+            raise TigonError(f"--out {self.out}: is not empty and not a demo; give another folder")
 
 
 def demonstrated() -> dict[str, Recipe]:
@@ -166,7 +166,7 @@ def demonstrated() -> dict[str, Recipe]:
 
 
 class Keeping(NamedTuple):
-    """What is no part of an experiment: when and what is written, how long processes wait."""
+    """Options outside the experiment: when and what to write, how long processes wait."""
 
     every: int = 100
     keep: int = 2
@@ -182,9 +182,9 @@ class End(NamedTuple):
 
     Attributes:
         finished: whether the run is over
-        rank: this process's number
+        rank: this process's rank
         iteration: the last one
-        held_out: whether there are images that were not learned from
+        held_out: whether some images were held out
     """
 
     finished: bool
@@ -194,10 +194,10 @@ class End(NamedTuple):
 
 
 def longer(run: Run, iterations: int) -> Experiment:
-    """Return the experiment of a run with another number of iterations.
+    """Return a run's experiment with a different number of iterations.
 
     Raises:
-        TigonError: if it has a budget instead, or more are done already
+        TigonError: if it has another kind of budget, or has already done more
     """
     recipe = run.experiment.recipe
     if not recipe.budget.by_iterations:
@@ -209,14 +209,14 @@ def longer(run: Run, iterations: int) -> Experiment:
     records = run.records()
     done = records[-1]["iteration"] if records else 0
     if iterations < max(1, done):
-        raise TigonError(f"--iterations {iterations}: run {run.folder} has done {done} already")
+        raise TigonError(f"--iterations {iterations}: run {run.folder} has already done {done}")
     return replace(run.experiment, recipe=replace(recipe, iterations=iterations))
 
 
 def finished(out: Path, end: End, device: str) -> Result:
-    """Measure the model on held-out images, write the report, and say what was done.
+    """Measure the model on held-out images, write the report, and return what was done.
 
-    All in the first process.
+    The first process does all of this.
     """
     if not end.finished:
         return interrupted(out, end)
@@ -233,16 +233,16 @@ def finished(out: Path, end: End, device: str) -> Result:
     except TigonError as error:
         if not (launched() and is_pattern(run.experiment.data)):
             raise
-        said = f"no report, for which this machine needs all shards: {error}"
+        said = f"no report, which needs all shards on this machine: {error}"
     last = run.records()[-1]
     text = f"{out}: {counted(last['iteration'], 'iteration')} done\n{said}"
     return Result(text, last | {"run": str(out), "report": report})
 
 
 def _evaluate(run: Run, device: str) -> None:
-    """Measure a run's model on the images that it held out, unless that was done.
+    """Measure a run's model on its held-out images, unless that is already done.
 
-    What cannot be measured is said in a line: the report is written all the same.
+    If that fails, a line says why, and the report is still written.
     """
     if saved_findings(run):
         return
@@ -260,10 +260,10 @@ def learn(
     changed: bool = False,
     title: str = "",
 ) -> End:
-    """Train with progress on stderr, together with the other processes that torchrun started.
+    """Train with progress on stderr, together with torchrun's other processes.
 
     Arguments:
-        title: what begins each line of the progress; the recipe's name if not given
+        title: start of each progress line; by default the recipe's name
     """
     title = title or experiment.name
     if how.tensorboard:
@@ -284,12 +284,12 @@ def learn(
 
 
 class _Introduction(Callback):
-    """Says what is learned, from what, and how long.
+    """Says what is learned, from which images, and for how long.
 
     Arguments:
-        title: what begins each line
-        run: as it was before, with the images that it goes on with
-        experiment: with every number given
+        title: start of each line
+        run: the run as it was before, with the images that it continues with
+        experiment: the experiment with all its numbers set
     """
 
     def __init__(self, title: str, run: Run, experiment: Experiment) -> None:
@@ -307,7 +307,7 @@ class _Introduction(Callback):
 
 
 def _resolved(experiment: Experiment, images: ImageSet) -> Experiment:
-    """Return an experiment whose numbers the images decide where they are not given."""
+    """Return the experiment with its missing numbers chosen from the images."""
     try:
         return experiment.resolved(images)
     except ValueError as error:
@@ -318,8 +318,8 @@ def _read(experiment: Experiment, title: str, told: bool, again: bool) -> ImageS
     """Load an experiment's images.
 
     Arguments:
-        told: say so where that takes long, and what is left out
-        again: a run has learned from them
+        told: say if this takes long, and what is left out
+        again: whether a run has already learned from them
     """
     reading = busy(f"{title}: reading {experiment.data}", log=True, after=SLOW)
     try:
@@ -333,7 +333,7 @@ def _read(experiment: Experiment, title: str, told: bool, again: bool) -> ImageS
 
 
 def interrupted(out: Path, end: End) -> Result:
-    """Say, in the first process, that a run was stopped, and how it goes on."""
+    """Return, in the first process, that a run was stopped, and how to continue it."""
     if end.rank > 0:
         return Result("", {}, INTERRUPTED)
     text = (

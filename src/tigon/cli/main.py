@@ -1,6 +1,6 @@
 """The command line: `tigon VERB ...`.
 
-Exit status: 0 done; 2 what was asked cannot be done, with one line on stderr; 3 training diverged;
+Exit status: 0 done; 2 the request cannot be done, with one line on stderr; 3 training diverged;
 130 interrupted, state saved. Progress goes to stderr, results to stdout.
 """
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 VERBS = {
     "demo": "learn a generator and a descriptor from ten photographs; report",
-    "train": "learn a model: tigon train RECIPE; again, it continues its run",
+    "train": "learn a model: tigon train RECIPE; the same command continues it",
     "resume": "continue a run that was stopped, or make a finished one longer",
-    "sample": "draw images of a model",
+    "sample": "draw images from a model",
     "reconstruct": "infer latents of images the model has not seen, and decode them",
     "interpolate": "walk through the latent space",
-    "explore": "look around in a model in the browser, also while it learns",
-    "evaluate": "measure a model on images that it has not seen, beside baselines",
+    "explore": "look around in a model in the browser, even while it learns",
+    "evaluate": "measure a model on images it has not seen, against baselines",
     "diagnose": "say whether a run is healthy, and if not, why and what to do",
     "export": "write a model folder to share, or a generator as ONNX",
     "report": "write a run's report.html, or compare runs on one page",
 }
-LESS = {  # what needs less memory, by verb
+LESS = {  # how to need less memory, by verb
     "train": "lower --batch-size or --image-size",
     "reconstruct": "lower --starts, or give fewer images as --data",
     "diagnose": "lower --long, or give another --device",
@@ -60,7 +60,7 @@ ELSEWHERE = {  # what other programs call an option
     "gpu": "device",
 }
 RESUME = ("resume-from-checkpoint", "resume", "ckpt-path")
-# tyro offers its errors as the box that it prints, and its options as the help alone: the hook in
+# tyro gives errors only as a printed box, and options only as help text: the hook in
 # `tyro._errors` may change with any release, and `tyro.extras.get_parser` will be removed.
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 RULE = re.compile(r"[─╰╯-]{3,}")
@@ -70,7 +70,7 @@ WRONG = ("Unrecognized", "Missing", "Error")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit status, whatever its streams can take."""
+    """Run one command line and return its exit status, even if its streams fail."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     lasting = contextlib.redirect_stderr(cast("TextIO", Lasting(sys.stderr)))
     with escaping(), lasting, endable():
@@ -110,12 +110,12 @@ def usage() -> str:
     """Return what `tigon --help` prints."""
     verbs = [f"  {name:<{max(map(len, VERBS))}}  {what}" for name, what in VERBS.items()]
     head = ["usage: tigon VERB ...", "", *verbs, "", f"recipes: {', '.join(recipe_names())}", ""]
-    tail = "tigon VERB --help says a verb's options, tigon train RECIPE --help a recipe's."
+    tail = "tigon VERB --help lists a verb's options, tigon train RECIPE --help a recipe's."
     return "\n".join([*head, tail])
 
 
 def recipe_names() -> list[str]:
-    """Return the names of all recipes, without importing them where they are installed."""
+    """Return the names of all recipes; installed ones are not imported."""
     names = [point.name for point in entry_points(group="tigon.recipes")]
     if names and "tigon.recipes" not in sys.modules:
         return names
@@ -137,7 +137,7 @@ def _run(words: list[str]) -> int:
 
 
 def _parse(words: list[str]) -> Any:  # noqa: ANN401
-    """Return the command that the words ask for, or the exit status where tyro has the answer."""
+    """Return the requested command, or the exit status if tyro has already answered."""
     verb, rest = words[0], words[1:]
     known = recipe_names() if verb == "train" else []
     if verb == "train" and not (rest and rest[0] in (*known, "-h", "--help")):
@@ -156,7 +156,7 @@ def _parse(words: list[str]) -> Any:  # noqa: ANN401
     try:
         with contextlib.redirect_stderr(errors), unread(sys.stdout, only_gone=True):
             return tyro.cli(kind, prog=f"tigon {verb}", args=rest, registry=registry())
-        return 0  # help, whose reader is gone: `tigon VERB --help | head`
+        return 0  # help whose reader has gone: `tigon VERB --help | head`
     except ValueError as error:
         return _fail(f"{verb}: {error}", CANNOT)
     except SystemExit as end:
@@ -167,7 +167,7 @@ def _parse(words: list[str]) -> Any:  # noqa: ANN401
 
 
 def _train_type(asked: str) -> Any:  # noqa: ANN401
-    """Return the type of `tigon train`; the recipe asked for says what its progress shows."""
+    """Return the type of `tigon train`; the requested recipe describes its progress."""
     from typing import Annotated, Union
 
     import tyro
@@ -187,7 +187,7 @@ def _train_type(asked: str) -> Any:  # noqa: ANN401
 
 
 def options(kind: Any, words: list[str]) -> set[str]:  # noqa: ANN401
-    """Return the options, with their dashes, that a verb's or a recipe's help names."""
+    """Return the options, with their dashes, in a verb's or a recipe's help."""
     import tyro
 
     from tigon.cli.common import registry
@@ -200,7 +200,7 @@ def options(kind: Any, words: list[str]) -> set[str]:  # noqa: ANN401
 
 
 def named(said: str, words: Sequence[str], known: Collection[str]) -> str:
-    """Name the unknown options among `words`, with what may have been meant, in what tyro said."""
+    """Name the unknown options among `words` in tyro's message, with suggestions."""
     given = [word.split("=")[0] for word in words if word.startswith("--")]
     unknown = [word for word in dict.fromkeys(given) if word.replace("_", "-") not in known]
     if not unknown:
@@ -213,7 +213,7 @@ def named(said: str, words: Sequence[str], known: Collection[str]) -> str:
 
 
 def _meant_option(word: str, names: Collection[str]) -> str:
-    """Return the question whether an option was meant, or the verb that goes on with a run."""
+    """Return a question suggesting an option, or the verb that continues a run."""
     name = word.removeprefix("--")
     if name.replace("_", "-").lower() in RESUME:
         return " (did you mean tigon resume RUN?)"
@@ -221,9 +221,9 @@ def _meant_option(word: str, names: Collection[str]) -> str:
 
 
 def meant(word: str, names: Collection[str], dashes: str = "") -> str:
-    """Return the question whether one of the names was meant; nothing where none is close.
+    """Return a question suggesting one of the names; nothing if none is close.
 
-    A dotted name is close to its last part, too, and a name to its beginning.
+    A dotted name also matches its last part, and any name its beginning.
     """
     word = word.replace("_", "-").lower()
     lasts = {name.split(".")[-1]: name for name in sorted(names, reverse=True)}
@@ -236,10 +236,10 @@ def meant(word: str, names: Collection[str], dashes: str = "") -> str:
 
 
 def one_line(box: str) -> str:
-    """Return what one of tyro's boxes says, without frame, title, colours and hints, as one line.
+    """Return the text of one of tyro's boxes as one line: no frame, title, colours or hints.
 
-    A box has parts with rules between them: what is wrong first, then hints, or what else is.
-    Its title stands in the frame, or alone above the first rule where lines cannot be drawn.
+    Rules divide a box into parts: first an error, then hints or more errors. Its title is in the
+    frame, or alone above the first rule where lines cannot be drawn.
     """
     parts: list[list[str]] = [[]]
     rows = [row.strip("│ \t") for row in COLOUR.sub("", box).splitlines()] or [""]

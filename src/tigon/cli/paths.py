@@ -1,4 +1,4 @@
-"""Paths as people type them: `~` is the home folder, and neither a URL nor `-` is a path."""
+"""Paths as people type them: `~` is the home folder; URLs and `-` are not paths."""
 
 import os
 import re
@@ -7,20 +7,20 @@ from pathlib import Path
 from tigon.errors import TigonError
 from tigon.files import printable
 
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # longer than a drive's letter, as in C:/
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # longer than a drive letter, as in C:/
 
 
 def path_of(text: str) -> Path:
-    """Return the path that was typed, of a file or a folder.
+    """Return the path of a file or folder that was typed.
 
     Raises:
         TigonError: if it is something else; it says what to give instead
     """
     if URL.match(text):
         instead = f"give {text[7:]}" if text.startswith("file:///") else "give a file or a folder"
-        raise TigonError(f"{printable(text)}: is a URL, and no path; {instead}")
+        raise TigonError(f"{printable(text)}: is a URL, not a path; {instead}")
     if text == "-":
-        raise TigonError("-: is no path, since files have names here; ./- is one of that name")
+        raise TigonError("-: is not a path; give a named file, or ./- for one called -")
     found = os.path.expanduser(text)
     if found.startswith("~"):
         user = printable(re.split(r"[/\\]", found)[0])
@@ -29,7 +29,7 @@ def path_of(text: str) -> Path:
 
 
 def data_of(text: str) -> str:
-    """Return the name of a data set that was typed: of one that is a path, that path.
+    """Return the data set name that was typed; if it is a path, that path.
 
     Raises:
         TigonError: if it is neither; it says what to give instead

@@ -1,6 +1,6 @@
-"""How far a run is, on stderr: a bar on a terminal, a line now and then in a log.
+"""A run's progress on stderr: a bar on a terminal, a line now and then in a log.
 
-A terminal that cannot draw a line again (TERM=dumb), or has no signs for a bar, gets lines, too.
+A terminal that cannot redraw a line (TERM=dumb), or lacks the characters for a bar, gets lines.
 """
 
 import os
@@ -28,26 +28,26 @@ from tigon.learners.metrics import Metric
 from tigon.sizes import sides
 from tigon.training.trainer import Callback, Trainer
 
-SLOW = 2.0  # seconds, within which mistakes are found
+SLOW = 2.0  # seconds; mistakes are found sooner
 FIRST_LINE, LINE_EVERY = 3.0, 15.0
-WIDE = 100  # columns, below which a bar shows the first figure alone
-ROUNDED = ((10, 1), (60, 5), (5400, 60), (36000, 600))  # seconds below: to so many
+WIDE = 100  # columns; in fewer, a bar shows only the first figure
+ROUNDED = ((10, 1), (60, 5), (5400, 60), (36000, 600))  # seconds: (below, rounded to)
 T = TypeVar("T")
 
 
 def summary(metrics: Sequence[Metric], record: Record, narrow: bool = False) -> str:
-    """Return the numbers of a record to be watched, in a few words; `narrow`, the first alone."""
+    """Return a record's main numbers in a few words; only the first if `narrow`."""
     watched = [metric for metric in metrics if metric.progress and metric.name in record]
     return "  ".join(m.shown(record, narrow) for m in (watched[:1] if narrow else watched))
 
 
 def legend(metrics: Sequence[Metric]) -> str:
-    """Return what the numbers of `summary` are, and what they do in a healthy run."""
+    """Explain the numbers of `summary`, and what they do in a healthy run."""
     return "; ".join(f"{m.title.lower()} is {m.brief}" for m in metrics if m.progress)
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words, with its two largest units: `45 s`, `2 min 10 s`, `3 h 5 min`."""
+    """Return a time in words, in its two largest units: `45 s`, `2 min 10 s`, `3 h 5 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -58,15 +58,15 @@ def duration(seconds: float) -> str:
 
 
 def about(seconds: float) -> str:
-    """Return an estimate of a time in words, no finer than an estimate is."""
+    """Return an estimated time in words, rounded as suits an estimate."""
     unit = next((unit for most, unit in ROUNDED if seconds < most), 3600)
     return f"about {duration(max(1, round(seconds / unit)) * unit)}"
 
 
 class Clock:
-    """How long something has taken, and how long it still takes.
+    """How long something has taken, and how long it will still take.
 
-    The first part that is seen done may have taken longer, so the estimate counts from there.
+    The first part may have taken longer than the others, so the estimate starts after it.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Clock:
         self.first: tuple[float, float] | None = None
 
     def words(self, done: float) -> str:
-        """Say how long it has taken, and about how long is left once `done`, in [0, 1], is."""
+        """Return the time taken, and about how much is left when `done`, in [0, 1], is done."""
         now = time.monotonic()
         taken = duration(now - self.began)
         if self.first is None:
@@ -91,10 +91,10 @@ def counted(number: int, noun: str) -> str:
 
 
 def introduction(title: str, trainer: Trainer, data: str, out: os.PathLike[str]) -> str:
-    """Say what is learned from what, how long, where to, and where a run goes on.
+    """Say what is learned, from which data, how long, in which folder, and where it continues.
 
     Arguments:
-        trainer: before its first iteration here
+        trainer: the trainer before its first iteration here
     """
     images, budget, done = trainer.data, trainer.budget, trainer.iteration
     size = "x".join(map(str, (*sides(images.image_size), images.channels)))
@@ -110,18 +110,18 @@ def introduction(title: str, trainer: Trainer, data: str, out: os.PathLike[str])
     if trainer.finished:
         longer = f"tigon resume {os.fspath(out)} --iterations N makes it longer"
         hint = f"; {longer}" if budget.by_iterations else ""
-        return f"{what}: it is finished already, at iteration {so_far}{hint}"
+        return f"{what}: it is already finished, at iteration {so_far}{hint}"
     return f"{what}: continues at iteration {so_far}" if done else what
 
 
 def redrawn(console: Console) -> bool:
-    """Return whether lines can be drawn again: the terminal is not dumb, and has the signs."""
+    """Return whether lines can be redrawn: the terminal is not dumb and has the characters."""
     return console.is_interactive and console.encoding.startswith("utf")
 
 
 @contextmanager
 def progress(title: str, shown: bool = True) -> Iterator[Callback]:
-    """Give a callback that shows how far the run is, or that does nothing if not `shown`."""
+    """Yield a callback that shows the run's progress, or does nothing if not `shown`."""
     if not shown:
         yield Callback()
         return
@@ -144,7 +144,7 @@ def progress(title: str, shown: bool = True) -> Iterator[Callback]:
 
 
 def steps_shown(steps: Sequence[T], title: str) -> Iterable[T]:
-    """Return `steps`, with a bar on a terminal while they are gone through, or lines in a log."""
+    """Return `steps`; iterating over them shows a bar on a terminal, or lines in a log."""
     console = Console(stderr=True)
     if not redrawn(console):
         return _lines_of(steps, title)
@@ -162,17 +162,17 @@ def _lines_of(steps: Sequence[T], title: str) -> Iterator[T]:
 
 
 def tell(text: str) -> None:
-    """Print a line on stderr at once; above the bar, where there is one."""
+    """Print a line on stderr at once, above the bar if there is one."""
     print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def busy(title: str, log: bool = False, after: float = 0.0) -> Iterator[None]:
-    """Say what is being done, on a terminal, while it is being done.
+    """Show on a terminal what is being done, until it is done.
 
     Arguments:
-        log: say it in a line where stderr is no terminal, too
-        after: seconds, >= 0; what takes no longer gets no line
+        log: also print a line if stderr is not a terminal
+        after: seconds, >= 0, before that line is printed; quicker work gets none
     """
     console = Console(stderr=True)
     if redrawn(console):

@@ -1,6 +1,6 @@
-"""Standard streams as they are: whose reader may go away, and whose encoding may lack letters.
+"""Robust standard streams: the reader may go away, and the encoding may lack characters.
 
-A pipe or a terminal that is closed ends no run, and no name of a file is beyond what can be said.
+Closing a pipe or a terminal does not end a run, and any file name can be printed.
 """
 
 import errno
@@ -12,35 +12,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-GONE = (errno.EPIPE, errno.EIO)  # of a pipe, of a terminal
+GONE = (errno.EPIPE, errno.EIO)  # from a pipe, from a terminal
 
 
 class Lasting:
-    """A stream that outlives its reader: what can no longer be written is dropped."""
+    """A stream that outlives its reader: text that can no longer be written is dropped."""
 
     def __init__(self, stream: IO[str]) -> None:
         self.stream = stream
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        """Return anything else of the stream."""
+        """Return any other attribute of the stream."""
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
-        """Write what can be written; returns the number of characters."""
+        """Write as much as possible; return the number of characters."""
         with unread(self.stream):
             self.stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Write what is left in the buffer, as far as it can be."""
+        """Write the rest of the buffer, as far as possible."""
         with unread(self.stream):
             self.stream.flush()
 
 
 def quiet() -> None:
-    """Let warnings be one line each, and keep the lines of Matplotlib itself from stderr.
+    """Make each warning one line, and keep Matplotlib's own messages off stderr.
 
-    It tells of its font cache, of a home folder that it cannot write, of letters without a glyph.
+    They are about its font cache, a home folder that it cannot write to, and missing glyphs.
     """
     warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}\n"
     warnings.filterwarnings("ignore", "Glyph .* missing from")
@@ -48,9 +48,9 @@ def quiet() -> None:
 
 
 def open_closed() -> None:
-    """Let streams that this process was started without (`2>&-`) lead nowhere.
+    """Open streams that this process was started without (`2>&-`) on the null device.
 
-    Else the first file that is opened takes their number, and gets what is meant for them.
+    Otherwise the first opened file takes their number and gets their output.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -63,7 +63,7 @@ def open_closed() -> None:
 
 @contextmanager
 def escaping() -> Iterator[None]:
-    """Let stdout and stderr, within, escape the letters that their encoding lacks."""
+    """Make stdout and stderr escape the characters that their encoding lacks, inside the block."""
     before = [
         (stream, stream.errors)
         for stream in (sys.stdout, sys.stderr)
@@ -75,19 +75,19 @@ def escaping() -> Iterator[None]:
         yield
     finally:
         for stream, errors in before:
-            with suppress(OSError, ValueError):  # its reader is gone, or it is closed
+            with suppress(OSError, ValueError):  # its reader has gone, or it is closed
                 stream.reconfigure(errors=errors)
 
 
 @contextmanager
 def unread(stream: IO[str], only_gone: bool = False) -> Iterator[None]:
-    """Where a stream cannot be written to, drop what is written to it from then on.
+    """Once a stream cannot be written to, drop all further output to it.
 
-    Its buffer keeps what was not written, and that would fail once more at the end of the
-    process, whose exit status it would change: so the stream leads nowhere then.
+    Its buffer keeps the unwritten text, which would fail again at the end of the process and
+    change its exit status, so the stream is redirected to the null device.
 
     Arguments:
-        only_gone: raise other errors than those of a reader that is gone, as of a full disk
+        only_gone: raise all errors, such as a full disk, except that the reader has gone
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The verbs of the command line: each a dataclass of its options, and `run`, which does it."""
+"""The verbs of the command line: each is a dataclass of its options, with a `run` method."""
 
 from tigon.cli.drawing import Interpolate, Sample
 from tigon.cli.evaluating import Evaluate
