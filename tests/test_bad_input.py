@@ -236,7 +236,7 @@ OPTIONS = {
     f"--latent-dim {10**12}": "out of memory",
     "--sigma nan": "sigma must be",
     "--optimizer.learning-rate nan": "learning_rate must be above 0, not nan",
-    "--checkpoint-every 0": "--checkpoint-every 0: is at least 1",
+    "--checkpoint-every 0": "--checkpoint-every 0: must be at least 1",
     "--device tpu": "--device tpu: is not available on this machine",
 }
 
@@ -254,7 +254,7 @@ OUTS = {
     "a.png": "--out a.png: is a file, not a folder",
     "a.png/run": r"--out a.png/run: cannot be written \(",
     "/proc/nowhere/run": r"--out /proc/nowhere/run: cannot be written \(",
-    "data": "--out data: is not empty and no run; give another folder",
+    "data": "--out data: is not empty and not a run; give another folder",
     "a" * 300: "(--out a+|train): .*File name too long",
     "caf\udce9": "--out .*is not valid UTF-8",
 }

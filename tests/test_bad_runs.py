@@ -121,7 +121,7 @@ CONFIGS = {
     ),
     "odd image size": (config("image_size = 8", "image_size = 9"), "checkpoints/3 does not fit"),
     "other latents": (config("latent_dim = 2", "latent_dim = 3"), "does not fit its run's config"),
-    "folder": (lambda run: remade(run / "config.toml"), "run run: is no run folder"),
+    "folder": (lambda run: remade(run / "config.toml"), "run run: is not a run folder"),
 }
 CHECKPOINTS = {
     "file missing": (lambda run: (run / "checkpoints/3/model.safetensors").unlink(), "is damaged"),

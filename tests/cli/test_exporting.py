@@ -70,8 +70,8 @@ MISTAKES = {
     "diagnose MODEL": "is a model folder, which has no history",
     "report MODEL": "is a model folder, which has no history",
     "resume MODEL": "is a model folder, which has no history",
-    "train generator --data face.png --out MODEL": "is not empty and no run",
-    "sample full --out a.png": "is no run folder",
+    "train generator --data face.png --out MODEL": "is not empty and not a run",
+    "sample full --out a.png": "is not a run folder",
     "reconstruct DESCRIPTOR --data face.png --out a.png": "no latents, which reconstruct needs",
 }
 

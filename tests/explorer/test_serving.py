@@ -57,7 +57,7 @@ def test_a_port_in_use_is_refused_in_one_line(runs, capsys):
 
 def test_what_is_no_run_and_no_port_is_refused(runs, tmp_path, capsys):
     assert "no such folder" in refused(capsys, tmp_path / "nowhere")
-    assert "is no run folder" in refused(capsys, tmp_path)
+    assert "is not a run folder" in refused(capsys, tmp_path)
     assert "--port 70000" in refused(capsys, runs["generator"].folder, "--port", 70000)
 
 

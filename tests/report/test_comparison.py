@@ -158,7 +158,7 @@ def test_the_command_compares_and_says_where_the_page_is(runs, tmp_path, monkeyp
 
 WRONG = {
     "@a/g @a/g": "run {home}/a/g: is given twice; give each run once",
-    "@a/g @one": "run {home}/one: is no run folder",
+    "@a/g @one": "run {home}/one: is not a run folder",
     "@a/g @none": "run {home}/none: no such folder",
     "@a/g @bare": "run {home}/bare: has no metrics yet; train it first",
     "@a/g @d --out x.txt": "--out x.txt: is .html",

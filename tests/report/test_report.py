@@ -176,7 +176,7 @@ def test_words_in_figures_have_a_contrast_of_at_least_4_5_on_white():
 
 
 def test_a_folder_that_is_no_run_has_no_report(tmp_path):
-    with pytest.raises(TigonError, match="is no run folder"):
+    with pytest.raises(TigonError, match="is not a run folder"):
         write_report(Run(tmp_path))
     with pytest.raises(TigonError, match="no such folder"):
         write_report(Run(tmp_path / "none"))

@@ -173,7 +173,7 @@ def test_a_run_of_a_version_with_fewer_settings_continues(tmp_path, pictures):
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path, pictures):
     experiment = Experiment("generator", generator_recipe(), str(pictures))
-    with pytest.raises(TigonError, match="is not empty and no run"):
+    with pytest.raises(TigonError, match="is not empty and not a run"):
         train(experiment, pictures)
     with pytest.raises(TigonError, match="is a file"):
         train(experiment, pictures / "0.png")

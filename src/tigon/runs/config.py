@@ -1,4 +1,4 @@
-"""Nested dataclasses of numbers to plain dictionaries and back, with every mistake named."""
+"""Convert nested dataclasses of numbers to plain dictionaries and back, naming every mistake."""
 
 import math
 from dataclasses import MISSING, fields, is_dataclass
@@ -18,10 +18,10 @@ def to_plain(value: Any) -> Any:  # noqa: ANN401
 
 
 def from_plain(kind: type[T], values: dict[str, Any], where: str = "") -> T:
-    """Build a dataclass of this kind from what `to_plain` gave; what is left out is the default.
+    """Build a dataclass of this kind from the output of `to_plain`; missing fields get defaults.
 
     Raises:
-        ValueError: if a name is unknown or missing, or a value of another type; it names both
+        ValueError: if a name is unknown or missing, or a value has the wrong type; it names both
     """
     hints = get_type_hints(kind)
     owned = fields(kind)  # type: ignore[arg-type]
@@ -37,7 +37,7 @@ def from_plain(kind: type[T], values: dict[str, Any], where: str = "") -> T:
 
 
 def flat(values: dict[str, Any], where: str = "") -> dict[str, str]:
-    """Return nested settings as one level, `chains.steps` and the like, as text."""
+    """Flatten nested settings to one level of text, with names such as `chains.steps`."""
     found: dict[str, str] = {}
     for name, value in values.items():
         inner = flat(value, f"{where}{name}.") if isinstance(value, dict) else None
@@ -91,12 +91,12 @@ def _convert(hint: Any, value: Any, name: str) -> Any:  # noqa: ANN401
 
 
 def _words(options: tuple[Any, ...]) -> list[str]:
-    """Return the words that a field may be instead of a number."""
+    """Return the words that a field may hold instead of a number."""
     return [word for option in options for word in choices_of(option)]
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401
-    """Return a wrong value as a few words: a file may hold megabytes where a number belongs."""
+    """Return a wrong value in a few words: a file may hold megabytes where a number belongs."""
     if type(value) is int and abs(value) >= 2**63:
         return f"{'-' if value < 0 else ''}2^{abs(value).bit_length() - 1} or more"
     return _cut(repr(value))

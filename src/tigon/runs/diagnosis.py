@@ -1,9 +1,9 @@
-"""Is a run healthy, and if not, why and what to do: findings, and a verdict in words.
+"""Whether a run is healthy, and if not, why and what to do: findings, and a verdict in words.
 
-Four sources: what the guard wrote, the metrics, what the recipe finds by running the learned
-model's chains, and what the model shows of its training images. A run without a checkpoint, or
-whose images are gone, is judged by what is left; a run of fewer than `RECENT` iterations is
-described, and not judged.
+There are four sources: the guard's events, the metrics, what the recipe finds by running the
+learned model's chains, and what the model shows of its training images. A run without a
+checkpoint or images is judged by the rest; one of fewer than `RECENT` iterations is described,
+not judged.
 """
 
 from dataclasses import dataclass, field
@@ -37,12 +37,12 @@ class Diagnosis(Generic[F]):
     """Findings about a run, and the verdict.
 
     Attributes:
-        name: of the run
-        healthy: whether the run was long enough to be judged, and nothing bad was found
-        verdict: in one sentence, with what it covers
-        findings: in the order of their weight
+        name: the run's name
+        healthy: whether the run was long enough to judge and nothing bad was found
+        verdict: one sentence, including what it covers
+        findings: the findings, most serious first
         figures: traces of the chains that were run, and what they show
-        provenance: what it depends on; None where chains could not be run, or the run went on
+        provenance: what it depends on; None if chains could not be run, or the run continued
             meanwhile
     """
 
@@ -55,7 +55,7 @@ class Diagnosis(Generic[F]):
 
     @property
     def level(self) -> Level:
-        """How the verdict is shown: a run that is too short to judge is neither good nor bad."""
+        """The verdict's level: a run that is too short to judge is neither good nor bad."""
         return Level.GOOD if self.healthy else Level.BAD if _bad(self.findings) else Level.NOTE
 
     def to_plain(self) -> dict[str, Any]:
@@ -79,13 +79,13 @@ def diagnose(
     """Judge a run.
 
     Arguments:
-        length: of the long-run test of images, in multiples of a training run's chain, 1 to 100
-        seed: of the probes' noise
-        device: where they run
-        loaded: the run's learner and images, where they are at hand
+        length: length of the long-run test of images, in training chains, 1 to 100
+        seed: seed for the probes' noise
+        device: device that the probes run on
+        loaded: the run's learner and images, if they are already loaded
         before: `files_of` the run from before these were read, for the provenance
     Raises:
-        TigonError: if the folder is no run
+        TigonError: if the folder is not a run
     """
     before = before if loaded else files_of(run)
     records = run.records()
@@ -108,17 +108,17 @@ def diagnose(
     found.sort(key=lambda finding: finding.level.value)
     said = _verdict(found, len(records), seen, falls)
     healthy = enough and not _bad(found)
-    same = files_of(run) == before  # else of which state it is, nobody can say
+    same = files_of(run) == before  # otherwise the state it describes is unknown
     return Diagnosis(run.name, healthy, said, found, seen.figures(), origin if same else None)
 
 
 def _examined(
     run: Run, learner: Learner, images: ImageSet, records: list[Record], how: tuple[int, int]
 ) -> Examination:
-    """Let the recipe run a learner's chains, where its images are finite.
+    """Let the recipe run a learner's chains, if its images are finite.
 
     Arguments:
-        how: length of the long-run test and seed, as in `diagnose`
+        how: length of the long-run test, and seed, as in `diagnose`
     """
     if not learner.show(min(IMAGES, len(images))).isfinite().all():
         lost = Finding("model", Level.BAD, "its images are not finite", OVERFLOW)
@@ -127,7 +127,7 @@ def _examined(
 
 
 def metric_findings(recipe: Recipe, records: list[Record]) -> list[Finding]:
-    """Judge the logged metrics; those of too short a run are described, and not judged."""
+    """Judge the logged metrics; those of too short a run are described, not judged."""
     if not records:
         return []
     found = [of_gradient(records), *recipe.judge(records)]
@@ -135,7 +135,7 @@ def metric_findings(recipe: Recipe, records: list[Record]) -> list[Finding]:
 
 
 def _progress(run: Run, records: list[Record]) -> float:
-    """Return how far through the run its records go, in [0, 1]."""
+    """Return the run's progress according to its records, in [0, 1]."""
     if not records:
         return 0.0
     last = records[-1]
@@ -146,7 +146,7 @@ def _progress(run: Run, records: list[Record]) -> float:
 def _course(
     run: Run, records: list[Record], shows: Shows | None
 ) -> tuple[list[Finding], list[str]]:
-    """Say whether the recipe's measure still falls, if it has one; in the verdict's words, too."""
+    """Return whether the recipe's measure, if any, still falls: a finding, and verdict words."""
     name = run.experiment.recipe.measure
     values = [record[name] for record in records if name in record]
     if not values:
@@ -161,13 +161,13 @@ def _course(
 
 
 def _slowed(records: list[Record]) -> bool:
-    """Return whether the learning rate fell to less than half over the last quarter of a run."""
+    """Return whether the learning rate more than halved over the last quarter of a run."""
     rates = [record["learning_rate"] for record in records[-max(1, len(records) // 4) :]]
     return rates[-1] < rates[0] / 2
 
 
 def _verdict(found: list[Finding], count: int, seen: Examination, falls: list[str]) -> str:
-    """Return the verdict in one sentence: of a healthy run, with what it covers."""
+    """Return the verdict in one sentence; for a healthy run, with what it covers."""
     if bad := _bad(found):
         return f"not healthy: {', '.join(bad)}"
     if count < RECENT:

@@ -1,4 +1,4 @@
-"""RUN/evaluation.json: what `evaluate` measured last, and what it says of the run."""
+"""RUN/evaluation.json: the latest results of `evaluate`, and what they say about the run."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tigon.training.checkpoint_folder import checksum
 
 
 def save_evaluation(run: Run, data: str, found: Evaluation) -> dict[str, Any]:
-    """Write RUN/evaluation.json, unless the run is read-only; returns what it holds."""
+    """Write RUN/evaluation.json, unless the run is read-only; return its content."""
     values = {
         "data": data,
         "checkpoint": run.find().name,
@@ -28,7 +28,7 @@ def save_evaluation(run: Run, data: str, found: Evaluation) -> dict[str, Any]:
 
 
 def saved_findings(run: Run) -> list[Finding]:
-    """Return the findings of the run's evaluation, if it is of the checkpoint that is used."""
+    """Return the findings of the run's evaluation, if it is of the run's chosen checkpoint."""
     try:
         return [Finding.from_plain(finding) for finding in _saved(run)["findings"]]
     except BROKEN:
@@ -36,7 +36,7 @@ def saved_findings(run: Run) -> list[Finding]:
 
 
 def saved_results(run: Run) -> dict[str, str]:
-    """Return the numbers of the run's evaluation by name, each beside its baselines."""
+    """Return the numbers of the run's evaluation by name, each with its baselines."""
     try:
         values = _saved(run)
         found = {
@@ -57,7 +57,7 @@ def saved_results(run: Run) -> dict[str, str]:
 
 
 def _beside(rows: dict[str, Any], shown: Callable[[dict[str, Any]], str], what: str) -> str:
-    """Return the model's number, and in brackets what it is, and those of the baselines."""
+    """Return the model's number, followed in brackets by what it is and the baselines' numbers."""
     if not rows:
         return ""
     first, *others = [(name, shown(row)) for name, row in rows.items()]
@@ -65,10 +65,10 @@ def _beside(rows: dict[str, Any], shown: Callable[[dict[str, Any]], str], what: 
 
 
 def _saved(run: Run) -> dict[str, Any]:
-    """Return what RUN/evaluation.json holds; nothing if it is of another checkpoint.
+    """Return the content of RUN/evaluation.json.
 
     Raises:
-        BROKEN: if there is none, or it cannot be read
+        BROKEN: if there is none, it cannot be read, or it is of another checkpoint
     """
     with open_regular(run.evaluation) as file:
         values: dict[str, Any] = json.loads(file.read().decode("utf-8"))

@@ -1,4 +1,4 @@
-"""Run an experiment: a folder that fills with checkpoints, metrics, snapshots; or goes on."""
+"""Run or continue an experiment: fill a folder with checkpoints, metrics and snapshots."""
 
 import json
 import os
@@ -31,7 +31,7 @@ from tigon.training.checkpoint import load_checkpoint
 from tigon.training.checkpoint_folder import latest_checkpoint
 from tigon.training.trainer import Trainer
 
-LEFT = {NAME, ".new-config.toml"}  # by a run that was killed while it began
+LEFT = {NAME, ".new-config.toml"}  # left by a run that was killed while starting
 
 
 def train(
@@ -51,16 +51,16 @@ def train(
     Arguments:
         device: auto, cpu, cuda, cuda:N or mps
         checkpoint_every: iterations between checkpoints, >= 1
-        callbacks: called before those that write the folder; of a run that is finished already,
-            its beginning and its end
-        stop: asked between iterations
-        images: those that are learned from, if they are loaded already; as `load` gives them
-        changed: go on with other settings than the run's, which then become the run's
-        keep: how many of the last checkpoints stay, >= 1; the best one stays too
+        callbacks: called before those that write the folder; if the run is already finished, only
+            at its beginning and end
+        stop: called between iterations; True stops the run
+        images: the training images, as `load` returns them, if already loaded
+        changed: continue with different settings, which then become the run's
+        keep: how many of the latest checkpoints to keep, >= 1; the best is kept too
         tensorboard: write RUN/tensorboard too; it changes nothing else
     Raises:
         TigonError: if `out` holds another experiment, or data or checkpoint cannot be read
-        DivergenceError: if there is trouble that the guard cannot repair, or no guard
+        DivergenceError: if training fails and the guard cannot repair it, or there is no guard
     """
     _require(checkpoint_every, keep, tensorboard)
     run = Run(out)
@@ -102,10 +102,10 @@ def recording(
 
 
 class Environment(Callback):
-    """Knows what figures measured here depend on, and writes it when a checkpoint was saved.
+    """Records what measurements here depend on, and writes it whenever a checkpoint is saved.
 
     Arguments:
-        path: of environment.json
+        path: path of environment.json
     """
 
     def __init__(self, path: Path) -> None:
@@ -113,12 +113,12 @@ class Environment(Callback):
         self.machine: dict[str, Any] = {}
 
     def on_begin(self, trainer: Trainer) -> None:
-        """Look at hardware, versions and data."""
+        """Record hardware, versions and data."""
         images = describe_images(trainer.data)
         self.machine = describe_machine(trainer.device) | {"images": images}
 
     def write(self, trainer: Trainer) -> None:
-        """Write that, and what the run has taken; one of `Checkpoints.also`."""
+        """Write these, with the run's time and memory; one of `Checkpoints.also`."""
         measured = {
             "iteration": trainer.iteration,
             "training_seconds": round(trainer.seconds, 2),
@@ -129,10 +129,10 @@ class Environment(Callback):
 
 
 def _require(checkpoint_every: int, keep: int, tensorboard: bool) -> None:
-    """Refuse what cannot be written."""
+    """Refuse impossible options for checkpoints and TensorBoard."""
     for option, number in (("checkpoint-every", checkpoint_every), ("keep", keep)):
         if number < 1:
-            raise TigonError(f"--{option} {number}: is at least 1")
+            raise TigonError(f"--{option} {number}: must be at least 1")
     if tensorboard:
         require_tensorboard()
 
@@ -145,9 +145,9 @@ def _begin(
     changed: bool,
     holding: ExitStack,
 ) -> Trainer:
-    """Return the experiment's trainer, at the run's newest checkpoint, and write its config.
+    """Return the experiment's trainer at the run's newest checkpoint, and write its config.
 
-    From then on, at the latest, `holding` keeps other processes out of the run.
+    By the time it returns, `holding` keeps other processes out of the run.
     """
     try:
         Experiment.from_plain(experiment.to_plain())
@@ -182,12 +182,12 @@ def _begin(
 
 
 def _hold(run: Run, begun: bool, holding: ExitStack) -> None:
-    """Let the first process, for all, be the only one that writes in the folder.
+    """Reserve the folder for this run: only its first process writes in it.
 
     Arguments:
-        begun: whether it held a run when it was looked at
+        begun: whether the folder held a run when it was checked
     Raises:
-        TigonError: in all of them, if another one does
+        TigonError: in all of the run's processes, if another process writes in it
     """
     said = None
     if world().rank == 0:
@@ -204,9 +204,9 @@ def _hold(run: Run, begun: bool, holding: ExitStack) -> None:
 
 
 def load(experiment: Experiment) -> ImageSet:
-    """Load an experiment's images; the first process decodes them where several share a cache.
+    """Load an experiment's images; the first process decodes them for all that share a cache.
 
-    Shards are decoded by their owners, all at once.
+    Shards are decoded by their owners, in parallel.
     """
     if is_pattern(experiment.data):
         return experiment.recipe.load(experiment.data)
@@ -215,10 +215,10 @@ def load(experiment: Experiment) -> ImageSet:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of this name; `auto` is the GPU where there is one.
+    """Return the device of this name; `auto` is the GPU if there is one.
 
     Raises:
-        TigonError: if this machine has none of that name
+        TigonError: if this machine has no such device
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -233,13 +233,13 @@ def choose_device(name: str) -> torch.device:
             "mps"
         ) from error
     if device.type == "mps":
-        said = "device mps: tigon is not tested on it, and takes float32 alone there"
+        said = "device mps: tigon is not tested on it, and supports only float32 there"
         warnings.warn(said, RuntimeWarning, stacklevel=2)
     return device
 
 
 def _refuse_other(run: Run, experiment: Experiment, changed: bool) -> None:
-    """Refuse a folder that holds another experiment, or something that is no run."""
+    """Refuse a folder that holds another experiment, or something other than a run."""
     folder = run.folder
     if not is_utf8(str(folder.absolute())):
         raise TigonError(f"--out {printable(str(folder))}: is not valid UTF-8; give another name")
@@ -254,7 +254,7 @@ def _refuse_other(run: Run, experiment: Experiment, changed: bool) -> None:
             )
         known, asked = run.experiment.to_plain(), experiment.to_plain()
         if replace(run, data=experiment.data).moved_from():
-            known["data"] = asked["data"]  # what the images are decides, and not where
+            known["data"] = asked["data"]  # the images matter, not where they are
         other = differences(known, asked)
         if other and not changed:
             raise TigonError(
@@ -262,7 +262,7 @@ def _refuse_other(run: Run, experiment: Experiment, changed: bool) -> None:
                 "give another folder, or --continue-with to go on with these"
             )
     elif folder.exists() and {path.name for path in folder.iterdir()} - LEFT:
-        raise TigonError(f"--out {folder}: is not empty and no run; give another folder")
+        raise TigonError(f"--out {folder}: is not empty and not a run; give another folder")
 
 
 def _open(run: Run, experiment: Experiment, images: ImageSet) -> None:
@@ -284,7 +284,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
-    """Return what figures measured here depend on: hardware and versions."""
+    """Return what measurements here depend on: hardware and versions."""
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "tigon": __version__,

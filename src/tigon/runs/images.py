@@ -1,4 +1,4 @@
-"""The images of a run: what tells them from others, wherever they are and whatever their names."""
+"""A run's images: how to recognise them, regardless of their names and location."""
 
 import os
 from typing import Any
@@ -9,16 +9,16 @@ from tigon.errors import TigonError
 
 
 def perhaps_moved(error: TigonError, data: str) -> TigonError:
-    """Return the error of data that a run learned from; if they are gone, with what to do."""
+    """Return the error about a run's data; if the data are gone, add what to do."""
     if is_named(data) or os.path.exists(data):
         return error
     return TigonError(f"{error}; if these have moved, --data NEW says where they are")
 
 
 def describe_images(images: ImageData) -> dict[str, Any]:
-    """Return what tells one data set from another: how many images, and hashes of them.
+    """Return what identifies a data set: the number of images, and hashes of them.
 
-    `fingerprint` is of their names too: runs of earlier versions have no other.
+    `fingerprint` also covers their names; runs of earlier versions have only that.
     """
     return {
         "count": len(images),
@@ -28,7 +28,7 @@ def describe_images(images: ImageData) -> dict[str, Any]:
 
 
 def same_images(before: Any, now: dict[str, Any]) -> bool:  # noqa: ANN401
-    """Return whether a run's images, as it described them, are these."""
+    """Return whether a run's images, as it described them, are the same as these."""
     if not isinstance(before, dict):
         return False
     by = "content" if "content" in before else "fingerprint"

@@ -1,8 +1,8 @@
-"""Who writes in a run folder: one process at a time, or those that one torchrun started.
+"""Only one process at a time, or those of one torchrun, may write in a run folder.
 
-While a run is written, RUN/.lock says by whom, and the system holds a lock on it, which ends with
-the process, however that ends. Readers take no notice. The lock reaches other machines where the
-file system carries it there, as NFS and CephFS do; where it does not, a warning says so.
+While a run is written, RUN/.lock names the writer, and the system holds a lock on it that ends
+with the process, however it ends. Readers ignore it. Other machines see the lock if the file
+system supports that, as NFS and CephFS do; if it may not, a warning says so.
 """
 
 import errno
@@ -20,8 +20,8 @@ from tigon.files import printable, writing
 
 NAME = ".lock"
 TRIES = 100
-FAR = 2**30  # a byte that is locked on Windows, where what is locked cannot be read
-LONGEST = 300  # bytes that say who
+FAR = 2**30  # the byte locked on Windows, where locked bytes cannot be read
+LONGEST = 300  # bytes that name the writer
 TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 LOCAL_KINDS = ("fuse", "9p", "virtiofs", "afs", "vboxsf")
 LOCAL_OPTIONS = {"nolock", "local_lock=all", "local_lock=flock", "nobrl", "localflock"}
@@ -32,19 +32,19 @@ _held: set[int] = set()
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Be the only process that writes in a run folder, within.
+    """Hold the lock on a run folder, so that no other process writes in it, inside the block.
 
-    Where it cannot be known, a warning says so.
+    A warning says if this cannot be guaranteed.
 
     Raises:
-        TigonError: if another process does; it says which, and on what machine
+        TigonError: if another process holds it; it says which, and on which machine
     """
     path = folder / NAME
     with writing(folder):
         handle = _taken(folder, path)
     _held.add(handle)
     try:
-        with suppress(OSError):  # the disk is full: no reason not to be alone
+        with suppress(OSError):  # the disk is full: the lock holds anyway
             os.ftruncate(handle, 0)
             os.write(handle, f"process {os.getpid()} on {platform.node()}\n".encode())
         yield
@@ -54,19 +54,19 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def _remove(handle: int, path: Path) -> None:
-    """Remove the lock, unless it is another's by now, and let go of it."""
+    """Remove the lock file, unless another process now owns it, and release the lock."""
     own = _same(handle, path)
     if own and sys.platform != "win32":
         with suppress(OSError):
             path.unlink()
     os.close(handle)
-    if own and sys.platform == "win32":  # where an open file is not removed, nobody else's either
+    if own and sys.platform == "win32":  # where nobody can remove an open file
         with suppress(OSError):
             path.unlink()
 
 
 def _same(handle: int, path: Path) -> bool:
-    """Return whether a path still leads to an open file."""
+    """Return whether a path still refers to this open file."""
     try:
         return os.path.samestat(os.fstat(handle), os.stat(path))
     except OSError:
@@ -74,10 +74,10 @@ def _same(handle: int, path: Path) -> bool:
 
 
 def _taken(folder: Path, path: Path) -> int:
-    """Return the lock's file, locked.
+    """Return the locked lock file.
 
     Raises:
-        OSError: if it cannot be made
+        OSError: if it cannot be created
         TigonError: if another process has locked it
     """
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -97,7 +97,7 @@ def _taken(folder: Path, path: Path) -> int:
 
 
 def _locked(handle: int, folder: Path) -> bool:
-    """Lock an open file, or say that it cannot be; False if another process has locked it."""
+    """Lock an open file, or warn that it cannot be; False if another process has locked it."""
     try:
         lock_file(handle)
     except OSError as error:
@@ -113,11 +113,11 @@ def _locked(handle: int, folder: Path) -> bool:
 
 
 def lock_file(handle: int) -> None:
-    """Lock an open file for this process alone, at once.
+    """Lock an open file for this process only, without waiting.
 
     Raises:
         OSError: if another process has locked it, or the file system has no locks
-        ImportError: if the system has none
+        ImportError: if the operating system has none
     """
     try:
         import fcntl
@@ -139,7 +139,7 @@ def _warn(folder: Path, why: str) -> None:
 
 
 def _stays_here(folder: Path) -> str | None:
-    """Return the kind of a folder's file system where Linux keeps its locks on this machine."""
+    """Return the kind of a folder's file system, if Linux keeps its locks on this machine."""
     try:
         lines = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
     except OSError:
@@ -148,11 +148,11 @@ def _stays_here(folder: Path) -> str | None:
 
 
 def local_locks(mounts: list[str], folder: Path) -> str | None:
-    """Return the kind of the file system that a folder is on, if its locks stay on one machine.
+    """Return the kind of a folder's file system, if its locks stay on one machine.
 
     Arguments:
         mounts: lines of Linux's mountinfo
-        folder: without links
+        folder: the folder, without links
     """
     deepest, found = -1, None
     for line in mounts:
@@ -170,7 +170,7 @@ def local_locks(mounts: list[str], folder: Path) -> str | None:
 
 
 def _let_go() -> None:
-    """Let go of the locks in a process that was forked: else it holds them beyond its parent."""
+    """Release the locks in a forked process, which would otherwise hold them after its parent."""
     for handle in _held:
         os.close(handle)
     _held.clear()

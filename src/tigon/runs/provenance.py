@@ -1,4 +1,4 @@
-"""What a diagnosis depends on, so that one that was made can be known to be still true."""
+"""What a diagnosis depends on, to tell whether a saved one is still valid."""
 
 import hashlib
 from contextlib import suppress
@@ -13,16 +13,16 @@ from tigon.data.images import ImageSet
 from tigon.runs.run import Run
 from tigon.training.checkpoint_folder import checksum, numbered
 
-# What reading a JSON file of a run may raise, where it is damaged or another's.
+# What reading a run's JSON file may raise if it is damaged or something else.
 BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def files_of(run: Run) -> dict[str, str]:
-    """Return checksums of all that changes as a run goes on: where they stay, it did not."""
+    """Return checksums of the files that change whenever a run goes on."""
     manifests = [path / "manifest.json" for path in numbered(run.checkpoints)]
     sums = {}
     for path in (run.config, run.metrics, run.evaluation, *manifests):
-        with suppress(OSError):  # there is none, or none any more
+        with suppress(OSError):  # there is none, or it has just been removed
             sums[str(path.relative_to(run.folder))] = checksum(path)
     return sums
 
@@ -30,10 +30,10 @@ def files_of(run: Run) -> dict[str, str]:
 def provenance(
     run: Run, images: ImageSet, length: int, seed: int, device: torch.device | str
 ) -> dict[str, Any]:
-    """Return all that a diagnosis depends on: where it is the same, so are the findings.
+    """Return everything that a diagnosis depends on: if it is the same, so are the findings.
 
     Raises:
-        TigonError: if the run has no whole checkpoint
+        TigonError: if the run has no complete checkpoint
     """
     sums = {
         path.name: checksum(path)
@@ -55,7 +55,7 @@ def provenance(
 
 @cache
 def code() -> str:
-    """Return a hash of tigon's own code: it may change under one version."""
+    """Return a hash of tigon's own code, which may change within a version."""
     found = hashlib.sha256()
     for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         found.update(path.read_bytes())

@@ -1,11 +1,11 @@
-"""A run folder: what is in it, and how a model comes back out of it.
+"""A run folder: what is in it, and how to load its model.
 
 config.toml       the whole experiment, resolved
-held-out.txt      names of the images that are not learned from
+held-out.txt      names of the held-out images
 environment.json  hardware, versions, times, peak memory
 metrics.jsonl     one JSON object per logged iteration
 checkpoints/N/    weights, training state, chain rows
-snapshots/N.npz   what chains showed after iteration N
+snapshots/N.npz   the chains' images after iteration N
 figures/*.png, report.html
 """
 
@@ -46,10 +46,10 @@ class Experiment:
     """A recipe and the data it learns from: enough to run it again.
 
     Arguments:
-        name: of the recipe
-        recipe: its numbers
+        name: the recipe's name
+        recipe: the recipe with its numbers
         data: a folder, a `.npz`, a picture, hf:NAME or embedded:animal-faces
-        why: numbers that the images decided, by name, and why
+        why: numbers that were chosen from the images, by name, and why
     """
 
     name: str
@@ -58,18 +58,18 @@ class Experiment:
     why: dict[str, Choice] = field(default_factory=dict, compare=False)
 
     def resolved(self, images: ImageData) -> "Experiment":
-        """Return the experiment with every number given, as these images decide them."""
+        """Return the experiment with its missing numbers chosen from these images."""
         made = self.recipe.choices(images)
         why = {name: choice for name, choice in made.items() if choice.why}
         return replace(self, recipe=self.recipe.resolved(images), why=self.why | why)
 
     def to_plain(self) -> dict[str, Any]:
-        """Return the experiment as it stands in config.toml."""
+        """Return the experiment in the form of config.toml."""
         return {"recipe": self.name, "data": resolved(self.data)} | to_plain(self.recipe)
 
     @staticmethod
     def from_plain(values: dict[str, Any]) -> "Experiment":
-        """Return the experiment of a config.toml.
+        """Return the experiment described by a config.toml.
 
         Raises:
             ValueError, TigonError: if a name or a value is wrong
@@ -87,9 +87,9 @@ class Run:
     """A run folder.
 
     Arguments:
-        folder: what `tigon train --out` was given
-        checkpoint: the one that its model is taken of: last, best, or an iteration
-        data: where its images are by now, if they are not where config.toml says
+        folder: the folder given as `tigon train --out`
+        checkpoint: where its model comes from: last, best, or an iteration
+        data: where its images are now, if not where config.toml says
     """
 
     folder: Path
@@ -98,7 +98,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The folder's name, and the checkpoint where it is not the last."""
+        """The folder's name, and the checkpoint unless it is the last."""
         name = self.folder.resolve().name
         return name if self.checkpoint == "last" else f"{name}, checkpoint {self.checkpoint}"
 
@@ -128,17 +128,17 @@ class Run:
         return self.folder / "evaluation.json"
 
     def write_config(self, experiment: Experiment) -> None:
-        """Write config.toml, whole or not at all."""
+        """Write config.toml, completely or not at all."""
         said = [f"# {name} {c.value:g}, chosen: {c.why}\n" for name, c in experiment.why.items()]
         recipe, data, rest = tomli_w.dumps(experiment.to_plain()).split("\n", 2)
         # The first two lines stay the first: `data.walk` recognises run folders by them.
         replace_file(self.config, "\n".join([recipe, data, "".join(said) + rest]))
 
     def as_begun(self, experiment: Experiment) -> Experiment:
-        """Return an experiment with the numbers that this run's images decided when it began.
+        """Return an experiment with the numbers that were chosen when this run began.
 
         Arguments:
-            experiment: where it says nothing of these numbers, they are the run's, if there is one
+            experiment: those of these numbers that it lacks are taken from the run, if it exists
         """
         if not self.config.exists() or self.experiment.name != experiment.name:
             return experiment
@@ -148,10 +148,10 @@ class Run:
         return replace(experiment, recipe=replace(recipe, **kept))
 
     def plain_config(self) -> dict[str, Any]:
-        """Return what config.toml says.
+        """Return the content of config.toml.
 
         Raises:
-            TigonError: if the folder is no run, or its config cannot be read
+            TigonError: if the folder is not a run, or its config cannot be read
         """
         if not self.folder.is_dir():
             raise TigonError(f"run {self.folder}: no such folder")
@@ -161,7 +161,7 @@ class Run:
                 "that it was exported from"
             )
         if not self.config.exists() or self.config.is_dir():
-            raise TigonError(f"run {self.folder}: is no run folder (it has no config.toml)")
+            raise TigonError(f"run {self.folder}: is not a run folder (it has no config.toml)")
         try:
             with open_regular(self.config) as file:
                 return tomllib.loads(file.read().decode("utf-8"))
@@ -170,7 +170,7 @@ class Run:
 
     @cached_property
     def experiment(self) -> Experiment:
-        """The experiment of this run, with the images where they are by now."""
+        """This run's experiment, with the images' current location."""
         try:
             found = Experiment.from_plain(self.plain_config())
         except ValueError as error:
@@ -179,7 +179,7 @@ class Run:
 
     @cached_property
     def environment(self) -> dict[str, Any]:
-        """What environment.json says of hardware, versions and times."""
+        """What environment.json says about hardware, versions and times."""
         try:
             with open_regular(self.folder / "environment.json") as file:
                 found = json.loads(file.read().decode("utf-8"))
@@ -192,7 +192,7 @@ class Run:
         return read_metrics(self.metrics, self._optional)
 
     def events(self) -> list[Record]:
-        """Return what the guard wrote into metrics.jsonl."""
+        """Return the guard's events in metrics.jsonl."""
         return read_events(self.metrics, self._optional)
 
     @property
@@ -204,7 +204,7 @@ class Run:
         """Return the learner of a checkpoint, ready to sample.
 
         Arguments:
-            checkpoint: last, best, or an iteration; this run's `checkpoint` if not given
+            checkpoint: last, best, or an iteration; by default this run's `checkpoint`
         Raises:
             TigonError: if there is no such checkpoint, or it is damaged
         """
@@ -219,14 +219,14 @@ class Run:
     ) -> Trainer:
         """Return a trainer in the state of a checkpoint, made by the run's recipe.
 
-        Its `fit` goes on to the end of the run; it writes nothing into the folder.
+        Its `fit` continues to the end of the run; it writes nothing to the folder.
 
         Arguments:
-            images: those that the run learned from, as `as_data` takes them; they are read again
-                if not given
-            checkpoint: last, best, or an iteration; this run's `checkpoint` if not given
+            images: the run's training images, in any form that `as_data` takes; by default they
+                are read again
+            checkpoint: last, best, or an iteration; by default this run's `checkpoint`
         Raises:
-            TigonError: if there is no such checkpoint, or the images are others than they were
+            TigonError: if there is no such checkpoint, or the images have changed
         """
         path = self.find(checkpoint)
         if images is None:
@@ -242,7 +242,7 @@ class Run:
         """Return the model of a checkpoint, ready to sample; chains are not read.
 
         Arguments:
-            checkpoint: last, best, or an iteration; this run's `checkpoint` if not given
+            checkpoint: last, best, or an iteration; by default this run's `checkpoint`
         Raises:
             TigonError: if there is no such checkpoint, or it is damaged
         """
@@ -252,7 +252,7 @@ class Run:
         return model
 
     def find(self, checkpoint: str | None = None) -> Path:
-        """Return the folder of a checkpoint, as `learner` takes it.
+        """Return the folder of a checkpoint, given as in `learner`.
 
         Raises:
             TigonError: if there is no such checkpoint, or it is damaged
@@ -266,7 +266,7 @@ class Run:
         """Return the images that the run learned from.
 
         Raises:
-            TigonError: if they cannot be read, or are others than they were
+            TigonError: if they cannot be read, or have changed
         """
         data = self.experiment.data
         try:
@@ -277,12 +277,12 @@ class Run:
         return images
 
     def refuse_other_images(self, images: ImageData) -> None:
-        """Refuse images that are not those whose chains this run keeps, row by row.
+        """Refuse images other than those whose chains this run keeps, row by row.
 
-        What they are called does not matter, nor where they are.
+        Their names and location do not matter.
 
         Raises:
-            TigonError: if the number of images or any of them is another
+            TigonError: if their number or any image differs
         """
         before = self.environment.get("images")
         now = describe_images(images)
@@ -301,14 +301,14 @@ class Run:
         )
 
     def moved_from(self) -> str | None:
-        """Return where the images were, if `data` is another place and the run remembers them."""
+        """Return where the images were, if `data` is another place and the run recorded them."""
         if self.data is None or self.environment.get("images") is None:
             return None
         before = str(self.plain_config().get("data"))
         return before if before != resolved(self.data) else None
 
     def snapshots(self) -> list[tuple[int, np.ndarray]]:
-        """Return all snapshots: iteration and images, uint8 (N, H, W, C).
+        """Return all snapshots: iterations and images, uint8 (N, H, W, C).
 
         Raises:
             TigonError: if one is damaged
