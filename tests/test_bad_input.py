@@ -70,8 +70,8 @@ BAD_FILES = {
 BAD_PATHS = {
     "symlink loop": ("symlink", "a.png", r"cannot be read \(Too many levels of symbolic links\)"),
     "broken symlink": ("symlink", "nowhere.png", r"cannot be read \(No such file"),
-    "pipe": ("pipe", "", "is no file"),
-    "symlink to a device": ("symlink", "/dev/zero", "is no file"),
+    "pipe": ("pipe", "", "is not a regular file"),
+    "symlink to a device": ("symlink", "/dev/zero", "is not a regular file"),
 }
 
 
@@ -125,9 +125,9 @@ REFUSED = {
     ),
     "folder in a loop": (lambda p: looped(p / "data"), "data 'data': no images in this folder"),
     "symlink to itself": (lambda p: link(p / "data", "data"), r"cannot be read \(Too many levels"),
-    "npz of text": (lambda p: put(p / "a.npz", b"text"), "a.npz': is no readable .npz"),
-    "npz of zero bytes": (lambda p: put(p / "a.npz", b""), "a.npz': is no readable .npz"),
-    "npz cut short": (lambda p: cut(npz(p, images=STACK)), "a.npz': is no readable .npz"),
+    "npz of text": (lambda p: put(p / "a.npz", b"text"), "a.npz': is not a readable .npz"),
+    "npz of zero bytes": (lambda p: put(p / "a.npz", b""), "a.npz': is not a readable .npz"),
+    "npz cut short": (lambda p: cut(npz(p, images=STACK)), "a.npz': is not a readable .npz"),
     "npz of floats": (lambda p: npz(p, images=STACK / 255), "its images are float64"),
     "npz of signed bytes": (lambda p: npz(p, images=STACK.astype("i1")), "its images are int8"),
     "npz of four channels": (lambda p: npz(p, images=np.zeros((2, 8, 8, 4), "u1")), "uint8.*8, 4"),
@@ -136,8 +136,11 @@ REFUSED = {
     "npz of other names": (lambda p: npz(p, pictures=STACK), r"it has \['pictures'\]"),
     "npz of nothing": (lambda p: zipped(p, {}), "it has nothing"),
     "npz with pickled objects": (lambda p: npz(p, images=bombs(p)), r"its images are object \(1,"),
-    "npz of raw bytes": (lambda p: zipped(p, {"images": b"raw"}), "is no readable .npz"),
-    "npz of deep brackets": (lambda p: zipped(p, {"images.npy": deep()}), "is no readable .npz"),
+    "npz of raw bytes": (lambda p: zipped(p, {"images": b"raw"}), "is not a readable .npz"),
+    "npz of deep brackets": (
+        lambda p: zipped(p, {"images.npy": deep()}),
+        "is not a readable .npz",
+    ),
     "npz that claims a petabyte": (
         lambda p: zipped(p, {"images.npy": member(STACK, (2**40, 32, 32))}),
         "bytes that claim to be 1125899906842624 of images; such an archive is not opened",

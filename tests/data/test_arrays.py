@@ -64,8 +64,8 @@ def test_the_lines_that_are_named_make_images(tmp_path, x):
         ("a.npy", "is an array without a name; numpy.savez('a.npz', images=numpy.load('a.npy'))"),
         ("a.zip", "is an archive; unzip a.zip -d a, and give --data a"),
         ("a.tar.gz", "is an archive; unpack it into a, and give --data a"),
-        ("a.npz", "is a pointer of git-lfs; git lfs pull brings the file"),
-        ("a.png", "a.png is a pointer of git-lfs; git lfs pull brings the picture"),
+        ("a.npz", "is a git-lfs pointer; git lfs pull fetches the file"),
+        ("a.png", "a.png is a git-lfs pointer; git lfs pull fetches the picture"),
     ],
 )
 def test_what_holds_images_and_is_none_says_what_to_do(tmp_path, monkeypatch, name, said):

@@ -49,7 +49,7 @@ def test_without_a_home_the_cache_is_temporary_and_one_line_says_so(
         assert len(load_images(pictures, 8)) == len(load_images(pictures, 16)) == 5
     folder = home.parent / f"tigon-{os.getuid()}"
     assert [str(one.message) for one in said if one.category is RuntimeWarning] == [
-        f"no home folder that can be written: decoded images are kept in {folder}; set TIGON_CACHE"
+        f"no writable home folder: decoded images are kept in {folder}; set TIGON_CACHE"
         " to keep them elsewhere"
     ]
     assert len(os.listdir(folder)) == 2 and folder.stat().st_mode & 0o777 == 0o700
@@ -59,7 +59,7 @@ def test_without_a_home_the_cache_is_temporary_and_one_line_says_so(
 def test_a_temporary_folder_of_another_user_is_refused(home, monkeypatch):
     monkeypatch.setenv("HOME", "")
     (home.parent / f"tigon-{os.getuid()}").symlink_to(home)
-    with pytest.raises(TigonError, match=r"tigon-\d+: is another user's; set TIGON_CACHE$"):
+    with pytest.raises(TigonError, match=r"tigon-\d+: belongs to another user; set TIGON_CACHE$"):
         cache_folder()
 
 

@@ -119,7 +119,7 @@ REFUSED = {
     "bytes, channels first": (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), r"x.movedim\(-3, -1\)"),
     "grey": (floats()[:, 0], r"float32 \(6, 8, 12\).*x.unsqueeze\(-3\)"),
     "0 to 255": (floats() * 127 + 128, r"ranges from .* to 25\d.*x / 127.5 - 1"),
-    "other range": (floats() * 9, "ranges from -8.*bring it there"),
+    "other range": (floats() * 9, "ranges from -8.*scale them to this range"),
     "not finite": (floats() / 0, "not finite"),
     "integers": (torch.zeros(2, 3, 8, 8, dtype=torch.long), "int64 .*uint8"),
     "none": (torch.zeros(0, 3, 8, 8), "images are floats"),
@@ -140,7 +140,7 @@ REFUSED = {
     "labels at times": (Lazy(lambda row: (one(row), 1) if row else one(row)), "all items"),
     "item of 0 to 255": (
         Lazy(lambda row: one(row, 255.0)),
-        r"item 0 of float32 \(3, 8, 12\) ranges from -0.5 to 255.*bring it there",
+        r"item 0 of float32 \(3, 8, 12\) ranges from -0.5 to 255.*scale them to this range",
     ),
     "mask of its own": (
         Lazy(lambda row: {"image": one(row), "mask": torch.ones(3, 4, 4)}),

@@ -85,5 +85,5 @@ def test_shards_are_learned_from_whole(tmp_path):
         np.savez(tmp_path / f"{name}.npz", images=numbered(30).pixels)
     images = load_images(f"{tmp_path}/*.npz", 8)
     assert hold_out(images) is images and len(images) == 60
-    with pytest.raises(TigonError, match=r"^--held-out 0.1: of shards"):
+    with pytest.raises(TigonError, match=r"^--held-out 0.1: no images of shards"):
         hold_out(images, 0.1)

@@ -76,7 +76,7 @@ def test_a_shard_that_changes_changes_the_fingerprint(parts):
     ("data", "said"),
     [
         ("other-*", "data 'other-.': nothing matches"),
-        ("part-*", "part-3.npz': is no readable .npz"),
+        ("part-*", "part-3.npz': is not a readable .npz"),
     ],
 )
 def test_patterns_that_cannot_be_used_are_refused_in_one_line(parts, tmp_path, capsys, data, said):

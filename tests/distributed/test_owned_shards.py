@@ -104,7 +104,7 @@ def test_a_shard_that_one_process_cannot_read_ends_all_with_one_line(parts):
     (parts / "part-1.npz").write_text("text")
     with pytest.raises(AssertionError) as caught:
         run(2, "generator", parts, parts / "out")
-    assert "part-1.npz': is no readable .npz" in str(caught.value)
+    assert "part-1.npz': is not a readable .npz" in str(caught.value)
     assert "timed out" not in str(caught.value).lower()
 
 

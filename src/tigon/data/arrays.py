@@ -1,4 +1,4 @@
-"""Images out of a `.npz`: what it says of itself is checked before memory is taken for it."""
+"""Read images from a `.npz`; its header is checked before memory is allocated."""
 
 import math
 import zipfile
@@ -15,12 +15,12 @@ from tigon.files import printable
 
 WANTED = "needs an array 'images' of uint8 with shape (N, H, W, 3), (N, H, W, 1) or (N, H, W)"
 CHUNK = 2**20
-WHITES = (1, 255, 4095, 65535)  # what is white in arrays that are not of 8 bits
-LARGE, RATIO = 2**30, 200  # bytes from which on an array that shrank by more is a bomb
+WHITES = (1, 255, 4095, 65535)  # values of white in arrays that are not of 8 bits
+LARGE, RATIO = 2**30, 200  # arrays of more bytes, compressed by more than this ratio, are bombs
 
 
 class Header(NamedTuple):
-    """What a `.npy` says of itself."""
+    """The header of a `.npy`."""
 
     shape: tuple[int, ...]
     fortran: bool
@@ -28,7 +28,7 @@ class Header(NamedTuple):
 
 
 class _Opened(NamedTuple):
-    """The member of an archive that holds its images, after its header."""
+    """The archive member with the images, opened just after its header."""
 
     file: BinaryIO
     shape: tuple[int, ...]
@@ -38,7 +38,7 @@ class _Opened(NamedTuple):
 def read_images(path: Path) -> np.ndarray:
     """Read the array `images` of a `.npz`, uint8 (N, H, W, 3), or (N, H, W) for grey.
 
-    Nothing is unpickled, and nothing is extracted, whatever names its members have.
+    Nothing is unpickled or extracted, whatever names its members have.
 
     Raises:
         TigonError: if there is no such array, or it is damaged; it says which and why
@@ -48,7 +48,7 @@ def read_images(path: Path) -> np.ndarray:
 
 
 def images_shape(path: Path) -> tuple[int, ...]:
-    """Return the shape of the array `images`, (N, H, W, 3) or (N, H, W), of which none is read.
+    """Return the shape of the array `images`, (N, H, W, 3) or (N, H, W), without reading it.
 
     Raises:
         TigonError: if there is no such array
@@ -61,7 +61,7 @@ def read_labels(path: Path) -> np.ndarray | None:
     """Read the array `labels` of a `.npz`, int64 (N,), one for each image; None if there is none.
 
     Raises:
-        TigonError: if they are no integers, or not as many as the images
+        TigonError: if they are not integers, or not one for each image
     """
     with _opened_archive(path) as archive:
         if "labels.npy" not in archive.namelist():
@@ -72,7 +72,7 @@ def read_labels(path: Path) -> np.ndarray | None:
             if header.shape != (count,) or not np.can_cast(header.dtype, np.int64):
                 raise TigonError(
                     f"data '{path}': its labels are {header.dtype} {header.shape}; give an "
-                    f"integer for each of its images, ({count},), or call the array otherwise"
+                    f"integer for each of its images, ({count},), or rename the array"
                 )
             size = count * header.dtype.itemsize
             values = np.frombuffer(_read_exactly(file, size), header.dtype)  # type: ignore[arg-type]
@@ -83,10 +83,10 @@ def read_labels(path: Path) -> np.ndarray | None:
 def iterate_images(path: Path) -> Iterator[np.ndarray]:
     """Yield the images one by one, (H, W, 3) or (H, W), with a megabyte in memory at a time.
 
-    An array in Fortran's order has no image in one piece: it is read whole.
+    An array in Fortran order stores no image in one piece, so it is read whole.
 
     Raises:
-        TigonError: as `read_images`, at the image where the damage is
+        TigonError: as `read_images`, at the damaged image
     """
     with _opened(path) as found:
         if found.fortran:
@@ -122,14 +122,14 @@ def _opened_archive(path: Path) -> Iterator[zipfile.ZipFile]:
         with suppress(OSError), path.open("rb") as file:
             if file.read(len(POINTER)) == POINTER:
                 raise TigonError(
-                    f"data '{path}': is a pointer of git-lfs; git lfs pull brings the file"
+                    f"data '{path}': is a git-lfs pointer; git lfs pull fetches the file"
                 ) from error
         reason = printable(str(error)) or type(error).__name__
-        raise TigonError(f"data '{path}': is no readable .npz ({reason})") from error
+        raise TigonError(f"data '{path}': is not a readable .npz ({reason})") from error
 
 
 def _whole(found: _Opened) -> np.ndarray:
-    """Read all pixels; reading to the end is what checks them."""
+    """Read all pixels; reading to the end verifies them."""
     size = math.prod(found.shape)
     pixels = np.empty(size, np.uint8)
     for start in range(0, size, CHUNK):
@@ -148,7 +148,7 @@ def _read_exactly(file: BinaryIO, size: int) -> np.ndarray:
 
 
 def _refuse_more(file: BinaryIO) -> None:
-    """Refuse what follows the images; asking for it is what checks their sum."""
+    """Refuse data after the images; reading on verifies their checksum."""
     if file.read(1):
         raise ValueError(f"its {Path(file.name).stem} are longer than their shape")
 
@@ -175,7 +175,7 @@ def _header(file: BinaryIO) -> Header:
 
 
 def _shape(path: Path, header: Header, file: BinaryIO) -> tuple[int, ...]:
-    """Return the shape, (N, H, W, 3) or (N, H, W), of an array that can be images."""
+    """Return the shape, (N, H, W, 3) or (N, H, W), of an array of images; refuse any other."""
     shape = header.shape[:3] if header.shape[3:] == (1,) else header.shape
     shaped = len(shape) == 3 or (len(shape) == 4 and shape[-1] == 3)
     whole = all(type(n) is int and n > 0 for n in shape)
@@ -189,7 +189,7 @@ def _shape(path: Path, header: Header, file: BinaryIO) -> tuple[int, ...]:
 
 
 def _conversion(header: Header, file: BinaryIO) -> str:
-    """Return the range of an array that is no images, and the lines of NumPy that convert it."""
+    """Return the range of an array that is not images, and the NumPy lines that convert it."""
     shape, dtype = header.shape, header.dtype
     lines, said = [], ""
     if len(shape) == 4 and shape[-1] == 4:
@@ -208,7 +208,7 @@ def _conversion(header: Header, file: BinaryIO) -> str:
 
 
 def _refuse_two_ways(path: Path, shape: tuple[int, ...]) -> None:
-    """Refuse an array that is one colour picture, or as many grey images of a few pixels."""
+    """Refuse an array that could be one colour picture or many tiny grey images."""
     count, height, width = shape
     if width in (1, 3, 4):
         one, call = f"one picture of {count} x {height}", "x[None, ..., :3]"

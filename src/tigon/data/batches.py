@@ -1,4 +1,4 @@
-"""Batches: which examples each iteration learns from, as a function of (seed, iteration)."""
+"""Batches: the examples that each iteration learns from, as a function of (seed, iteration)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,23 +13,23 @@ from tigon.distributed import Ownership
 from tigon.random.streams import make_rng
 from tigon.sizes import ImageSize
 
-MOST = 4096  # images that means are taken of at most, where a set may be larger
+MOST = 4096  # means of a larger set are taken over this many images
 
 
 class Batch(NamedTuple):
-    """Images, their rows in the data set, and what is known of each besides.
+    """Images, their rows in the data set, and optionally masks and conditions.
 
     Models that do not use a mask or a condition ignore it.
 
     Attributes:
         images: (B, C, H, W), in [-1, 1]
         index: rows in the data set, (B,)
-        mask: 1 where a value was observed and 0 where not, of the images' type, (B, C, H, W) or
-            broadcastable to it with B or 1 rows; None where all were
-        condition: a label (B,) of int64, or any tensor (B, *); None where there is none
-        total: how many images the batch has in all processes; None stands for B, all of them
-        among: how many the data set has, inf where that has no known end; None where the batch is
-            all of it
+        mask: 1 where a value was observed and 0 elsewhere, with the images' type, (B, C, H, W) or
+            broadcastable to it with B or 1 rows; None if all were observed
+        condition: int64 labels (B,), or any tensor (B, *); None if there is none
+        total: number of images of the batch in all processes; None means B
+        among: number of images in the data set, inf if it has no known end; None if the batch is
+            the whole set
     """
 
     images: Tensor
@@ -41,11 +41,11 @@ class Batch(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many images the batch has in all processes."""
+        """Number of images of the batch in all processes."""
         return len(self.index) if self.total is None else self.total
 
     def to(self, like: Tensor) -> "Batch":
-        """Return the batch on the device of `like`, with all floats of its type."""
+        """Return the batch on the device of `like`, with all floats in its type."""
         condition = self.condition
         if condition is not None:
             whole = not condition.is_floating_point()
@@ -58,7 +58,7 @@ class Batch(NamedTuple):
         )
 
     def take(self, rows: Tensor | slice) -> "Batch":
-        """Return some rows of the batch, (R,) or a slice; `size` and `among` stay the whole's."""
+        """Return some rows (R,) or a slice of the batch; `size` and `among` do not change."""
         shared = self.mask is None or len(self.mask) < len(self.index)
         return Batch(
             self.images[rows],
@@ -71,30 +71,30 @@ class Batch(NamedTuple):
 
 
 class Order(Protocol):
-    """Which examples each iteration learns from."""
+    """The examples that each iteration learns from."""
 
     @property
     def unit(self) -> int:
-        """Examples that gradient evaluations are counted by: 1 is a pass over so many."""
+        """Number of examples in one pass, the unit of gradient evaluations."""
 
     @property
     def batches(self) -> int:
-        """Batches in an epoch; 1 where it has no known end."""
+        """Batches in an epoch; 1 if it has no known end."""
 
     def size(self, iteration: int) -> int:
-        """Return how many examples the batch of an iteration has, in all processes, at most."""
+        """Return the most examples that an iteration's batch can have, in all processes."""
 
     def read(self, images: "ImageData", iteration: int, like: Tensor) -> Batch:
-        """Return this process's part of the batch, of the device and type of `like`."""
+        """Return this process's part of the batch, with the device and type of `like`."""
 
 
 class ImageData(ABC):
-    """Images of one size that a learner can be given, numbered from 0: rows.
+    """Images of one size for a learner; their rows are numbered from 0.
 
     Attributes:
         skipped: a line for each image that could not be read: its name and why
-        classes: what labels are called, by number; none where there are no labels, or no names
-        held_out: images of the same data that are not learned from, where there are any
+        classes: names of the labels, by number; empty without labels or names
+        held_out: images of the same data that are not learned from, if any
     """
 
     skipped: Sequence[str] = ()
@@ -103,7 +103,7 @@ class ImageData(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Return how many images there are."""
+        """Return the number of images."""
 
     @property
     @abstractmethod
@@ -113,11 +113,11 @@ class ImageData(ABC):
     @property
     @abstractmethod
     def channels(self) -> int:
-        """Channels of an image."""
+        """Number of channels."""
 
     @abstractmethod
     def batch(self, index: Tensor) -> Batch:
-        """Return the images of rows (B,), with mask and condition where there are any."""
+        """Return the images of rows (B,), with mask and condition if there are any."""
 
     @abstractmethod
     def name(self, row: int) -> str:
@@ -125,30 +125,30 @@ class ImageData(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Return a hash that tells these images from others."""
+        """Return a hash that identifies these images."""
 
     def content(self) -> str:
-        """Return a hash that tells these images from others, whatever they are called."""
+        """Return a hash that identifies these images, whatever their names."""
         return self.fingerprint()
 
     def read(self, index: Tensor | slice = slice(None)) -> Tensor:
-        """Return images as floats in [-1, 1], (B, C, H, W), by rows (B,) or by a slice."""
+        """Return images by rows (B,) or a slice, as floats in [-1, 1], (B, C, H, W)."""
         if isinstance(index, slice):
             index = torch.arange(*index.indices(len(self)))
         return self.batch(index).images
 
     @property
     def streamed(self) -> bool:
-        """Whether these are but the first images of a stream, to which no row can go back."""
+        """Whether these are only the first images of a stream, which cannot be indexed by row."""
         return False
 
     @property
     def ownership(self) -> Ownership:
-        """Which process owns which images, and their chains."""
+        """Which process owns which images and their chains."""
         return Ownership()
 
     def order(self, batch_size: int, seed: int) -> Order:
-        """Return the order in which batches are taken."""
+        """Return the order of the batches."""
         return BatchOrder(len(self), batch_size, seed)
 
     def mean_colours(self, count: int | None = None) -> Tensor:
@@ -158,14 +158,14 @@ class ImageData(ABC):
         return torch.cat([self.read(part).mean((2, 3)) for part in parts])
 
     def mean_rows(self) -> Sequence[int]:
-        """Return the rows of the images that `mean_image` is the mean of."""
+        """Return the rows of the images that `mean_image` averages."""
         return even_rows(len(self), MOST).tolist()
 
     def mean_image(self) -> Tensor:
         """Return the mean of all images, (C, H, W), in [-1, 1].
 
-        Of more than 4096 images, it is the mean of 4096 of them, evenly spaced: its error is then
-        1/64 of the standard deviation of a pixel over the set, less than two grey levels of 255.
+        With more than 4096 images, it averages 4096 of them, evenly spaced: its error is then
+        1/64 of a pixel's standard deviation over the set, less than two grey levels of 255.
         """
         rows = self.mean_rows()
         total = sum(self.read(part).sum(0, dtype=torch.float64) for part in chunks(rows))
@@ -174,14 +174,14 @@ class ImageData(ABC):
 
 @dataclass(frozen=True)
 class BatchOrder:
-    """Every example once an epoch, in an order that depends on (seed, epoch) alone.
+    """Every example once per epoch, in an order that depends only on (seed, epoch).
 
     A batch of the whole set keeps the set's order. The last batch of an epoch may be smaller.
 
     Arguments:
         count: examples in the set, >= 1
         batch_size: examples in a batch, >= 1
-        seed: of the order, >= 0
+        seed: seed for the order, >= 0
     """
 
     count: int
@@ -195,16 +195,16 @@ class BatchOrder:
 
     @property
     def unit(self) -> int:
-        """Examples that gradient evaluations are counted by: the set's."""
+        """Number of examples in one pass, the unit of gradient evaluations: the whole set."""
         return self.count
 
     def size(self, iteration: int) -> int:
-        """Return how many examples the batch of an iteration has, in all processes."""
+        """Return the number of examples in an iteration's batch, in all processes."""
         number = iteration % self.batches
         return min(self.batch_size, self.count - number * self.batch_size)
 
     def index(self, iteration: int) -> Tensor:
-        """Return the rows of the batch of this iteration (0, 1, ...), (B,)."""
+        """Return the rows (B,) of the batch of this iteration (0, 1, ...)."""
         if self.batches == 1:
             return torch.arange(self.count)
         epoch, number = divmod(iteration, self.batches)
@@ -212,7 +212,7 @@ class BatchOrder:
         return rows[number * self.batch_size : (number + 1) * self.batch_size]
 
     def read(self, images: ImageData, iteration: int, like: Tensor) -> Batch:
-        """Return this process's part of the batch, of the device and type of `like`."""
+        """Return this process's part of the batch, with the device and type of `like`."""
         index = self.index(iteration)
         batch = images.batch(images.ownership.owned(index)).to(like)
         return batch._replace(total=len(index), among=self.count)
@@ -224,10 +224,10 @@ def _permutation(count: int, seed: int, epoch: int) -> Tensor:
 
 
 def even_rows(count: int, most: int) -> Tensor:
-    """Return the rows of `count` images, (N,); of more than `most`, so many at even distances."""
+    """Return the rows (N,) of `count` images; if more than `most`, `most` evenly spaced ones."""
     return torch.arange(min(count, most)) * count // min(count, most)
 
 
 def chunks(rows: Sequence[int], size: int = 1024) -> list[Tensor]:
-    """Return rows as tensors of at most so many."""
+    """Split rows into tensors of at most `size`."""
     return list(torch.tensor(rows, dtype=torch.long).split(size))

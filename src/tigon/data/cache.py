@@ -1,7 +1,7 @@
-"""The cache: every source decoded once, into a folder of files that are mapped into memory.
+"""The cache: every source is decoded once, into a folder of memory-mapped files.
 
 It is in `$TIGON_CACHE` (else the user's cache folder), under a name that depends on the files'
-names, sizes and times and on the form asked for. An entry appears whole or not at all.
+names, sizes and times and on the requested form. An entry appears completely or not at all.
 """
 
 import hashlib
@@ -25,26 +25,25 @@ from tigon.data.notes import Note, Notes, read_notes
 from tigon.errors import TigonError
 from tigon.files import npy_header, release_pages
 
-if TYPE_CHECKING:  # image sets do without Pillow, where no file is decoded
+if TYPE_CHECKING:  # image sets need no Pillow if no file is decoded
     from tigon.data.source import Labels, Source
 
-SAMPLED = 4096  # images that a fingerprint looks at, about
-TOUCHED = 16  # images anywhere before pages are let go of: to touch one can map a megabyte
+SAMPLED = 4096  # about how many images a fingerprint covers
+TOUCHED = 16  # images read before pages are released: reading one can map a megabyte
 
 
 class Known(NamedTuple):
-    """What was computed when an entry was written: its fingerprint, and that of its pixels."""
+    """Hashes computed when an entry was written: its fingerprint, and that of its pixels."""
 
     fingerprint: str
     pixels: str
 
 
 class Entry(NamedTuple):
-    """What is in a cache folder: images uint8 (N, H, W, C), names, what was left out.
+    """The content of a cache folder: images uint8 (N, H, W, C), names, and what was left out.
 
-    `file` is the one that `pixels` is mapped from. `labels` are int64 (N,), where there are any,
-    and `classes` their names, where they have names. `notes` say what was passed over and what
-    was converted.
+    `pixels` is mapped from `file`. `labels` are int64 (N,), if there are any, and `classes` their
+    names, if they have names. `notes` say what was passed over and what was converted.
     """
 
     pixels: np.ndarray
@@ -58,10 +57,10 @@ class Entry(NamedTuple):
 
 
 def cached(source: "Source", form: Form) -> Entry:
-    """Return a source's entry, which is made if there is none.
+    """Return a source's entry, creating it if there is none.
 
     Raises:
-        TigonError: if no picture can be read, the cache cannot be written, or it is damaged
+        TigonError: if no picture can be read, or the cache cannot be written or is damaged
     """
     folder = cache_folder() / source.key(form)
     if not (folder / "images.npy").is_file():
@@ -75,15 +74,15 @@ def cached(source: "Source", form: Form) -> Entry:
 
 
 def known_fingerprint(known: Known | None, names: Iterable[str], pixels: np.ndarray) -> str:
-    """Return the fingerprint that is known, if the pixels are what they were; else a new one."""
+    """Return the known fingerprint if the pixels have not changed; otherwise a new one."""
     if known is not None and pixels_fingerprint(pixels) == known.pixels:
         return known.fingerprint
     return fingerprint(names, pixels)
 
 
 def fingerprint(names: Iterable[str], pixels: np.ndarray) -> str:
-    """Return a hash of the names, the form and some thousand of the images."""
-    digest = hashlib.sha256(b"[[")  # what follows is JSON, so that it can be hashed in parts
+    """Return a hash of the names, the form and a few thousand of the images."""
+    digest = hashlib.sha256(b"[[")  # the rest is JSON, so that it can be hashed in parts
     for row, name in enumerate(names):
         digest.update(b", " * (row > 0) + json.dumps(name).encode())
     digest.update(f"], {json.dumps(pixels.shape)}]".encode())
@@ -91,7 +90,7 @@ def fingerprint(names: Iterable[str], pixels: np.ndarray) -> str:
 
 
 def pixels_fingerprint(pixels: np.ndarray) -> str:
-    """Return a hash of the form and some thousand of the images."""
+    """Return a hash of the form and a few thousand of the images."""
     return _add_sample(hashlib.sha256(json.dumps(pixels.shape).encode()), pixels)
 
 
@@ -105,7 +104,7 @@ def _add_sample(digest: Any, pixels: np.ndarray) -> str:  # noqa: ANN401
 
 
 def release(pixels: np.ndarray) -> None:
-    """Let go of a file's mapped pages: the system's cache keeps what it likes."""
+    """Release a file's mapped pages; the system's cache may keep them."""
     area = getattr(pixels, "_mmap", None)
     if area is not None:
         release_pages(area)
@@ -166,7 +165,7 @@ def _fill(folder: Path, source: "Source", form: Form) -> None:
 
 
 def _known(folder: Path) -> tuple[str, str]:
-    """Return the hashes of an entry, and let go of its files: Windows moves no open ones."""
+    """Return the hashes of an entry and close its files: Windows cannot move open ones."""
     pixels = np.load(folder / "images.npy", mmap_mode="r")
     return fingerprint(Names(folder), pixels), pixels_fingerprint(pixels)
 
@@ -176,9 +175,9 @@ def _decode(
 ) -> list[str]:
     """Write the readable pictures of a source, their names and labels; return what failed.
 
-    What else is to be said of them is added to `notes`.
+    Other remarks are added to `notes`.
 
-    Rows are appended by plain writes: a full disk is an error, as it would not be in a memory map.
+    Rows are appended by plain writes, so that a full disk is an error; in a memory map it is not.
     """
     names, skipped, taken = NamesWriter(folder), list(source.unreadable), array("q")
     brightest = 0

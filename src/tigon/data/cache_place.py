@@ -1,4 +1,4 @@
-"""Where the cache of decoded images is, and what killed processes left in it."""
+"""Where the cache of decoded images is, and how leftovers of killed processes are removed."""
 
 import os
 import shutil
@@ -11,18 +11,17 @@ from pathlib import Path
 
 from tigon.errors import TigonError
 
-DAY = 86400.0  # seconds without a write, after which what was begun is left
-BEGUN = (".new-*", ".chains-*")  # folders that are written, and then renamed or removed
+DAY = 86400.0  # seconds without a write, after which an unfinished folder is abandoned
+BEGUN = (".new-*", ".chains-*")  # unfinished folders, later renamed or removed
 
 
 def cache_folder() -> Path:
     """Return where decoded images are kept: $TIGON_CACHE, else the user's cache folder.
 
-    Where there is no home folder that can be written, it is in the temporary folder, and a warning
-    says so.
+    Without a writable home folder, it is in the temporary folder, and a warning says so.
 
     Raises:
-        TigonError: if $TIGON_CACHE is no path, or another user has that place
+        TigonError: if $TIGON_CACHE is not a path, or the folder belongs to another user
     """
     if asked := os.environ.get("TIGON_CACHE"):
         if "://" in asked:
@@ -36,17 +35,17 @@ def cache_folder() -> Path:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes that were killed left in the cache, a day after they wrote to it."""
+    """Remove leftovers of killed processes from the cache, a day after their last write."""
     for pattern in BEGUN:
         for path in folder.glob(pattern):
-            with suppress(OSError):  # another process sweeps, too
+            with suppress(OSError):  # another process may be sweeping too
                 parts = [path, *path.iterdir()]
                 if max(part.stat().st_mtime for part in parts) < time.time() - DAY:
                     shutil.rmtree(path)
 
 
 def _can_be_made(folder: Path, home: Path) -> bool:
-    """Return whether a folder can be made below an absolute one that is there."""
+    """Return whether a folder can be created below an existing absolute one."""
     if not home.is_absolute() or not home.is_dir():
         return False
     there = next(path for path in folder.parents if path.is_dir())
@@ -55,21 +54,21 @@ def _can_be_made(folder: Path, home: Path) -> bool:
 
 @cache
 def _temporary() -> Path:
-    """Return this user's folder in the temporary one, and warn of it once.
+    """Return this user's folder in the temporary folder, and warn about it once.
 
     Raises:
-        TigonError: if it cannot be made, or is another user's
+        TigonError: if it cannot be created, or belongs to another user
     """
     user = os.getuid() if hasattr(os, "getuid") else 0
     folder = Path(tempfile.gettempdir()) / f"tigon-{user}"
     try:
         folder.mkdir(0o700, exist_ok=True)
         if folder.is_symlink() or (hasattr(os, "getuid") and folder.stat().st_uid != user):
-            raise TigonError(f"image cache {folder}: is another user's; set TIGON_CACHE")
+            raise TigonError(f"image cache {folder}: belongs to another user; set TIGON_CACHE")
     except OSError as error:
         raise TigonError(
             f"image cache {folder} cannot be made; set TIGON_CACHE ({error})"
         ) from error
-    said = f"no home folder that can be written: decoded images are kept in {folder}"
+    said = f"no writable home folder: decoded images are kept in {folder}"
     warnings.warn(f"{said}; set TIGON_CACHE to keep them elsewhere", RuntimeWarning, stacklevel=3)
     return folder

@@ -1,8 +1,8 @@
-"""What images are: one check for all that takes them from Python, before anything is computed.
+"""Check images given from Python, in one place, before anything is computed.
 
-Black is -1 and white 1 in floats, 0 and 255 in bytes. What is scaled otherwise would be taken for
-black, white or noise, so it is refused in one line: what it is, the range that was seen, and the
-call that converts it.
+Black is -1 and white 1 in floats, 0 and 255 in bytes. Any other scale would look like black,
+white or noise, so it is refused in one line, with what was given, its range, and the call that
+converts it.
 """
 
 import warnings
@@ -16,15 +16,15 @@ from tigon.errors import TigonError
 
 FLOATS, BYTES = "floats in [-1, 1], (C, H, W)", "uint8, (H, W, C)"
 CHANNELS, WITH_ALPHA = (1, 3), (2, 4)
-EDGE = 1e-3  # by which arithmetic may leave [-1, 1]
-FAR = 16.0  # beyond which no point of a chain, and no draw of a model, lies
-# Eight bits in [-1, 1] have no value between 0 and NEXT: an image from 0 to 1 has its black there.
+EDGE = 1e-3  # how far rounding may leave [-1, 1]
+FAR = 16.0  # no point of a chain and no draw of a model lies beyond this
+# Eight bits in [-1, 1] have no value between 0 and NEXT: an image in [0, 1] has its black there.
 NEXT, BRIGHT = 1 / 255, 0.5
-WHITES = (255, 4095, 65535)  # of 8, 12 and 16 bits
+WHITES = (255, 4095, 65535)  # in 8, 12 and 16 bits
 
 
 class Seen(NamedTuple):
-    """What was given, a tensor or an array: its type, shape and range."""
+    """The type, shape and range of a given tensor or array."""
 
     tensor: bool
     dtype: str
@@ -39,7 +39,7 @@ class Seen(NamedTuple):
 
     @property
     def signed(self) -> bool:
-        """Whether black is -1 and white 1, as far as can be seen."""
+        """Whether black is -1 and white 1, as far as can be told."""
         return self.floats and self.low >= -1 - EDGE and self.high <= 1 + EDGE and not self.unit
 
     @property
@@ -49,7 +49,7 @@ class Seen(NamedTuple):
 
     @property
     def white(self) -> int | None:
-        """The value of white where that of black is 0; None where it cannot be told."""
+        """The value of white if black is 0; None if it cannot be told."""
         if self.unit or self.dtype == "bool":
             return 1
         if self.low < 0 or (self.floats and self.high <= FAR):
@@ -58,18 +58,18 @@ class Seen(NamedTuple):
         return next((white for white in whites if self.high <= white), None)
 
     def said(self, what: str) -> str:
-        """Say what was given."""
+        """Describe what was given."""
         said = f"{what} of {self.dtype} {self.shape}"
         return f"{said} ranges from {self.low:g} to {self.high:g}" if all(self.shape) else said
 
 
 def require_images(images: Tensor | np.ndarray, what: str, one: bool = False) -> None:
-    """Refuse what are neither floats in [-1, 1] nor bytes, or have not 1 or 3 channels.
+    """Refuse images that are not floats in [-1, 1] or bytes, with 1 or 3 channels.
 
     Arguments:
         images: floats (N, C, H, W), or bytes (N, H, W, C)
-        what: they are called
-        one: whether it is one image of many, (C, H, W) or (H, W, C): bright ones have no black
+        what: name for them in errors
+        one: whether it is one image of many, (C, H, W) or (H, W, C), which may lack black
     Raises:
         TigonError: it says what they are, their range, and the call that converts them
     """
@@ -80,11 +80,11 @@ def require_images(images: Tensor | np.ndarray, what: str, one: bool = False) ->
 
 
 def require_bytes(pixels: Any, what: str) -> None:  # noqa: ANN401
-    """Refuse what are no bytes (N, H, W, C), with 1 or 3 channels.
+    """Refuse anything but bytes (N, H, W, C) with 1 or 3 channels.
 
     Arguments:
-        pixels: an array, or what has its type, shape and rows
-        what: they are called
+        pixels: an array, or an object with an array's type, shape and rows
+        what: name for them in errors
     Raises:
         TigonError: as `require_images`
     """
@@ -99,11 +99,11 @@ def require_bytes(pixels: Any, what: str) -> None:  # noqa: ANN401
 def require_points(images: Any, what: str) -> None:  # noqa: ANN401
     """Refuse images whose scale is not a model's.
 
-    Points of chains, and draws of models, may lie outside [-1, 1]: these are taken.
+    Points of chains and draws of models may lie outside [-1, 1]; they are accepted.
 
     Arguments:
         images: a tensor (B, *)
-        what: they are called
+        what: name for them in errors
     Raises:
         TigonError: as `require_images`
     """
@@ -112,13 +112,13 @@ def require_points(images: Any, what: str) -> None:  # noqa: ANN401
 
 
 def require_drawn(images: Any, what: str) -> None:  # noqa: ANN401
-    """Refuse as images to be shown what no model draws: bytes, whole numbers, black at 0.
+    """Refuse to show images that no model draws: bytes, whole numbers, black at 0.
 
-    A model that has diverged may draw anything else.
+    Anything else may come from a model that has diverged.
 
     Arguments:
         images: a tensor (B, *)
-        what: they are called
+        what: name for them in errors
     Raises:
         TigonError: as `require_images`
     """
@@ -129,13 +129,13 @@ def require_drawn(images: Any, what: str) -> None:  # noqa: ANN401
 
 
 def _require_scale(seen: Seen, what: str, scaled: bool) -> None:
-    """Refuse what are no floats, or not `scaled` as those of images are."""
+    """Refuse anything but floats that are `scaled` as images are."""
     scaled = seen.floats and scaled
     _require(seen, what, scaled, None if scaled else seen.shape[1:], False, FLOATS)
 
 
 def require_shape(images: Tensor, what: str, shape: Sequence[int]) -> None:
-    """Refuse images (B, *) whose shape (*) is not a model's: grey ones would become its colours.
+    """Refuse images (B, *) whose shape (*) is not the model's: grey would broadcast to colour.
 
     Raises:
         TigonError: it says both shapes
@@ -154,10 +154,10 @@ def _look_at_tensor(images: Any, what: str) -> Seen:  # noqa: ANN401
 
 
 def look(images: Any, what: str, finite: bool = True) -> Seen:  # noqa: ANN401
-    """Return what a tensor or an array is.
+    """Return the type, shape and range of a tensor or an array.
 
     Raises:
-        TigonError: if it holds no real numbers or, where they have to be, no finite ones
+        TigonError: if its values are not real numbers or, with `finite`, not all finite
     """
     tensor, shape = isinstance(images, Tensor), tuple(images.shape)
     dtype = str(images.dtype).removeprefix("torch.")
@@ -167,7 +167,7 @@ def look(images: Any, what: str, finite: bool = True) -> Seen:  # noqa: ANN401
         return Seen(tensor, dtype, shape, 0, 0)
     if not tensor:
         low, high = float(images.min()), float(images.max())
-    else:  # not all integers of torch have a range
+    else:  # torch cannot take the range of all integer types
         ordered = images.is_floating_point() or dtype == "uint8"
         low, high = map(float, (images if ordered else images.double()).detach().aminmax())
     if finite and not (np.isfinite(low) and np.isfinite(high)):
@@ -176,11 +176,11 @@ def look(images: Any, what: str, finite: bool = True) -> Seen:  # noqa: ANN401
 
 
 def warn_of_unit_range(images: Tensor) -> None:
-    """Warn where floats may be from 0 to 1, but have no black by which that could be told."""
+    """Warn if floats may be in [0, 1], but have no black to tell it by."""
     if images.is_floating_point() and images.min() >= 0 and images.max() > 0:
         warnings.warn(
-            "no value of the images is below 0: black is -1 here, and 0 in what torchvision's "
-            "ToTensor gives, of which 2 * x - 1 makes images in [-1, 1]",
+            "no value of the images is below 0: black is -1 here, but 0 in the output of "
+            "torchvision's ToTensor, which 2 * x - 1 maps to [-1, 1]",
             stacklevel=4,
         )
 
@@ -193,13 +193,13 @@ def _require(
     as_bytes: bool,
     forms: str,
 ) -> None:
-    """Refuse what is scaled or laid out otherwise.
+    """Refuse images with another scale or layout.
 
     Arguments:
-        scaled: whether values are as they should be
-        shape: of one image; None if any will do
-        as_bytes: whether bytes are meant, with channels last, or floats, with channels first
-        forms: that are taken
+        scaled: whether the values have the right scale
+        shape: shape of one image; None if any will do
+        as_bytes: whether bytes with channels last are expected, or floats with channels first
+        forms: the accepted forms, in words
     """
     if shape is None and scaled:
         return
@@ -211,20 +211,20 @@ def _require(
     if layout is None or not all(seen.shape):
         raise TigonError(said)
     if not value:
-        raise TigonError(f"{said}; bring it there")
+        raise TigonError(f"{said}; scale them to this range")
     call = value if layout == "{}" else layout.format(value if value == "x" else f"({value})")
     raise TigonError(f"{said}; convert x by {call}{_on_condition(seen)}")
 
 
 def _on_condition(seen: Seen) -> str:
-    """Return on which condition a call converts what was seen."""
+    """Return the condition under which a call is the right conversion."""
     if seen.unit:
         return "; or if none of it is meant to be darker than mid grey, give bytes"
     return f", if {seen.white} is white" if seen.white in WHITES[1:] else ""
 
 
 def _value(seen: Seen, as_bytes: bool) -> str:
-    """Return the call that scales x; nothing where it cannot be told."""
+    """Return the call that scales x; nothing if it cannot be told."""
     white = seen.white
     if seen.signed and as_bytes:
         return "((x + 1) * 127.5).round().astype('uint8')"
@@ -240,11 +240,11 @@ def _value(seen: Seen, as_bytes: bool) -> str:
 
 
 def _layout(tensor: bool, shape: tuple[int, ...], last: bool) -> str | None:
-    """Return the call that brings the channels of x where they belong; None if there are none.
+    """Return the call that moves the channels of x into place; None if there are none.
 
     Arguments:
-        shape: of one image
-        last: whether they belong last
+        shape: shape of one image
+        last: whether the channels belong last
     """
     if len(shape) == 2:
         if tensor:

@@ -1,30 +1,30 @@
-"""Colour profiles: pictures whose numbers mean other colours than sRGB's are converted to it."""
+"""Colour profiles: pictures in other colour spaces are converted to sRGB."""
 
 import io
 from functools import lru_cache
 
 from PIL import Image, ImageCms
 
-SAME = 3  # of 255: a profile that moves no colour further is sRGB by another hand
+SAME = 3  # of 255: a profile that moves no colour further is just another sRGB
 STEPS = (0, 51, 102, 153, 204, 255)
 Transform = ImageCms.ImageCmsTransform
 
 
 def to_srgb(picture: Image.Image) -> tuple[Image.Image, str]:
-    """Return a picture in sRGB, as its embedded profile says, and what was noted of it.
+    """Convert a picture to sRGB by its embedded profile; also return the kind of note, if any.
 
     Arguments:
-        picture: of 8 bits, of any mode
+        picture: 8 bits, any mode
     Returns:
-        the picture, and "profile" if it was converted, "odd profile" if it has one that cannot be
-        used, or nothing
+        the picture, and "profile" if it was converted, "odd profile" if its profile cannot be
+        used, or ""
     """
     profile = picture.info.get("icc_profile")
     if not profile or not isinstance(profile, bytes):
         return picture, ""
     plain, alpha = _parted(picture)
     transform = _transform(profile, plain.mode)
-    if transform is None and plain.mode == "L":  # grey that was made of colours has their profile
+    if transform is None and plain.mode == "L":  # grey made from colours keeps their profile
         plain = plain.convert("RGB")
         transform = _transform(profile, "RGB")
     if transform is None:
@@ -39,7 +39,7 @@ def to_srgb(picture: Image.Image) -> tuple[Image.Image, str]:
 
 
 def _parted(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Return the colours of a picture, of mode L, RGB or CMYK, and its transparency, if any."""
+    """Return the colours of a picture, in mode L, RGB or CMYK, and its transparency, if any."""
     if picture.mode == "P" or "transparency" in picture.info:
         picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
     elif picture.mode == "PA":
@@ -51,7 +51,7 @@ def _parted(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 @lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> Transform | str | None:
-    """Return what converts pictures of a mode to sRGB; "same" if they are, None if nothing can."""
+    """Return the transform from a mode to sRGB; "same" if none is needed, None if impossible."""
     if mode not in ("L", "RGB", "CMYK"):
         return None
     try:
@@ -76,7 +76,7 @@ def _transform(profile: bytes, mode: str) -> Transform | str | None:
 
 
 def _probe(mode: str) -> Image.Image:
-    """Return a picture of colours from all over the range."""
+    """Return a picture with colours from the whole range."""
     if mode != "RGB":
         return Image.new(mode, (1, 1)) if mode == "CMYK" else Image.linear_gradient("L")
     colours = [bytes((r, g, b)) for r in STEPS for g in STEPS for b in STEPS]

@@ -1,4 +1,4 @@
-"""One picture of any mode, depth and size, brought to a form."""
+"""Convert one picture of any mode, depth and size to a form."""
 
 import math
 import threading
@@ -14,27 +14,27 @@ from tigon.data.metadata import TURNS, orientation
 from tigon.data.notes import Note
 from tigon.sizes import sides
 
-LARGE = 2**24  # pixels of what is converted one by one
+LARGE = 2**24  # pixels; larger pictures are converted one at a time
 SIGNED = 2  # in TIFF's tag SampleFormat
 BITS, FORMAT = 258, 339  # TIFF's tags BitsPerSample and SampleFormat
 _one_by_one = threading.Lock()
 
 
 class Decoded(NamedTuple):
-    """A picture in its form, uint8 (H, W, C), and what was noted of it."""
+    """A picture in its form, uint8 (H, W, C), and the notes on it."""
 
     pixels: np.ndarray
     notes: tuple[Note, ...] = ()
 
 
 def convert(picture: Image.Image, form: Form) -> Decoded | str:
-    """Bring a picture to a form, large ones one at a time: each takes a gigabyte or more.
+    """Convert a picture to a form, large ones one at a time: each takes a gigabyte or more.
 
-    The camera's rotation is applied, colours are those of sRGB, transparency shows white, and no
-    picture is scaled by its own darkest and brightest value.
+    The camera's rotation is applied, colours are converted to sRGB, transparency becomes white,
+    and no picture is scaled by its own darkest and brightest value.
 
     Returns:
-        the picture, or that it is too large
+        the picture, or a text saying that it is too large
     Raises:
         Exception: of any kind, as decoders of broken files do
     """
@@ -45,7 +45,7 @@ def convert(picture: Image.Image, form: Form) -> Decoded | str:
 
 
 def _convert(picture: Image.Image, form: Form) -> Decoded:
-    picture.load()  # before its metadata, whose readers load it and may fail by themselves
+    picture.load()  # before its metadata, whose readers would load it and may themselves fail
     turn, notes = orientation(picture), []
     if turn is None:
         notes.append(Note("exif"))
@@ -81,7 +81,7 @@ def _on_white(picture: Image.Image) -> Image.Image:
 
 
 def _eight_bits(picture: Image.Image) -> tuple[Image.Image, Note]:
-    """Map a grey picture of floats, or of more than 8 bits, to 8, by what its type can hold."""
+    """Map a grey picture of floats, or of more than 8 bits, to 8 bits by its type's range."""
     values = np.asarray(picture)
     found, note = _of_floats(values) if values.dtype.kind == "f" else _of_whole(values, picture)
     grey = Image.fromarray(found)
@@ -90,7 +90,7 @@ def _eight_bits(picture: Image.Image) -> tuple[Image.Image, Note]:
 
 
 def _of_floats(values: np.ndarray) -> tuple[np.ndarray, Note]:
-    """Map floats from [0, 1] or [0, 255]; between 1 and 2 they would be black by the second."""
+    """Map floats from [0, 1] or [0, 255]; a largest value between 1 and 2 is refused."""
     low, high = float(values.min()), float(values.max())
     if not (low >= 0 and (high <= 1 or 2 <= high <= 255)):
         raise ValueError(f"float pixels from {low:g} to {high:g}, outside [0, 1] and [0, 255]")
@@ -99,7 +99,7 @@ def _of_floats(values: np.ndarray) -> tuple[np.ndarray, Note]:
 
 
 def _of_whole(values: np.ndarray, picture: Image.Image) -> tuple[np.ndarray, Note]:
-    """Map whole numbers, of which the largest that the type can hold is white."""
+    """Map whole numbers; the largest that the type can hold is white."""
     bits = 16
     tags = getattr(picture, "tag_v2", None)  # of TIFF
     if tags is not None:

@@ -1,4 +1,4 @@
-"""Tensors, and PyTorch's map-style data sets, as images that a learner can be given."""
+"""Tensors and PyTorch's map-style data sets as images for a learner."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from tigon.data.pixels import to_float
 from tigon.errors import TigonError
 from tigon.sizes import ImageSize, image_size
 
-LOOKED_AT = 16  # items of a data set that tell it from others
+LOOKED_AT = 16  # items that identify a data set
 
 
 def as_data(
@@ -24,17 +24,17 @@ def as_data(
     condition: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> ImageData:
-    """Return tensors, arrays and data sets of PyTorch as data that a learner can be given.
+    """Return tensors, arrays and PyTorch data sets as data for a learner.
 
     Arguments:
-        data: what `load_images` gave, as it is; images as a tensor or an array, floats in [-1, 1]
-            (N, C, H, W) or uint8 (N, H, W, C); or a `torch.utils.data.Dataset` with a length,
-            whose items are an image (C, H, W), (image, label), or a dictionary of `image`, `mask`
-            and `condition`. Items are asked for as batches need them
-        condition: of a tensor's images: labels (N,) or any tensor (N, *)
-        mask: of a tensor's images: 1 where a value was observed, broadcastable to (N, C, H, W)
+        data: the result of `load_images`, returned as it is; images as a tensor or an array,
+            floats in [-1, 1] (N, C, H, W) or uint8 (N, H, W, C); or a `torch.utils.data.Dataset`
+            with a length, whose items are an image (C, H, W), (image, label), or a dictionary of
+            `image`, `mask` and `condition`. Items are read as batches need them
+        condition: for a tensor's images: labels (N,) or any tensor (N, *)
+        mask: for a tensor's images: 1 where a value was observed, broadcastable to (N, C, H, W)
     Raises:
-        TigonError: if they are none of these; it says how to convert them
+        TigonError: if the data are none of these; it says how to convert them
     """
     if isinstance(data, np.ndarray):
         require_images(data, "images")
@@ -46,7 +46,7 @@ def as_data(
     if isinstance(data, ImageData):
         return data
     if isinstance(data, str | os.PathLike):
-        raise TigonError(f"data {data!s:.200}: load_images reads what has a name or a path")
+        raise TigonError(f"data {data!s:.200}: use load_images for a name or a path")
     if isinstance(data, torch.utils.data.DataLoader):
         raise TigonError("a DataLoader has batches of its own: give its data set, loader.dataset")
     indexed = hasattr(data, "__len__") and hasattr(data, "__getitem__")
@@ -59,13 +59,13 @@ def as_data(
 
 
 class TensorImages(ImageData):
-    """Images that are in memory.
+    """Images in memory.
 
     Arguments:
         images: floats in [-1, 1] (N, C, H, W), or uint8 (N, H, W, C) with 1 or 3 channels
         condition: labels (N,) or any tensor (N, *)
-        mask: 1 or True where a value was observed, (N, C, H, W) or broadcastable to it with N rows
-            or 1
+        mask: 1 or True where a value was observed, (N, C, H, W) or broadcastable to it with N or
+            1 rows
     Raises:
         TigonError: if they are of another type, range or shape; it says how to convert them
     """
@@ -108,15 +108,15 @@ class TensorImages(ImageData):
 
     @property
     def channels(self) -> int:
-        """Channels of an image."""
+        """Number of channels."""
         return self._form[0]
 
     def name(self, row: int) -> str:
-        """Return the number of an image, which it is called by."""
+        """Return the name of an image: its number."""
         return f"[{row}]"
 
     def batch(self, index: Tensor) -> Batch:
-        """Return the images of rows (B,), with mask and condition where there are any."""
+        """Return the images of rows (B,), with mask and condition if there are any."""
         rows = index.to(self.images.device)
         found = self.images[rows]
         images = _last(found) if self._floats else to_float(found.cpu().numpy())
@@ -128,7 +128,7 @@ class TensorImages(ImageData):
         return Batch(images, index, mask, condition)
 
     def fingerprint(self) -> str:
-        """Return a hash of the shape and of at most 4096 of the images."""
+        """Return a hash of the shape and at most 4096 of the images."""
         digest = hashlib.sha256(json.dumps(list(self.images.shape)).encode())
         for row in even_rows(len(self), 4096).tolist():
             digest.update(self.images[row].cpu().contiguous().numpy().tobytes())
@@ -144,13 +144,13 @@ class Item(NamedTuple):
 
 
 class DatasetImages(ImageData):
-    """A map-style data set, whose items are asked for when a batch needs them, and not before.
+    """A map-style data set whose items are read only when a batch needs them.
 
     Arguments:
-        dataset: has a length, and gives by number an image, or (image, label), or a dictionary of
-            image, mask and condition; all images of one shape
+        dataset: has a length, and returns by number an image, (image, label), or a dictionary of
+            image, mask and condition; all images have one shape
     Raises:
-        TigonError: if it is empty, or one of 16 items is none of these
+        TigonError: if it is empty, or one of 16 items has another form
     """
 
     def __init__(self, dataset: Any) -> None:  # noqa: ANN401
@@ -175,11 +175,11 @@ class DatasetImages(ImageData):
 
     @property
     def channels(self) -> int:
-        """Channels of an image."""
+        """Number of channels."""
         return self.first.image.shape[0]
 
     def name(self, row: int) -> str:
-        """Return the number of an item, which it is called by."""
+        """Return the name of an item: its number."""
         return f"[{row}]"
 
     def batch(self, index: Tensor) -> Batch:
@@ -193,7 +193,7 @@ class DatasetImages(ImageData):
             if _shapes(item) != _shapes(self.first):
                 raise TigonError(
                     f"item {row} has {_said(item)}, and item 0 {_said(self.first)}: all items of "
-                    "a data set are alike"
+                    "a data set must be alike"
                 )
         parts = [_stacked([item[k] for item in items], like) for k, like in enumerate(self.first)]
         images, mask, condition = parts
@@ -201,7 +201,7 @@ class DatasetImages(ImageData):
         return Batch(_last(images), index, mask, condition)
 
     def fingerprint(self) -> str:
-        """Return a hash of the length and of at most 16 of the images."""
+        """Return a hash of the length and at most 16 of the images."""
         return self._fingerprint
 
     def _item(self, row: int) -> Item:
@@ -232,13 +232,13 @@ def _require_mask(mask: Tensor, shape: Sequence[int], what: str) -> None:
 
 
 def _parts(item: Any, where: str) -> tuple[Any, Any, Any]:  # noqa: ANN401
-    """Return image, mask and condition of what a data set gave."""
+    """Return the image, mask and condition of a data set's item."""
     if isinstance(item, Mapping):
         unknown = sorted(map(str, item.keys() - {"image", "mask", "condition"}))
         if unknown or "image" not in item:
             raise TigonError(
                 f"{where} has the names {', '.join(sorted(map(str, item)))[:200]}: a dictionary "
-                "has image, and mask and condition where there are any"
+                "has image, and optionally mask and condition"
             )
         return item["image"], item.get("mask"), item.get("condition")
     if isinstance(item, tuple | list):
@@ -260,13 +260,13 @@ def _tensor(value: Any, where: str) -> Tensor:  # noqa: ANN401
     if isinstance(value, int | np.number | np.ndarray):
         return torch.from_numpy(np.array(value))  # a copy: pictures are read-only
     raise TigonError(
-        f"{where} is a {type(value).__name__}: give a tensor or an array; of a picture, "
+        f"{where} is a {type(value).__name__}: give a tensor or an array; for a picture, "
         "numpy.asarray(picture.convert('RGB'))"
     )
 
 
 def _last(images: Tensor) -> Tensor:
-    """Return images (B, C, H, W) with their channels last in memory, as all sources give them."""
+    """Return images (B, C, H, W) with channels last in memory, as all sources do."""
     return images.contiguous(memory_format=torch.channels_last)
 
 

@@ -1,15 +1,15 @@
-"""Endings of files that look like pictures and are not read, and what would read them."""
+"""Endings of picture-like files that are not read, and what to do about them."""
 
 from typing import NamedTuple
 
 from tigon.errors import install
 
-POINTER = b"version https://git-lfs.github.com/spec/"  # how one of git-lfs begins
-EXTRAS = ("heic", "avif")  # of tigon: each brings a plug-in of Pillow
+POINTER = b"version https://git-lfs.github.com/spec/"  # start of a git-lfs pointer
+EXTRAS = ("heic", "avif")  # extras of tigon that install a Pillow plug-in
 
 
 class Group(NamedTuple):
-    """Files that are passed over by their endings: one of them in words, and what to do."""
+    """Files that are passed over because of their endings: a name for one, and what to do."""
 
     name: str
     remedy: str
@@ -57,7 +57,7 @@ BY_ENDING = {ending: name for name, group in GROUPS.items() for ending in group.
 
 
 def remedy(group: str) -> str:
-    """Return what to do about files of a group."""
+    """Return what to do about the files of a group."""
     return f"{install(group)} reads them" if group in EXTRAS else GROUPS[group].remedy
 
 

@@ -1,4 +1,4 @@
-"""Picture files: all those below a folder, in the order of their names, or one of them."""
+"""Picture files: all those below a folder, in order of name, or a single one."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ class FileSource(Source):
 
     Arguments:
         root: the folder
-        paths: of the files below it, in order
+        paths: paths of the files below it, in order
         stamp: text that changes when a file does
         unreadable: what in the folder cannot be opened, and why
         notes: what in the folder was passed over or left out
@@ -47,7 +47,7 @@ class FileSource(Source):
         return len(self.paths)
 
     def fingerprint(self) -> str:
-        """Return a hash of every file's name, size and time of change."""
+        """Return a hash of every file's name, size and modification time."""
         return self.stamp
 
     def items(self) -> Iterator[tuple[str, str]]:
@@ -63,7 +63,7 @@ class FileSource(Source):
         return decode_frames(partial(open_clipped, item), form)
 
     def labels(self) -> Labels | None:
-        """Return the sub-folder of each picture as its class, if all are in one."""
+        """Return each picture's subfolder as its class, if all are in subfolders."""
         folders = [path.partition(os.sep)[0] for path in self.paths]
         if any(os.sep not in path for path in self.paths):
             return None
@@ -82,7 +82,7 @@ def open_file(path: Path) -> FileSource:
 
 
 def open_folder(folder: Path) -> FileSource:
-    """Return the source of all pictures below a folder, each looked at but once.
+    """Return the source of all pictures below a folder, each visited only once.
 
     Raises:
         TigonError: if there is none
@@ -98,7 +98,7 @@ def open_folder(folder: Path) -> FileSource:
 
 
 def open_pattern(pattern: str) -> tuple[FileSource, list[str]]:
-    """Return the pictures that match a pattern, and the paths of the folders and archives."""
+    """Return the pictures that match a pattern, and the paths of matching folders and archives."""
     found = Pattern(pattern)
     if not found.root.is_dir():
         return FileSource(found.root, [], ""), []
@@ -108,7 +108,7 @@ def open_pattern(pattern: str) -> tuple[FileSource, list[str]]:
 
 
 def pictures_of(walk: Walk) -> FileSource:
-    """Return the source of all pictures that a walk comes by, none maybe."""
+    """Return the source of all pictures that a walk finds, possibly none."""
     paths: list[str] = []
     broken: list[str] = []
     passed = Notes()
@@ -133,7 +133,7 @@ def pictures_of(walk: Walk) -> FileSource:
 
 
 def what_else(source: FileSource) -> str:
-    """Return in words what was found where there is no picture."""
+    """Return in words what was found instead of pictures."""
     return "".join(f"; {line}" for line in (*source.unreadable[:1], *said(source.notes)))
 
 
@@ -146,9 +146,9 @@ def _stamp(path: str, found: os.stat_result) -> bytes:
 
 
 def _stat(path: str) -> os.stat_result | str:
-    """Return a file's state, or why it cannot be opened: it is a broken link, or a pipe."""
+    """Return a file's status, or why it cannot be opened: a broken link, or a pipe."""
     try:
         found = os.stat(path)
     except OSError as error:
         return f"cannot be read ({reason(error)})"
-    return found if stat.S_ISREG(found.st_mode) else "is no file"
+    return found if stat.S_ISREG(found.st_mode) else "is not a regular file"

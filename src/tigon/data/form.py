@@ -1,4 +1,4 @@
-"""The form that every image of a set is brought to."""
+"""The form that every image of a set is converted to."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,22 +11,22 @@ from tigon.sizes import ImageSize, sides, size_text
 Frames = Literal["first", "all"]
 SMALLEST, LARGEST = 8, 8192  # pixels of a side
 MAX_PIXELS = 100_000_000
-LONGEST, NARROW = 100_000, 1000  # a strip takes memory by its side: a longer one counts so often
+LONGEST, NARROW = 100_000, 1000  # strips take memory by their side: longer ones count 1000 times
 
 
 @dataclass(frozen=True)
 class Form:
-    """The form that every image of a set is brought to, and which pictures are read.
+    """The form that every image of a set is converted to, and which pictures are read.
 
     Arguments:
         image_size: height and width in pixels; one number for a square
         fit: `stretch` to this size, or `crop` the centre
         channels: 3 (RGB) or 1 (grey)
         mirror: whether a mirrored copy of every image follows the images
-        frames: of a file with several pages or frames, the `first` or `all`
-        max_pixels: of a picture that is read, >= 1; a longer side than 100,000 counts 1000 times
+        frames: read the `first` or `all` pages or frames of a file
+        max_pixels: largest picture to read, >= 1; a side above 100,000 counts 1000 times
     Raises:
-        TigonError: if one of these makes no sense
+        TigonError: if one of these is invalid
     """
 
     image_size: ImageSize = 64
@@ -54,7 +54,7 @@ class Form:
         return (*sides(self.image_size), self.channels)
 
     def too_large(self, size: tuple[int, int]) -> str:
-        """Return why a picture of this width and height is too large; nothing if it is not."""
+        """Return why a picture of this width and height is too large; "" if it is not."""
         needed, side = size[0] * size[1], max(size)
         if side > LONGEST:
             needed = max(needed, NARROW * side)
@@ -62,5 +62,5 @@ class Form:
 
 
 def too_many(pixels: int, most: int) -> str:
-    """Return what is said of a picture with more pixels than are read."""
+    """Return the message about a picture with too many pixels."""
     return f"has too many pixels; --max-pixels {pixels} reads it (the limit is {most})"

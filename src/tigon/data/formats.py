@@ -1,4 +1,4 @@
-"""Formats: which pictures are read, by Pillow and those of its plug-ins that are installed."""
+"""The picture formats that Pillow and its installed plug-ins read."""
 
 import importlib
 from contextlib import suppress
@@ -8,7 +8,7 @@ from PIL import Image
 
 from tigon.data.endings import BY_ENDING
 
-# What is decoded. Formats that Pillow hands to another program (EPS, to Ghostscript) are not.
+# Decoded formats. Those that Pillow hands to another program (EPS, to Ghostscript) are not.
 FORMATS = (
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "HEIF", "ICNS", "ICO", "JPEG", "JPEG2000", "MPO"),
     *("PCX", "PNG", "PPM", "PSD", "QOI", "SGI", "TGA", "TIFF", "WEBP", "XBM"),
@@ -17,7 +17,7 @@ FORMATS = (
 
 @cache
 def formats() -> tuple[str, ...]:
-    """Return those of `FORMATS` that this Pillow and its plug-ins read."""
+    """Return the `FORMATS` that this Pillow and its plug-ins can read."""
     Image.init()
     with suppress(ImportError):
         importlib.import_module("pillow_heif").register_heif_opener()
@@ -29,13 +29,13 @@ def formats() -> tuple[str, ...]:
 
 @cache
 def endings() -> frozenset[str]:
-    """Return the endings of the pictures that are read, in small letters, with their dots."""
+    """Return the endings of the pictures that are read, in lower case, with their dots."""
     read = formats()
     return frozenset(e for e, kind in Image.registered_extensions().items() if kind in read)
 
 
 def passed_over(name: str) -> str:
-    """Return the ending by which a file that looks like pictures is passed over, or nothing."""
+    """Return the ending because of which a picture-like file is passed over, or ""."""
     parts = name.lower().rsplit(".", 2)
     for ending in (f".{'.'.join(parts[1:])}", f".{parts[-1]}"):
         if ending in BY_ENDING or ending in Image.registered_extensions():

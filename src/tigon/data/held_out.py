@@ -1,7 +1,7 @@
-"""Images that a run never learns from, so that what it has learned can be measured on them.
+"""Images that a run never learns from, so that its model can be measured on them.
 
-They are drawn once for all runs of a data set: which they are depends on its size alone, so that
-runs with other seeds and settings can be compared on the same images.
+All runs on a data set hold out the same images: the choice depends only on its size, so runs
+with different seeds and settings can be compared on the same images.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,20 +19,20 @@ from tigon.distributed import ShardOwnership
 from tigon.errors import TigonError
 from tigon.random.streams import make_rng
 
-FROM, SHARE, MOST = 50, 0.1, 1000  # images from which some are held out, how many, at most
+FROM, SHARE, MOST = 50, 0.1, 1000  # fewest images to hold some out, default share, most held out
 
 
 def hold_out(images: ImageSet, share: float | None = None, mirrored: bool = False) -> ImageSet:
-    """Return the images to learn from, whose `held_out` are the others, or None.
+    """Return the images to learn from; their `held_out` are the others, or None.
 
     Arguments:
-        images: all of them
-        share: of them that is held out, in [0, 1), of 0 none; if not given a tenth, at most 1000,
-            of 50 images or more
-        mirrored: whether the second half are mirrored copies of the first; those of images that
-            are held out are left out
+        images: all images
+        share: fraction to hold out, in [0, 1); 0 holds out none. By default a tenth, at most
+            1000, if there are 50 images or more
+        mirrored: whether the second half are mirrored copies of the first; the copies of
+            held-out images are left out
     Raises:
-        TigonError: if fewer than two images, or all but one, would be held out
+        TigonError: if fewer than two images would be held out, or fewer than two left
     """
     count = len(images) // (2 if mirrored else 1)
     shards = isinstance(images.ownership, ShardOwnership)
@@ -45,13 +45,13 @@ def hold_out(images: ImageSet, share: float | None = None, mirrored: bool = Fals
         return images
     if shards:
         raise TigonError(
-            f"--held-out {share:g}: of shards, which processes share among them, none are held "
-            "out; keep images for `tigon evaluate` in a folder of their own"
+            f"--held-out {share:g}: no images of shards can be held out, as processes share them; "
+            "keep images for `tigon evaluate` in a folder of their own"
         )
     if number < 2 or count - number < 2:
         raise TigonError(
             f"--held-out {share:g}: of {count} images this holds out {number}, and leaves "
-            f"{count - number} to learn from; both are at least 2"
+            f"{count - number} to learn from; both must be at least 2"
         )
     order = torch.randperm(count, generator=make_rng("held out", count)).numpy()
     chosen, others = np.sort(order[:number]), np.sort(order[number:])
@@ -61,7 +61,7 @@ def hold_out(images: ImageSet, share: float | None = None, mirrored: bool = Fals
 
 
 def share_of(images: ImageData, mirrored: bool = False) -> float:
-    """Return the share that is held out beside these images, as `hold_out` takes it."""
+    """Return the share held out next to these images, as `hold_out` takes it."""
     if images.held_out is None:
         return 0.0
     number = len(images.held_out)
@@ -85,18 +85,18 @@ def _taken(images: ImageSet, rows: np.ndarray, held_out: ImageSet | None = None)
 
 @dataclass(frozen=True)
 class TakenSet(ImageSet):
-    """Some images of a set, which are read when they are asked for.
+    """Some images of a set, read on demand.
 
     Arguments:
         whole: the set
-        rows: in it, in increasing order
+        rows: their rows in it, in increasing order
     """
 
     whole: ImageSet = field(kw_only=True)
     rows: np.ndarray = field(kw_only=True)
 
     def read(self, index: Tensor | slice = slice(None)) -> Tensor:
-        """Return images as floats in [-1, 1], (B, C, H, W), by rows (B,) or by a slice."""
+        """Return images by rows (B,) or a slice, as floats in [-1, 1], (B, C, H, W)."""
         taken = self.rows[index if isinstance(index, slice) else index.cpu().numpy()]
         return self.whole.read(torch.from_numpy(taken))
 
@@ -107,11 +107,11 @@ class TakenSet(ImageSet):
 
 
 class TakenRows:
-    """Some rows of an array (N, *), which are read when they are asked for.
+    """Some rows of an array (N, *), read on demand.
 
     Arguments:
         whole: the array
-        rows: in it, (R,)
+        rows: their numbers in it, (R,)
     """
 
     def __init__(self, whole: np.ndarray, rows: np.ndarray) -> None:
@@ -124,7 +124,7 @@ class TakenRows:
         return len(self.rows)
 
     def __getitem__(self, rows: Any) -> np.ndarray:  # noqa: ANN401
-        """Return what is in rows, as an array does: a number, a slice or an index (B,)."""
+        """Return rows as an array does, by a number, a slice or an index (B,)."""
         found = np.array(self.whole[self.rows[rows]])
         release(self.whole)
         return found
@@ -134,7 +134,7 @@ class TakenRows:
 
 
 class TakenNames(Sequence[str]):
-    """Some of the names of a set, which are read when they are asked for."""
+    """Some of the names of a set, read on demand."""
 
     def __init__(self, whole: Sequence[str], rows: np.ndarray) -> None:
         self.whole, self.rows = whole, rows
@@ -146,7 +146,7 @@ class TakenNames(Sequence[str]):
         return (self.whole[row] for row in self.rows.tolist())
 
     def __getitem__(self, index: Any) -> Any:  # noqa: ANN401
-        """Return one name, or a list of some."""
+        """Return one name, or a list of names for a slice."""
         if isinstance(index, slice):
             return [self.whole[row] for row in self.rows[index].tolist()]
         return self.whole[int(self.rows[index])]

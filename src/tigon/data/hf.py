@@ -1,6 +1,6 @@
-"""Data sets of Hugging Face: `hf:NAME` or `hf:NAME@SPLIT`, read by its package `datasets`.
+"""Hugging Face data sets: `hf:NAME` or `hf:NAME@SPLIT`, read by the package `datasets`.
 
-No code of a data set is ever run. Pictures come as bytes, and are decoded as any file is.
+A data set's code is never run. Pictures come as bytes and are decoded like any file.
 """
 
 import io
@@ -26,25 +26,25 @@ LOGGERS = ("datasets", "huggingface_hub")
 
 
 class Name(NamedTuple):
-    """What follows `hf:`, a name on the hub or a local folder, and the split."""
+    """The part after `hf:`: a name on the hub or a local folder, and the split."""
 
     name: str
     split: str
 
     @classmethod
     def of(cls, data: str) -> "Name":
-        """Return the parts of `hf:NAME@SPLIT`; the split is train if it is not given."""
+        """Return the parts of `hf:NAME@SPLIT`; the split is train by default."""
         name, _, split = data.removeprefix(PREFIX).partition("@")
         if not name or data.endswith("@"):
             raise TigonError(
                 f"data '{printable(data)}': give hf:NAME or hf:NAME@SPLIT, where NAME is a data "
-                "set's on huggingface.co or a local folder"
+                "set on huggingface.co or a local folder"
             )
         return cls(name, split or "train")
 
     @property
     def label(self) -> str:
-        """Its last part, which images are named by, from whatever folder it is seen."""
+        """Its last part, by which images are named whatever the current folder."""
         return printable(os.path.basename(self.name.rstrip("/")))
 
     def __str__(self) -> str:
@@ -52,20 +52,20 @@ class Name(NamedTuple):
 
 
 def resolve(data: str) -> str:
-    """Return `hf:FOLDER` with the folder's full path; a name on the hub as it is."""
+    """Return `hf:FOLDER` with the folder's full path; a name on the hub unchanged."""
     name = data.removeprefix(PREFIX).partition("@")[0]
     path = Path(name)
     return data.replace(name, str(path.resolve()), 1) if name and path.is_dir() else data
 
 
 class Column(NamedTuple):
-    """A data set of one split, and its column of pictures, which are not decoded.
+    """One split of a data set, and its column of pictures, not decoded.
 
     Attributes:
         rows: a `Dataset`, or an `IterableDataset`
-        name: of the column
-        has_files: whether pictures may be files of their own
-        fingerprint: text that changes when the data set does; none of a stream
+        name: the column's name
+        has_files: whether pictures may be separate files
+        fingerprint: text that changes when the data set does; "" for a stream
         label: the column of labels, if there is one
         classes: names of the labels by number, if they have names
     """
@@ -78,12 +78,12 @@ class Column(NamedTuple):
     classes: tuple[str, ...] = ()
 
     def label_of(self, row: dict[str, Any]) -> int:
-        """Return the label of a row; -1 where it has none, as for tests whose labels are kept."""
+        """Return a row's label; -1 if it has none, as in test sets with secret labels."""
         value = row.get(self.label) if self.label else None
         return -1 if value is None else int(value)
 
     def decode(self, cell: Any, form: Form) -> Decoded | str:  # noqa: ANN401
-        """Decode one cell: bytes, or where the data set is a folder of pictures, a file."""
+        """Decode one cell: bytes, or a file if the data set is a folder of pictures."""
         opener = self._opener(cell)
         return "has no picture" if opener is None else decode_picture(opener, form)
 
@@ -104,11 +104,11 @@ class Column(NamedTuple):
             return partial(io.BytesIO, cell["bytes"])
         if isinstance(cell, dict) and cell.get("path") and self.has_files:
             return partial(_open_path, cell["path"])
-        return None  # a path in a table could name any file of this machine
+        return None  # a path in a table could name any file on this machine
 
 
 def _open_path(path: str) -> BinaryIO:
-    """Open a file of this machine, of an archive (zip://...) or of the hub (hf://...)."""
+    """Open a file on this machine, in an archive (zip://...) or on the hub (hf://...)."""
     if "://" not in path:
         return open_clipped(path)
     from datasets.utils.file_utils import xopen
@@ -118,13 +118,13 @@ def _open_path(path: str) -> BinaryIO:
 
 
 class HubSource(Source):
-    """Pictures of a data set, which `datasets` keeps on the disk."""
+    """Pictures of a data set that `datasets` keeps on disk."""
 
     def __init__(self, name: Name) -> None:
         self.name, self.column = name, open_column(name, streaming=False)
 
     def fingerprint(self) -> str:
-        """Return the data set's own fingerprint, which changes when it does."""
+        """Return the data set's own fingerprint, which changes with its content."""
         return f"{self.name}\0{self.column.name}\0{self.column.fingerprint}"
 
     def items(self) -> Iterator[tuple[str, Any]]:
@@ -154,10 +154,10 @@ class HubSource(Source):
 
 
 def open_column(name: Name, streaming: bool) -> Column:
-    """Open a data set, to be indexed or as a stream.
+    """Open a data set for indexing or as a stream.
 
     Raises:
-        TigonError: if `datasets` is missing, or cannot open it, or it has no pictures
+        TigonError: if `datasets` is missing or cannot open it, or it has no pictures
     """
     try:
         import datasets
@@ -189,7 +189,7 @@ def open_column(name: Name, streaming: bool) -> Column:
 
 
 def _label_column(features: Any) -> tuple[str | None, tuple[str, ...]]:  # noqa: ANN401
-    """Return the column of labels and their names: one of classes, or of integers so named."""
+    """Return the label column and its class names: a `ClassLabel`, or integers so named."""
     import datasets
 
     named = [key for key, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
@@ -204,7 +204,7 @@ def _label_column(features: Any) -> tuple[str | None, tuple[str, ...]]:  # noqa:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Let what goes wrong be said once, by tigon, and show bars on a terminal only."""
+    """Silence the libraries, as tigon reports errors, and show bars only on a terminal."""
     import datasets
 
     levels = {name: logging.getLogger(name).level for name in LOGGERS}

@@ -21,14 +21,14 @@ from tigon.sizes import ImageSize, image_size
 
 @dataclass(frozen=True)
 class ImageSet(ImageData):
-    """Images of one size: `pixels` uint8 (N, H, W, C), a name each, and what was left out.
+    """Images of one size: `pixels` uint8 (N, H, W, C), a name for each, and what was left out.
 
-    `skipped` has one line for each file that could not be read: its name and why. `known` is what
-    the cache remembers of them, and `file` what it maps `pixels` from: batches are read from it,
-    so that they take the same time and memory at any number of images. `labels`, integers (N,),
-    are the conditions of batches, where there are any, and `classes` their names by number.
-    `notes` say in a line each what was passed over and what was converted. `held_out` are images
-    of the same data that are not learned from, where there are any.
+    `skipped` has one line for each file that could not be read: its name and why. `known` are the
+    hashes that the cache recorded, and `file` is the file that `pixels` is mapped from: batches
+    are read from it, so that their time and memory do not depend on the number of images.
+    `labels`, integers (N,), if any, are the batches' conditions, and `classes` their names by
+    number. `notes` are lines that say what was passed over and what was converted. `held_out` are
+    images of the same data that are not learned from, if any.
 
     Raises:
         TigonError: if pixels are anything else; it says which call converts them
@@ -62,7 +62,7 @@ class ImageSet(ImageData):
 
     @property
     def channels(self) -> int:
-        """Channels of an image: 3 or 1."""
+        """Number of channels: 3 or 1."""
         return self.pixels.shape[3]
 
     def name(self, row: int) -> str:
@@ -77,7 +77,7 @@ class ImageSet(ImageData):
         return Batch(self.read(index), index, condition=torch.from_numpy(labels))
 
     def read(self, index: Tensor | slice = slice(None)) -> Tensor:
-        """Return images as floats in [-1, 1], (B, C, H, W), by rows (B,) or by a slice."""
+        """Return images by rows (B,) or a slice, as floats in [-1, 1], (B, C, H, W)."""
         if isinstance(index, slice):
             return to_float(self.pixels[index])
         if self._rows is None:
@@ -87,7 +87,7 @@ class ImageSet(ImageData):
 
     @cached_property
     def _rows(self) -> FileRows | None:
-        """The images in the file that they are mapped from, where there is one."""
+        """The images in the file that they are mapped from, if there is one."""
         if self.file is None or not isinstance(self.pixels.base, mmap.mmap):
             return None  # an array, or a part of the file
         count, size = len(self), self.pixels[0].nbytes
@@ -95,11 +95,11 @@ class ImageSet(ImageData):
         return FileRows(self.file.fileno(), start, size, count)
 
     def fingerprint(self) -> str:
-        """Return a hash of the names, the form and some thousand of the images."""
+        """Return a hash of the names, the form and a few thousand of the images."""
         return self._fingerprint
 
     def content(self) -> str:
-        """Return a hash of the form and some thousand of the images, whatever they are called."""
+        """Return a hash of the form and a few thousand of the images, whatever their names."""
         return self._content
 
     @cached_property
@@ -108,5 +108,5 @@ class ImageSet(ImageData):
 
     @cached_property
     def _fingerprint(self) -> str:
-        """The hash: as the cache remembers it, if the pixels are what they were then."""
+        """The hash: as recorded in the cache, if the pixels have not changed since."""
         return known_fingerprint(self.known, self.names, self.pixels)

@@ -1,4 +1,4 @@
-"""Load data by their name: images of any source, brought to one size."""
+"""Load data by name: images from any source, converted to one size."""
 
 import os
 
@@ -20,20 +20,20 @@ def load_images(
     frames: Frames = "first",
     max_pixels: int = MAX_PIXELS,
 ) -> ImageSet:
-    """Load images of any depth, size and mode in one size.
+    """Load images of any depth, size and mode, and convert them to one size.
 
     Arguments:
-        data: a folder (searched to its depths), a `.npz` with `images` (uint8, N H W C), one
+        data: a folder (searched recursively), a `.npz` with `images` (uint8, N H W C), one
             picture file, `hf:NAME` (see `data.hf`), `embedded:animal-faces`, or a pattern with *
-            of pictures, which are read as a folder's, or of shards (see `data.shards`)
+            of pictures, read like a folder's, or of shards (see `data.shards`)
         image_size: height and width in pixels, >= 8; one number for a square
         fit: `stretch` each image to this size, or `crop` its centre
         channels: 3 (RGB) or 1 (grey)
         mirror: whether to append a mirrored copy of every image
-        frames: of a file with several pages or frames, the `first` or `all`
-        max_pixels: of a picture that is read, >= 1
+        frames: read the `first` or `all` pages or frames of a file
+        max_pixels: largest picture to read, >= 1
     Raises:
-        TigonError: if there is nothing that can be read; it says what and why
+        TigonError: if nothing can be read; it says what and why
     """
     form = Form(image_size, fit, channels, mirror, frames, max_pixels)
     if is_pattern(os.fspath(data)):

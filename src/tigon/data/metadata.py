@@ -1,7 +1,7 @@
 """Metadata of pictures, which never decides whether the pixels are read.
 
-Cameras, editors and phones write EXIF blocks, texts and profiles that are broken or larger than
-decoders take. What can be used of them is used; the rest is passed over.
+Cameras, editors and phones write EXIF blocks, texts and profiles that are broken or too large
+for decoders. Usable parts are used; the rest is ignored.
 """
 
 import struct
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 ORIENTATION = 0x0112
-KINDS = {3: "H", 4: "I"}  # types of EXIF: SHORT, and LONG, which some cameras write
+KINDS = {3: "H", 4: "I"}  # EXIF types: SHORT, and LONG, which some cameras write
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -26,10 +26,10 @@ PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf", b"acTL", b"fcTL"
 
 
 def orientation(picture: Image.Image) -> int | None:
-    """Return how the camera lay, 1 to 8, 1 where nothing says it; None if that cannot be read.
+    """Return the camera's orientation, 1 to 8; 1 if there is none, None if it cannot be read.
 
     Arguments:
-        picture: which is loaded
+        picture: already loaded
     """
     exif = picture.info.get("exif")
     scanned = _scanned(exif) if isinstance(exif, bytes) else 0
@@ -43,10 +43,10 @@ def orientation(picture: Image.Image) -> int | None:
 
 
 def _scanned(exif: bytes) -> int | None:
-    """Return the orientation in the first directory of an EXIF block, whatever else is in it.
+    """Return the orientation in the first directory of an EXIF block, ignoring everything else.
 
     Returns:
-        the orientation; 0 where there is none, None where the directory is cut short or none
+        the orientation; 0 if there is none, None if the directory is truncated or invalid
     """
     data = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
@@ -65,7 +65,7 @@ def _scanned(exif: bytes) -> int | None:
 
 
 def lean_png(data: bytes) -> tuple[bytes, bytes]:
-    """Return a PNG with its pixels and what turns them alone, and its colour profile, if any."""
+    """Return a PNG reduced to its pixels and orientation, and its colour profile, if any."""
     kept, profile = [PNG], b""
     for kind, start, end in _chunks(data):
         whole = zlib.crc32(data[start + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
@@ -77,7 +77,7 @@ def lean_png(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the chunks of a PNG: the kind of each, where it begins and where it ends."""
+    """Yield the kind, start and end of each chunk of a PNG."""
     start = len(PNG)
     while start + 12 <= len(data):
         end = start + 12 + int.from_bytes(data[start : start + 4], "big")
@@ -86,7 +86,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _profile(chunk: bytes) -> bytes:
-    """Return the profile in an iCCP chunk; nothing where it is damaged, or a bomb."""
+    """Return the profile in an iCCP chunk; b"" if it is damaged, or a bomb."""
     try:
         inflate = zlib.decompressobj()
         found = inflate.decompress(chunk[chunk.index(0) + 2 :], LARGEST_PROFILE)

@@ -1,6 +1,4 @@
-"""Names of images, a million of them as well as ten, in files of which only those asked for are
-read.
-"""
+"""Names of images, ten or a million, in files from which they are read on demand."""
 
 from array import array
 from collections.abc import Iterator, Sequence
@@ -11,7 +9,7 @@ import numpy as np
 
 
 class Names(Sequence[str]):
-    """The names in a folder: `names.txt`, a line each, and `names.npy`, where each line begins.
+    """The names in a folder: `names.txt`, one per line, and `names.npy`, where each line begins.
 
     Raises:
         ValueError: if the two do not belong together
@@ -40,7 +38,7 @@ class Names(Sequence[str]):
     @overload
     def __getitem__(self, index: slice) -> list[str]: ...
     def __getitem__(self, index: int | slice) -> str | list[str]:
-        """Return one name, or a list of some."""
+        """Return one name, or a list of names for a slice."""
         if isinstance(index, slice):
             return [self[row] for row in range(len(self))[index]]
         row = range(len(self))[index]
@@ -60,7 +58,7 @@ class Names(Sequence[str]):
 
 
 class NamesWriter:
-    """Writes what `Names` reads, one after another; `close` makes it whole."""
+    """Writes names one by one for `Names` to read; `close` completes the files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.starts = folder, array("q", [0])
@@ -70,11 +68,11 @@ class NamesWriter:
         return len(self.starts) - 1
 
     def append(self, name: str) -> None:
-        """Add a name, which has no line breaks."""
+        """Add a name, which must have no line breaks."""
         self.starts.append(self.starts[-1] + self.text.write(f"{name}\n".encode()))
 
     def append_mirrored(self) -> None:
-        """Add all names so far again, each said to be mirrored."""
+        """Add all names so far again, each marked as mirrored."""
         self.text.flush()
         count = len(self)
         with (self.folder / "names.txt").open(encoding="utf-8", newline="\n") as lines:

@@ -1,4 +1,4 @@
-"""Notes: what of the data was passed over, left out or converted, counted, and said in words."""
+"""Notes: which data were passed over, left out or converted, counted and put into words."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -6,18 +6,18 @@ from typing import Any, NamedTuple
 
 from tigon.data.endings import GROUPS, group_of, remedy
 
-DARK = 0.25  # of white: what is darker, in a whole set, was hardly meant to be
+DARK = 0.25  # of white: a whole set that is darker is probably a mistake
 
 
 class Note(NamedTuple):
-    """What was noted of some files, which are counted.
+    """A note about some files, with their count.
 
     Attributes:
         kind: a key of `SAID`, or "passed over"
-        detail: by which notes of a kind are kept apart, such as an ending
-        files: how many
+        detail: what distinguishes notes of one kind, such as an ending
+        files: number of files
         first: name of the first one
-        largest: the largest of a number that each has, such as its brightest value
+        largest: largest of a number over the files, such as their brightest value
     """
 
     kind: str
@@ -28,7 +28,7 @@ class Note(NamedTuple):
 
 
 class Notes:
-    """Notes as they come, of which those of one kind and detail become one."""
+    """A collection of notes; those of the same kind and detail are merged."""
 
     def __init__(self, notes: Iterable[Note] = ()) -> None:
         self._found: dict[tuple[str, str], Note] = {}
@@ -36,7 +36,7 @@ class Notes:
             self.add(note)
 
     def add(self, note: Note) -> None:
-        """Count a note."""
+        """Add a note, or count it with an existing one."""
         known = self._found.get(note[:2])
         if known is not None:
             largest = max(known.largest, note.largest)
@@ -48,10 +48,10 @@ class Notes:
 
 
 def read_notes(values: Any) -> list[Note]:  # noqa: ANN401
-    """Return notes that stood in a file as lists.
+    """Return notes from the lists that were saved in a file.
 
     Raises:
-        ValueError, TypeError: if they are none
+        ValueError, TypeError: if they are not notes
     """
     notes = [Note(*value) for value in values]
     kinds = (str, str, int, str, int | float)
@@ -63,7 +63,7 @@ def read_notes(values: Any) -> list[Note]:  # noqa: ANN401
 
 
 def said(notes: Iterable[Note]) -> list[str]:
-    """Return the lines that say what was noted: what is missing first, then what was converted."""
+    """Return the notes as lines: first what is missing, then what was converted."""
     merged = sorted(Notes(notes), key=lambda note: ORDER.index(note.kind))
     passed = [note for note in merged if note.kind == "passed over"]
     lines = [SAID[note.kind](note) for note in merged if note.kind != "passed over"]
@@ -119,7 +119,7 @@ def _floats(note: Note) -> str:
 
 
 def _deep(note: Note) -> str:
-    """Say that whole numbers use few of their levels; nothing where they use enough."""
+    """Say that integers use few of their levels; "" if they use enough."""
     white = 2 ** int(note.detail) - 1
     value = round(note.largest * white)
     if not 0 < note.largest <= DARK:

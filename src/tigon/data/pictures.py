@@ -1,4 +1,4 @@
-"""Pictures decoded with care: decoders may fail in any way, and files lie about their size."""
+"""Careful decoding of pictures: decoders may fail in any way, and files lie about their size."""
 
 import io
 import logging
@@ -25,12 +25,12 @@ from tigon.data.notes import Note
 from tigon.errors import install
 from tigon.files import printable
 
-CHUNK = 256  # pictures that are decoded together
-PAGED = ("AVIF", "GIF", "HEIF", "PNG", "TIFF", "WEBP")  # not MPO: its others are gain maps
+CHUNK = 256  # pictures decoded together
+PAGED = ("AVIF", "GIF", "HEIF", "PNG", "TIFF", "WEBP")  # not MPO: its other frames are gain maps
 SMALLER = 5  # bits of TIFF's tag NewSubfileType: a smaller copy of another page, or a mask
 HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1")
 AVIF = (b"ftypavif", b"ftypavis")
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong is said once, by tigon
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # tigon reports errors, once
 K = TypeVar("K")
 T = TypeVar("T")
 Opener = Callable[[], BinaryIO]
@@ -45,8 +45,8 @@ def decode_all(
     """Yield every item's name, and its picture or why there is none, in order.
 
     Arguments:
-        decode: gives the picture, or the reason in words; called in a few threads
-        chunk: items that are taken at a time
+        decode: returns the picture, or the reason in words; called from a few threads
+        chunk: number of items decoded at a time
     """
     items, work = iter(items), partial(_decode_item, decode, form)
     with reading(form), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
@@ -62,10 +62,10 @@ def _decode_item(
 
 @contextmanager
 def reading(form: Form) -> Iterator[None]:
-    """Let Pillow open what has no more pixels than the form's limit, and say nothing by itself.
+    """Let Pillow open pictures up to the form's limit of pixels, without messages of its own.
 
-    Pillow has one limit, for all threads: it is the highest of those that are asked for, and
-    `convert` looks at each picture again.
+    Pillow has one limit for all threads, so it is set to the highest requested one, and `convert`
+    checks each picture again.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -75,14 +75,14 @@ def reading(form: Form) -> Iterator[None]:
 
 
 class _Limit:
-    """Pillow's limit of pixels while some are reading, and its own when all are done."""
+    """Pillow's limit of pixels, raised while pictures are read and restored afterwards."""
 
     def __init__(self) -> None:
         self.lock, self.limits = threading.Lock(), list[int]()
 
     @contextmanager
     def held(self, pixels: int) -> Iterator[None]:
-        """Hold the limit at so many pixels at least."""
+        """Keep the limit at least this high, inside the block."""
         with self.lock:
             if not self.limits:
                 self.usual = Image.MAX_IMAGE_PIXELS
@@ -100,7 +100,7 @@ _limit = _Limit()
 
 
 def decode_file(path: str, form: Form) -> Decoded | str:
-    """Decode one file, the first picture of it."""
+    """Decode the first picture of one file."""
     return decode_picture(partial(open_clipped, path), form)
 
 
@@ -110,7 +110,7 @@ def decode_bytes(data: bytes, form: Form) -> Decoded | str:
 
 
 def decode_picture(opened: Opener, form: Form) -> Decoded | str:
-    """Decode what `opened` opens, or return why it cannot be read."""
+    """Decode the file that `opened` opens, or return why it cannot be read."""
     found = _tried(opened, form)
     if not isinstance(found, str):
         return found
@@ -118,19 +118,19 @@ def decode_picture(opened: Opener, form: Form) -> Decoded | str:
         with opened() as file:
             start = file.read(len(POINTER))
             data = start + file.read() if start.startswith(PNG) else b""
-    except Exception:  # of networks, of archives
+    except Exception:  # from networks and archives
         return found
     if not data:
         return _known(start) or found
-    lean, profile = lean_png(data)  # what is no part of the pixels may be what fails
+    lean, profile = lean_png(data)  # the failure may be outside the pixels
     again = _tried(lambda: io.BytesIO(lean), form, profile)
     return found if isinstance(again, str) else again
 
 
 def _known(start: bytes) -> str:
-    """Return what a file is that is no picture that is read here, by how it begins."""
+    """Say what an unreadable file is, judging by its first bytes; "" if unknown."""
     if start == POINTER:
-        return "is a pointer of git-lfs; git lfs pull brings the picture"
+        return "is a git-lfs pointer; git lfs pull fetches the picture"
     brand, read = start[4:12], formats()
     for extra, kind, brands in (("heic", "HEIF", HEIC), ("avif", "AVIF", AVIF)):
         if brand in brands and kind not in read:
@@ -158,9 +158,9 @@ def _tried(opened: Opener, form: Form, profile: bytes = b"") -> Decoded | str:
 
 
 def decode_frames(opened: Opener, form: Form) -> Iterator[tuple[str, Decoded | str]]:
-    """Yield every page or frame, or why it cannot be read, with what its name ends with.
+    """Yield every page or frame, or why it cannot be read, with a suffix for its name.
 
-    One is in memory at a time. Where one cannot be read, those that follow are not looked for.
+    One is in memory at a time. After one that cannot be read, no more are tried.
     """
     first = decode_picture(opened, form)
     if isinstance(first, str) or Note("frames") not in first.notes:
@@ -178,21 +178,21 @@ def decode_frames(opened: Opener, form: Form) -> Iterator[tuple[str, Decoded | s
 
 
 def _has_more(picture: Image.Image) -> bool:
-    """Return whether a file has more than one page or frame, its first being the one to read."""
+    """Return whether a file has more than one page or frame."""
     if picture.format not in PAGED:
         return False
     if picture.format != "TIFF":
         return bool(getattr(picture, "is_animated", False))
     try:
         return next(_pages(picture), None) is not None
-    except Exception:  # of what follows the first page, which is not asked for
+    except Exception:  # from later pages, which are not needed
         return False
     finally:
         picture.seek(0)
 
 
 def _pages(picture: Image.Image) -> Iterator[int]:
-    """Go to one page or frame after another, beginning with the second."""
+    """Go to one page or frame after another, starting with the second."""
     for number in count(1):
         try:
             picture.seek(number)
@@ -204,10 +204,10 @@ def _pages(picture: Image.Image) -> Iterator[int]:
 
 
 def decode_array(pixels: np.ndarray, form: Form) -> Decoded | str:
-    """Bring one image, uint8 (H, W, 3) or (H, W), to this form."""
+    """Convert one image, uint8 (H, W, 3) or (H, W), to this form."""
     if pixels.shape == (form.shape if pixels.ndim == 3 else form.shape[:2]):
         if pixels.ndim == 3 or form.channels == 1:
-            return Decoded(pixels.reshape(form.shape))  # what follows would change nothing
+            return Decoded(pixels.reshape(form.shape))  # converting would change nothing
     try:
         return convert(Image.fromarray(pixels), form)
     except (ValueError, MemoryError) as error:
@@ -215,20 +215,20 @@ def decode_array(pixels: np.ndarray, form: Form) -> Decoded | str:
 
 
 def reason(error: Exception) -> str:
-    """Return what an error says as one short line, without the file's name, which is said."""
+    """Return an error's message as one short line, without the file's name."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return printable(" ".join(text.split()))[:200] or type(error).__name__
 
 
 def open_clipped(path: str) -> BinaryIO:
-    """Open a file that takes memory for what it has."""
+    """Open a file so that reading allocates no more than its actual size."""
     return _Clipped(io.FileIO(path))
 
 
 class _Clipped(io.BufferedReader):
-    """A file that takes memory for what it has, not for all that its own lengths claim."""
+    """A file that allocates memory for its actual size, not for the lengths that it claims."""
 
     def read(self, size: int | None = -1) -> bytes:
-        """Read at most `size` bytes, and at most those that are left; -1 for all of them."""
+        """Read at most `size` bytes, and at most the remaining ones; -1 reads all of them."""
         left = max(0, os.fstat(self.fileno()).st_size - self.tell())
         return super().read(left if size is None or size < 0 else min(size, left))

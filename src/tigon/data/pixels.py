@@ -1,4 +1,4 @@
-"""Pixels: uint8 to floats and back.
+"""Convert pixels from uint8 to floats and back.
 
 On disk images are uint8 (N, H, W, C); in models they are float (B, C, H, W) in [-1, 1], channels
 last in memory. No image is ever scaled by its own minimum and maximum.
@@ -26,9 +26,9 @@ def to_float(pixels: np.ndarray) -> Tensor:
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
-    """Map floats (B, C, H, W) to uint8 (B, H, W, C); what is outside [-1, 1] is clipped.
+    """Map floats (B, C, H, W) to uint8 (B, H, W, C); values outside [-1, 1] are clipped.
 
-    `saturation` says how much that was.
+    `saturation` returns how many those are.
 
     Raises:
         TigonError: if they are scaled from 0 to 1 or 255, or a value is not finite
@@ -46,18 +46,18 @@ def saturation(images: Tensor, margin: float = 0.1) -> Tensor:
 
 
 def saturations(images: Tensor, margin: float = 0.1) -> Tensor:
-    """Return the same for each image of (B, *), (B,)."""
+    """Return that fraction for each image of (B, *), as (B,)."""
     return (images.detach().flatten(1).abs() > 1 + margin).to(images.dtype).mean(1)
 
 
 def reduced(images: Tensor, size: Sequence[int]) -> Tensor:
-    """Average images (B, C, H, W) down to height and width that divide theirs, (B, C, h, w)."""
+    """Average images (B, C, H, W) down to (B, C, h, w); h and w must divide H and W."""
     blocks = images.shape[2] // size[0], images.shape[3] // size[1]
     return images if blocks == (1, 1) else functional.avg_pool2d(images, blocks)
 
 
 def enlarged(images: Tensor, size: Sequence[int], mode: Interpolation = "bilinear") -> Tensor:
-    """Interpolate images (B, C, h, w) to this height and width; one pixel fills them."""
+    """Interpolate images (B, C, h, w) to this height and width; a 1x1 image is repeated."""
     require_choice("mode", mode, Interpolation)
     if images.shape[2:] == (1, 1):
         return images.expand(-1, -1, *size)

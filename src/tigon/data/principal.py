@@ -1,4 +1,4 @@
-r"""Principal components of images: the linear model that every learned model is held against.
+r"""Principal components of images: the linear model that learned models are compared with.
 
 Probabilistic PCA is the linear generator with Gaussian noise. The posterior mean of its latents
 is, up to shrinkage, the whitened scores:
@@ -19,8 +19,8 @@ from tigon.data.batches import ImageData, chunks, even_rows
 from tigon.random.streams import make_rng
 from tigon.sizes import sides
 
-MOST, EXACT = 10_000, 1500  # images used, if nothing else is asked; those without a random sketch
-EXTRA, PASSES = 10, 3  # of the sketch: more directions than asked for, and power iterations
+MOST, EXACT = 10_000, 1500  # images used by default; most images without a random sketch
+EXTRA, PASSES = 10, 3  # of the sketch: extra directions, and power iterations
 
 
 class PrincipalComponents(NamedTuple):
@@ -28,9 +28,9 @@ class PrincipalComponents(NamedTuple):
 
     Attributes:
         shape: channels, height and width
-        mean: of the images, (D,), D = C H W
-        directions: orthonormal rows, those of the largest variance first, (d, D)
-        deviations: standard deviation of the images along each, (d,)
+        mean: mean of the images, (D,), D = C H W
+        directions: orthonormal rows (d, D), largest variance first
+        deviations: standard deviation of the images along each direction, (d,)
     """
 
     shape: tuple[int, int, int]
@@ -39,24 +39,24 @@ class PrincipalComponents(NamedTuple):
     deviations: Tensor
 
     def scores(self, images: Tensor) -> Tensor:
-        """Return whitened scores (B, d) of images (B, C, H, W); those fitted have variance 1."""
+        """Return whitened scores (B, d) of images (B, C, H, W), of variance 1 on those fitted."""
         away = images.flatten(1).to(self.mean) - self.mean
         return away @ self.directions.T / self.deviations
 
     def decode(self, scores: Tensor) -> Tensor:
-        """Return the images of whitened scores (B, d), (B, C, H, W)."""
+        """Return the images (B, C, H, W) of whitened scores (B, d)."""
         flat = self.mean + (scores.to(self.mean) * self.deviations) @ self.directions
         return flat.unflatten(1, self.shape)
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """Return the projection of images (B, C, H, W) onto the components, of the same shape."""
+        """Return images (B, C, H, W) projected onto the components, in the same shape."""
         return self.decode(self.scores(images))
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
-        """Draw images whose scores are standard normal, (count, C, H, W).
+        """Draw images (count, C, H, W) with standard normal scores.
 
         Arguments:
-            rng: on the CPU
+            rng: a generator on the CPU
         """
         return self.decode(torch.randn(count, len(self.deviations), generator=rng))
 
@@ -64,15 +64,15 @@ class PrincipalComponents(NamedTuple):
 def principal_components(
     images: ImageData, count: int, seed: int = 0, most: int = MOST
 ) -> PrincipalComponents:
-    """Return the first `count` principal components of images; of no more than there are.
+    """Return the first `count` principal components of images, or fewer if there are not so many.
 
-    Of more than `most` images, so many at even distances are used. Components of up to 1500 images
-    are exact; those of more come from a randomised singular value decomposition.
+    If there are more than `most` images, `most` evenly spaced ones are used. Components of up to
+    1500 images are exact; for more, a randomised singular value decomposition is used.
 
     Arguments:
         count: d, >= 1
-        seed: of the randomised decomposition
-        most: images used at most, >= 2
+        seed: seed for the randomised decomposition
+        most: most images to use, >= 2
     Raises:
         ValueError: if there are fewer than two images, they are all the same, or not finite
     """
@@ -84,13 +84,13 @@ def principal_components(
 def components_of(
     flat: Tensor, shape: tuple[int, int, int], count: int, seed: int = 0
 ) -> PrincipalComponents:
-    """Return the same of images that are in memory, (n, D); they are changed.
+    """Return the same for images (n, D) in memory, which are overwritten.
 
     Raises:
         ValueError: if there are fewer than two images, they are all the same, or not finite
     """
     if count < 1 or len(flat) < 2:
-        raise ValueError("principal components need a number of at least 1, and two images")
+        raise ValueError("principal components need a count of at least 1, and two images")
     mean = flat.mean(0, dtype=torch.float64).float()
     if not mean.isfinite().all():
         raise ValueError("principal components need images that are finite")

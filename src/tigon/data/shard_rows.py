@@ -1,4 +1,4 @@
-"""The arrays and names of all shards as one, of which each process reads its own."""
+"""The arrays and names of all shards joined; each process reads its own part."""
 
 import os
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from tigon.files import printable
 
 
 class Shard(NamedTuple):
-    """What all processes know of a shard: its path, its owner, and its owner's description.
+    """What all processes know about a shard: its path, its owner, and the owner's description.
 
-    `classes` are the names of its labels; None where it has no labels. `content` is a hash of its
-    images, whatever they are called.
+    `classes` are the names of its labels; None if it has no labels. `content` is a hash of its
+    images, whatever their names.
     """
 
     path: str
@@ -29,13 +29,13 @@ class Shard(NamedTuple):
 
 
 class ShardedRows:
-    """The arrays of all shards as one array, (N, *), of which own rows can be read.
+    """The arrays of all shards as one array (N, *); a process can read the rows it owns.
 
     Arguments:
-        shards: all, in the order of their rows
-        arrays: those of this process's shards, by path
-        shape: of a row
-        dtype: of the arrays
+        shards: all shards, in the order of their rows
+        arrays: the arrays of this process's shards, by path
+        shape: shape of a row
+        dtype: type of the arrays
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ShardedRows:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> np.ndarray:  # noqa: ANN401
-        """Return what is in rows, as an array does: a number, a slice or an index (B,).
+        """Return rows as an array does, by a number, a slice or an index (B,).
 
         Raises:
             TigonError: if another process owns one of them
@@ -84,7 +84,7 @@ class ShardedRows:
 
 
 class ShardedNames(Sequence[str]):
-    """A name for every image of all shards: its shard's name and its own, or its number there."""
+    """A name for every image of all shards: the shard's name, and the image's name or number."""
 
     def __init__(self, shards: Sequence[Shard], entries: dict[str, Entry]) -> None:
         self.shards, self.entries = shards, entries
@@ -94,7 +94,7 @@ class ShardedNames(Sequence[str]):
         return int(self._place.ends[-1])
 
     def __getitem__(self, index: Any) -> Any:  # noqa: ANN401
-        """Return one name, or a list of some."""
+        """Return one name, or a list of names for a slice."""
         if isinstance(index, slice):
             return [self[row] for row in range(len(self))[index]]
         row = range(len(self))[index]

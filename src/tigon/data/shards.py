@@ -1,7 +1,7 @@
-"""Shards: a data set in several files or folders, each read by the one process that owns it.
+"""Shards: a data set in several files or folders, each read by the process that owns it.
 
-A pattern such as `/data/part-*.npz` names them. Every process says which it sees, as disks may
-differ between machines; all of them together, in the order of their names, are the data set.
+A pattern such as `/data/part-*.npz` names them. Every process reports those it sees, as disks may
+differ between machines; together, in order of name, they are the data set.
 """
 
 import hashlib
@@ -32,17 +32,17 @@ from tigon.sizes import sides
 
 @dataclass(frozen=True)
 class ShardedSet(ImageSet):
-    """The images of all shards, of which each process can read those that it owns.
+    """The images of all shards; each process can read the images it owns.
 
     Arguments:
-        shards: all, in the order of their rows
+        shards: all shards, in the order of their rows
     """
 
     shards: tuple[Shard, ...] = field(kw_only=True)
 
     @property
     def ownership(self) -> ShardOwnership:
-        """Which process owns which images, and their chains."""
+        """Which process owns which images and their chains."""
         return ownership(self.shards)
 
     def fingerprint(self) -> str:
@@ -51,7 +51,7 @@ class ShardedSet(ImageSet):
         return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
 
     def content(self) -> str:
-        """Return a hash of all shards' images, whatever these and the shards are called."""
+        """Return a hash of all shards' images, whatever the names of images and shards."""
         known = [[shard.images, shard.content] for shard in self.shards]
         return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
 
@@ -76,10 +76,10 @@ class ShardedSet(ImageSet):
 
 
 def load_pattern(pattern: str, form: Form) -> ImageSet:
-    """Load what matches a pattern: pictures as those of a folder, all else as shards.
+    """Load whatever matches a pattern: pictures like those of a folder, anything else as shards.
 
     Raises:
-        TigonError: in all processes, if there is nothing, or one cannot be read
+        TigonError: in all processes, if nothing matches, or a match cannot be read
     """
     sources: dict[str, Source] = {}
 
@@ -103,7 +103,7 @@ def load_pattern(pattern: str, form: Form) -> ImageSet:
             )
         with first_process_first():
             return image_set(cached(sources[os.path.abspath(pattern)], form))
-    notes = () if len(first) else first.notes  # else they are a shard's
+    notes = () if len(first) else first.notes  # otherwise they belong to a shard
     return _load_shards(assign(pattern, seen), sources, form, notes)
 
 
@@ -141,7 +141,7 @@ def _load_shards(
 
 
 class Told(NamedTuple):
-    """What a shard's owner tells all other processes of it; see `Shard`."""
+    """What a shard's owner tells all other processes about it; see `Shard`."""
 
     images: int
     fingerprint: str
@@ -182,14 +182,15 @@ def _labels(
 
 
 def assign(pattern: str, seen: Sequence[dict[str, int]]) -> dict[str, int]:
-    """Return the owner of each shard, in the order of their names.
+    """Return the owner of each shard, in order of the shards' names.
 
-    The largest first, a shard goes to the process that sees it and has the fewest images so far.
+    Starting with the largest, each shard goes to the process that sees it and has the fewest
+    images so far.
 
     Arguments:
-        seen: for each process, the shards that it sees and how many pictures they have
+        seen: for each process, the shards that it sees and their numbers of pictures
     Raises:
-        TigonError: if there is none, or a process would have none
+        TigonError: if there are no shards, or a process would have none
     """
     sizes = {path: size for part in seen for path, size in part.items()}
     if not sizes:
@@ -210,7 +211,7 @@ def assign(pattern: str, seen: Sequence[dict[str, int]]) -> dict[str, int]:
 
 
 def _together(work: Any) -> list[Any]:  # noqa: ANN401
-    """Return what `work` gives in each process; if it fails in one, it fails in all."""
+    """Return the result of `work` in each process; if it fails in one, it fails in all."""
     done: tuple[Any, str | None]
     try:
         done = work(), None

@@ -1,4 +1,4 @@
-"""What every source of images gives: a fingerprint, and its pictures in order."""
+"""The interface of image sources: a fingerprint, and the pictures in order."""
 
 import hashlib
 import json
@@ -14,11 +14,11 @@ from tigon.data.form import Form
 from tigon.data.notes import Note
 from tigon.data.pictures import decode_all, reading
 
-VERSION = 5  # of what the cache holds
+VERSION = 5  # version of the cache format
 
 
 class Labels(NamedTuple):
-    """A class for each picture: its number, int64 (N,), and the names by number, if there are."""
+    """A class number for each picture, int64 (N,), and the class names by number, if any."""
 
     values: np.ndarray
     classes: tuple[str, ...] = ()
@@ -40,12 +40,12 @@ class Source(ABC):
         """Return text that changes when the pictures do."""
 
     def __len__(self) -> int:
-        """Return how many pictures there are, readable or not."""
+        """Return the number of pictures, readable or not."""
         return sum(1 for _ in self.items())
 
     @abstractmethod
     def items(self) -> Iterator[tuple[str, Any]]:
-        """Yield each picture's name and what `decode` takes."""
+        """Yield each picture's name, and the item for `decode`."""
 
     @abstractmethod
     def decode(self, item: Any, form: Form) -> Decoded | str:  # noqa: ANN401
@@ -56,15 +56,15 @@ class Source(ABC):
         item: Any,  # noqa: ANN401
         form: Form,
     ) -> Iterator[tuple[str, Decoded | str]]:
-        """Yield every page or frame of a picture, with what its name ends with."""
+        """Yield every page or frame of a picture, with a suffix for its name."""
         yield "", self.decode(item, form)
 
     def labels(self) -> Labels | None:
-        """Return the class of each picture of `items`; None where they have none."""
+        """Return the class of each picture of `items`; None if they have none."""
         return None
 
     def pictures(self, form: Form) -> Iterator[tuple[int, str, Decoded | str]]:
-        """Yield the number among `items` of every image, its name, and it or why there is none."""
+        """Yield each image: its number among `items`, its name, and it or why there is none."""
         if form.frames == "first":
             for number, (name, found) in enumerate(self._decoded(form)):
                 yield number, name, found

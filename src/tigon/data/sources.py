@@ -34,18 +34,18 @@ class ArraySource(Source):
         return images_shape(self.path)[0]
 
     def fingerprint(self) -> str:
-        """Return the file's path, size and time of change."""
+        """Return the file's path, size and modification time."""
         stat = self.path.stat()
         return f"{self.path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
 
     def items(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield each image with the file's name and its number."""
+        """Yield each image's name, made of the file's name and its number, and its pixels."""
         name = printable(self.path.name)
         for number, pixels in enumerate(iterate_images(self.path)):
             yield f"{name}[{number}]", pixels
 
     def decode(self, item: np.ndarray, form: Form) -> Decoded | str:
-        """Bring one image of the array to this form."""
+        """Convert one image of the array to this form."""
         return decode_array(item, form)
 
     def labels(self) -> Labels | None:
@@ -54,17 +54,17 @@ class ArraySource(Source):
         return None if values is None else Labels(values)
 
     def _decoded(self, form: Form) -> Iterator[tuple[str, Decoded | str]]:
-        """Yield every image, so many at a time that they are few bytes."""
+        """Yield every image, in groups that are small enough for memory."""
         together = TOGETHER // math.prod(images_shape(self.path)[1:])
         chunk = max(1, min(CHUNK, together))
         return decode_all(self.items(), self.decode, form, chunk)
 
 
 def open_source(data: str) -> Source:
-    """Open `embedded:NAME`, `hf:NAME`, a folder, a `.npz`, a picture, or those of a pattern.
+    """Open `embedded:NAME`, `hf:NAME`, a folder, a `.npz`, a picture, or a pattern of pictures.
 
     Raises:
-        TigonError: if there is no such thing, or no picture in it
+        TigonError: if it does not exist or has no pictures
     """
     if data.startswith("embedded:"):
         return _open_embedded(data.removeprefix("embedded:"))
@@ -92,7 +92,7 @@ def open_source(data: str) -> Source:
 
 
 def _refuse_container(data: str, path: Path) -> None:
-    """Refuse a file that holds arrays or files, with what makes images of it."""
+    """Refuse a file that holds arrays or other files, and say how to get images from it."""
     name = printable(data)
     if path.suffix.lower() == ".npy":
         raise TigonError(
@@ -108,17 +108,17 @@ def _refuse_container(data: str, path: Path) -> None:
 
 
 def is_named(data: str) -> bool:
-    """Return whether data have a name, as hf:NAME and embedded:NAME are, and no path."""
+    """Return whether data have a name (hf:NAME or embedded:NAME) instead of a path."""
     return data.startswith((hf.PREFIX, "embedded:"))
 
 
 def is_pattern(data: str) -> bool:
-    """Return whether data are a pattern of several shards, such as part-*.npz."""
+    """Return whether data are a pattern, such as part-*.npz."""
     return "*" in data and not is_named(data) and not os.path.lexists(data)
 
 
 def resolved(data: str) -> str:
-    """Return the name of a data set as it is known from any folder."""
+    """Return a name for a data set that is valid from any folder."""
     if data.startswith(hf.PREFIX):
         return hf.resolve(data)
     if is_pattern(data):
@@ -126,7 +126,7 @@ def resolved(data: str) -> str:
     try:
         path = Path(data)
         return str(path.resolve()) if path.exists() else data
-    except (OSError, ValueError):  # too long, or no name at all: no such file
+    except (OSError, ValueError):  # too long, or not a valid name: no such file
         return data
 
 

@@ -1,7 +1,7 @@
-"""Images read as they come, without an index: a stream of which only one block is in memory.
+"""Images read in sequence, without an index: a stream with only one block in memory.
 
 The order is a function of (seed, iteration): consecutive blocks, each permuted by (seed, epoch,
-block). So a run goes on by skipping to its block. At the end the stream begins anew.
+block), so a run continues by skipping to its block. At its end the stream starts again.
 """
 
 import math
@@ -28,16 +28,16 @@ from tigon.errors import TigonError
 from tigon.random.streams import make_rng
 from tigon.sizes import ImageSize
 
-BLOCK, BLOCK_BYTES = 1024, 2**28  # what is in memory at most
+BLOCK, BLOCK_BYTES = 1024, 2**28  # most images, and most bytes, in memory
 SHOWN = 5
 
 
 @dataclass(frozen=True)
 class ImageStream(ImageSet):
-    """The first images of a stream, for reports and start images, and the way to all others.
+    """The first images of a stream, for reports and start images, and access to all others.
 
-    `pixels` and `names` are the first readable of at most 1024 examples; what else is left out is
-    said on stderr as it comes.
+    `pixels` and `names` are the readable ones of at most 1024 first examples; examples left out
+    later are reported on stderr as they come.
 
     Arguments:
         examples: the stream itself
@@ -47,15 +47,15 @@ class ImageStream(ImageSet):
 
     @property
     def streamed(self) -> bool:
-        """Whether these are but the first images of a stream, to which no row can go back."""
+        """Whether these are only the first images of a stream, which cannot be indexed by row."""
         return True
 
     def name(self, row: int) -> str:
-        """Return the name of the example at a position of the stream."""
+        """Return the name of the example at a position in the stream."""
         return f"{self.examples.name}[{row}]"
 
     def order(self, batch_size: int, seed: int) -> "StreamOrder":
-        """Return the order in which batches are taken."""
+        """Return the order of the batches."""
         return StreamOrder(self.examples, batch_size, seed)
 
 
@@ -63,11 +63,11 @@ class Block(NamedTuple):
     """Consecutive examples of a stream.
 
     Attributes:
-        taken: how many there are, readable or not
-        positions: of those that can be read, in the stream, (R,)
-        own: of those that this process owns, (O,)
-        pixels: theirs, uint8 (O, H, W, C)
-        labels: theirs, int64 (O,); None where the stream has none
+        taken: number of examples, readable or not
+        positions: positions in the stream of the readable ones, (R,)
+        own: positions of those that this process owns, (O,)
+        pixels: their pixels, uint8 (O, H, W, C)
+        labels: their labels, int64 (O,); None if the stream has none
     """
 
     taken: int
@@ -84,8 +84,8 @@ class Examples:
 
     Arguments:
         column: the pictures
-        name: what they are called
-        form: what they are brought to
+        name: name of the stream
+        form: form that the pictures are converted to
     """
 
     def __init__(self, column: Column, name: str, form: Form) -> None:
@@ -99,7 +99,7 @@ class Examples:
         self._said: set[int] = set()
 
     def first(self) -> tuple[np.ndarray, list[str], np.ndarray | None, list[str]]:
-        """Return the first readable images, their names and labels, and what is said of them.
+        """Return the first readable images, their names and labels, and the notes on them.
 
         Raises:
             TigonError: if there is none
@@ -118,9 +118,9 @@ class Examples:
         return pixels, names, self._labels(labels, good), said(notes)
 
     def block(self, number: int, size: int) -> Block:
-        """Return block `number` (0, 1, ...) of so many examples; at the end it has fewer, or none.
+        """Return block `number` (0, 1, ...) of `size` examples; at the end it has fewer, or none.
 
-        `count` is known when the end has been seen.
+        `count` is known once the end has been seen.
         """
         if self._held != (number, size) or self._block is None:
             self._block = None  # two would be twice the memory
@@ -178,7 +178,7 @@ class Examples:
             yield position, found.pixels
 
     def _labels(self, labels: dict[int, int], good: list[tuple[int, Any]]) -> np.ndarray | None:
-        """Return the labels of readable pictures, int64 (N,), where the stream has labels."""
+        """Return the labels of readable pictures, int64 (N,), if the stream has labels."""
         if self.column.label is None:
             return None
         return np.array([labels[position] for position, _ in good], np.int64)
@@ -187,23 +187,23 @@ class Examples:
         """Yield the rows from a position on.
 
         Raises:
-            TigonError: if they cannot be had
+            TigonError: if they cannot be read
         """
         try:
             yield from self.column.rows.skip(position)
-        except Exception as error:  # of the network, of readers of many formats
+        except Exception as error:  # from the network, or readers of many formats
             raise TigonError(
                 f"data 'hf:{self.name}': the stream broke off ({reason(error)}); "
                 "the same command continues from the last checkpoint"
             ) from error
 
     def _counted(self) -> int:
-        """Count all examples, without looking at them: a run went on beyond the stream's end."""
+        """Count all examples without decoding them: a run continues beyond the stream's end."""
         tables = self.column.rows.with_format("arrow").iter(1000)
         return sum(len(table) for table in tables)
 
     def _leave_out(self, first: int, taken: int, bad: dict[int, str]) -> None:
-        """Say on stderr, once for each block, what cannot be read."""
+        """Report on stderr, once for each block, what cannot be read."""
         if not bad or first in self._said or world().rank > 0:
             return
         self._said.add(first)
@@ -223,15 +223,15 @@ def _merged(parts: list[dict[int, str]]) -> dict[int, str]:
 
 @dataclass(frozen=True)
 class StreamOrder:
-    """Every example of a stream once an epoch, by blocks that are permuted by themselves.
+    """Every example of a stream once per epoch, in blocks that are permuted independently.
 
-    A block has as many whole batches as fit into 1024 examples, at least one. Where examples
-    cannot be read, and at the end, its batches are smaller, of the same size give or take one.
+    A block has as many whole batches as fit into 1024 examples, at least one. If examples cannot
+    be read, and at the end, its batches are smaller, and their sizes differ by at most one.
 
     Arguments:
         examples: the stream
         batch_size: examples in a batch, >= 1
-        seed: of the order, >= 0
+        seed: seed for the order, >= 0
     """
 
     examples: Examples
@@ -240,20 +240,20 @@ class StreamOrder:
 
     @property
     def unit(self) -> int:
-        """Examples that gradient evaluations are counted by: a batch's, as it has no size."""
+        """Examples per unit of gradient evaluations: one batch, as a stream has no known size."""
         return self.batch_size
 
     @property
     def batches(self) -> int:
-        """Batches in an epoch: of no known end."""
+        """Batches in an epoch: 1, as its end is not known."""
         return 1
 
     def size(self, iteration: int) -> int:
-        """Return how many examples the batch of an iteration has, at most."""
+        """Return the most examples that an iteration's batch can have."""
         return self.batch_size
 
     def read(self, images: ImageData, iteration: int, like: Tensor) -> Batch:
-        """Return this process's part of the batch, of the device and type of `like`."""
+        """Return this process's part of the batch, with the device and type of `like`."""
         index, block = self._find(iteration)
         own = owned(index)
         place = torch.searchsorted(block.own, own)
@@ -262,11 +262,11 @@ class StreamOrder:
         return batch.to(like)._replace(total=len(index), among=math.inf)
 
     def index(self, iteration: int) -> Tensor:
-        """Return the positions in the stream of the batch of this iteration (0, 1, ...), (B,)."""
+        """Return the stream positions (B,) of the batch of this iteration (0, 1, ...)."""
         return self._find(iteration)[0]
 
     def _find(self, iteration: int) -> tuple[Tensor, Block]:
-        """Return the positions of a batch, and the block that it is in."""
+        """Return the positions of a batch, and the block that contains it."""
         batches = max(1, self.examples.most // self.batch_size)
         size = batches * self.batch_size
         if self.examples.count is None:
@@ -298,14 +298,14 @@ def open_stream(
     channels: int = 3,
     max_pixels: int = MAX_PIXELS,
 ) -> ImageStream:
-    """Open a data set of Hugging Face as a stream, of which nothing is kept on the disk.
+    """Open a Hugging Face data set as a stream; nothing is kept on disk.
 
     Arguments:
         data: hf:NAME or hf:NAME@SPLIT
         image_size: height and width in pixels, >= 8; one number for a square
         fit: `stretch` each image to this size, or `crop` its centre
         channels: 3 (RGB) or 1 (grey)
-        max_pixels: of a picture that is read, >= 1
+        max_pixels: largest picture to read, >= 1
     Raises:
         TigonError: if it cannot be opened, or its first images cannot be read
     """
@@ -320,28 +320,28 @@ def open_stream(
 
 
 def refuse_stream(data: str, persistent: bool, mirror: bool, frames: Frames) -> None:
-    """Refuse what cannot be had of a stream.
+    """Refuse options that do not work with a stream.
 
     Arguments:
         persistent: whether a chain is kept for each image
-        mirror: whether mirrored copies are to follow the images
-        frames: of a file with several pages or frames, the `first` or `all`
+        mirror: whether mirrored copies should follow the images
+        frames: read the `first` or `all` pages or frames of a file
     Raises:
-        TigonError: if one of these, or if data are no stream
+        TigonError: if an option does not work, or the data cannot be streamed
     """
     require_choice("frames", frames, Frames)
     if persistent:
         raise TigonError(
-            "--stream: a generator keeps a latent for each image, and a stream has no index by "
-            "which an image meets its latent again; leave out --stream, or learn a descriptor, "
+            "--stream: a generator keeps a latent for each image, and a stream has no index to "
+            "match images with their latents; leave out --stream, or learn a descriptor, "
             "whose chains do not persist"
         )
     if not data.startswith(PREFIX):
         raise TigonError(f"--stream: only hf: data can be read as a stream, not {data!r}")
     if mirror:
         raise TigonError(
-            "--stream with --mirror: mirrored copies follow the images of a set, and a stream has "
-            "no end that they could follow; leave out one of the two"
+            "--stream with --mirror: mirrored copies come after the images of a set, and a stream "
+            "has no known end; leave out one of the two"
         )
     if frames == "all":
         raise TigonError(

@@ -1,7 +1,7 @@
-"""Folders searched to their depths, in the order of names, and what is no data left out.
+"""Search folders recursively, in order of name, and leave out folders that are not data.
 
-Run folders, model folders and caches hold pictures that nobody took; systems keep thumbnails and
-waste in folders of their own. They are left out wherever they are.
+Run folders, model folders and caches hold pictures that are not data; operating systems keep
+thumbnails and deleted files in folders of their own. All are left out, wherever they are.
 """
 
 import fnmatch
@@ -22,7 +22,7 @@ RUN = re.compile(rb'\Arecipe = ".*"\r?\ndata = "')  # how a run's config.toml be
 
 
 class Pattern:
-    """A pattern of paths, such as data/*.png: the folder that it begins with, and the rest.
+    """A pattern of paths, such as data/*.png: the folder that it starts with, and the rest.
 
     Hidden files are not matched; ** stands for any number of folders.
     """
@@ -40,7 +40,7 @@ class Pattern:
         return _fits(path.split(os.sep), self.parts)
 
     def enters(self, folder: str) -> bool:
-        """Return whether what is in a folder below the root may match."""
+        """Return whether the contents of a folder below the root may match."""
         names = folder.split(os.sep)
         for name, part in zip(names, self.parts, strict=False):
             if part is None:
@@ -51,7 +51,7 @@ class Pattern:
 
 
 def _is_wild(parts: tuple[str, ...]) -> bool:
-    """Return whether the last part is a pattern, and no name with brackets that there is."""
+    """Return whether the last part is a pattern, and not an existing name with brackets."""
     if "*" in parts[-1]:
         return True
     return any(c in parts[-1] for c in "?[") and not os.path.lexists(Path(*parts))
@@ -67,16 +67,16 @@ def _fits(names: list[str], parts: "list[re.Pattern[str] | None]") -> bool:
 
 
 class Walk:
-    """The files below a folder, in the order of their names, each folder searched once.
+    """The files below a folder, in order of name; each folder is searched once.
 
     Arguments:
         root: the folder
-        pattern: which files and folders are asked for; all files if not given
+        pattern: the files and folders to find; by default all files
 
     Attributes:
-        errors: what could not be searched
+        errors: errors from folders that could not be searched
         notes: which folders were left out
-        shards: folders and archives (.npz) that the pattern asks for, which are not searched
+        shards: folders and archives (.npz) that match the pattern; they are not searched
     """
 
     def __init__(self, root: Path, pattern: Pattern | None = None) -> None:
@@ -106,7 +106,7 @@ class Walk:
                 stack.pop()
 
     def _wants(self, path: str) -> bool:
-        """Return whether a file is one of a folder's, or asked for; keep it if it is a shard."""
+        """Return whether a file is wanted; if it is a shard, record it instead."""
         if self.pattern is None:
             return True
         if self.pattern.takes(path) and path.lower().endswith(".npz"):
@@ -115,15 +115,15 @@ class Walk:
         return self.pattern.takes(path)
 
     def _ask(self, folder: str) -> None:
-        """Keep a folder that the pattern asks for, if it is data."""
+        """Record a folder that matches the pattern, if it is data."""
         assert self.pattern is not None
         if self.pattern.takes(folder) and not self._left_out(folder, *self._names(folder)):
             self.shards.append(folder)
 
     def _listed(self, folder: str) -> Iterator[tuple[str, bool]]:
-        """Yield the paths of what is in a folder, by name, and whether each is a folder.
+        """Yield the paths of a folder's entries, by name, and whether each is a folder.
 
-        Of a million entries only the names are kept.
+        Only names are kept in memory, even for a million entries.
         """
         names, folders = self._names(folder)
         if self._left_out(folder, names, folders):
@@ -132,7 +132,7 @@ class Walk:
             yield os.path.join(folder, name), name in folders
 
     def _names(self, folder: str) -> tuple[list[str], set[str]]:
-        """Return the names of what is in a folder and not hidden, and which of it are folders."""
+        """Return the names of a folder's entries that are not hidden, and which are folders."""
         names: list[str] = []
         folders: set[str] = set()
         try:
@@ -148,7 +148,7 @@ class Walk:
         return names, folders
 
     def _left_out(self, folder: str, names: list[str], folders: set[str]) -> bool:
-        """Return whether a folder is no data, and note it."""
+        """Return whether a folder is not data, and note it if so."""
         path = os.path.join(self.root, folder)
         kind = "system folder" if os.path.basename(folder).casefold() in SYSTEM else ""
         kind = kind or folder_kind(path, set(names) - folders)
@@ -159,7 +159,7 @@ class Walk:
 
 
 def folder_kind(path: str, files: set[str]) -> str:
-    """Return what a folder is that holds no data, given its files' names; nothing of others."""
+    """Return the kind of a folder that is not data, given its files' names; "" for others."""
     if "config.toml" in files and _is_run(Path(path) / "config.toml"):
         return "run folder"
     if {"config.json", "model.safetensors"} <= files:
