@@ -75,12 +75,15 @@ def test_an_environment_that_is_damaged_is_passed_over_or_refused(capsys, run, t
 
 
 PLACES = {
-    "config.toml": (SAMPLE, "config.toml: cannot be read .*is no regular file"),
-    "checkpoints/3/manifest.json": (SAMPLE, "checkpoints/3 is damaged .*is no regular file"),
-    "checkpoints/3/training.pt": (SAMPLE, "checkpoints/3 is damaged .*is no regular file"),
-    "checkpoints/3/model.safetensors": (SAMPLE, "checkpoints/3 is damaged .*is no regular file"),
-    "metrics.jsonl": (REPORT, "metrics.jsonl: cannot be read .*is no regular file"),
-    "snapshots/2.npz": (REPORT, "snapshots/2.npz: is damaged; delete it .*is no regular file"),
+    "config.toml": (SAMPLE, "config.toml: cannot be read .*is not a regular file"),
+    "checkpoints/3/manifest.json": (SAMPLE, "checkpoints/3 is damaged .*is not a regular file"),
+    "checkpoints/3/training.pt": (SAMPLE, "checkpoints/3 is damaged .*is not a regular file"),
+    "checkpoints/3/model.safetensors": (
+        SAMPLE,
+        "checkpoints/3 is damaged .*is not a regular file",
+    ),
+    "metrics.jsonl": (REPORT, "metrics.jsonl: cannot be read .*is not a regular file"),
+    "snapshots/2.npz": (REPORT, "snapshots/2.npz: is damaged; delete it .*is not a regular file"),
     "environment.json": (REPORT, ""),
 }
 
@@ -158,7 +161,7 @@ LINES = {
     "sample data.npz/run --out s.npz": "run data.npz/run: no such folder",
     "sample run --out file/s.png": r"--out file/s.png: cannot be written \(",
     "sample run --out /proc/nowhere/s.png": r"--out /proc/nowhere/s.png: cannot be written \(",
-    "sample run --out run": "--out run: exists and is no empty folder; give another",
+    "sample run --out run": "--out run: exists and is not an empty folder; give another",
     f"sample run --out {'a' * 300}.npz": r"--out a+.npz: cannot be written \(.*name too long",
     "reconstruct run --data bomb.npz --out s.npz": r"its images are object \(1,\)",
     "interpolate run --from bomb.npz --to bomb.npz --out s.png": r"its images are object \(1,\)",

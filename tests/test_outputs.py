@@ -58,13 +58,13 @@ def test_other_endings_and_full_folders_are_refused(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(TigonError, match=r"a\.jpg: is \.npz or \.png or a folder"):
+    with pytest.raises(TigonError, match=r"a\.jpg: must be \.npz or \.png or a folder"):
         check_out(tmp_path / "a.jpg")
-    with pytest.raises(TigonError, match="no empty folder"):
+    with pytest.raises(TigonError, match="not an empty folder"):
         check_out(tmp_path / "full")
     with pytest.raises(TigonError, match="is a folder"):
         check_out(tmp_path / "folder.png")
-    with pytest.raises(TigonError, match=r"is \.png"):
+    with pytest.raises(TigonError, match=r"must be \.png"):
         check_out(tmp_path / "a.npz", (".png",))
     with pytest.raises(TigonError, match="cannot be written"):
         check_out(tmp_path / "full" / "file" / "a.png")

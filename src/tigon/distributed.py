@@ -1,8 +1,8 @@
-"""Several processes, one run: who owns which rows, and sums over all of them.
+"""Several processes, one run: which process owns which rows, and sums over processes.
 
-Row i belongs to process i mod size, for the whole run, or to the process that owns its shard, so
-no row is ever in two hands. In a process of its own (no process group) every function here does
-nothing. Sums over processes are the same numbers in all of them.
+Row i belongs to process i mod size for the whole run, or to the process that owns its shard, so
+no row ever has two owners. In a single process (no process group), every function here does
+nothing. Sums over processes are identical in all of them.
 """
 
 import os
@@ -23,14 +23,14 @@ TIMEOUT, LONGEST = 300.0, 1e6
 
 
 class World(NamedTuple):
-    """This process's number, and how many there are."""
+    """This process's rank, and the number of processes."""
 
     rank: int
     size: int
 
 
 def world() -> World:
-    """Return who this process is: (0, 1) where it is alone."""
+    """Return this process's rank and the number of processes: (0, 1) if it is alone."""
     if dist.is_available() and dist.is_initialized():
         return World(dist.get_rank(), dist.get_world_size())
     return World(0, 1)
@@ -43,16 +43,16 @@ def launched() -> bool:
 
 @contextmanager
 def process_group(device: torch.device, timeout: float = TIMEOUT) -> Iterator[World]:
-    """Join the processes that torchrun started, within; alone where there is but one.
+    """Join the processes that torchrun started, inside the block; a single one stays alone.
 
     Arguments:
-        device: NCCL joins GPUs, gloo processors
-        timeout: seconds after which a process that does not answer counts as lost
+        device: NCCL is used for GPUs, gloo for CPUs
+        timeout: seconds without an answer after which a process counts as lost
     Raises:
         TigonError: if another process is lost, or none answers
     """
     if not 0 < timeout < LONGEST:
-        raise TigonError(f"--timeout {timeout:g}: is above 0 and below {LONGEST:g} seconds")
+        raise TigonError(f"--timeout {timeout:g}: must be above 0 and below {LONGEST:g} seconds")
     if not launched() or dist.is_initialized():
         yield world()
         return
@@ -75,8 +75,8 @@ def process_group(device: torch.device, timeout: float = TIMEOUT) -> Iterator[Wo
 def leave(status: int) -> NoReturn:
     """End this process with a status.
 
-    One of several ends without tearing down the interpreter: gloo's threads may still hold what
-    the last gradients were sent with, and aborted about one in ten processes here (torch 2.13).
+    One of several processes skips the interpreter's shutdown: gloo's threads may still use the
+    last gradients' buffers, which aborted about one in ten processes here (torch 2.13).
     """
     if launched():
         sys.stdout.flush()
@@ -86,14 +86,14 @@ def leave(status: int) -> NoReturn:
 
 
 def own_device(device: torch.device) -> torch.device:
-    """Return the GPU of this process where several share a machine; other devices as they are."""
+    """Return this process's own GPU if several share a machine; other devices unchanged."""
     if device.type == "cuda" and device.index is None and launched():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return device
 
 
 def owned(index: Tensor) -> Tensor:
-    """Return those of the rows `index` (B,) that this process owns."""
+    """Return the rows among `index` (B,) that this process owns."""
     rank, size = world()
     return index if size == 1 else index[index % size == rank]
 
@@ -111,7 +111,7 @@ def mine(rows: Tensor) -> Tensor:
 
 
 def all_sum(values: Tensor) -> Tensor:
-    """Return the sum over processes, of any shape."""
+    """Return the sum of tensors of any shape over processes."""
     if world().size == 1:
         return values
     values = values.detach().clone()
@@ -132,7 +132,7 @@ def all_rows(part: Tensor) -> Tensor:
 
 
 def gathered(part: Tensor) -> Tensor:
-    """Return the rows (B, *) of every process, one process's after another's."""
+    """Return the rows (B, *) of all processes, concatenated in their order."""
     if world().size == 1:
         return part
     counts = all_objects(len(part))
@@ -141,7 +141,7 @@ def gathered(part: Tensor) -> Tensor:
 
 
 def _gathered(part: Tensor, longest: int) -> list[Tensor]:
-    """Return the part (M, *) of every process, each padded to `longest` rows."""
+    """Return every process's part (M, *), padded to `longest` rows."""
     padded = part.new_zeros(longest, *part.shape[1:])
     padded[: len(part)] = part
     parts = [torch.empty_like(padded) for _ in range(world().size)]
@@ -150,10 +150,10 @@ def _gathered(part: Tensor, longest: int) -> list[Tensor]:
 
 
 class Ownership:
-    """Who owns which rows, and where each process keeps its own: row i, process i mod size."""
+    """Which process owns which rows, and where it keeps them: row i, process i mod size."""
 
     def owned(self, index: Tensor) -> Tensor:
-        """Return those of the rows `index` (B,) that this process owns."""
+        """Return the rows among `index` (B,) that this process owns."""
         return owned(index)
 
     def slots(self, index: Tensor) -> Tensor:
@@ -170,11 +170,11 @@ class Ownership:
 
 
 class ShardOwnership(Ownership):
-    """Rows by shards: each process owns the rows of its shards, wherever these are in the order.
+    """Ownership by shards: each process owns all rows of its shards, wherever they are.
 
     Arguments:
-        counts: rows of each shard, in order
-        owners: the process that owns each
+        counts: number of rows of each shard, in order
+        owners: the process that owns each shard
     """
 
     def __init__(self, counts: Sequence[int], owners: Sequence[int]) -> None:
@@ -192,7 +192,7 @@ class ShardOwnership(Ownership):
         return torch.bucketize(index, self.ends.to(index.device), right=True)
 
     def owned(self, index: Tensor) -> Tensor:
-        """Return those of the rows `index` (B,) that this process owns."""
+        """Return the rows among `index` (B,) that this process owns."""
         return index[self.owners.to(index.device)[self.shards(index)] == world().rank]
 
     def slots(self, index: Tensor) -> Tensor:
@@ -217,33 +217,33 @@ class ShardOwnership(Ownership):
 
 
 def in_all_processes(module: nn.Module) -> nn.Module:
-    """Return the module such that its gradients are means over processes."""
+    """Wrap the module so that its gradients are averaged over processes."""
     if world().size == 1:
         return module
     if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
         raise TigonError(
-            "norm 'batch': batch statistics would be of one process's part of a batch; use "
+            "norm 'batch': batch statistics would cover only one process's part of a batch; use "
             "--network.norm none or group, or one process"
         )
     return nn.parallel.DistributedDataParallel(module)
 
 
 def any_of(flag: bool) -> bool:
-    """Return whether the flag is up in any process."""
+    """Return whether the flag is true in any process."""
     if world().size == 1:
         return flag
     return any(all_objects(flag))
 
 
 def wait_for_all() -> None:
-    """Go on when every process has come here."""
+    """Wait until every process has reached this point."""
     if world().size > 1:
         dist.barrier()
 
 
 @contextmanager
 def first_process_first() -> Iterator[None]:
-    """Let the first process do this before the others, who then find what it has written."""
+    """Let the first process run the block before the others, which then find its files."""
     if world().rank > 0:
         wait_for_all()
     yield
@@ -252,7 +252,7 @@ def first_process_first() -> Iterator[None]:
 
 
 def all_objects(value: T) -> list[T]:
-    """Return the small value of every process, in their order."""
+    """Return every process's value, in their order; for small values."""
     size = world().size
     if size == 1:
         return [value]

@@ -1,22 +1,22 @@
-"""What can go wrong, as the user should hear it: one line that names the thing and the remedy."""
+"""Errors as the user should see them: one line that names the problem and the remedy."""
 
 import sys
 
 
 class TigonError(Exception):
-    """What was asked cannot be done; the message is one line. The command line ends with 2."""
+    """The request cannot be done; the message is one line. The command line exits with 2."""
 
 
 def install(extra: str) -> str:
-    """Return the command that adds one of tigon's extras to the environment that runs now."""
+    """Return the command that installs one of tigon's extras in the current environment."""
     return f"{sys.executable} -m pip install 'tigon[{extra}]'"
 
 
 class DivergenceError(TigonError):
-    """Training left what can be learned from; the command line ends with 3.
+    """Training diverged beyond repair; the command line exits with 3.
 
     Attributes:
-        cause: one of `CAUSES`, or of a guard's own
+        cause: one of `CAUSES`, or a guard's own
         restored: whether the trainer is back in its last good state
         remedy: what to do about it
     """
@@ -27,20 +27,20 @@ class DivergenceError(TigonError):
 
 
 def diverged(iteration: int, said: str, remedy: str) -> str:
-    """Return the line that ends a run: when, what was seen, and what to do."""
+    """Return the line that ends a run: when, what happened, and what to do."""
     return f"training diverged at iteration {iteration}: {said}; {remedy}"
 
 
 CAUSES = {
     "images": (
         "training images hold values that are not finite",
-        "take these images out of the data, or repair them",
+        "remove these images from the data, or repair them",
     ),
     "network": (
         "the network returned values, or gradients, that are not finite",
-        "lower the learning rate (--optimizer.learning-rate), or where chains synthesise images "
-        "their step size (--chains.step-size); if it stays, the network overflows by itself: look "
-        "for exponentials, divisions and missing normalisation in it",
+        "lower the learning rate (--optimizer.learning-rate), or if chains synthesise images, "
+        "their step size (--chains.step-size); if that does not help, the network itself "
+        "overflows: look for exponentials, divisions and missing normalisation in it",
     ),
     "chains": (
         "chains ran away: their points are not finite, or most lie outside the images' range",
@@ -59,7 +59,7 @@ CAUSES = {
         "lower the chains' step size (--chains.step-size)",
     ),
     "dead": (
-        "the network is dead: its parameters get no gradient any more",
+        "the network is dead: its parameters no longer get a gradient",
         "lower the learning rate (--optimizer.learning-rate) and start again, with another seed",
     ),
 }

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all; and single rows of large ones."""
+"""Write files completely or not at all, and access single rows of large ones."""
 
 import contextlib
 import errno
@@ -23,14 +23,14 @@ HIDDEN = ("Cc", "Cs", "Zl", "Zp")
 class FileRows(NamedTuple):
     """Rows of equal size in an open file, read and written one by one.
 
-    To touch a row of a mapped file anywhere costs a page fault, which maps up to a megabyte around
-    it; to read it from the file costs no more in a large file than in a small one.
+    Accessing a row of a mapped file causes a page fault, which maps up to a megabyte around it;
+    reading it from the file costs no more in a large file than in a small one.
 
     Arguments:
-        handle: of the file
+        handle: the file's descriptor
         start: bytes before the first row
-        size: bytes of a row
-        number: of rows
+        size: bytes per row
+        number: number of rows
     """
 
     handle: int
@@ -52,11 +52,11 @@ class FileRows(NamedTuple):
         return found
 
     def write(self, rows: Sequence[int], content: bytes) -> None:
-        """Put `content` into these rows.
+        """Write `content` into these rows.
 
         Raises:
-            IndexError: if there is no such row; none is written then
-            OSError: if the disk refuses
+            IndexError: if there is no such row; nothing is written then
+            OSError: if writing fails
         """
         for k, place in enumerate(self._places(rows)):
             part = content[k * self.size : (k + 1) * self.size]
@@ -70,13 +70,13 @@ class FileRows(NamedTuple):
 
 
 def npy_header(shape: Sequence[int], dtype: str) -> bytes:
-    """Return what a `.npy` file begins with (format 1.0), with room for more rows.
+    """Return the header of a `.npy` file (format 1.0), with room for more rows.
 
     Arguments:
-        shape: of the array, rows first
-        dtype: such as '<f4'
+        shape: shape of the array, rows first
+        dtype: type such as '<f4'
     """
-    import numpy as np  # this module is imported where `tigon --help` has to be quick
+    import numpy as np  # imported here to keep `tigon --help` fast
 
     stream = io.BytesIO()
     header = {"descr": dtype, "fortran_order": False, "shape": tuple(shape)}
@@ -99,19 +99,19 @@ def _write_at(handle: int, content: bytes, place: int) -> int:
 
 
 def release_pages(area: mmap.mmap) -> None:
-    """Let go of a file's mapped pages: the file, or the system's cache, has what was written."""
+    """Release a file's mapped pages; written data are in the file or the system's cache."""
     if hasattr(area, "madvise"):  # not on Windows, which does so by itself
         area.madvise(mmap.MADV_DONTNEED)
 
 
 def flush_to_disk(path: Path) -> None:
-    """Bring what was written to a file or a folder to the disk.
+    """Flush a file or a folder to disk.
 
     Raises:
-        OSError: if the disk refuses
+        OSError: if that fails
     """
     if path.is_dir() and not hasattr(os, "O_DIRECTORY"):
-        return  # Windows opens no folder
+        return  # Windows cannot open folders
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
@@ -122,10 +122,10 @@ def flush_to_disk(path: Path) -> None:
 def replace_file(path: Path, content: bytes | str) -> None:
     """Write `content` (text as UTF-8) under another name, flush it, then rename it to `path`.
 
-    A link at either name is replaced, never followed. Where it fails, nothing is left behind.
+    A link at either name is replaced, never followed. If it fails, nothing is left behind.
 
     Raises:
-        OSError: if the disk refuses; it names the file
+        OSError: if writing fails; it names the file
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     work = path.with_name(f".new-{path.name}")
@@ -144,20 +144,20 @@ def replace_file(path: Path, content: bytes | str) -> None:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading, if it is one: a pipe would block, a device might never end.
+    """Open a regular file for reading: a pipe would block, a device might never end.
 
     Raises:
-        OSError: if it cannot be opened, or is something else
+        OSError: if it cannot be opened, or is not a regular file
     """
     file = open(os.open(path, os.O_RDONLY | AT_ONCE), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise OSError(errno.EINVAL, "is no regular file", str(path))
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
     return file
 
 
 def subfolder(folder: Path, name: str) -> Path:
-    """Return `folder`/`name`, to be written in.
+    """Return `folder`/`name`, for writing.
 
     Raises:
         OSError: if it is a link that leads outside `folder`
@@ -171,19 +171,19 @@ def subfolder(folder: Path, name: str) -> Path:
 
 
 def is_writable(folder: Path) -> bool:
-    """Return whether files can be made in a folder: it may be another user's, or read-only."""
+    """Return whether files can be created in a folder, not another user's or read-only."""
     return os.access(folder, os.W_OK | os.X_OK)
 
 
 def named(error: OSError, path: Path) -> OSError:
-    """Return the error with the name of the file, which those of writing lack."""
+    """Return the error with the file's name, which errors from writing lack."""
     if error.filename is not None or error.errno is None:
         return error
     return OSError(error.errno, error.strerror, str(path))
 
 
 def refusal(error: BaseException) -> str:
-    """Return in words why the disk refused, and what to do where it is full."""
+    """Return in words why writing failed, and what to do if the disk is full."""
     if not isinstance(error, OSError) or error.strerror is None:
         said = " ".join(str(error).split()) or type(error).__name__
     else:
@@ -194,15 +194,15 @@ def refusal(error: BaseException) -> str:
 
 
 def name_order(name: str) -> tuple[str, str]:
-    """Return what a file's name is sorted by: accents are one letter (NFC) or two (NFD, on a Mac).
+    """Return a file name's sort key: accents are one character (NFC) or two (NFD, on a Mac).
 
-    Of names without accents it is the order of their letters.
+    Names without accents are sorted as usual.
     """
     return unicodedata.normalize("NFC", name), name
 
 
 def printable(name: str) -> str:
-    """Return a file's name as one line of valid UTF-8, whatever bytes it has."""
+    """Return a file's name as one line of valid UTF-8, whatever its bytes."""
     return "".join(_escaped(c) if unicodedata.category(c) in HIDDEN else c for c in name)
 
 
@@ -217,10 +217,10 @@ def _escaped(character: str) -> str:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Say which file of a run the disk refused, and that its checkpoints are whole.
+    """Turn write errors in a run folder into one line that says the last checkpoint is intact.
 
     Raises:
-        TigonError: if it did
+        TigonError: if the block raises an OSError
     """
     try:
         yield
@@ -231,26 +231,26 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be made: it holds something, or lies where nothing can be.
+    """Refuse a new folder that cannot be created.
 
     Raises:
-        TigonError: if it exists and is no empty folder, or cannot be written where it is
+        TigonError: if it exists and is not an empty folder, or cannot be written there
     """
     try:
         if not folder.name or folder.is_symlink():
             raise TigonError(f"folder {folder}: has no name of its own; give a new folder")
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise TigonError(f"folder {folder}: exists and is no empty folder; give another")
+            raise TigonError(f"folder {folder}: exists and is not an empty folder; give another")
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TigonError(f"folder {folder}: cannot be written ({error})") from error
 
 
 def write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    """Write a new folder of files, by name.
+    """Write a new folder with these files, by name.
 
     Raises:
-        TigonError: if it exists and is no empty folder, or the disk refuses
+        TigonError: if it exists and is not an empty folder, or writing fails
     """
     check_folder(folder)
     try:
@@ -267,7 +267,7 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> None:
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """Give a place beside a path, which takes the path's place once all is written."""
+    """Yield a temporary path next to `path`, which replaces it once everything is written."""
     work = path.with_name(f".new-{path.name}")
     try:
         _remove_left(work)
@@ -279,7 +279,7 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 
 def _remove_left(work: Path) -> None:
-    """Remove what a write that was killed left behind; of a link, the link."""
+    """Remove what a killed write left behind; if it is a link, only the link."""
     if work.is_dir() and not work.is_symlink():
         shutil.rmtree(work)
     else:

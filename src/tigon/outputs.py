@@ -1,4 +1,4 @@
-"""Images and models to files and folders; whole or not at all."""
+"""Write images and models to files and folders, completely or not at all."""
 
 import contextlib
 import itertools
@@ -14,7 +14,7 @@ from tigon.figures import Tiles, tile, tiled
 from tigon.files import npy_header, refusal, written_beside
 
 INK, TEXT, LINE, NARROWEST = "#24292f", 14, 20, 320
-SIDE, PIXELS = 32767, 89_478_485  # that browsers show of a side, and Pillow opens in all
+SIDE, PIXELS = 32767, 89_478_485  # longest side that browsers show, most pixels Pillow opens
 ELSEWHERE = "give a folder (no ending), which gets a PNG of each, or a .npz"
 Write = Callable[[np.ndarray], object]
 
@@ -22,37 +22,37 @@ Write = Callable[[np.ndarray], object]
 def check_out(
     path: Path, suffixes: tuple[str, ...] = (".npz", ".png", ""), option: str = "--out"
 ) -> None:
-    """Refuse an output before any work is done for it.
+    """Refuse an invalid output path before any work is done.
 
     Arguments:
-        suffixes: those allowed; "" stands for a folder
-        option: by which it was given
+        suffixes: the allowed endings; "" stands for a folder
+        option: the option that gave the path
     Raises:
-        TigonError: if it has another ending, or cannot be written where it is
+        TigonError: if it has another ending, or cannot be written there
     """
     if not path.name:
         raise TigonError(f"{option} {path}: has no name; give a file or a new folder")
     if path.suffix not in suffixes:
         kinds = " or ".join(suffix or "a folder (no ending)" for suffix in suffixes)
-        raise TigonError(f"{option} {path}: is {kinds}")
+        raise TigonError(f"{option} {path}: must be {kinds}")
     try:
         if path.suffix and path.is_dir():
             raise TigonError(f"{option} {path}: is a folder")
         if not path.suffix and path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise TigonError(f"{option} {path}: exists and is no empty folder; give another")
+            raise TigonError(f"{option} {path}: exists and is not an empty folder; give another")
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TigonError(f"{option} {path}: cannot be written ({error})") from error
 
 
 def write_images(path: Path, pixels: np.ndarray, columns: int = 8, **arrays: np.ndarray) -> None:
-    """Write images, uint8 (N, H, W, C), as the path's ending asks.
+    """Write images, uint8 (N, H, W, C), in the format of the path's ending.
 
     Arguments:
-        columns: of the grid in a .png
-        arrays: what a .npz holds besides `images`
+        columns: columns of the grid in a .png
+        arrays: arrays for a .npz besides `images`
     Raises:
-        TigonError: if the disk refuses
+        TigonError: if writing fails
     """
     with images_to(path, len(pixels), pixels.shape[1:], columns, arrays) as write:
         write(pixels)
@@ -66,17 +66,18 @@ def images_to(
     columns: int = 8,
     arrays: Mapping[str, np.ndarray] | None = None,
 ) -> Iterator[Write]:
-    """Give a function that writes the next images, uint8 (B, H, W, C), as the path's ending asks.
+    """Yield a function that writes the next images, uint8 (B, H, W, C), to a path.
 
-    None is kept in memory, but for the grid of a .png. The path appears when all are written.
+    Its ending gives the format. Only the grid of a .png is kept in memory. The path appears once
+    all images are written.
 
     Arguments:
-        count: images in all
-        shape: of one, (H, W, C)
-        columns: of the grid in a .png
-        arrays: what a .npz holds besides `images`
+        count: total number of images
+        shape: shape of one image, (H, W, C)
+        columns: columns of the grid in a .png
+        arrays: arrays for a .npz besides `images`
     Raises:
-        TigonError: if the disk refuses, or a grid is larger than viewers show
+        TigonError: if writing fails, or a grid is larger than viewers show
     """
     if path.suffix == ".png":
         grid = tiled(count, (shape[0], shape[1]), min(columns, count))
@@ -100,8 +101,8 @@ def require_viewable(
     """Refuse a .png that would be larger than viewers and browsers show.
 
     Arguments:
-        count: images in it
-        height, width: of it, in pixels
+        count: number of images in it
+        height, width: its size in pixels
         remedy: what to do instead
     Raises:
         TigonError: it says how large the .png would be, and the remedy
@@ -114,24 +115,24 @@ def require_viewable(
 
 
 def write_rows(path: Path, rows: Sequence[tuple[str, np.ndarray]]) -> None:
-    """Write a .png of rows of images one below the other, each under its label.
+    """Write a .png of rows of images, each under its label.
 
     Arguments:
         rows: label and images, uint8 (N, H, W, C); a row may be shorter than the first
     Raises:
-        TigonError: if the disk refuses
+        TigonError: if writing fails
     """
     with _whole(path) as work, work.open("xb") as file:
         labelled(rows).save(file, format="png")
 
 
 def zoom_of(count: int, width: int) -> int:
-    """Return how many pixels a side a pixel gets, where `count` images of a width are in a row."""
+    """Return the zoom factor, a whole number, for a row of `count` images of this width."""
     return -(-NARROWEST // (count * width))
 
 
 def labelled(rows: Sequence[tuple[str, np.ndarray]]) -> Image.Image:
-    """Draw rows of images under their labels; pixels are enlarged by a whole number, if at all."""
+    """Draw rows of images under their labels, enlarged by a whole number if they are small."""
     zoom = zoom_of(*rows[0][1].shape[:3:2])
     tiles = [
         Image.fromarray(tile(pixels.repeat(zoom, 1).repeat(zoom, 2), len(pixels)))
@@ -149,7 +150,7 @@ def labelled(rows: Sequence[tuple[str, np.ndarray]]) -> Image.Image:
 
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    """Give a place to write to, which takes the path's place once all is written."""
+    """Yield a temporary path, which replaces `path` once everything is written."""
     try:
         with written_beside(path) as work:
             yield work
@@ -180,7 +181,7 @@ def _grid(work: Path, count: int, shape: tuple[int, ...], columns: int) -> Itera
 
 @contextlib.contextmanager
 def _folder(work: Path, count: int) -> Iterator[Write]:
-    """Number the files so that the order of their names is that of the images."""
+    """Number the files so that sorting by name gives the order of the images."""
     work.mkdir()
     digits, numbers = max(5, len(str(count - 1))), itertools.count()
 

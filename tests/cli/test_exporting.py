@@ -60,11 +60,11 @@ def test_onnx_alone_can_be_put_beside_a_model_folder_or_into_it(here, capsys):
 
 MISTAKES = {
     "export RUN": "give --out for a model folder, --onnx for a file, or both",
-    "export RUN --onnx a.png": "--onnx a.png: is .onnx",
+    "export RUN --onnx a.png": "--onnx a.png: must be .onnx",
     "export RUN --onnx a.onnx --license mit": "go with --out",
-    "export RUN --out full": "folder full: exists and is no empty folder",
+    "export RUN --out full": "folder full: exists and is not an empty folder",
     "export RUN --out MODEL --onnx a.onnx": "leave out --out: tigon export",
-    "export RUN --out face.png": "folder face.png: exists and is no empty folder",
+    "export RUN --out face.png": "folder face.png: exists and is not an empty folder",
     "export nowhere --out new": "run nowhere: no such folder",
     "export MODEL --out new": "is already a model folder; copy it",
     "diagnose MODEL": "is a model folder, which has no history",

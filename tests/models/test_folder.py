@@ -133,7 +133,7 @@ def test_a_folder_that_holds_something_is_not_written_to(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "note.txt").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
-    for name, said in (("full", "no empty folder"), ("link", "no name of its own")):
+    for name, said in (("full", "not an empty folder"), ("link", "no name of its own")):
         with pytest.raises(TigonError, match=said):
             model.save_pretrained(tmp_path / name)
     assert (tmp_path / "full" / "note.txt").read_text() == "mine"

@@ -161,7 +161,7 @@ WRONG = {
     "@a/g @one": "run {home}/one: is not a run folder",
     "@a/g @none": "run {home}/none: no such folder",
     "@a/g @bare": "run {home}/bare: has no metrics yet; train it first",
-    "@a/g @d --out x.txt": "--out x.txt: is .html",
+    "@a/g @d --out x.txt": "--out x.txt: must be .html",
     "": "needs a run folder",
     " ".join(["@d"] * (MOST + 1)): f"a comparison needs 2 to {MOST} runs, not {MOST + 1}",
 }

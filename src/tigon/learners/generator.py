@@ -1,11 +1,11 @@
 r"""Alternating back-propagation: learn a generator whose latents are inferred by MCMC.
 
-Each iteration moves the latents of the batch by Langevin dynamics on their posterior (2), then
-takes one gradient step on
+Each iteration moves the batch's latents by Langevin dynamics on their posterior (2), then takes
+one gradient step on
 
 .. math:: \sum_i \frac{1}{2\sigma^2} \lVert Y_i - f(Z_i; W) \rVert^2 \qquad \text{(3)}
 
-with each Z_i where its own chain is now. sigma is given, or learned (`learners.noise`).
+with each Z_i at its chain's current point. sigma is given, or learned (`learners.noise`).
 
 References:
     Han, Lu, Zhu and Wu, "Alternating back-propagation for generator network", AAAI 2017.
@@ -41,7 +41,7 @@ from tigon.models.generator import GeneratorModel, principal_directions
 from tigon.random.streams import Rng, make_rng, rows
 
 LONGEST_STEP = 1e30
-MOVED = 0.1  # of all latents, after which their moments are measured again
+MOVED = 0.1  # fraction of all latents that must move before their moments are measured again
 
 
 METRICS = (
@@ -64,10 +64,10 @@ METRICS = (
         "Acceptance",
         healthy=ACCEPT,
         caption=f"Mean acceptance of the chains' proposals. Healthy is {ACCEPT[0]:g} to "
-        f"{ACCEPT[1]:g}: less where steps are too long, more where they are too short; MALA mixes "
+        f"{ACCEPT[1]:g}: lower if steps are too long, higher if they are too short; MALA mixes "
         "best near 0.574 (dashed). Unadjusted Langevin dynamics takes every step, which counts "
         "as 1.",
-        brief="the part of the chains' proposals that is accepted: best near 0.57",
+        brief="the fraction of the chains' proposals that is accepted: best near 0.57",
         progress=".2f",
         marks={"0.574": 0.574},
         figure="acceptance",
@@ -76,7 +76,7 @@ METRICS = (
         "step_size",
         "Step size",
         axis="log",
-        caption="Step size that all chains share, in standard deviations of the prior. It follows "
+        caption="Step size shared by all chains, in standard deviations of the prior. It follows "
         "the width of the posteriors, which narrow as the model learns: neither high nor low is "
         "better.",
         figure="step-size",
@@ -84,9 +84,9 @@ METRICS = (
     Metric(
         "latent_std",
         "Standard deviation of the inferred latents",
-        caption="The root of the mean variance over coordinates of the batch's latents, which "
-        "have moved since parameter expansion gave latents the prior's 1 (dashed), and before it "
-        "does so again: far from 1 is a sign of bad chains, near 1 no evidence of good ones.",
+        caption="The root of the mean variance over coordinates of the batch's latents, measured "
+        "after they have moved and before parameter expansion restores the prior's 1 (dashed): "
+        "far from 1 is a sign of bad chains, near 1 is no evidence of good ones.",
         marks={"prior": 1.0},
         figure="latent-deviation",
         value=lambda deviations: float(np.sqrt(np.mean(np.square(deviations)))),
@@ -95,8 +95,8 @@ METRICS = (
         "latent_mean",
         "Mean of the inferred latents",
         caption="The mean of the batch's latents in the coordinate where it is furthest from 0, "
-        "the prior's, before parameter expansion: far from 0 is a sign of bad chains, near 0 no "
-        "evidence.",
+        "the prior's mean, before parameter expansion: far from 0 is a sign of bad chains, near 0 "
+        "is no evidence of good ones.",
         figure="latent-mean",
         value=lambda means: float(np.abs(means).max()),
     ),
@@ -107,25 +107,26 @@ class GeneratorLearner(Learner):
     """Learns a generator with one persistent latent chain per image.
 
     Arguments:
-        model: the generator; with `expand`, latents enter its network by a linear `.first` alone
-        count: number of images of the data set, one chain each; or their chains as they are
-        chains: kernel and steps by which latents move at each iteration, and how one step size
-            for all of them is adapted after it, if it is
+        model: the generator; with `expand`, latents must enter its network only by a linear
+            `.first`
+        count: number of images in the data set, one chain each; or an existing store of chains
+        chains: kernel and steps that move the latents at each iteration, and how their shared
+            step size is adapted afterwards, if at all
         expand: whether to bring the latents' moments to the prior's after each update
             (`learners.expansion`)
-        annealing: of sigma over the run, of chains and loss alone; none if not given
-        average_likelihood: weigh the likelihood by 1/n and let chains share batch statistics, as
+        annealing: annealing of sigma over the run, for chains and loss only; none by default
+        average_likelihood: weight the likelihood by 1/n and let chains share batch statistics, as
             the original code did; for comparison only
-        rng: of the first latents, draws of the prior; seeded with 0 if not given
-        start: where chains start, and how the model's guess is fitted to them, if it has one; at
-            draws of the prior if not given
+        rng: for the first latents, which are draws from the prior; seeded with 0 by default
+        start: where chains start, and how the model's guess, if any, is fitted to them; by
+            default at draws from the prior
         folder: keep the chains in files on this folder's disk, not in memory; one process only
-        ownership: which process keeps the chain of which image; row i, process i mod size, if not
-            given
-        noise: how the model's sigma is learned; it stays as it is if not given
+        ownership: which process keeps which image's chain; by default row i belongs to process
+            i mod size
+        noise: how the model's sigma is learned; by default it is fixed
 
     The moments of all latents are measured, and expanded, each time a tenth of them has moved:
-    at every update where a batch is that much.
+    at every update if a batch is that large.
     """
 
     metrics = METRICS
@@ -147,12 +148,12 @@ class GeneratorLearner(Learner):
         start: LinearStart | None = None,
     ) -> None:
         if noise and average_likelihood:
-            raise ValueError("sigma cannot be learned where the likelihood is averaged")
+            raise ValueError("sigma cannot be learned if the likelihood is averaged")
         super().__init__()
         self.ownership = ownership or Ownership()
         self.model, self.annealing, self.noise, self.start = model, annealing, noise, start
         self._progress = 1.0
-        self._error: tuple[Tensor, float] | None = None  # of the batch, and its part of all
+        self._error: tuple[Tensor, float] | None = None  # the batch's, and its share of the set
         self.chains = chains or MCMC(MALA(0.1, jitter=0.9), 1, StepSizeAdaptation())
         if not isinstance(self.chains.adaptation, StepSizeAdaptation | None):
             raise ValueError("latent chains adapt by StepSizeAdaptation, or not at all")
@@ -181,7 +182,7 @@ class GeneratorLearner(Learner):
         folder: Path | None,
         start: LinearStart | None,
     ) -> ChainStore:
-        """Return chains at their start, all of them drawn whoever owns them."""
+        """Return chains at their start; all are drawn, whichever process owns them."""
         if folder is not None and world().size > 1:
             raise TigonError(
                 "chains.store files: is for one process; with several, each keeps its own part of "
@@ -206,27 +207,27 @@ class GeneratorLearner(Learner):
 
     @property
     def like(self) -> Tensor:
-        """A tensor of the model's type and device."""
+        """A tensor with the model's type and device."""
         return next(self.model.parameters()).detach()
 
     @property
     def evaluations_per_example(self) -> int:
-        """The chain's, and one for the update."""
+        """The chain's evaluations, and one for the update."""
         return self.chains.gradient_evaluations + 1
 
     def begin(self, progress: float) -> None:
-        """Let chains and loss have the sigma that the annealing has at `progress` in [0, 1]."""
+        """Set the `progress`, in [0, 1], that gives the annealed sigma of chains and loss."""
         self._progress = progress
 
     @property
     def chain_sigma(self) -> float:
-        """The sigma of chains and loss in this iteration: the model's own, once not annealed."""
+        """The sigma of chains and loss in this iteration: annealed, or the model's own."""
         own = self.model.sigma.item()
         return self.annealing.sigma(own, self._progress) if self.annealing else own
 
     @contextmanager
     def chain_density(self, batch: Batch, sigma: float | None = None) -> Iterator[LogDensity]:
-        """Give the posterior of the latents of this batch, with the parameters frozen.
+        """Yield the posterior of this batch's latents, with the parameters frozen.
 
         It is the model's own posterior, unless another `sigma` is given.
         """
@@ -235,7 +236,7 @@ class GeneratorLearner(Learner):
             yield self.model.posterior(batch.images, weight, sigma)
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
-        """Move the latents of the batch by (2); returns them, (B, d)."""
+        """Move the latents of the batch by (2), and return them, (B, d)."""
         place = self.ownership.slots(batch.index)
         here = self.store.read(place)
         chains = replace(self.chains, adaptation=None)
@@ -252,11 +253,11 @@ class GeneratorLearner(Learner):
         return draws.x
 
     def step_sizes(self, latents: Tensor) -> Tensor:
-        """Return the step size of each chain at these latents (B, d), (B,): one for all."""
+        """Return the step sizes (B,) of chains at these latents (B, d): the same for all."""
         return latents.new_full(latents.shape[:1], self.step_size)
 
     def _adapt(self, accepted: Tensor) -> None:
-        """Adapt the step size to the mean acceptance of a whole batch, in all processes alike."""
+        """Adapt the step size to a whole batch's mean acceptance, equally in all processes."""
         if isinstance(self.chains.adaptation, StepSizeAdaptation):
             self.step_size = self.chains.adaptation.adapted(
                 self.step_size, accepted.item(), self.adapted
@@ -264,19 +265,19 @@ class GeneratorLearner(Learner):
             self.adapted += 1
 
     def measure_latents(self) -> None:
-        """Measure the moments of all latents; the update that follows brings them to the prior's.
+        """Measure the moments of all latents; the next update brings them to the prior's.
 
-        The less of them have moved, the less weight their moments have.
+        The fewer have moved, the less weight the moments have.
         """
         self.moments = moments(self.store.parts)
         self._weight = self.moments.weight(min(1.0, self._moved / self.count))
         self._moved, self._due = 0, True
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
-        """Return (3) over the batch, as a mean so that the rate does not depend on its size.
+        """Return the batch mean of (3), so that the learning rate does not depend on its size.
 
-        The metrics `latent_mean` and `latent_std` are of this batch's latents, which have just
-        moved, before parameter expansion gives them the prior's.
+        The metrics `latent_mean` and `latent_std` are of this batch's latents, after they have
+        moved and before parameter expansion brings them to the prior's.
         """
         self.gradient_evaluations += self.evaluations_per_example * batch.size
         with self.products():
@@ -296,7 +297,7 @@ class GeneratorLearner(Learner):
         }
 
     def after_update(self, optimizer: Optimizers) -> None:
-        """Learn sigma, then expand: latents come nearer to the prior's moments, f(z) stays."""
+        """Learn sigma, then expand: bring latents closer to the prior's moments, keeping f(z)."""
         if self.noise and self._error:
             self.noise.update(self.model.sigma, *self._error)
         if not (self.expand and self._due):
@@ -309,11 +310,11 @@ class GeneratorLearner(Learner):
             weight = self.averaged[of_first.format("weight")]
             undo(affine, weight, self.averaged.get(of_first.format("bias")))
         self.store.replace(affine.apply)
-        if self.chains.adaptation is not None:  # else it is what the user wants of N(0, I)
+        if self.chains.adaptation is not None:  # otherwise the user chose it for N(0, I)
             self.step_size *= affine.scale
 
     def complete_model(self) -> None:
-        """Let the model's plane be where all latents vary most, and fit its guess to them."""
+        """Set the model's plane to where the latents vary most, and fit its guess to them."""
         self._fit_guess()
         if self.model.latent_dim <= 2:  # the plane is the latent space itself
             return
@@ -334,7 +335,7 @@ class GeneratorLearner(Learner):
                 self.averaged[f"model.guess.{name}"].copy_(value)  # type: ignore[index]
 
     def _of_rows(self, index: Tensor) -> Tensor:
-        """Return the latents of these rows, of whichever process, (R, d)."""
+        """Return the latents (R, d) of these rows, whichever process owns them."""
         if world().size == 1:
             return self.store.read(index)
         return self.ownership.all_rows(self.store.points)[index]
@@ -346,36 +347,36 @@ class GeneratorLearner(Learner):
         return self.decode(shown.to(self.like.device))
 
     def sample(self, count: int, rng: Rng, noise: bool = False) -> Tensor:
-        """Draw images of the model, see `GeneratorModel.sample`: (count, C, H, W)."""
+        """Draw images (count, C, H, W) from the model; see `GeneratorModel.sample`."""
         return self.model.sample(count, rng, noise)
 
     def decode(self, latents: Tensor, chunk: int = 64) -> Tensor:
-        """Return f(z) of latents (B, d), (B, C, H, W), `chunk` at a time."""
+        """Return f(z), (B, C, H, W), of latents (B, d), `chunk` at a time."""
         return self.model.decode(latents, chunk)
 
     def some_rows(self, most: int = 10_000) -> Tensor:
-        """Return the rows of all chains, (N,); of more than `most`, so many at even distances."""
+        """Return the rows (N,) of all chains, or at most `most` evenly spaced ones."""
         step = max(1, -(-len(self.store) // most))
         return torch.arange(0, len(self.store), step, device=self.like.device)
 
     def latents(self) -> Tensor:
-        """Return the inferred latents of `some_rows`, (N, d)."""
+        """Return the inferred latents (N, d) of `some_rows`."""
         return self.store.read(self.some_rows())
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *how: Any, **options: Any) -> Any:  # noqa: ANN401
-        """Take weights, and sigma where it is learned; one that was given stays as it is."""
+        """Load weights, and sigma if it is learned; a given sigma does not change."""
         given = {} if self.noise else {"model.sigma": self.model.sigma}
         return super().load_state_dict({**state_dict, **given}, *how, **options)
 
     def chain_tensors(self) -> dict[str, Tensor]:
-        """Return chain rows in memory, of all processes, and what is known of all chains."""
+        """Return the chain rows in memory, of all processes, and the state that chains share."""
         rows = {} if self.files else {"points": self.ownership.all_rows(self.store.points)}
         size = torch.tensor(self.step_size, dtype=torch.float64)
         counts = {"moved": torch.tensor(self._moved), "adapted": torch.tensor(self.adapted)}
         return {**rows, "step_size": size, **counts, **self.moments._asdict()}
 
     def load_chains(self, tensors: dict[str, Tensor], files: ChainStore | None = None) -> None:
-        """Take chain rows: of all, those that this process owns."""
+        """Load chain rows: from those of all processes, the ones that this process owns."""
         if files is not None and world().size == 1:
             self.store.restore(files)
         else:
@@ -389,23 +390,23 @@ class GeneratorLearner(Learner):
 
     @property
     def files(self) -> ChainStore | None:
-        """The chains, where they are in files, which are saved as such."""
+        """The chains if they are in files, which are saved as such; otherwise None."""
         return self.store if self.store.in_files else None
 
     def map_chains(self, function: Callable[[Tensor], Tensor]) -> None:
-        """Replace points and their moments by `function` of them."""
+        """Apply `function` to the points and their moments."""
         self.store.move(function)
         self.moments = Moments(*map(function, self.moments))
 
     def scale_steps(self, factor: float) -> None:
-        """Multiply the chains' step size, now; where it adapts, it goes on from there."""
+        """Multiply the chains' step size; any adaptation continues from there."""
         self.step_size *= factor
 
     def bad_chains(self) -> Tensor:
         """Return the rows whose latents are not finite, or further out than the prior reaches.
 
-        Further than 10 standard deviations of |z|^2 beyond its mean under N(0, I), and 100 more;
-        another prior may reach anywhere.
+        The limit on |z|^2 under N(0, I) is its mean, plus 10 of its standard deviations, plus 100;
+        other priors have no limit.
         """
         dim = self.store.points.shape[1]
         normal = isinstance(self.model.prior, StandardNormal)
@@ -416,17 +417,17 @@ class GeneratorLearner(Learner):
         return self.ownership.all_rows(lost).nonzero()[:, 0]
 
     def restart_chains(self, index: Tensor, rng: Rng) -> None:
-        """Start the chains of these rows anew, at draws of the prior."""
+        """Restart the chains of these rows at draws from the prior."""
         fresh = self.model.latents(len(index), rng, self.store.points)
         here = torch.isin(index, self.ownership.owned(index))
         self.store.write(self.ownership.slots(index[here]), fresh[here])
 
 
 def _possible(step_size: float) -> float:
-    """Return a step size.
+    """Return a step size if it is valid.
 
     Raises:
-        ValueError: if it is none
+        ValueError: if it is not
     """
     if not 0 < step_size < LONGEST_STEP:
         raise ValueError(f"chains' step size is {step_size:g}")

@@ -1,7 +1,7 @@
-"""The trainer: batch, chains, loss, one step of the optimizers, again and again.
+"""The trainer: batch, chains, loss, one optimizer step, again and again.
 
-All that an iteration does is a function of the state and of (seed, iteration), so a run that
-stopped between two iterations goes on as if it had not. A trainer is ordinary PyTorch:
+Everything in an iteration is a function of the state and of (seed, iteration), so a run that
+stopped between two iterations continues as if it had not. A trainer is ordinary PyTorch:
 
     trainer = Trainer(learner, images, torch.optim.SGD(learner.parameters(), 0.01), clip=1.0)
     records = trainer.fit()
@@ -34,55 +34,55 @@ from tigon.training.settings import Budget
 
 
 class Callback:
-    """What is done beside learning, between two iterations; override what is needed."""
+    """Hooks called between iterations; override those you need."""
 
     def on_begin(self, trainer: "Trainer") -> None:
-        """Prepare: `fit` begins."""
+        """Prepare, when `fit` begins."""
 
     def on_iteration(self, trainer: "Trainer", record: Record) -> None:
         """Do something after an iteration, with its record."""
 
     def on_event(self, trainer: "Trainer", event: Record) -> None:
-        """Do something after the guard has: `event["event"]` is rollback, restart or stopped.
+        """Do something after the guard acts: `event["event"]` is rollback, restart or stopped.
 
         After a rollback the trainer is back in the state of `event["iteration"]`. `stopped` is the
-        last event, before the error is raised; where `event["restored"]`, the trainer is in its
-        last good state.
+        last event, before the error is raised; if `event["restored"]`, the trainer is in its last
+        good state.
         """
 
     def on_end(self, trainer: "Trainer", error: BaseException | None) -> None:
-        """Close what is open: `fit` ends.
+        """Clean up, when `fit` ends.
 
         Arguments:
-            error: what ends it; None where the run is over, or was stopped
+            error: the error that ended it; None if the run is over or was stopped
         """
 
 
 class Trainer:
-    """Learns from data: a learner and its optimizers, between two iterations.
+    """Trains a learner with its optimizers, one iteration at a time.
 
     Arguments:
-        learner: what learns; its chains belong to `data`, row by row
-        data: images as `load_images` gives them, a tensor, or a data set of PyTorch (`as_data`)
-        optimizer: any of `torch.optim`, or several by name; all take a step at each iteration.
-            Adam with a rate of 1e-3 if not given
-        scheduler: of learning rates: any of `torch.optim.lr_scheduler`, stepped after each
+        learner: the learner; its chains match `data`, row by row
+        data: images from `load_images`, a tensor, or a PyTorch data set (`as_data`)
+        optimizer: any from `torch.optim`, or several by name; all take a step at each iteration.
+            By default Adam with a learning rate of 1e-3
+        scheduler: for learning rates: any from `torch.optim.lr_scheduler`, stepped after each
             iteration; or a function of the iteration (0, 1, ...) and the progress in [0, 1] that
-            returns a factor on each group's rate, such as `WarmUp` and `Cosine`; or a list of
-            these, one after another
-        clip: largest norm of the gradient, > 0; larger ones are scaled to it
+            returns a factor for each group's rate, such as `WarmUp` and `Cosine`; or a list of
+            these, applied one after another
+        clip: largest gradient norm, > 0; larger ones are scaled down to it
         callbacks: each a `Callback`, or a function that is called with the trainer and the record
             after each iteration; called in order
-        guard: what watches over the run, if anything
+        guard: watches over the run, if given
         budget: when the run ends
         batch_size: examples in a batch
-        seed: of chain noise and data order
+        seed: seed for chain noise and data order
         average: decay of a running average of the weights, in [0, 1); see `training.average`
 
     Attributes:
-        rate_factor, step_factor: what the guard has multiplied all learning rates and the chains'
-            step size with, beside any scheduler
-        attempts, rollbacks: how often it has gone back, since it last gave up and in all
+        rate_factor, step_factor: the guard's factors on all learning rates and on the chains'
+            step size, in addition to any scheduler
+        attempts, rollbacks: the guard's rollbacks since it last gave up, and in all
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Trainer:
         self.rate_factor = self.step_factor = 1.0
         self.attempts = self.rollbacks = 0
         if clip is not None and not clip > 0:
-            raise ValueError(f"clip is above 0, not {clip}")
+            raise ValueError(f"clip must be above 0, not {clip}")
         if self.finished:
             raise ValueError(
                 f"gradient_evaluations {budget.gradient_evaluations} is less than one iteration "
@@ -124,12 +124,12 @@ class Trainer:
 
     @property
     def evaluations(self) -> float:
-        """Gradient evaluations so far, in passes over the whole set; of a stream, over a batch."""
+        """Gradient evaluations so far, in passes over the whole set; for a stream, in batches."""
         return self.learner.gradient_evaluations / self.order.unit
 
     @property
     def progress(self) -> float:
-        """How far through the run, in [0, 1]."""
+        """Progress of the run, in [0, 1]."""
         return self.budget.progress(self.iteration, self.evaluations, self.seconds)
 
     @property
@@ -138,12 +138,12 @@ class Trainer:
         return self.budget.over(self.iteration, self.evaluations, self.seconds, self._cost())
 
     def fit(self, stop: Callable[[], bool] = lambda: False) -> list[Record]:
-        """Learn until the run is over, or `stop()` says so between two iterations.
+        """Train until the run is over, or `stop()` returns True between two iterations.
 
         Returns:
-            the records of the iterations taken now, and the guard's events, in order
+            the records of these iterations, and the guard's events, in order
         Raises:
-            DivergenceError: if there is trouble that the guard cannot repair, or no guard
+            DivergenceError: if training fails and the guard cannot repair it, or there is no guard
         """
         callbacks = [one if isinstance(one, Callback) else _Each(one) for one in self.callbacks]
         records = []
@@ -174,11 +174,10 @@ class Trainer:
         return records
 
     def step(self) -> Record:
-        """Take one iteration, without guard or callbacks, and return its record.
+        """Run one iteration, without guard or callbacks, and return its record.
 
         Raises:
-            DivergenceError: if the loss or its gradient is not finite; parameters are those
-                before the update
+            DivergenceError: if the loss or its gradient is not finite; parameters are not updated
         """
         began = time.perf_counter()
         batch = self.order.read(self.data, self.iteration, self.like)
@@ -202,10 +201,10 @@ class Trainer:
         return self._stamp() | record | {"learning_rate": rate}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that the run goes on from; all processes take part, as each has chains.
+        """Return everything needed to continue; all processes take part, as each has chains.
 
-        Tensors are the trainer's own, and so is `files`: chains in files. Optimizers are by name
-        where they were given by name.
+        Tensors are not copied, and neither is `files`: chains in files. Optimizers are by name if
+        they were given by name.
         """
         learner = self.learner
         return {
@@ -225,10 +224,10 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the state of a trainer that was made alike.
+        """Continue from the state of a trainer that was made in the same way.
 
-        Learning rates are the state's, but where all schedules are functions: those of the
-        optimizer that was given.
+        Learning rates come from the state, unless all schedules are functions: then from the
+        given optimizer.
 
         Raises:
             ValueError, TypeError, KeyError, AttributeError, RuntimeError: if it does not fit
@@ -247,12 +246,12 @@ class Trainer:
         self.attempts, self.rollbacks = state["attempts"], state["rollbacks"]
 
     def restore(self, folder: str | os.PathLike[str], checkpoint: str = "last") -> "Trainer":
-        """Go on from a checkpoint; returns the trainer.
+        """Continue from a checkpoint; return the trainer.
 
-        A run of a recipe needs no trainer to be made alike: `Run(folder).trainer()`.
+        For the run of a recipe, `Run(folder).trainer()` makes the trainer too.
 
         Arguments:
-            folder: a run folder, or what `callbacks.Checkpoints` was given
+            folder: a run folder, or the folder given to `callbacks.Checkpoints`
             checkpoint: last, best, or an iteration
         Raises:
             TigonError: if there is no such checkpoint, it is damaged, or does not fit
@@ -263,7 +262,7 @@ class Trainer:
         return self
 
     def snapshot(self) -> Snapshot:
-        """Copy what an iteration changes, on its device or disk."""
+        """Copy everything that an iteration changes, on the same device or disk."""
         state, files = self.state_dict(), self.learner.files
         held = {name: deepcopy(state[name]) for name in ("optimizer", "scheduler", "average")}
         for name in ("weights", "chains"):
@@ -274,7 +273,7 @@ class Trainer:
         )
 
     def put_back(self, snapshot: Snapshot) -> None:
-        """Return to a snapshot; what was done since stays counted, step sizes stay reduced."""
+        """Return to a snapshot; work done since stays counted, and step sizes stay reduced."""
         self.learner.load_state_dict(snapshot.weights)
         chains = {name: value.clone() for name, value in snapshot.chains.items()}
         self.learner.load_chains(chains, snapshot.files)
@@ -287,7 +286,7 @@ class Trainer:
 
     @contextmanager
     def averaged(self) -> Iterator[Learner]:
-        """Give the learner with its averaged weights, where they are kept; else as it is."""
+        """Yield the learner with its averaged weights if there are any; otherwise as it is."""
         if self.average is None:
             yield self.learner
             return
@@ -295,11 +294,11 @@ class Trainer:
             yield self.learner
 
     def _taken(self, seconds: float) -> float:
-        """Return the seconds of an iteration, on which all processes agree if they end the run."""
+        """Return an iteration's seconds; processes agree on them if the budget is in minutes."""
         return seconds if self.budget.minutes is None else all_objects(seconds)[0]
 
     def _update(self, rates: list[float], norm: Tensor) -> None:
-        """Change the weights, and what follows them."""
+        """Update the weights, and everything that depends on them."""
         if self.clip is not None:
             torch.nn.utils.clip_grads_with_norm_(self.learner.parameters(), self.clip, norm)
         self.optimizers.step(rates)
@@ -308,7 +307,7 @@ class Trainer:
             self.average.update()
 
     def _cost(self) -> float:
-        """Return the gradient evaluations of the next iteration, in the same unit, at most."""
+        """Return the most gradient evaluations of the next iteration, in the same unit."""
         examples = self.order.size(self.iteration)
         return self.learner.evaluations_per_example * examples / self.order.unit
 
@@ -342,7 +341,7 @@ class Trainer:
 
 
 class _Each(Callback):
-    """A function that is called after each iteration."""
+    """Calls a function after each iteration."""
 
     def __init__(self, function: Callable[[Trainer, Record], object]) -> None:
         self.function = function
@@ -358,14 +357,14 @@ def _number(value: Tensor) -> float | list[float]:
 
 
 def _refuse_other_counters(state: dict[str, Any]) -> None:
-    """Refuse counters that are no counts, and factors that are no numbers.
+    """Refuse counters that are not counts, and factors that are not numbers.
 
     Raises:
-        ValueError, KeyError, AttributeError: if they are so
+        ValueError, KeyError, AttributeError: if there are any
     """
     for name in ("iteration", "attempts", "rollbacks"):
         if type(state[name]) is not int or state[name] < 0:
-            raise ValueError(f"{name} is no count")
+            raise ValueError(f"{name} is not a count")
     for name in ("gradient_evaluations", "seconds", "rate_factor", "step_factor"):
         if type(state[name]) not in (int, float) or not 0 <= state[name] < math.inf:
-            raise ValueError(f"{name} is no number")
+            raise ValueError(f"{name} is not a number")
