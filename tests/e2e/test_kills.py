@@ -18,8 +18,8 @@ pytestmark = pytest.mark.slow
 KILLS = 10
 COMMON = ["--image-size", "8", "--network.width", "4", "--batch-size", "2"]
 RECIPES = {
-    "generator": [*COMMON, "--iterations", "500"],
-    "descriptor": [*COMMON, "--iterations", "500", "--chains.steps", "4", "--guard.gap", "0.05"],
+    "generator": [*COMMON, "--iterations", "250"],
+    "descriptor": [*COMMON, "--iterations", "250", "--chains.steps", "4", "--guard.gap", "0.05"],
 }
 
 
