@@ -1,22 +1,28 @@
 """Break the package in one place at a time; the exactness tests must notice each time.
 
-    python benchmarks/mutations.py [--only NAME] [--jobs 2] [--write benchmarks/RESULTS.md]
+    python benchmarks/mutations.py [--only NAME] [--jobs 2] [--log build/mutations.jsonl]
+        [--write benchmarks/RESULTS.md]
 
 Each mutation is made in a copy of src/, and the quick exactness tests run on that copy, those that
 take the least time first, until two fail. The exit status is 1 if any mutation survives, or the
-tests fail without one.
+tests fail without one. The outcome of each is kept in --log: a run that was stopped goes on, and
+mutations are tried again only where the mutated file or the tests have changed.
 """
 
 import argparse
+import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 from xml.etree import ElementTree
 
@@ -120,6 +126,32 @@ def attempt(package: Path, mutation: Mutation, tests: list[str], timeout: float)
     return outcome
 
 
+class Log:
+    """Outcomes of mutations, in a file with a line for each.
+
+    Arguments:
+        path: of the file, which need not exist
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.lock = path, Lock()
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.known = {line.pop("key"): Outcome(**line) for line in map(json.loads, lines)}
+        tests = sorted((ROOT / TESTS).rglob("*.py"))
+        self.tests = hashlib.sha256(b"".join(path.read_bytes() for path in tests)).hexdigest()
+
+    def of(self, package: Path, mutation: Mutation, run: Callable[[], Outcome]) -> Outcome:
+        """Return the known outcome of a mutation; else that of a run, which is then known."""
+        whole = f"{self.tests} {mutation.file} {mutated(package, mutation)}"
+        key = hashlib.sha256(whole.encode()).hexdigest()
+        if key not in self.known:
+            self.known[key] = run()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.lock, self.path.open("a") as file:
+                file.write(json.dumps({"key": key} | self.known[key]._asdict()) + "\n")
+        return self.known[key]
+
+
 def without_parameters(names: list[str]) -> str:
     """Return each test once, and how many of its cases failed."""
     tests = [name.split("[")[0] for name in names]
@@ -151,12 +183,14 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--only", metavar="NAME", nargs="+", help="only these mutations")
     parser.add_argument("--jobs", type=int, default=1, help="how many test runs at a time")
     parser.add_argument("--timeout", type=float, default=600, help="seconds for one test run")
+    log = ROOT / "build" / "mutations.jsonl"
+    parser.add_argument("--log", metavar="FILE", type=Path, default=log, help="of outcomes")
     parser.add_argument("--write", metavar="FILE", type=Path, help="Markdown file of results")
     return parser.parse_args()
 
 
 def outcomes_of(
-    mutations: list[Mutation], jobs: int, timeout: float
+    mutations: list[Mutation], jobs: int, timeout: float, log: Log
 ) -> tuple[Outcome, list[Outcome]]:
     """Run the tests without a mutation, then with each, all on the package as it is now.
 
@@ -175,7 +209,10 @@ def outcomes_of(
         tests = quickest_first(package / "report.xml")
         with ThreadPoolExecutor(jobs) as pool:
             found = pool.map(
-                lambda mutation: attempt(package, mutation, tests, timeout), mutations
+                lambda mutation: log.of(
+                    package, mutation, lambda: attempt(package, mutation, tests, timeout)
+                ),
+                mutations,
             )
             return whole, list(found)
 
@@ -188,7 +225,7 @@ def main() -> int:
     if unknown := [name for name in names if name not in known]:
         raise SystemExit(f"no mutation {unknown}; there are: {', '.join(known)}")
     mutations = [known[name] for name in names]
-    whole, outcomes = outcomes_of(mutations, options.jobs, options.timeout)
+    whole, outcomes = outcomes_of(mutations, options.jobs, options.timeout, Log(options.log))
     text = table(mutations, outcomes, whole)
     print(text)
     if options.write:
