@@ -57,7 +57,7 @@ def test_a_finished_run_is_measured_on_what_was_held_out(tigon, data, tmp_path):
     first = json.loads(run.evaluation.read_text())
     assert (first["held_out"], first["training"], first["data"]) == (6, 54, "held-out images")
     run.evaluation.unlink()
-    status, out, _ = tigon("evaluate", "run", "--starts", 4, "--json")
+    status, out, _ = tigon("evaluate", "run", "--starts", 2, "--json")
     again = json.loads(out)
     assert status == 0 and again["reconstructions"] == first["reconstructions"]
     found = json.loads(tigon("diagnose", "run", "--json")[1])["findings"]

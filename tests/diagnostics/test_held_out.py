@@ -41,7 +41,7 @@ def evaluation(error, kid):
     drawn = [Drawn(Estimate(value, 0.1), 1.0, 0.5, 0.5, 1.0) for value in (kid, 2.0, 0.0)]
     names = ("model", "Gaussian on PCA scores", "training images")
     shown = {"model": Reconstructed(error, 20.0), "PCA": Reconstructed(0.02, 23.0)}
-    return Evaluation(80, 800, 80, 64, shown, dict(zip(names, drawn, strict=True)))
+    return Evaluation(80, 64, 800, 80, 64, shown, dict(zip(names, drawn, strict=True)))
 
 
 def test_held_out_images_judge_reconstructions_and_drawn_images():

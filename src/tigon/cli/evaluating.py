@@ -37,7 +37,7 @@ class Evaluate:
             those that the run held out
         frames: read the first or all pages or frames of a file
         max_pixels: leave out pictures with more pixels than this
-        count: most images in each compared set, >= 2
+        count: most images in each compared set, >= 2; latents are inferred for 64 at most
         starts: chains per held-out image, half of them from the linear guess, if there is one
         seed: seed for samples and chains, >= 0
         checkpoint: the checkpoint to use: last, best, or an iteration
@@ -115,7 +115,7 @@ def text_of(found: Evaluation) -> str:
         rows = {
             k: (f"{v.error:.5f}", f"{v.psnr:.1f} dB") for k, v in found.reconstructions.items()
         }
-        title = f"reconstructions of {found.held_out} held-out images"
+        title = f"reconstructions of {found.reconstructed} held-out images"
         parts.append(table(title, ("error, [-1, 1]", "PSNR"), rows))
     if found.samples:
         title = f"{found.drawn} images beside as many held-out ones"

@@ -35,7 +35,7 @@ from tigon.runs.run import Experiment, Run
 from tigon.training.callbacks.tensorboard import require_tensorboard
 from tigon.training.trainer import Callback, Trainer
 
-MEASURED = 200  # most held-out images that a finished run is measured on
+MEASURED, STARTS = 200, 2  # most held-out images that a finished run is measured on; chains each
 EMBEDDED = "embedded:animal-faces"
 R = TypeVar("R", bound=Recipe)
 
@@ -247,7 +247,7 @@ def _evaluate(run: Run, device: str) -> None:
     if saved_findings(run):
         return
     try:
-        evaluated(run, device, MEASURED)
+        evaluated(run, device, MEASURED, STARTS)
     except TigonError as error:
         tell(f"not measured on held-out images: {error}")
 

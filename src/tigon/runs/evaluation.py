@@ -43,7 +43,7 @@ def saved_results(run: Run) -> dict[str, str]:
             "error on held-out images": _beside(
                 values["reconstructions"],
                 lambda row: f"{row['error']:.4g}",
-                f"mean square on [-1, 1] over {values['held_out']} images",
+                f"mean square on [-1, 1] over {values['reconstructed']} images",
             ),
             "KID-lite0 to held-out images": _beside(
                 values["samples"],

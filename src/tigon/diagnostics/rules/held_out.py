@@ -57,8 +57,8 @@ def _reconstructions(found: Evaluation) -> list[Finding]:
         return []
     own, linear = (found.reconstructions[name].error for name in (MODEL, PCA))
     said = (
-        f"reconstructions of {found.held_out} held-out images have an error of {own:.4g} (mean "
-        f"square on [-1, 1]), those of {found.components} principal components {linear:.4g}"
+        f"reconstructions of {found.reconstructed} held-out images have an error of {own:.4g} "
+        f"(mean square on [-1, 1]), those of {found.components} principal components {linear:.4g}"
     )
     if own <= linear:
         return [Finding("held-out images", Level.GOOD, said, value=own)]
