@@ -10,11 +10,10 @@ short has what it measured. On a CPU it does the same with small batches and no 
 """
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CalledProcessError
 from typing import Any, NamedTuple
 
 import torch
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from measuring import arguments, publish
 from networks import operations
-from recipes import ENTRY, SHARED, clothing, evaluated, packed, stored
+from recipes import SHARED, clothing, evaluated, packed, stored, tigon
 from results import machine, table
 from tigon import (
     MALA,
@@ -152,9 +151,9 @@ def trained(recipe: str, size: int, data: Path, unseen: Path, out: Path, minutes
     run, row = Run(out / recipe), {"learned by": recipe, "from": data.stem, "minutes": minutes}
     words = ["--data", data, "--out", run.folder, "--image-size", size, "--minutes", minutes]
     try:
-        for line in (["train", recipe, *words], ["evaluate", run.folder, "--data", unseen]):
-            subprocess.run([ENTRY, *map(str, line)], check=True, stdout=sys.stderr)
-    except subprocess.CalledProcessError as error:
+        tigon("train", recipe, *words)
+        tigon("evaluate", run.folder, "--data", unseen)
+    except CalledProcessError as error:
         return row | {"why not": f"status {error.returncode}"}
     samples = evaluated(run)["samples"]
     return row | {
@@ -193,8 +192,8 @@ def main() -> None:
     batches = tuple(options.batches or ((64, 256, 1024) if device.type == "cuda" else (8,)))
     chains: list[Row] = []
     for row in chain_rows(batches, device, rates, begun + 30 * options.minutes):
-        keep(chains=[*chains, row])
-        chains = found["chains"]
+        chains.append(row)
+        keep(chains=chains)
     training: list[Row] = []
     if SHARED.is_dir():
         data = options.out / "data"

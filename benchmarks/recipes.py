@@ -155,19 +155,12 @@ def row(name: str, recipe: str, runs: list[Run]) -> dict[str, str]:
         "copies": "",
     }
     if found[0].get("reconstructions"):
-        errors = [one["reconstructions"][MODEL]["error"] for one in found]
-        others = found[0]["reconstructions"]
-        line["error"] = (
-            f"{between(errors, '{:.4f}')} (PCA {others[PCA]['error']:.4f}, nearest "
-            f"{others[NEAREST]['error']:.4f})"
-        )
+        errors = [one["reconstructions"] for one in found]
+        line["error"] = beside(errors, "error", "{:.4f}", {PCA: "PCA", NEAREST: "nearest"})
     if found[0].get("samples"):
-        kids = [one["samples"][MODEL]["kid"] for one in found]
-        others = found[0]["samples"]
-        line["KID-lite0"] = (
-            f"{between(kids, '{:.2f}')} (Gaussian {others[GAUSSIAN]['kid']:.2f}, training images "
-            f"{others[TRAINING]['kid']:.2f})"
-        )
+        drawn = [one["samples"] for one in found]
+        others = {GAUSSIAN: "Gaussian", TRAINING: "training images"}
+        line["KID-lite0"] = beside(drawn, "kid", "{:.2f}", others)
         line["precision, recall"] = ", ".join(
             f"{median(one['samples'][MODEL][what] for one in found):.2f}"
             for what in ("precision", "recall")
@@ -177,6 +170,13 @@ def row(name: str, recipe: str, runs: list[Run]) -> dict[str, str]:
         lowest = min(t["statistic"] for one in found for t in one["copies"].values())
         line["copies"] = f"{'yes' if copied else 'no'} ({lowest:+.1f})"
     return line
+
+
+def beside(found: list[dict[str, Any]], what: str, form: str, others: dict[str, str]) -> str:
+    """Return the model's number over seeds, and in brackets the first seed's of some baselines."""
+    own = between([one[MODEL][what] for one in found], form)
+    shown = [f"{said} {form.format(found[0][name][what])}" for name, said in others.items()]
+    return f"{own} ({', '.join(shown)})"
 
 
 def between(values: list[float], form: str) -> str:

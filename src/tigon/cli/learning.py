@@ -273,7 +273,7 @@ def learn(
         run = Run(out, data=experiment.data)
         experiment = run.as_begun(experiment)
         images = _read(experiment, title, first, run.config.exists())
-        experiment = _resolved(experiment, images)
+        experiment = experiment.resolved(images)
         callbacks: list[Callback] = [_Introduction(title, run, experiment)] if first else []
         with interruptible(first) as stop, progress(title, first) as shown:
             trainer = train(
@@ -304,14 +304,6 @@ class _Introduction(Callback):
             tell(f"{self.title}: chosen for these images: {made}")
         if self.before is not None:
             tell(moved_line(self.run, self.before))
-
-
-def _resolved(experiment: Experiment, images: ImageSet) -> Experiment:
-    """Return the experiment with its missing numbers chosen from the images."""
-    try:
-        return experiment.resolved(images)
-    except ValueError as error:
-        raise TigonError(f"{error}") from error
 
 
 def _read(experiment: Experiment, title: str, told: bool, again: bool) -> ImageSet:

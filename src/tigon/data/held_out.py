@@ -15,6 +15,7 @@ from torch import Tensor
 from tigon.data.batches import Batch, ImageData
 from tigon.data.cache import release
 from tigon.data.images import ImageSet
+from tigon.data.lazy_rows import LazyRows
 from tigon.distributed import ShardOwnership
 from tigon.errors import TigonError
 from tigon.random.streams import make_rng
@@ -106,7 +107,7 @@ class TakenSet(ImageSet):
         return self.whole.batch(taken)._replace(index=index)
 
 
-class TakenRows:
+class TakenRows(LazyRows):
     """Some rows of an array (N, *), read on demand.
 
     Arguments:
@@ -115,22 +116,14 @@ class TakenRows:
     """
 
     def __init__(self, whole: np.ndarray, rows: np.ndarray) -> None:
+        super().__init__((len(rows), *whole.shape[1:]), whole.dtype)
         self.whole, self.rows = whole, rows
-        self.shape = (len(rows), *whole.shape[1:])
-        self.dtype, self.ndim = whole.dtype, whole.ndim
-        self.nbytes = int(np.prod(self.shape)) * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
     def __getitem__(self, rows: Any) -> np.ndarray:  # noqa: ANN401
         """Return rows as an array does, by a number, a slice or an index (B,)."""
         found = np.array(self.whole[self.rows[rows]])
         release(self.whole)
         return found
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: ANN401
-        return self[:].astype(dtype or self.dtype, copy=False)
 
 
 class TakenNames(Sequence[str]):

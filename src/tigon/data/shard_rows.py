@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from tigon.data.cache import Entry, release
+from tigon.data.lazy_rows import LazyRows
 from tigon.distributed import ShardOwnership
 from tigon.errors import TigonError
 from tigon.files import printable
@@ -28,7 +29,7 @@ class Shard(NamedTuple):
     content: str
 
 
-class ShardedRows:
+class ShardedRows(LazyRows):
     """The arrays of all shards as one array (N, *); a process can read the rows it owns.
 
     Arguments:
@@ -46,13 +47,8 @@ class ShardedRows:
         dtype: type = np.uint8,
     ) -> None:
         self.shards, self.arrays = shards, arrays
-        self.shape = (sum(shard.images for shard in shards), *shape)
-        self.dtype, self.ndim = np.dtype(dtype), len(self.shape)
-        self.nbytes = int(np.prod(self.shape)) * self.dtype.itemsize
+        super().__init__((sum(shard.images for shard in shards), *shape), dtype)
         self._place = ownership(shards)
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
     def __getitem__(self, rows: Any) -> np.ndarray:  # noqa: ANN401
         """Return rows as an array does, by a number, a slice or an index (B,).
@@ -78,9 +74,6 @@ class ShardedRows:
             return np.arange(*rows.indices(len(self)))
         whole = isinstance(rows, int | np.integer)
         return np.array([range(len(self))[rows]]) if whole else np.asarray(rows)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: ANN401
-        return self[:].astype(dtype or self.dtype, copy=False)
 
 
 class ShardedNames(Sequence[str]):

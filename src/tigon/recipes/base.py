@@ -10,7 +10,7 @@ figure means and what is healthy, and a description for those who cannot see it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
@@ -123,6 +123,7 @@ class Recipe(ABC):
     learner_type: ClassVar[type[Learner]]
     demo: ClassVar[bool] = False  # whether `tigon demo` trains it
     persistent: ClassVar[bool] = False  # whether there is one persistent chain per image
+    growth: ClassVar[tuple[int, float]] = (300, 0.0)  # iterations for ten images, and the power
     chosen: ClassVar[tuple[str, ...]] = ("held_out", "iterations")  # what `choices` may decide
     stages: ClassVar[Stages] = Stages(
         "stages", "What the model shows as it learns", "The first training images, and below them "
@@ -190,18 +191,23 @@ class Recipe(ABC):
         Arguments:
             images: those that are learned from, with those `held_out`
         """
-        if self.held_out is not None:
-            return {}
-        held_out = images.held_out
-        if held_out is None:  # `tigon diagnose` says what that means
-            return {"held_out": Choice(0.0, "")}
-        why = f"{len(held_out)} images, which are not learned from"
-        return {"held_out": Choice(share_of(images, self.mirror), why)}
+        found = {}
+        if self.held_out is None:
+            unseen = images.held_out  # where there are none, `tigon diagnose` says what that means
+            why = "" if unseen is None else f"{len(unseen)} images, which are not learned from"
+            found["held_out"] = Choice(share_of(images, self.mirror), why)
+        if self.iterations is None and self._by_iterations:
+            found["iterations"] = _growing(*self.growth, len(images))
+        return found
+
+    def with_choices(self, made: Mapping[str, Choice]) -> Self:
+        """Return this recipe with the numbers that were chosen."""
+        values: dict[str, Any] = {name: choice.value for name, choice in made.items()}
+        return replace(self, **values)
 
     def resolved(self, images: ImageData) -> Self:
         """Return this recipe with every number given: see `choices`."""
-        found: dict[str, Any] = {name: made.value for name, made in self.choices(images).items()}
-        return replace(self, **found)
+        return self.with_choices(self.choices(images))
 
     @abstractmethod
     def model(self) -> Model:
@@ -354,16 +360,11 @@ class Recipe(ABC):
         return {}
 
 
-def growing(first: int, growth: float, images: ImageData) -> Choice:
-    """Return iterations that grow with a power of the number of images.
-
-    Arguments:
-        first: iterations for ten images
-        growth: the power, >= 0
-    """
-    number = first * max(1.0, len(images) / TEN) ** growth
+def _growing(first: int, power: float, count: int) -> Choice:
+    """Choose iterations for `count` images, given those for ten images and how they grow."""
+    number = first * max(1.0, count / TEN) ** power
     value = first if number == first else round(number / FIFTY) * FIFTY
-    return Choice(value, f"{first} for {TEN} images, growing with the power {growth:.2g} of them")
+    return Choice(value, f"{first} for {TEN} images, growing with the power {power:.2g} of them")
 
 
 def _means(metrics: Sequence[Metric], records: list[Record]) -> dict[str, str]:

@@ -26,7 +26,7 @@ from tigon.models.base import Model
 from tigon.models.energy import EnergyModel
 from tigon.nn.dcgan import ConvDescriptor
 from tigon.random.streams import RowRng, make_rng
-from tigon.recipes.base import ORIGINAL, SAMPLES, Choice, Recipe, RunContext, Stages, growing
+from tigon.recipes.base import ORIGINAL, SAMPLES, Recipe, RunContext, Stages
 from tigon.recipes.settings import (
     DescriptorNetwork,
     ImageChains,
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from tigon.figures import Figure
 
 BYTES = 127.5
-FIRST, GROWTH = 300, 0.2  # iterations for ten images, and how they grow with their number
 SHOWN = 8  # images in a row of a figure
 
 
@@ -129,6 +128,7 @@ class DescriptorRecipe(Recipe):
     demo: ClassVar = True
     card: ClassVar = "descriptor-card.md.jinja"
     learner_type: ClassVar = DescriptorLearner
+    growth: ClassVar[tuple[int, float]] = (300, 0.2)
     stages: ClassVar = Stages(
         "figure-5-synthesised",
         "Synthesised images as the model learns",
@@ -154,13 +154,6 @@ class DescriptorRecipe(Recipe):
         super().__post_init__()
         require(self.scale > 0, f"scale must be above 0, not {self.scale}")
         require(self.grids is None or self.grids >= 1, "grids must be at least 1")
-
-    def choices(self, images: ImageData) -> dict[str, Choice]:
-        """Return what these images decide of what is not given: also iterations."""
-        found = super().choices(images)
-        if self.iterations is None and self._by_iterations:
-            found["iterations"] = growing(FIRST, GROWTH, images)
-        return found
 
     @property
     def sizes(self) -> list[ImageSize]:

@@ -26,7 +26,7 @@ from tigon.models.cold_start import LinearGuess
 from tigon.models.generator import GeneratorModel
 from tigon.nn.dcgan import DCGANGenerator
 from tigon.random.streams import make_rng
-from tigon.recipes.base import ORIGINAL, SAMPLES, Choice, Recipe, RunContext, Stages, growing
+from tigon.recipes.base import ORIGINAL, SAMPLES, Choice, Recipe, RunContext, Stages
 from tigon.recipes.settings import (
     GeneratorNetwork,
     LatentChains,
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from tigon.diagnostics.rules.base import Finding
     from tigon.figures import Figure
 
-ITERATIONS, GROWTH = 400, 1 / 3  # for ten images, and how they grow with their number
 EXPLAINED, FEWEST, MOST, IMAGES = 0.9, 2, 100, 8  # of variance; latents; images for each of them
 THUMBNAILS, HISTOGRAM_COORDINATES = 100, 8
 KERNELS = {
@@ -80,6 +79,7 @@ class GeneratorRecipe(Recipe):
     card: ClassVar = "generator-card.md.jinja"
     learner_type: ClassVar = GeneratorLearner
     persistent: ClassVar[bool] = True
+    growth: ClassVar[tuple[int, float]] = (400, 1 / 3)
     chosen: ClassVar[tuple[str, ...]] = (*Recipe.chosen, "latent_dim")
     stages: ClassVar = Stages(
         "figure-1-reconstructions",
@@ -122,12 +122,10 @@ class GeneratorRecipe(Recipe):
         return known(self.latent_dim, "latent_dim")
 
     def choices(self, images: ImageData) -> dict[str, Choice]:
-        """Return what these images decide of what is not given: also latents and iterations."""
+        """Return what these images decide of what is not given: also the number of latents."""
         found = super().choices(images)
         if self.latent_dim is None:
             found["latent_dim"] = _latents(images, self.seed)
-        if self.iterations is None and self._by_iterations:
-            found["iterations"] = growing(ITERATIONS, GROWTH, images)
         return found
 
     @property

@@ -61,7 +61,7 @@ class Experiment:
         """Return the experiment with its missing numbers chosen from these images."""
         made = self.recipe.choices(images)
         why = {name: choice for name, choice in made.items() if choice.why}
-        return replace(self, recipe=self.recipe.resolved(images), why=self.why | why)
+        return replace(self, recipe=self.recipe.with_choices(made), why=self.why | why)
 
     def to_plain(self) -> dict[str, Any]:
         """Return the experiment in the form of config.toml."""
