@@ -176,6 +176,8 @@ def prior_findings(learner: InfersLatents, batch: Batch, seed: int) -> list[Find
         return lost
     rng = make_rng("diagnose the prior", seed, device=learner.like.device)
 
+    normal = learner.normal_prior
+
     def draw(count: int) -> Tensor:
         return learner.model.latents(count, rng, learner.like)
 
@@ -185,7 +187,7 @@ def prior_findings(learner: InfersLatents, batch: Batch, seed: int) -> list[Find
     some = run.latents[even_rows(len(run.latents), DECODED).to(learner.like.device)]
     alike = features_test(shown(some), shown(draw(POOL)), make_rng("diagnose images", seed))
     return [
-        *of_moments(moments_test(run.latents), run, learner.expand),
+        *(of_moments(moments_test(run.latents), run, learner.expand) if normal else []),
         *of_distribution(latents_test(run.latents, draw)),
         *of_prior_images(alike),
     ]

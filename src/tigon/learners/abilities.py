@@ -33,6 +33,10 @@ class InfersLatents(Protocol):
     def like(self) -> Tensor:
         """A tensor with the model's type and device."""
 
+    @property
+    def normal_prior(self) -> bool:
+        """Whether the prior of the latents is N(0, I)."""
+
     def chain_density(self, batch: Batch) -> AbstractContextManager[LogDensity]:
         """Yield the posterior of a batch's latents, with the parameters frozen."""
 

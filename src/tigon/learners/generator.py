@@ -129,7 +129,7 @@ class GeneratorLearner(Learner):
     at every update if a batch is that large.
     """
 
-    metrics = METRICS
+    metrics: tuple[Metric, ...] = METRICS
     measure = "reconstruction_error"
     model: GeneratorModel
 
@@ -159,10 +159,10 @@ class GeneratorLearner(Learner):
             raise ValueError("latent chains adapt by StepSizeAdaptation, or not at all")
         self.step_size, self.adapted = self.chains.kernel.step_size, 0
         self.expand = expand
-        if expand and not isinstance(model.prior, StandardNormal):
+        if expand and not (self.normal_prior or self._tilted):
             raise ValueError("parameter expansion is for latents of N(0, I): expand=False")
-        if expand:
-            require_first(model.network, model.latent_dim)
+        for network in self._decoders.values() if expand else ():
+            require_first(network, model.latent_dim)
         self.average_likelihood = average_likelihood
         self._seen: dict[str, Tensor] = {}
         if isinstance(count, ChainStore):
@@ -204,6 +204,24 @@ class GeneratorLearner(Learner):
         if world().size == 1:
             return store
         return ChainStore(self.ownership.mine(store.points))
+
+    @property
+    def normal_prior(self) -> bool:
+        """Whether the prior is N(0, I)."""
+        return isinstance(self.model.prior, StandardNormal)
+
+    @property
+    def _tilted(self) -> bool:
+        """Whether the prior is N(0, I) times what latents enter by a linear layer."""
+        return getattr(self.model.prior, "first", None) is not None
+
+    @property
+    def _decoders(self) -> dict[str, nn.Module]:
+        """The networks that latents enter, by their names in the learner."""
+        found = {"model.network": self.model.network}
+        if self._tilted:
+            found["model.prior.network"] = self.model.prior.network  # type: ignore[attr-defined]
+        return found
 
     @property
     def like(self) -> Tensor:
@@ -302,13 +320,17 @@ class GeneratorLearner(Learner):
             self.noise.update(self.model.sigma, *self._error)
         if not (self.expand and self._due):
             return
-        first: nn.Linear = self.model.network.first  # type: ignore[assignment]
-        affine = self.moments.affine(self._weight, first.bias is not None)
-        absorb(affine, first, optimizer)
-        if self.averaged is not None:
-            of_first = "model.network.first.{}"
-            weight = self.averaged[of_first.format("weight")]
-            undo(affine, weight, self.averaged.get(of_first.format("bias")))
+        firsts: dict[str, nn.Linear] = {
+            f"{name}.first": network.first  # type: ignore[misc]
+            for name, network in self._decoders.items()
+        }
+        centred = all(first.bias is not None for first in firsts.values())
+        affine = self.moments.affine(self._weight, centred)
+        for name, first in firsts.items():
+            absorb(affine, first, optimizer)
+            if self.averaged is not None:
+                bias = self.averaged.get(f"{name}.bias")
+                undo(affine, self.averaged[f"{name}.weight"], bias)
         self.store.replace(affine.apply)
         if self.chains.adaptation is not None:  # otherwise the user chose it for N(0, I)
             self.step_size *= affine.scale
@@ -409,8 +431,7 @@ class GeneratorLearner(Learner):
         other priors have no limit.
         """
         dim = self.store.points.shape[1]
-        normal = isinstance(self.model.prior, StandardNormal)
-        far = dim + 10 * (2 * dim) ** 0.5 + 100 if normal else math.inf
+        far = dim + 10 * (2 * dim) ** 0.5 + 100 if self.normal_prior else math.inf
         lost = torch.empty(len(self.store), dtype=torch.uint8, device=self.like.device)
         for part, rows_here in zip(self.store.parts(), chunks(len(self.store)), strict=True):
             lost[rows_here] = ~((part**2).sum(1) < far)

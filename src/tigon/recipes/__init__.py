@@ -11,10 +11,12 @@ from tigon.errors import TigonError
 from tigon.recipes.base import Recipe
 from tigon.recipes.descriptor import DescriptorRecipe, OriginalDescriptorRecipe
 from tigon.recipes.generator import GeneratorRecipe, OriginalGeneratorRecipe
+from tigon.recipes.latent_ebm import LatentEBMRecipe
 
 __all__ = [
     "DescriptorRecipe",
     "GeneratorRecipe",
+    "LatentEBMRecipe",
     "OriginalDescriptorRecipe",
     "OriginalGeneratorRecipe",
     "Recipe",
@@ -24,7 +26,13 @@ __all__ = [
 ]
 
 GROUP = "tigon.recipes"
-OWN = (GeneratorRecipe, DescriptorRecipe, OriginalGeneratorRecipe, OriginalDescriptorRecipe)
+OWN = (
+    GeneratorRecipe,
+    DescriptorRecipe,
+    LatentEBMRecipe,
+    OriginalGeneratorRecipe,
+    OriginalDescriptorRecipe,
+)
 
 
 @cache

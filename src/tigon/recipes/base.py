@@ -266,7 +266,7 @@ class Recipe(ABC):
         return Trainer(
             learner,
             images,
-            recipe.optimizer.build(learner.parameters()),
+            recipe.optimizers(learner),
             recipe.optimizer.schedules(),
             recipe.optimizer.clip,
             callbacks,
@@ -276,6 +276,10 @@ class Recipe(ABC):
             recipe.seed,
             recipe.average,
         )
+
+    def optimizers(self, learner: Learner) -> torch.optim.Optimizer:
+        """Return what changes a learner's parameters."""
+        return self.optimizer.build(learner.parameters())
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

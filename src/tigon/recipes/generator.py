@@ -13,6 +13,7 @@ from tigon.data.batches import ImageData
 from tigon.data.cache_place import cache_folder
 from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
+from tigon.densities.gaussian import Prior
 from tigon.distributed import Ownership
 from tigon.inference.interpolation import Plane, latent_plane
 from tigon.learners.base import RECENT, Record
@@ -77,7 +78,7 @@ class GeneratorRecipe(Recipe):
     noun: ClassVar = "generator"
     demo: ClassVar = True
     card: ClassVar = "generator-card.md.jinja"
-    learner_type: ClassVar = GeneratorLearner
+    learner_type: ClassVar[type[GeneratorLearner]] = GeneratorLearner
     persistent: ClassVar[bool] = True
     growth: ClassVar[tuple[int, float]] = (400, 1 / 3)
     chosen: ClassVar[tuple[str, ...]] = (*Recipe.chosen, "latent_dim")
@@ -88,6 +89,7 @@ class GeneratorRecipe(Recipe):
         "iterations.",
     )
     panels: ClassVar[tuple[str, ...]] = ("plane", "picture", "inference", "curves")
+    prior: ClassVar[str] = "N(0, I)"  # of the latents, in words
 
     latent_dim: int | None = None
     sigma: float | Literal["learn"] = 0.3
@@ -148,9 +150,13 @@ class GeneratorRecipe(Recipe):
         if self.start == "linear":
             size = averaged_size(self.image_size)
             guess = LinearGuess(self._dim, (self.channels, *sides(size)))
-        model = GeneratorModel(network, self._dim, self._first_sigma, guess=guess)
+        model = GeneratorModel(network, self._dim, self._first_sigma, self._prior(), guess)
         model.fit = self.fit
         return model
+
+    def _prior(self) -> Prior | None:
+        """Return the prior of the latents; None stands for N(0, I)."""
+        return None
 
     def learner(self, images: ImageData) -> GeneratorLearner:
         """Return a new generator learner.
@@ -177,7 +183,7 @@ class GeneratorRecipe(Recipe):
         ownership: Ownership | None = None,
         start: LinearStart | None = None,
     ) -> GeneratorLearner:
-        return GeneratorLearner(
+        return self.learner_type(
             self.model(),
             chains,
             self.chains.build(),
@@ -196,8 +202,8 @@ class GeneratorRecipe(Recipe):
         noise = "sigma, which is learned" if self.sigma == "learn" else f"{self.sigma:g}"
         return (
             f"A generator: images are f(z) plus noise of standard deviation {noise}, "
-            f"with {self._dim} latents z ~ N(0, I). Latents of the training images are "
-            f"inferred by {KERNELS[self.chains.kernel]} "
+            f"with {self._dim} latents z, whose prior is {self.prior}. Latents of the training "
+            f"images are inferred by {KERNELS[self.chains.kernel]} "
             f"at temperature {self.chains.temperature:g}."
         )
 
@@ -242,7 +248,7 @@ class GeneratorRecipe(Recipe):
         yield figures.Figure(
             "figure-2-prior",
             "Images from the model",
-            f"f(z) for {SAMPLES} draws z from the prior N(0, I), not selected.",
+            f"f(z) for {SAMPLES} draws z from the prior, {self.prior}, not selected.",
             figures.image_grid(self.samples(context, SAMPLES)),
             f"Grid of {SAMPLES} images that the model draws, 8 in a row.",
         )

@@ -1,0 +1,116 @@
+r"""A prior of latents that is learned: a normal density, tilted by a network.
+
+.. math:: p_\alpha(z) = \frac{1}{Z(\alpha)} \exp(f_\alpha(z))\, N(z; 0, I)
+
+Latents that a generator infers for its images have the moments of N(0, I) at best, and seldom
+its shape: between clusters of them, the decoder has learned nothing. The tilt learns the shape.
+
+References:
+    Pang, Han, Nijkamp, Zhu and Wu, "Learning latent space energy-based prior model",
+    NeurIPS 2020, equations (3) and (11).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tigon.densities.gaussian import StandardNormal
+from tigon.densities.log_density import frozen, mode
+from tigon.mcmc.chain import MCMC
+from tigon.mcmc.langevin import MALA
+from tigon.models.config import register_part, to_plain
+from tigon.random.streams import Rng, normal
+
+STEPS, STEP_SIZE = 60, 0.4
+
+
+@register_part
+class EnergyPrior(nn.Module):
+    """The prior exp(f(z)) N(z; 0, I), up to a constant: f is learned.
+
+    Arguments:
+        network: f, latents (B, d) to (B,). If they enter it by a linear `.first` alone, a
+            generator's latents can be expanded
+        latent_dim: d, >= 1
+        chains: from draws of N(0, I) to draws of the prior; 60 MALA steps if not given
+
+    Example:
+        prior = tigon.EnergyPrior(tigon.LatentTilt(16), 16)
+        model = tigon.GeneratorModel(network, prior=prior)
+        z = model.latents(64, tigon.make_rng(0), model.plane)
+    """
+
+    def __init__(self, network: nn.Module, latent_dim: int, chains: MCMC | None = None) -> None:
+        super().__init__()
+        if latent_dim < 1:
+            raise ValueError(f"latent_dim must be at least 1, not {latent_dim}")
+        self.network, self.normal = network, StandardNormal()
+        self.event_shape = (latent_dim,)
+        self.chains = chains or MCMC(MALA(STEP_SIZE), STEPS)
+
+    @property
+    def first(self) -> nn.Linear | None:
+        """The layer by which latents enter the network, if it has one that is linear."""
+        found = getattr(self.network, "first", None)
+        return found if isinstance(found, nn.Linear) else None
+
+    def tilt(self, z: Tensor) -> Tensor:
+        """Return f(z) of latents (B, d), (B,)."""
+        return self.network(z).to(z.dtype)
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """Return f(z) - |z|^2 / 2 of latents (B, d), (B,): up to a constant."""
+        return self.tilt(z) + self.normal(z)
+
+    forward = log_density
+
+    def sample(self, like: Tensor, rng: Rng) -> Tensor:
+        """Draw latents of the shape, type and device of `like` (B, d).
+
+        Chains accept or reject, so that they follow the density; how near they come in so many
+        steps, from draws of N(0, I), depends on f.
+        """
+        with frozen(self), mode(self, training=False):
+            return self.chains.run(self.log_density, normal(rng, like), rng).x
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments of this prior."""
+        return {
+            "network": to_plain(self.network, "model.prior.network"),
+            "latent_dim": self.event_shape[0],
+            "chains": to_plain(self.chains, "model.prior.chains"),
+        }
+
+
+@register_part
+class LatentTilt(nn.Module):
+    """A perceptron from latents to one number, which is 0 everywhere until it is trained.
+
+    Arguments:
+        latent_dim: d, >= 1
+        width: of its two hidden layers, >= 1
+        rng: generator for the initial weights; PyTorch's global generator if not given
+    """
+
+    def __init__(
+        self, latent_dim: int, width: int = 200, rng: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.first = nn.Linear(latent_dim, width)
+        self.second, self.last = nn.Linear(width, width), nn.Linear(width, 1)
+        for layer in (self.first, self.second):
+            nn.init.normal_(layer.weight, std=layer.in_features**-0.5, generator=rng)
+            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return f(z) of latents (B, d), (B,)."""
+        hidden = nn.functional.silu(self.second(nn.functional.silu(self.first(z))))
+        return self.last(hidden)[:, 0]
+
+    def config(self) -> dict[str, int]:
+        """Return the arguments of this network, except `rng`."""
+        return {"latent_dim": self.first.in_features, "width": self.width}
