@@ -1,0 +1,64 @@
+"""What other kinds of model learn from the same images in the same time, measured alike.
+
+    python benchmarks/rivals.py vae IMAGES.npz --minutes 10 --latent-dim 16 [--unseen OTHERS.npz]
+    python benchmarks/rivals.py ddpm IMAGES.npz --minutes 10 [--unseen OTHERS.npz]
+
+It prints one JSON object: what `tigon evaluate` measures, and how many updates were made. Without
+--unseen, images are held out as a run holds them out, and are not learned from.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import ddpm
+import vae
+from tigon.data.held_out import hold_out
+from tigon.data.load import load_images
+from tigon.diagnostics.evaluation import Infer, evaluate
+from tigon.memory import keep_freed_memory
+from tigon.models.base import Model
+
+
+def none_inferred(*_: object) -> Any:  # noqa: ANN401
+    """Infer no latents: a diffusion model has none."""
+    raise NotImplementedError
+
+
+def main() -> None:
+    """Learn, measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("kind", choices=["vae", "ddpm"])
+    parser.add_argument("images", type=Path)
+    parser.add_argument("--unseen", type=Path)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--latent-dim", type=int, default=16, help="of a VAE, as the next two")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--sigma", type=float, default=0.3)
+    options = parser.parse_args()
+    keep_freed_memory()
+    images = hold_out(load_images(str(options.images), options.image_size))
+    if options.unseen is None:
+        unseen = images.held_out
+    else:
+        unseen = load_images(str(options.unseen), options.image_size)
+    if unseen is None:
+        parser.error("too few images to hold some out: give others with --unseen")
+    minutes, seed = options.minutes, options.seed
+    infer: Infer = none_inferred
+    model: Model
+    if options.kind == "vae":
+        how = options.latent_dim, options.width, options.sigma, seed
+        found, updates = vae.learn(images, minutes, *how)
+        model, infer = found.model, found.infer
+    else:
+        model, updates = ddpm.learn(images, minutes, seed)
+    measured = evaluate(model, unseen, images, infer, seed=seed).to_plain()
+    print(json.dumps({"updates": updates, "minutes": minutes} | measured))
+
+
+if __name__ == "__main__":
+    main()
