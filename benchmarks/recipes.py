@@ -1,11 +1,13 @@
 """What the default recipes learn from real folders, measured on images that they have not seen.
 
     python benchmarks/recipes.py [--only NAME ...] [--recipes generator descriptor]
-        [--seeds 0 1 2] [--out build/recipes] [--write benchmarks/RESULTS.md]
+        [--rivals] [--seeds 0 1 2] [--out build/recipes] [--write benchmarks/RESULTS.md]
 
 Every row is `tigon train RECIPE --data DATA --image-size N --seed S`, with no other option, and
-then `tigon evaluate` on the data's own test images, or on those that the run held out. Runs stay
-in --out: what is finished there is not learned again, so that rows can be added one by one.
+then `tigon evaluate` on the data's own test images, or on those that the run held out. With
+--rivals, a VAE with the same decoder, d and sigma learns for the minutes that each generator took,
+and a small diffusion model for those of each descriptor (`rivals.py`). Runs stay in --out: what is
+finished there is not learned again, so that rows can be added one by one.
 """
 
 import gzip
@@ -21,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from measuring import arguments, publish
+from measuring import alone, arguments, publish
 from results import machine, table
 from tigon.diagnostics.evaluation import GAUSSIAN, MODEL, NEAREST, PCA, TRAINING
 from tigon.runs.run import Run
@@ -30,6 +32,7 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 ENTRY = Path(sys.executable).with_name("tigon")
 EMBEDDED = "embedded:animal-faces"
+RIVALS = {"generator": "vae", "descriptor": "ddpm"}
 ABOUT = """## The default recipes on real folders
 
 `python benchmarks/recipes.py`: `tigon train RECIPE --data DATA --image-size N --seed S` with no
@@ -41,7 +44,8 @@ image. KID-lite0 is to held-out images, beside that of a Gaussian on the scores 
 principal components (64 for a descriptor), and of training images. Copies: whether the test for
 copies convicts the drawn images, and the smallest of its statistics. clothing64 is measured on its
 own test images, cifar10 and mnist_t10k on the tenth that runs hold out (at most 1000); of ten
-photographs none is held out."""
+photographs none is held out. A VAE has the decoder, d and sigma of the generator above it and
+learned for as many minutes, and so did a small diffusion model (DDPM) below its descriptor."""
 
 
 class Case(NamedTuple):
@@ -110,7 +114,7 @@ def tigon(*words: object) -> None:
 
 def learned(out: Path, name: str, recipe: str, seed: int) -> Run:
     """Return the finished and evaluated run of a data set, a recipe and a seed."""
-    case, slug = CASES[name], name.replace(",", "").replace(" ", "-")
+    case, slug = CASES[name], slug_of(name)
     data: Path | str = EMBEDDED
     if case.learned is not None:
         data = stored(out / "data" / f"{slug}.npz", case.learned)
@@ -130,6 +134,31 @@ def learned(out: Path, name: str, recipe: str, seed: int) -> Run:
     return run
 
 
+def rival(out: Path, name: str, kind: str, run: Run) -> dict[str, Any]:
+    """Return what a VAE or a diffusion model achieves in the minutes that a run took."""
+    path = out / f"{run.folder.name}-{kind}.json"
+    if not path.exists():
+        case, slug = CASES[name], slug_of(name)
+        settings, minutes = run.plain_config(), run.records()[-1]["seconds"] / 60
+        words = ["--image-size", case.size, "--seed", settings["seed"], "--minutes", minutes]
+        if kind == "vae":
+            words += ["--latent-dim", settings["latent_dim"], "--sigma", settings["sigma"]]
+            words += ["--width", settings["network"]["width"]]
+        if case.unseen is not None:
+            words += ["--unseen", out / "data" / f"{slug}-unseen.npz"]
+        data = out / "data" / f"{slug}.npz"
+        found = alone(str(ROOT / "benchmarks" / "rivals.py"), kind, data, *words)
+        path.write_text(json.dumps(found, indent=1))
+    found = json.loads(path.read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+def slug_of(name: str) -> str:
+    """Return a data set's name as part of a file's."""
+    return name.replace(",", "").replace(" ", "-")
+
+
 def evaluated(run: Run) -> dict[str, Any]:
     """Return what evaluation.json holds; nothing if there is none."""
     if not run.evaluation.exists():
@@ -139,15 +168,35 @@ def evaluated(run: Run) -> dict[str, Any]:
 
 
 def row(name: str, recipe: str, runs: list[Run]) -> dict[str, str]:
-    """Return a line of the table: medians over seeds, with the range where it says something."""
-    found = [evaluated(run) for run in runs]
+    """Return a recipe's line of the table: medians over seeds, with ranges."""
     settings = runs[0].plain_config()
     minutes = [run.records()[-1]["seconds"] / 60 for run in runs]
-    line = {
+    dim, iterations = settings.get("latent_dim", ""), settings["iterations"]
+    return line(name, recipe, str(dim), str(iterations), minutes, list(map(evaluated, runs)))
+
+
+def rival_row(name: str, kind: str, runs: list[Run], out: Path) -> dict[str, str]:
+    """Return the line of a VAE or a diffusion model that had the minutes of these runs."""
+    found = [rival(out, name, kind, run) for run in runs]
+    dim = str(runs[0].plain_config()["latent_dim"]) if kind == "vae" else ""
+    updates = between([one["updates"] for one in found], "{:.0f}")
+    return line(name, kind.upper(), dim, updates, [one["minutes"] for one in found], found)
+
+
+def line(
+    name: str,
+    learned_by: str,
+    dim: str,
+    iterations: str,
+    minutes: list[float],
+    found: list[dict[str, Any]],
+) -> dict[str, str]:
+    """Return a line of the table, from what `tigon evaluate` found for each seed."""
+    cells = {
         "images of": name,
-        "learned by": recipe,
-        "d": str(settings.get("latent_dim", "")),
-        "iterations": str(settings["iterations"]),
+        "learned by": learned_by,
+        "d": dim,
+        "iterations": iterations,
         "minutes": between(minutes, "{:.1f}"),
         "error": "",
         "KID-lite0": "",
@@ -156,20 +205,20 @@ def row(name: str, recipe: str, runs: list[Run]) -> dict[str, str]:
     }
     if found[0].get("reconstructions"):
         errors = [one["reconstructions"] for one in found]
-        line["error"] = beside(errors, "error", "{:.4f}", {PCA: "PCA", NEAREST: "nearest"})
+        cells["error"] = beside(errors, "error", "{:.4f}", {PCA: "PCA", NEAREST: "nearest"})
     if found[0].get("samples"):
         drawn = [one["samples"] for one in found]
         others = {GAUSSIAN: "Gaussian", TRAINING: "training images"}
-        line["KID-lite0"] = beside(drawn, "kid", "{:.2f}", others)
-        line["precision, recall"] = ", ".join(
+        cells["KID-lite0"] = beside(drawn, "kid", "{:.2f}", others)
+        cells["precision, recall"] = ", ".join(
             f"{median(one['samples'][MODEL][what] for one in found):.2f}"
             for what in ("precision", "recall")
         )
     if found[0].get("copies"):
         copied = sum(any(t["copied"] for t in one["copies"].values()) for one in found)
         lowest = min(t["statistic"] for one in found for t in one["copies"].values())
-        line["copies"] = f"{'yes' if copied else 'no'} ({lowest:+.1f})"
-    return line
+        cells["copies"] = f"{'yes' if copied else 'no'} ({lowest:+.1f})"
+    return cells
 
 
 def beside(found: list[dict[str, Any]], what: str, form: str, others: dict[str, str]) -> str:
@@ -192,6 +241,7 @@ def main() -> None:
     parser = arguments(__doc__, "recipes")
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--recipes", nargs="+", default=["generator", "descriptor"])
+    parser.add_argument("--rivals", action="store_true")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "recipes")
     options = parser.parse_args()
@@ -202,7 +252,10 @@ def main() -> None:
         for recipe in options.recipes:
             runs = [learned(options.out, name, recipe, seed) for seed in options.seeds]
             rows.append(row(name, recipe, runs))
-            print(table(rows[-1:]), file=sys.stderr)
+            kind = RIVALS.get(recipe)
+            if options.rivals and kind and CASES[name].learned is not None:
+                rows.append(rival_row(name, kind, runs, options.out))
+            print(table(rows[-2:]), file=sys.stderr)
     seeds = ", ".join(map(str, options.seeds))
     text = f"{ABOUT.format(seeds=seeds, machine=machine())}\n\n{table(rows)}"
     publish(options.write, "recipes", text)
