@@ -228,11 +228,8 @@ def test_help_and_wrong_names_are_answered_without_torch(line):
 @pytest.mark.parametrize("recipe", recipes())
 def test_the_help_of_a_recipe_says_what_its_progress_shows(tigon, recipe):
     out = " ".join(tigon("train", recipe, "--help")[1].split())
-    shown = (
-        "reconstruction error is the mean"
-        if recipe.startswith("gen")
-        else "gap is mean f(synthesised)"
-    )
+    inferred = recipes()[recipe].persistent
+    shown = "reconstruction error is the mean" if inferred else "gap is mean f(synthesised)"
     assert f"While it learns, {shown}" in out and "Table" not in out
 
 

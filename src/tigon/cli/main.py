@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Collection, Sequence
 from importlib.metadata import entry_points
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from tigon.cli import CANNOT, DIVERGED, INTERRUPTED
@@ -109,7 +110,8 @@ def _answer(words: list[str]) -> int:
 def usage() -> str:
     """Return what `tigon --help` prints."""
     verbs = [f"  {name:<{max(map(len, VERBS))}}  {what}" for name, what in VERBS.items()]
-    head = ["usage: tigon VERB ...", "", *verbs, "", f"recipes: {', '.join(recipe_names())}", ""]
+    names = wrap(f"recipes: {', '.join(recipe_names())}", 80, break_on_hyphens=False)
+    head = ["usage: tigon VERB ...", "", *verbs, "", *names, ""]
     tail = "tigon VERB --help lists a verb's options, tigon train RECIPE --help a recipe's."
     return "\n".join([*head, tail])
 
