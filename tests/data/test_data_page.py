@@ -23,6 +23,7 @@ def test_the_blocks_run_in_order(tmp_path, pictures):
             exec(code, scope)
             continue
         for words in map(shlex.split, code.splitlines()):
+            words += ["--network.width", "8"] if "train" in words else []
             if words[0] == "torchrun":
                 command = [sys.executable, "-m", "torch.distributed.run", *words[1:]]
                 assert subprocess.run(command, capture_output=True).returncode == 0

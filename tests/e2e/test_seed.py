@@ -37,7 +37,7 @@ def test_lions_and_tigers_are_learned_within_1200_gradient_evaluations(shared, t
     nearest = ((prior[:, None] - training[None]) ** 2).sum(2).argmin(1)
     assert len(set(nearest.tolist())) >= 10
 
-    words = ["--data", data, "--out", str(tmp_path / "r.npz"), "--json"]
+    words = ["--data", data, "--out", str(tmp_path / "r.npz"), "--starts", "4", "--json"]
     assert main(["reconstruct", str(out), *words]) == 0
     with np.load(tmp_path / "r.npz") as arrays:
         assert np.median(arrays["errors"]) < 0.02, "a cold start finds most of the images again"
