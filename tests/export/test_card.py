@@ -40,8 +40,10 @@ def test_a_card_says_what_the_model_is_and_is_not(name):
     assert said["library_name"] == "tigon" and said["license"] == "cc0-1.0"
     assert said["pipeline_tag"] == "unconditional-image-generation"
     answer = text.split("## Is this a density?")[1].split("##")[0]
-    if name.startswith("generator"):
+    if recipes()[name].persistent:
         assert "It defines one, but does not compute it" in answer and "sigma = 0.3" in answer
+        tilted = "exp(t(z)) N(z; 0, I) / Z" in answer and "from the learned prior" in text
+        assert tilted == (name == "latent-ebm") and ("z ~ N(0, I)" in text) != tilted
     else:
         chains = Run(run_of(name)).experiment.recipe.chains
         assert answer.strip().startswith("No. It is a sampler")
@@ -51,7 +53,7 @@ def test_a_card_says_what_the_model_is_and_is_not(name):
         (gap,) = (row for row in text.splitlines() if row.startswith("| gap |"))
         of_f, of_q = (float(v) for v in re.findall(r"(\S+) nats .* that is (\S+) of", gap)[0])
         assert math.isclose(of_q, of_f / chains.temperature, rel_tol=0.01)
-    assert ("maximum-likelihood" in said["tags"]) == name.startswith("generator")
+    assert ("maximum-likelihood" in said["tags"]) == recipes()[name].persistent
     assert ("for comparison only" in text) == name.endswith("-original")
     for row in ("`pictures.npz`", "| images | 5,", "| description | noise |", "not diagnosed"):
         assert row in text
@@ -107,7 +109,7 @@ def load_model_once():
 @pytest.mark.parametrize("name", recipes())
 def test_the_card_s_picture_is_what_sample_draws(name):
     model = load(run_of(name))
-    count = 64 if name.startswith("generator") else 5
+    count = 64 if recipes()[name].persistent else 5
     images = to_uint8(model.sample(count, RowRng(0, 0, range(count), "sample")))
     shown = np.asarray(Image.open(io.BytesIO(card(name).picture)))
     assert np.array_equal(shown, tile(images, min(8, count)))

@@ -57,6 +57,7 @@ class LatentEBMRecipe(GeneratorRecipe):
     about: ClassVar = "a generator whose prior of latents is learned, too"
     noun: ClassVar = "generator with a learned prior"
     demo: ClassVar = False
+    card: ClassVar = "latent-ebm-card.md.jinja"
     learner_type: ClassVar[type[GeneratorLearner]] = LatentEBMLearner
     prior: ClassVar[str] = "N(0, I) tilted by a network that is learned"
 
