@@ -34,17 +34,16 @@ def points():
 def test_blocks_of_steps_are_the_steps(chains):
     target = correlated_gaussian()
     compiled = Compiled(target)
-    for rng in (lambda: make_rng(1), lambda: RowRng(0, 0, range(5))):
-        for keep in (0, 5):
-            ours = chains.run(compiled, points(), rng(), keep=keep)
-            plain = chains.run(target, points(), rng(), keep=keep)
-            assert compiled.compiles
-            assert torch.allclose(ours.x, plain.x, rtol=1e-9)
-            assert torch.allclose(ours.accept_prob, plain.accept_prob, rtol=1e-9)
-            assert torch.allclose(ours.step_size, plain.step_size, rtol=1e-9)
-            if keep:
-                assert torch.allclose(ours.trajectory, plain.trajectory, rtol=1e-9)
-                assert torch.allclose(ours.log_densities, plain.log_densities, rtol=1e-9)
+    for rng, keep in ((lambda: make_rng(1), 0), (lambda: RowRng(0, 0, range(5)), 5)):
+        ours = chains.run(compiled, points(), rng(), keep=keep)
+        plain = chains.run(target, points(), rng(), keep=keep)
+        assert compiled.compiles
+        assert torch.allclose(ours.x, plain.x, rtol=1e-9)
+        assert torch.allclose(ours.accept_prob, plain.accept_prob, rtol=1e-9)
+        assert torch.allclose(ours.step_size, plain.step_size, rtol=1e-9)
+        if keep:
+            assert torch.allclose(ours.trajectory, plain.trajectory, rtol=1e-9)
+            assert torch.allclose(ours.log_densities, plain.log_densities, rtol=1e-9)
 
 
 def test_a_density_that_cannot_be_compiled_takes_the_same_steps_one_operation_at_a_time(recwarn):
