@@ -159,9 +159,7 @@ class GeneratorLearner(Learner):
             raise ValueError("latent chains adapt by StepSizeAdaptation, or not at all")
         self.step_size, self.adapted = self.chains.kernel.step_size, 0
         self.expand = expand
-        if expand and not (self.normal_prior or self._tilted):
-            raise ValueError("parameter expansion is for latents of N(0, I): expand=False")
-        for network in self._decoders.values() if expand else ():
+        for network in self.entered().values() if expand else ():
             require_first(network, model.latent_dim)
         self.average_likelihood = average_likelihood
         self._seen: dict[str, Tensor] = {}
@@ -210,18 +208,17 @@ class GeneratorLearner(Learner):
         """Whether the prior is N(0, I)."""
         return isinstance(self.model.prior, StandardNormal)
 
-    @property
-    def _tilted(self) -> bool:
-        """Whether the prior is N(0, I) times what latents enter by a linear layer."""
-        return getattr(self.model.prior, "first", None) is not None
+    def entered(self) -> dict[str, nn.Module]:
+        """Return the networks that latents enter, by their names in the learner.
 
-    @property
-    def _decoders(self) -> dict[str, nn.Module]:
-        """The networks that latents enter, by their names in the learner."""
-        found = {"model.network": self.model.network}
-        if self._tilted:
-            found["model.prior.network"] = self.model.prior.network  # type: ignore[attr-defined]
-        return found
+        Expansion maps the first layer of each.
+
+        Raises:
+            ValueError: if latents with this prior cannot be expanded
+        """
+        if not self.normal_prior:
+            raise ValueError("parameter expansion is for latents of N(0, I): expand=False")
+        return {"model.network": self.model.network}
 
     @property
     def like(self) -> Tensor:
@@ -322,7 +319,7 @@ class GeneratorLearner(Learner):
             return
         firsts: dict[str, nn.Linear] = {
             f"{name}.first": network.first  # type: ignore[misc]
-            for name, network in self._decoders.items()
+            for name, network in self.entered().items()
         }
         centred = all(first.bias is not None for first in firsts.values())
         affine = self.moments.affine(self._weight, centred)

@@ -9,7 +9,7 @@ parameters by contrast, and that of the decoder's is (3) as before:
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from tigon.data.batches import Batch
 from tigon.learners.base import Metrics, mean_over
@@ -55,6 +55,10 @@ class LatentEBMLearner(GeneratorLearner):
         """The prior that is learned."""
         assert isinstance(self.model.prior, EnergyPrior)
         return self.model.prior
+
+    def entered(self) -> dict[str, nn.Module]:
+        """Return the decoder and the tilt."""
+        return {"model.network": self.model.network, "model.prior.network": self.prior.network}
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Move the latents of the batch by (2), and draw as many from the prior."""

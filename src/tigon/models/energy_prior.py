@@ -49,12 +49,6 @@ class EnergyPrior(nn.Module):
         self.event_shape = (latent_dim,)
         self.chains = chains or MCMC(MALA(STEP_SIZE), STEPS)
 
-    @property
-    def first(self) -> nn.Linear | None:
-        """The layer by which latents enter the network, if it has one that is linear."""
-        found = getattr(self.network, "first", None)
-        return found if isinstance(found, nn.Linear) else None
-
     def tilt(self, z: Tensor) -> Tensor:
         """Return f(z) of latents (B, d), (B,)."""
         return self.network(z).to(z.dtype)
