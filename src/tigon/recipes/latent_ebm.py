@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PriorSettings:
+class TiltSettings:
     """The prior of latents: N(0, I), tilted by a perceptron that is learned.
 
     Arguments:
@@ -38,10 +38,10 @@ class PriorSettings:
     step_size: float = STEP_SIZE
 
     def __post_init__(self) -> None:
-        require(self.width >= 1, f"prior.width must be at least 1, not {self.width}")
-        require(self.rate > 0, f"prior.rate must be above 0, not {self.rate}")
-        require(self.steps >= 1, f"prior.steps must be at least 1, not {self.steps}")
-        require(self.step_size > 0, f"prior.step_size must be above 0, not {self.step_size}")
+        require(self.width >= 1, f"tilt.width must be at least 1, not {self.width}")
+        require(self.rate > 0, f"tilt.rate must be above 0, not {self.rate}")
+        require(self.steps >= 1, f"tilt.steps must be at least 1, not {self.steps}")
+        require(self.step_size > 0, f"tilt.step_size must be above 0, not {self.step_size}")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class LatentEBMRecipe(GeneratorRecipe):
     learner_type: ClassVar[type[GeneratorLearner]] = LatentEBMLearner
     prior: ClassVar[str] = "N(0, I) tilted by a network that is learned"
 
-    tilt: PriorSettings = PriorSettings()
+    tilt: TiltSettings = TiltSettings()
 
     def _prior(self) -> EnergyPrior:
         network = LatentTilt(self._dim, self.tilt.width, make_rng("tilt", self.seed))
@@ -71,13 +71,12 @@ class LatentEBMRecipe(GeneratorRecipe):
     def optimizers(self, learner: Learner) -> torch.optim.Optimizer:
         """Return Adam, with a lower rate for the prior."""
         assert isinstance(learner, LatentEBMLearner)
-        own = set(learner.prior.parameters())
-        rate, betas = self.optimizer.learning_rate, self.optimizer.betas
-        groups = [
-            {"params": [p for p in learner.parameters() if p not in own], "lr": rate},
+        own, rate = set(learner.prior.parameters()), self.optimizer.learning_rate
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in learner.parameters() if p not in own]},
             {"params": list(learner.prior.parameters()), "lr": rate * self.tilt.rate},
         ]
-        return torch.optim.Adam(groups, lr=rate, betas=betas)
+        return self.optimizer.build(groups)
 
     def figures(self, context: RunContext) -> Iterator["Figure"]:
         """Yield a generator's figures, and the gap of the prior."""

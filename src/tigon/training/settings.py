@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -77,8 +77,10 @@ class AdamSettings:
         if self.clip is not None and not self.clip > 0:
             raise ValueError(f"clip must be above 0, not {self.clip}")
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
-        """Return Adam for these parameters."""
+    def build(
+        self, parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]]
+    ) -> torch.optim.Adam:
+        """Return Adam for these parameters, or groups of them with their own numbers."""
         return torch.optim.Adam(parameters, lr=self.learning_rate, betas=self.betas)
 
     def schedules(self) -> list[Schedule]:
