@@ -5,18 +5,19 @@ of Nichol and Dhariwal, 2021); AdamW with a warm-up and a cosine, averaged weigh
 steps to draw with. Needs the extra `bench`. `rivals.py` learns and measures it.
 """
 
-import math
-import time
 from typing import Any
 
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
+from diffusers.training_utils import EMAModel
 from torch import Tensor
 
+from measuring import until
 from tigon.data.images import ImageSet
 from tigon.models.base import Model
 from tigon.random.streams import Rng, make_rng, normal
 from tigon.sizes import sides
+from tigon.training.settings import Cosine
 
 BATCH, RATE, WARM_UP, DECAY, STEPS = 16, 1e-3, 0.05, 0.995, 100
 WIDTHS = (32, 64, 64, 128)
@@ -63,13 +64,13 @@ class Diffusion(Model):
         return torch.cat(drawn)
 
     def config(self) -> dict[str, Any]:
-        """Raise: it is not saved."""
-        raise NotImplementedError
+        """Return the arguments."""
+        return {"image_size": self.shape[1], "channels": self.shape[0]}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Diffusion":
-        """Raise: it is not saved."""
-        raise NotImplementedError
+        """Return a model with these arguments."""
+        return cls(**config)
 
 
 def learn(images: ImageSet, minutes: float, seed: int) -> tuple[Diffusion, int]:
@@ -84,29 +85,24 @@ def learn(images: ImageSet, minutes: float, seed: int) -> tuple[Diffusion, int]:
         raise ValueError("images must be square")
     model = Diffusion(height, images.channels).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(model.parameters(), RATE)
-    averaged = [p.detach().clone() for p in model.parameters()]
+    averaged = EMAModel(model.parameters(), decay=DECAY)
     order, noises = images.order(BATCH, seed), make_rng("noise", seed)
-    like, last = averaged[0], model.schedule.config["num_train_timesteps"]
-    began, updates = time.perf_counter(), 0
-    while (passed := (time.perf_counter() - began) / 60 / minutes) < 1:
+    like, last = next(model.parameters()).detach(), model.schedule.config["num_train_timesteps"]
+    updates, cosine = 0, Cosine()
+    for passed in until(minutes):
         y = order.read(images, updates, like).images
         noise = torch.randn(y.shape, generator=noises)
         t = torch.randint(last, (len(y),), generator=noises)
         noisy = model.schedule.add_noise(y, noise, t)
         noisy = noisy.contiguous(memory_format=torch.channels_last)
         loss = (model.network(noisy, t).sample - noise).square().mean()
-        rate = RATE * min(1.0, passed / WARM_UP) * (1 + math.cos(math.pi * passed)) / 2
-        optimizer.param_groups[0]["lr"] = rate
+        rate = RATE * min(1.0, passed / WARM_UP)
+        optimizer.param_groups[0]["lr"] = rate * cosine(updates, passed)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         updates += 1
-        decay = min(DECAY, updates / (updates + 9))
-        with torch.no_grad():
-            for average, value in zip(averaged, model.parameters(), strict=True):
-                average.lerp_(value, 1 - decay)
-    with torch.no_grad():
-        for average, value in zip(averaged, model.parameters(), strict=True):
-            value.copy_(average)
+        averaged.step(model.parameters())
+    averaged.copy_to(model.parameters())
     return model.eval(), updates

@@ -5,7 +5,8 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +56,13 @@ def alone(script: str, *words: object) -> Any:  # noqa: ANN401
     command = [sys.executable, script, *map(str, words)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     return json.loads(done.splitlines()[-1])
+
+
+def until(minutes: float) -> Iterator[float]:
+    """Yield which part of so many minutes has passed, in [0, 1), until they are over."""
+    began = time.perf_counter()
+    while (passed := (time.perf_counter() - began) / 60 / minutes) < 1:
+        yield passed
 
 
 def launch(processes: int, script: str, *words: object) -> str:

@@ -149,9 +149,13 @@ def rival(out: Path, name: str, kind: str, run: Run) -> dict[str, Any]:
         data = out / "data" / f"{slug}.npz"
         found = alone(str(ROOT / "benchmarks" / "rivals.py"), kind, data, *words)
         path.write_text(json.dumps(found, indent=1))
-    found = json.loads(path.read_text())
-    assert isinstance(found, dict)
-    return found
+    return plain(path)
+
+
+def plain(path: Path) -> dict[str, Any]:
+    """Return the object that a JSON file holds; nothing if there is no file."""
+    values: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return values
 
 
 def slug_of(name: str) -> str:
@@ -161,10 +165,7 @@ def slug_of(name: str) -> str:
 
 def evaluated(run: Run) -> dict[str, Any]:
     """Return what evaluation.json holds; nothing if there is none."""
-    if not run.evaluation.exists():
-        return {}
-    found: dict[str, Any] = json.loads(run.evaluation.read_text())
-    return found
+    return plain(run.evaluation)
 
 
 def row(name: str, recipe: str, runs: list[Run]) -> dict[str, str]:

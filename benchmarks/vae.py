@@ -8,17 +8,18 @@ Reconstructions are the decoded means. `rivals.py` learns and measures it.
 """
 
 import math
-import time
 
 import torch
 from torch import Tensor, nn
 
+from measuring import until
 from tigon.data.images import ImageSet
 from tigon.models.base import Model
 from tigon.models.cold_start import Reconstruction
 from tigon.models.generator import GeneratorModel
 from tigon.nn.dcgan import SLOPE, DCGANGenerator
 from tigon.random.streams import make_rng
+from tigon.training.settings import Cosine
 
 BATCH, RATE, WARM_UP = 64, 1e-3, 0.1
 
@@ -88,15 +89,15 @@ def learn(
     optimizer = torch.optim.Adam(vae.parameters(), RATE)
     order = images.order(BATCH, seed)
     noise, like = make_rng("noise", seed), next(vae.parameters()).detach()
-    began, updates = time.perf_counter(), 0
-    while (passed := (time.perf_counter() - began) / 60 / minutes) < 1:
+    updates, cosine = 0, Cosine()
+    for passed in until(minutes):
         y = order.read(images, updates, like).images
         mean, log_deviation = encoder(y)
         z = mean + log_deviation.exp() * torch.randn(mean.shape, generator=noise)
         error = (y - network(z)).square().sum() / (2 * sigma**2)
         divergence = (mean**2 + (2 * log_deviation).exp() - 1 - 2 * log_deviation).sum() / 2
         loss = (error + min(1.0, passed / WARM_UP) * divergence) / len(y)
-        optimizer.param_groups[0]["lr"] = RATE * (1 + math.cos(math.pi * passed)) / 2
+        optimizer.param_groups[0]["lr"] = RATE * cosine(updates, passed)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

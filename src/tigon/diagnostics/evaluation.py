@@ -141,7 +141,7 @@ def evaluate(
     model: Model,
     held_out: ImageSet,
     training: ImageSet,
-    infer: Infer,
+    infer: Infer | None,
     count: int = 1000,
     seed: int = 0,
     told: Callable[[str], object] = lambda _: None,
@@ -152,7 +152,7 @@ def evaluate(
         held_out: images in the model's form, at least 2, that it has not learned from; those that
             are the `held_out` of the training images are left out where they are copies of one
         training: those that it learned from, at least 2
-        infer: infers the latents of images (B, C, H, W)
+        infer: infers the latents of images (B, C, H, W), if the model has any
         count: images at most in each set that is compared
         seed: of samples, subsets and partitions
         told: hears what is being done
@@ -162,7 +162,7 @@ def evaluate(
     """
     sets, notes = _sets(model, held_out, training, count, seed)
     shown: dict[str, Reconstructed] = {}
-    if isinstance(model, HasLatents):
+    if infer is not None and isinstance(model, HasLatents):
         told("inferring latents of held-out images")
         shown = _reconstructions(model, sets, infer)
     told("drawing and comparing images")
