@@ -209,4 +209,40 @@ MUTATIONS = [
     Mutation("the average's identity forgotten", EXPANSION, "add_(1 - weight)", "add_(0)"),
     Mutation("second moment about the mean", EXPANSION, ABOUT, ""),
     Mutation("contrast's sign", BASE, CONTRAST, " - ".join(reversed(CONTRAST.split(" - ")))),
+    Mutation(
+        "a learned prior's contrast with its sign flipped",
+        "learners/latent_ebm.py",
+        "self.prior.tilt(self._drawn) - self.prior.tilt(samples)",
+        "self.prior.tilt(samples) - self.prior.tilt(self._drawn)",
+    ),
+    Mutation(
+        "draws from N(0, I) instead of the learned prior",
+        "models/energy_prior.py",
+        "return self.chains.run(self.log_density, normal(rng, like), rng).x",
+        "return normal(rng, like)",
+    ),
+    Mutation(
+        "a learned prior without its normal density",
+        "models/energy_prior.py",
+        "return self.tilt(z) + self.normal(z)",
+        "return self.tilt(z)",
+    ),
+    Mutation(
+        "the contrast of revised images with its sign flipped",
+        "learners/cooperative.py",
+        "contrastive_loss(observed.to(loss), synthesised.to(loss), batch)",
+        "contrastive_loss(synthesised.to(loss), observed.to(loss), batch)",
+    ),
+    Mutation(
+        "proposals instead of revised images in the contrast",
+        "learners/cooperative.py",
+        "network(batch.images), network(revised)",
+        "network(batch.images), network(proposed)",
+    ),
+    Mutation(
+        "chains that revise start at grey",
+        "models/cooperative.py",
+        "self.descriptor.run_chains(images, rng, keep)",
+        "self.descriptor.run_chains(torch.zeros_like(images), rng, keep)",
+    ),
 ]

@@ -6,63 +6,8 @@ from torch import nn
 
 import tigon
 from small import image_set
-from tigon.data.batches import Batch
 from tigon.learners.latent_ebm import LatentEBMLearner
 from tigon.models.energy_prior import EnergyPrior, LatentTilt
-
-
-class Linear(nn.Module):
-    """y = z on an image of two pixels, which is not learned."""
-
-    def __init__(self):
-        super().__init__()
-        self.first = nn.Linear(2, 2)
-        nn.init.eye_(self.first.weight)
-        nn.init.zeros_(self.first.bias)
-        self.requires_grad_(False)
-
-    def forward(self, z):
-        return self.first(z).view(-1, 1, 1, 2)
-
-
-class Gauss(nn.Module):
-    """f(z) = a z - sum of b z^2 / 2: the tilts that make a normal density of N(0, I)."""
-
-    def __init__(self):
-        super().__init__()
-        self.a, self.b = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
-
-    def forward(self, z):
-        return z @ self.a - 0.5 * z.square() @ self.b
-
-
-@pytest.mark.exactness
-def test_the_prior_becomes_the_normal_density_of_maximum_likelihood():
-    """With y = z + noise, it has the images' mean, and their variance less that of the noise."""
-    count, sigma = 400, 0.3
-    raw = torch.randn(count, 2, generator=tigon.make_rng(0))
-    raw = (raw - raw.mean(0)) / raw.std(0, unbiased=False)
-    mean, deviation = torch.tensor([0.4, -0.2]), torch.tensor([0.8, 0.6])
-    images = (mean + deviation * raw).view(-1, 1, 1, 2)
-    prior = EnergyPrior(Gauss(), 2, tigon.MCMC(tigon.MALA(0.4), 20))
-    model = tigon.GeneratorModel(Linear(), prior=prior, sigma=sigma)
-    learner = LatentEBMLearner(model, count, tigon.MCMC(tigon.MALA(0.3), 3))
-    optimizer = torch.optim.Adam(prior.parameters(), 0.1)
-    late = []
-    for iteration in range(300):
-        optimizer.param_groups[0]["lr"] = 0.1 if iteration < 120 else 0.01
-        batch = Batch(images, torch.arange(count))
-        samples = learner.run_chains(batch, tigon.RowRng(0, iteration, range(count)))
-        loss, metrics = learner(batch, samples)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        late.append(torch.stack([prior.network.a, prior.network.b]).detach())
-    a, b = torch.stack(late[160:]).mean(0)
-    variance = deviation**2 - sigma**2
-    assert torch.allclose(1 / (1 + b), variance, rtol=0.06)
-    assert torch.allclose(a / (1 + b), mean, atol=0.04)
-    assert abs(metrics["prior_gap"].item()) < 0.2
 
 
 def learner_of(images, dim=3, **options):

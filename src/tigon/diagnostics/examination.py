@@ -27,3 +27,8 @@ class Examination:
     remarks: list[str] = field(default_factory=list)
     examined: bool = False
     figures: Callable[[], list[Figure]] = list
+
+    def include(self, other: "Examination", of: str) -> None:
+        """Add the findings about a part of the model; `of` names the part, as in "of grid 8"."""
+        for mine, theirs in ((self.findings, other.findings), (self.always, other.always)):
+            mine += [one._replace(name=f"{one.name} {of}") for one in theirs]

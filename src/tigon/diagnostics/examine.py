@@ -89,20 +89,19 @@ def examine_grids(
         seed: seed of the noise
     """
     *coarser, finest = grids.values()
-    found = _examine_synthesis(finest, images, length, seed)
+    found = examine_synthesis(finest, images, length, seed)
     some = _some(images, MOST, next(finest.model.parameters()))
     found.shows = of_agreement(records, mean_image_distance(some))
     found.findings += [found.shows.finding] if found.shows else []
     for size, learner in zip(grids, coarser, strict=False):
-        other = _examine_synthesis(learner, images, length, seed)
-        for mine, theirs in ((found.findings, other.findings), (found.always, other.always)):
-            mine += [one._replace(name=f"{one.name} of grid {size}") for one in theirs]
+        found.include(examine_synthesis(learner, images, length, seed), f"of grid {size}")
     return found
 
 
-def _examine_synthesis(
+def examine_synthesis(
     learner: SynthesisesImages, images: ImageSet, length: int, seed: int
 ) -> Examination:
+    """Run the chains of some images for `length` times as long as in training."""
     batch = first_images(images, IMAGES, next(learner.model.parameters()))
     batch = batch._replace(images=reduced(batch.images, learner.model.image_shape[1:]))
     probe = probe_images(learner, batch, RowRng(seed, 0, batch.index, "diagnose"), length)

@@ -9,11 +9,13 @@ from importlib.metadata import entry_points
 
 from tigon.errors import TigonError
 from tigon.recipes.base import Recipe
+from tigon.recipes.cooperative import CooperativeRecipe
 from tigon.recipes.descriptor import DescriptorRecipe, OriginalDescriptorRecipe
 from tigon.recipes.generator import GeneratorRecipe, OriginalGeneratorRecipe
 from tigon.recipes.latent_ebm import LatentEBMRecipe
 
 __all__ = [
+    "CooperativeRecipe",
     "DescriptorRecipe",
     "GeneratorRecipe",
     "LatentEBMRecipe",
@@ -30,6 +32,7 @@ OWN = (
     GeneratorRecipe,
     DescriptorRecipe,
     LatentEBMRecipe,
+    CooperativeRecipe,
     OriginalGeneratorRecipe,
     OriginalDescriptorRecipe,
 )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -90,6 +90,7 @@ class GeneratorRecipe(Recipe):
     )
     panels: ClassVar[tuple[str, ...]] = ("plane", "picture", "inference", "curves")
     prior: ClassVar[str] = "N(0, I)"  # of the latents, in words
+    drawn: ClassVar[str] = "f(z)"  # what its images are, in words
 
     latent_dim: int | None = None
     sigma: float | Literal["learn"] = 0.3
@@ -195,7 +196,12 @@ class GeneratorRecipe(Recipe):
             ownership,
             LearnedNoise(self.sigma_floor) if self.sigma == "learn" else None,
             start,
+            **self._options(),
         )
+
+    def _options(self) -> dict[str, Any]:
+        """Return the arguments of the learner that only this kind of generator has."""
+        return {}
 
     def describe(self) -> str:
         """Say what the model is, and how its latents are inferred."""
@@ -248,7 +254,7 @@ class GeneratorRecipe(Recipe):
         yield figures.Figure(
             "figure-2-prior",
             "Images from the model",
-            f"f(z) for {SAMPLES} draws z from the prior, {self.prior}, not selected.",
+            f"{self.drawn} for {SAMPLES} draws z from the prior, {self.prior}, not selected.",
             figures.image_grid(self.samples(context, SAMPLES)),
             f"Grid of {SAMPLES} images that the model draws, 8 in a row.",
         )

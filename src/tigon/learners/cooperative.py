@@ -1,0 +1,204 @@
+r"""Learns a generator by real inference, and a descriptor that revises its images.
+
+The generator learns from the images themselves, with the latents that chains infer (2), (3). After
+its `lead`, as many images :math:`\hat y = f(z)`, z from the prior, start the descriptor's chains
+(5), and their ends :math:`\tilde y` and the observed images are the contrast (6) that the
+descriptor learns from. With `teach` above 0 the generator learns from the revision, too, whose
+latents are known:
+
+.. math:: \frac{w}{2\sigma^2} \lVert \tilde Y_i - f(Z_i; W) \rVert^2
+
+References:
+    Xie, Lu, Gao, Zhu and Wu, "Cooperative training of descriptor and generator networks",
+    IEEE TPAMI 2020: the generator learns from the revision alone there (w = 1), and from no
+    observed image.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from tigon.data.batches import Batch
+from tigon.data.pixels import saturations
+from tigon.densities.log_density import LogDensity, frozen, mode, sum_event
+from tigon.distributed import all_sum
+from tigon.learners import descriptor
+from tigon.learners.base import Metrics, contrastive_loss, mean_over, spread
+from tigon.learners.generator import METRICS, GeneratorLearner
+from tigon.learners.metrics import Metric, by_name
+from tigon.mcmc.chain import MCMC, Trace
+from tigon.models.cooperative import CooperativeModel
+from tigon.random.streams import Rng, RowRng
+
+
+class Revision(NamedTuple):
+    """Images that the generator proposed, and what chains made of them.
+
+    Attributes:
+        latents: z, (B, d), draws from the prior
+        proposed: f(z), (B, C, H, W)
+        revised: the ends of the chains, (B, C, H, W)
+    """
+
+    latents: Tensor
+    proposed: Tensor
+    revised: Tensor
+
+
+REVISED = (
+    replace(
+        by_name(descriptor.METRICS, "gap"),
+        title="Gap of the revision",
+        caption="Mean f(revised) - mean f(observed) of the descriptor, in nats per dimension: a "
+        "healthy gap fluctuates around 0 and stays within the dashed band. There is none while "
+        "the generator learns alone.",
+        brief="mean f(revised) - mean f(observed) of the descriptor, in nats per dimension, once "
+        "it learns: it fluctuates around 0",
+        short="gap",
+        figure="gap",
+        optional=True,
+    ),
+    replace(by_name(descriptor.METRICS, "saturation"), progress="", optional=True),
+    Metric(
+        "moved",
+        "What the revision moves",
+        caption="Mean squared difference between revised images and those that the generator "
+        "proposed, on the scale of [-1, 1]: what the descriptor adds. Near 0 it adds nothing; as "
+        "large as the images' variance, it does not need the generator.",
+        brief="mean squared difference between revised and proposed images",
+        figure="moved",
+        optional=True,
+    ),
+    Metric(
+        "revised_spread",
+        "Spread of the revised images",
+        healthy=(0.1, 10.0),
+        caption="How much revised images differ among themselves, relative to training images: 1 "
+        "is best.",
+        marks={"training images": 1.0},
+        optional=True,
+    ),
+)
+
+
+class CooperativeLearner(GeneratorLearner):
+    """Learns the generator and the descriptor of a `CooperativeModel`.
+
+    Arguments:
+        model: both of them
+        count, and options: those of `GeneratorLearner`
+        lead: share of the run in which the generator learns alone, in [0, 1)
+        teach: w, weight of the revised images in the generator's loss, >= 0
+    Raises:
+        ValueError: if the model has no descriptor, or a number is out of its range
+    """
+
+    metrics = (*METRICS, *REVISED)
+    model: CooperativeModel
+
+    def __init__(
+        self,
+        model: CooperativeModel,
+        *arguments: Any,  # noqa: ANN401
+        lead: float = 0.5,
+        teach: float = 0.0,
+        **options: Any,  # noqa: ANN401
+    ) -> None:
+        if not isinstance(model, CooperativeModel):
+            raise ValueError(f"the model is a {type(model).__name__}, not a CooperativeModel")
+        if not 0 <= lead < 1 or not teach >= 0:
+            raise ValueError(f"lead is in [0, 1), teach at least 0, not {lead} and {teach}")
+        super().__init__(model, *arguments, **options)
+        self.lead, self.teach = lead, teach
+        self._revision: Revision | None = None
+
+    @property
+    def revising(self) -> bool:
+        """Whether the descriptor learns in this iteration."""
+        return self._progress >= self.lead
+
+    @property
+    def evaluations_per_example(self) -> int:
+        """The generator's, and once it learns the descriptor's: chains, revised and observed."""
+        own = super().evaluations_per_example
+        if not self.revising:
+            return own
+        taught = 1 if self.teach else 0
+        return own + self.model.descriptor.chains.gradient_evaluations + 2 + taught
+
+    def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
+        """Move the latents of the batch by (2); revise as many images of the generator by (5)."""
+        latents = super().run_chains(batch, rng)
+        self._revision = self.revision(len(latents), rng) if self.revising else None
+        return latents
+
+    def revision(self, count: int, rng: Rng) -> Revision:
+        """Propose `count` images and revise them."""
+        latents, proposed = self.model.propose(count, rng)
+        with self.products():
+            return Revision(latents, proposed, self.model.revise(proposed, rng).x)
+
+    def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
+        """Return (3) for the generator, plus (6) for the descriptor once it learns."""
+        loss, metrics = super().forward(batch, samples)
+        if self._revision is None:
+            unused = sum(p.sum() for p in self.model.descriptor.parameters())
+            return loss + 0.0 * unused, metrics  # all processes wait for all gradients
+        latents, proposed, revised = self._revision
+        network = self.model.descriptor.network
+        with self.products():
+            observed, synthesised = network(batch.images), network(revised)
+        contrast = contrastive_loss(observed.to(loss), synthesised.to(loss), batch)
+        if self.teach:
+            with self.products():
+                decoded = self.model(latents).to(revised.dtype)
+            weight = self.teach / batch.size / (2 * self.chain_sigma**2)
+            loss = loss + weight * sum_event((revised - decoded) ** 2).sum()
+        moved = ((revised - proposed) ** 2).flatten(1).mean(1)
+        return loss + contrast, metrics | {
+            "gap": all_sum(contrast.detach()) / revised[0].numel(),
+            "saturation": mean_over(saturations(revised), batch),
+            "moved": mean_over(moved, batch),
+            "proposed_spread": spread(proposed, batch.images, batch),
+            "revised_spread": spread(revised, batch.images, batch),
+        }
+
+    def scale_steps(self, factor: float) -> None:
+        """Multiply the step sizes of both kinds of chains."""
+        super().scale_steps(factor)
+        self.model.descriptor.scale_steps(factor)
+
+
+class Reviser:
+    """The chains of a cooperative model's descriptor, which start at proposals; for diagnosis.
+
+    Arguments:
+        proposes: the model whose descriptor it is
+    """
+
+    batch_statistics: bool = False
+
+    def __init__(self, proposes: CooperativeModel) -> None:
+        self.proposes, self.model = proposes, proposes.descriptor
+
+    @property
+    def chains(self) -> MCMC:
+        """Kernel and steps from a proposal to a revised image."""
+        return self.model.chains
+
+    @contextmanager
+    def chain_density(self, batch: Batch) -> Iterator[LogDensity]:
+        """Yield the descriptor's log-density, with the parameters frozen."""
+        with frozen(self.model), mode(self.model, training=False):
+            yield self.model
+
+    def sample_chain(
+        self, index: Tensor, rng: Rng, batch_statistics: bool = False, keep: int = 0
+    ) -> Trace:
+        """Revise one proposal for each of these rows (B,), always the same of a row."""
+        streams = RowRng(0, 0, index.tolist(), "proposals")
+        _, proposed = self.proposes.propose(len(index), streams)
+        return self.proposes.revise(proposed, rng, keep)

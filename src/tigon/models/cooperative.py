@@ -1,0 +1,100 @@
+r"""A generator that proposes images, and a descriptor that revises them.
+
+.. math:: z \sim p(z), \quad \hat y = f(z), \quad
+          \tilde y = \text{chains (5) on the descriptor, started at } \hat y
+
+A descriptor's chains need not find an image from nothing: they start at the generator's, and add
+what it leaves out. Its chains are short, and so the images are those of a sampler.
+
+References:
+    Xie, Lu, Gao, Zhu and Wu, "Cooperative training of descriptor and generator networks",
+    IEEE TPAMI 2020.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tigon.densities.gaussian import Prior
+from tigon.errors import TigonError
+from tigon.mcmc.chain import Trace
+from tigon.models.cold_start import LinearGuess
+from tigon.models.config import register_part, to_plain
+from tigon.models.energy import EnergyModel
+from tigon.models.generator import GeneratorModel
+from tigon.random.streams import Rng, rows
+
+
+@register_part
+class CooperativeModel(GeneratorModel):
+    """A generator (1) whose images a descriptor (4) revises.
+
+    Latents are inferred and decoded as those of any generator; `sample` returns revised images,
+    and `propose` what the generator alone draws.
+
+    Arguments:
+        network: f, latents (B, d) to images (B, C, H, W) in [-1, 1]
+        descriptor: a model of one grid; its chains start at f(z), not at its own start images
+        latent_dim, sigma, prior, guess: as those of `GeneratorModel`
+    Raises:
+        ValueError: if the descriptor has several grids
+
+    Example:
+        descriptor = tigon.EnergyModel(network_32, starts=torch.zeros(1, 3, 1, 1), image_size=32)
+        model = tigon.CooperativeModel(network, descriptor, latent_dim=16)
+        images = model.sample(64, tigon.RowRng(0, 0, range(64)))
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        descriptor: EnergyModel,
+        latent_dim: int | None = None,
+        sigma: float = 0.3,
+        prior: Prior | None = None,
+        guess: LinearGuess | None = None,
+    ) -> None:
+        super().__init__(network, latent_dim, sigma, prior, guess)
+        if descriptor.coarser is not None:
+            raise ValueError("the descriptor that revises images has one grid, not several")
+        self.descriptor = descriptor
+
+    def propose(self, count: int, rng: Rng) -> tuple[Tensor, Tensor]:
+        """Draw latents z from the prior, (count, d); return them and f(z), (count, C, H, W)."""
+        latents = self.latents(count, rng, self.plane)
+        return latents, self.decode(latents)
+
+    def revise(self, images: Tensor, rng: Rng, keep: int = 0) -> Trace:
+        """Run the descriptor's chains from these images (B, C, H, W).
+
+        Arguments:
+            keep: return every `keep`-th state; none if 0
+        """
+        return self.descriptor.run_chains(images, rng, keep)
+
+    @torch.no_grad()
+    def sample(self, count: int, rng: Rng, noise: bool = False, chunk: int = 64) -> Tensor:
+        """Draw images: f(z) for z from the prior, revised, (count, C, H, W).
+
+        They are not clipped to [-1, 1].
+
+        Arguments:
+            noise: must be False: revised images have no noise around f(z)
+            chunk: number of chains that run together; affects memory, not the images
+        Raises:
+            TigonError: if noise is asked for
+        """
+        if noise:
+            raise TigonError("noise: this model's images are revised by chains, not f(z) + noise")
+        parts = [slice(first, min(first + chunk, count)) for first in range(0, count, chunk)]
+        drawn = []
+        for part in parts:
+            streams = rows(rng, part)
+            _, proposed = self.propose(part.stop - part.start, streams)
+            drawn.append(self.revise(proposed, streams).x)
+        return torch.cat(drawn)
+
+    def config(self) -> dict[str, Any]:
+        """Return the model's settings."""
+        return super().config() | {"descriptor": to_plain(self.descriptor, "model.descriptor")}

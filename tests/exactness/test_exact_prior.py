@@ -1,0 +1,89 @@
+"""A prior of latents that is learned: its draws, and what it becomes."""
+
+import pytest
+import torch
+from torch import nn
+
+import tigon
+from tigon.data.batches import Batch
+from tigon.learners.latent_ebm import LatentEBMLearner
+from tigon.models.energy_prior import EnergyPrior
+
+
+class Linear(nn.Module):
+    """y = z on an image of two pixels, which is not learned."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(2, 2)
+        nn.init.eye_(self.first.weight)
+        nn.init.zeros_(self.first.bias)
+        self.requires_grad_(False)
+
+    def forward(self, z):
+        return self.first(z).view(-1, 1, 1, 2)
+
+
+class Gauss(nn.Module):
+    """f(z) = a z - sum of b z^2 / 2: the tilts that make a normal density of N(0, I)."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
+
+    def forward(self, z):
+        return z @ self.a - 0.5 * z.square() @ self.b
+
+
+@pytest.mark.exactness
+def test_the_prior_becomes_the_normal_density_of_maximum_likelihood():
+    """With y = z + noise, it has the images' mean, and their variance less that of the noise."""
+    count, sigma = 400, 0.3
+    raw = torch.randn(count, 2, generator=tigon.make_rng(0))
+    raw = (raw - raw.mean(0)) / raw.std(0, unbiased=False)
+    mean, deviation = torch.tensor([0.4, -0.2]), torch.tensor([0.8, 0.6])
+    images = (mean + deviation * raw).view(-1, 1, 1, 2)
+    prior = EnergyPrior(Gauss(), 2, tigon.MCMC(tigon.MALA(0.4), 20))
+    model = tigon.GeneratorModel(Linear(), prior=prior, sigma=sigma)
+    learner = LatentEBMLearner(model, count, tigon.MCMC(tigon.MALA(0.3), 3))
+    optimizer = torch.optim.Adam(prior.parameters(), 0.1)
+    late = []
+    for iteration in range(300):
+        optimizer.param_groups[0]["lr"] = 0.1 if iteration < 120 else 0.01
+        batch = Batch(images, torch.arange(count))
+        samples = learner.run_chains(batch, tigon.RowRng(0, iteration, range(count)))
+        loss, metrics = learner(batch, samples)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        late.append(torch.stack([prior.network.a, prior.network.b]).detach())
+    a, b = torch.stack(late[160:]).mean(0)
+    variance = deviation**2 - sigma**2
+    assert torch.allclose(1 / (1 + b), variance, rtol=0.06)
+    assert torch.allclose(a / (1 + b), mean, atol=0.04)
+    assert abs(metrics["prior_gap"].item()) < 0.2
+
+
+class Quadratic(nn.Module):
+    """f(z) = a z - z P z / 2, so that exp(f) N(0, I) is normal: N((I + P)^-1 a, (I + P)^-1)."""
+
+    def __init__(self, a, p):
+        super().__init__()
+        self.a, self.p = nn.Parameter(torch.tensor(a)), nn.Parameter(torch.tensor(p))
+
+    def forward(self, z):
+        return z @ self.a - 0.5 * ((z @ self.p) * z).sum(1)
+
+
+@pytest.mark.exactness
+def test_draws_have_the_mean_and_the_covariance_of_the_tilted_density():
+    network = Quadratic([1.0, -0.5, 0.0], [[2.0, 0.6, 0.0], [0.6, 0.5, 0.0], [0.0, 0.0, -0.4]])
+    count = 40_000
+    prior = tigon.EnergyPrior(network, 3)
+    z = prior.sample(torch.empty(count, 3), tigon.make_rng(0)).double()
+    covariance = torch.linalg.inv(torch.eye(3) + network.p.detach()).double()
+    mean = covariance @ network.a.detach().double()
+    error = (covariance.diagonal() / count).sqrt()
+    assert ((z.mean(0) - mean).abs() < 4 * error).all()
+    found, spread = torch.cov(z.T), torch.outer(covariance.diagonal(), covariance.diagonal())
+    assert ((found - covariance).abs() < 4 * (2 * spread / count).sqrt()).all()
