@@ -50,11 +50,12 @@ clean:           ## remove what was installed and written
 	rm -rf $(VENV) $(OUT) site
 
 # The demo installs only what it needs; the tests also build the documents; stamps are renewed when their inputs change.
+# Tests start many processes: where Python must not keep what it compiles, each would compile its modules again.
 define install
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/pip install -q -c constraints.txt uv || echo "uv is not available; using pip"
 	@if test -x $(BIN)/uv; then \
-		$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.$(1)'; \
+		$(BIN)/uv pip install -q $(2) --python $(BIN)/python -c constraints.txt -e '.$(1)'; \
 	else \
 		$(BIN)/pip install -q -c constraints.txt -e '.$(1)'; \
 	fi
@@ -65,7 +66,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 	$(call install,)
 
 $(VENV)/.test: pyproject.toml constraints.txt
-	$(call install,[test$(comma)docs])
+	$(call install,[test$(comma)docs],--compile-bytecode)
 
 $(VENV)/.lint: pyproject.toml constraints.txt
 	$(call install,[lint])
