@@ -1,13 +1,15 @@
 """What the default recipes learn from real folders, measured on images that they have not seen.
 
-    python benchmarks/recipes.py [--only NAME ...] [--recipes generator descriptor]
-        [--rivals] [--seeds 0 1 2] [--out build/recipes] [--write benchmarks/RESULTS.md]
+    python benchmarks/recipes.py [--only NAME ...] [--recipes generator descriptor cooperative]
+        [--rivals] [--minutes M] [--seeds 0 1 2] [--out build/recipes]
+        [--write benchmarks/RESULTS.md]
 
-Every row is `tigon train RECIPE --data DATA --image-size N --seed S`, with no other option, and
-then `tigon evaluate` on the data's own test images, or on those that the run held out. With
---rivals, a VAE with the same decoder, d and sigma learns for the minutes that each generator took,
-and a small diffusion model for those of each descriptor (`rivals.py`). Runs stay in --out: what is
-finished there is not learned again, so that rows can be added one by one.
+Every row is `tigon train RECIPE --data DATA --image-size N --seed S`, with no other option but
+--minutes, if it is given here, and then `tigon evaluate` on the data's own test images, or on
+those that the run held out. With --rivals, a VAE with the same decoder, d and sigma learns for the
+minutes that each generator took, and a small diffusion model for those of each descriptor
+(`rivals.py`). Runs stay in --out: what is finished there is not learned again, so that rows can be
+added one by one; runs of other minutes need another folder.
 """
 
 import gzip
@@ -32,11 +34,13 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 ENTRY = Path(sys.executable).with_name("tigon")
 EMBEDDED = "embedded:animal-faces"
+RECIPES = ["generator", "descriptor", "cooperative"]
 RIVALS = {"generator": "vae", "descriptor": "ddpm"}
 ABOUT = """## The default recipes on real folders
 
-`python benchmarks/recipes.py`: `tigon train RECIPE --data DATA --image-size N --seed S` with no
-other option; seeds {seeds}, medians, and the range over seeds in square brackets. {machine}.
+`python benchmarks/recipes.py`: `tigon train RECIPE --data DATA --image-size N --seed S{minutes}`
+with no other option; seeds {seeds}, medians, and the range over seeds in square brackets.
+{machine}.
 
 Errors are mean squared errors of reconstructions of held-out images on the scale of [-1, 1],
 beside those of as many principal components as the model has latents, and of the nearest training
@@ -112,8 +116,12 @@ def tigon(*words: object) -> None:
     subprocess.run([ENTRY, *map(str, words)], check=True, stdout=sys.stderr)
 
 
-def learned(out: Path, name: str, recipe: str, seed: int) -> Run:
-    """Return the finished and evaluated run of a data set, a recipe and a seed."""
+def learned(out: Path, name: str, recipe: str, seed: int, minutes: float | None) -> Run:
+    """Return the finished and evaluated run of a data set, a recipe and a seed.
+
+    Arguments:
+        minutes: that it learns for; its own number of iterations if None
+    """
     case, slug = CASES[name], slug_of(name)
     data: Path | str = EMBEDDED
     if case.learned is not None:
@@ -121,8 +129,8 @@ def learned(out: Path, name: str, recipe: str, seed: int) -> Run:
     run = Run(out / f"{slug}-{recipe}-{seed}")
     if evaluated(run).get("benchmark"):
         return run
-    size = ["--image-size", case.size]
-    tigon("train", recipe, "--data", data, "--out", run.folder, "--seed", seed, *size)
+    how = ["--image-size", case.size, *(["--minutes", minutes] if minutes else [])]
+    tigon("train", recipe, "--data", data, "--out", run.folder, "--seed", seed, *how)
     unseen = []
     if case.unseen is not None:
         path = stored(out / "data" / f"{slug}-unseen.npz", case.unseen)
@@ -172,8 +180,9 @@ def row(name: str, recipe: str, runs: list[Run]) -> dict[str, str]:
     """Return a recipe's line of the table: medians over seeds, with ranges."""
     settings = runs[0].plain_config()
     minutes = [run.records()[-1]["seconds"] / 60 for run in runs]
-    dim, iterations = settings.get("latent_dim", ""), settings["iterations"]
-    return line(name, recipe, str(dim), str(iterations), minutes, list(map(evaluated, runs)))
+    dim = settings.get("latent_dim", "")
+    iterations = between([run.records()[-1]["iteration"] for run in runs], "{:.0f}")
+    return line(name, recipe, str(dim), iterations, minutes, list(map(evaluated, runs)))
 
 
 def rival_row(name: str, kind: str, runs: list[Run], out: Path) -> dict[str, str]:
@@ -241,8 +250,9 @@ def main() -> None:
     """Learn, evaluate, and print the table."""
     parser = arguments(__doc__, "recipes")
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--recipes", nargs="+", default=["generator", "descriptor"])
+    parser.add_argument("--recipes", nargs="+", default=RECIPES)
     parser.add_argument("--rivals", action="store_true")
+    parser.add_argument("--minutes", type=float, help="of training, for each row")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "recipes")
     options = parser.parse_args()
@@ -251,14 +261,17 @@ def main() -> None:
     rows = []
     for name in options.only:
         for recipe in options.recipes:
-            runs = [learned(options.out, name, recipe, seed) for seed in options.seeds]
+            how = name, recipe
+            runs = [learned(options.out, *how, seed, options.minutes) for seed in options.seeds]
             rows.append(row(name, recipe, runs))
             kind = RIVALS.get(recipe)
             if options.rivals and kind and CASES[name].learned is not None:
                 rows.append(rival_row(name, kind, runs, options.out))
             print(table(rows[-2:]), file=sys.stderr)
     seeds = ", ".join(map(str, options.seeds))
-    text = f"{ABOUT.format(seeds=seeds, machine=machine())}\n\n{table(rows)}"
+    minutes = f" --minutes {options.minutes:g}" if options.minutes else ""
+    about = ABOUT.format(seeds=seeds, minutes=minutes, machine=machine())
+    text = f"{about}\n\n{table(rows)}"
     publish(options.write, "recipes", text)
 
 
