@@ -9,9 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from small import generator_recipe, image_set
+from small import generator_recipe, image_set, parameters
 from tigon.cli import progress as said
-from tigon.cli.progress import Clock, about, busy, duration, introduction, progress, steps_shown
+from tigon.cli.progress import (
+    Clock,
+    Unseen,
+    about,
+    busy,
+    duration,
+    introduction,
+    progress,
+    steps_shown,
+)
+from tigon.data.held_out import hold_out
 
 
 @pytest.fixture
@@ -171,3 +181,42 @@ def test_what_takes_no_time_gets_no_line(capsys):
     with busy("reading"):
         pass
     assert capsys.readouterr().err == "reading ...\n"
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Images of which 20 are held out."""
+    return hold_out(image_set(100), 0.2)
+
+
+def held_out_lines(text):
+    return [line for line in text.splitlines() if "held-out ones" in line]
+
+
+def test_now_and_then_a_line_says_how_far_drawn_images_are_from_held_out_ones(many, capsys):
+    trainer = generator_recipe(iterations=3).trainer(many, callbacks=[Unseen("generator", 0.0)])
+    trainer.seconds = -1000.0  # as if measuring took no time beside training
+    trainer.fit()
+    lines = held_out_lines(capsys.readouterr().err)
+    number = r"-?\d[\d.e+-]*"
+    assert len(lines) == 1 and re.fullmatch(
+        rf"generator: iteration 1: KID-lite0 of 20 drawn images to held-out ones {number}, "
+        rf"of training images {number}",
+        lines[0],
+    )
+
+
+def test_measuring_changes_nothing_in_the_run(many):
+    def weights(callbacks):
+        trainer = generator_recipe(average=0.5).trainer(many, callbacks=callbacks)
+        trainer.fit()
+        return parameters(trainer.learner)
+
+    assert weights([]).equal(weights([Unseen("generator", 0.0)]))
+
+
+def test_what_has_no_held_out_images_is_not_measured(capsys):
+    generator_recipe().trainer(image_set(5), callbacks=[Unseen("generator", 0.0)]).fit()
+    few = hold_out(image_set(60), 0.1)
+    generator_recipe().trainer(few, callbacks=[Unseen("generator", 0.0)]).fit()
+    assert not held_out_lines(capsys.readouterr().err)

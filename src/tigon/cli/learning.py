@@ -21,7 +21,7 @@ from tigon.cli.common import (
 )
 from tigon.cli.evaluating import evaluated
 from tigon.cli.interrupts import interruptible
-from tigon.cli.progress import SLOW, busy, counted, introduction, progress, tell
+from tigon.cli.progress import SLOW, Unseen, busy, counted, introduction, progress, tell
 from tigon.data.images import ImageSet
 from tigon.data.sources import is_pattern
 from tigon.distributed import TIMEOUT, launched, process_group
@@ -274,7 +274,8 @@ def learn(
         experiment = run.as_begun(experiment)
         images = _read(experiment, title, first, run.config.exists())
         experiment = experiment.resolved(images)
-        callbacks: list[Callback] = [_Introduction(title, run, experiment)] if first else []
+        told = [_Introduction(title, run, experiment), Unseen(title)]
+        callbacks: list[Callback] = [*told] if first else []
         with interruptible(first) as stop, progress(title, first) as shown:
             trainer = train(
                 experiment, out, device, how.every, [*callbacks, shown], stop, images, changed,

@@ -23,6 +23,8 @@ from rich.progress import (
 )
 from rich.table import Column
 
+from tigon.data.images import ImageSet
+from tigon.diagnostics.drawn import DrawnDistance, drawn_distance
 from tigon.learners.base import Record
 from tigon.learners.metrics import Metric
 from tigon.sizes import sides
@@ -30,6 +32,7 @@ from tigon.training.trainer import Callback, Trainer
 
 SLOW = 2.0  # seconds; mistakes are found sooner
 FIRST_LINE, LINE_EVERY = 3.0, 15.0
+SELDOM = 50  # times as long as a measurement takes, until the next
 WIDE = 100  # columns; in fewer, a bar shows only the first figure
 ROUNDED = ((10, 1), (60, 5), (5400, 60), (36000, 600))  # seconds: (below, rounded to)
 T = TypeVar("T")
@@ -189,6 +192,46 @@ def busy(title: str, log: bool = False, after: float = 0.0) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+class Unseen(Callback):
+    """Says now and then how far drawn images are from those that were held out, if any were.
+
+    It changes nothing in the run, and takes about a fiftieth of its time.
+
+    Arguments:
+        title: start of each line
+        every: seconds of training between two measurements, at least
+    """
+
+    def __init__(self, title: str, every: float = 60.0) -> None:
+        self.title, self.every = title, every
+        self.due: float | None = None
+        self.distance: DrawnDistance | None = None
+
+    def on_begin(self, trainer: Trainer) -> None:
+        held_out = isinstance(trainer.data, ImageSet) and trainer.data.held_out is not None
+        self.due = trainer.seconds + self.every if held_out else None
+
+    def on_iteration(self, trainer: Trainer, record: Record) -> None:
+        if self.due is None or trainer.seconds < self.due or trainer.finished:
+            return  # a finished run is measured in full
+        began = time.perf_counter()
+        if self.distance is None:
+            assert isinstance(trainer.data, ImageSet)
+            self.distance = drawn_distance(trainer.data)
+        if self.distance is None:
+            self.due = None
+            return
+        with trainer.averaged() as learner:
+            found = self.distance.of(learner.model)
+        taken = time.perf_counter() - began
+        self.due = trainer.seconds + max(self.every, SELDOM * taken)
+        tell(
+            f"{self.title}: iteration {trainer.iteration}: {self.distance.name} of "
+            f"{self.distance.count} drawn images to held-out ones {found:.3g}, of training images "
+            f"{self.distance.training:.3g}"
+        )
 
 
 class _Bar(Callback):
