@@ -73,10 +73,10 @@ def test_a_run_that_was_begun_meanwhile_is_not_begun_again(tmp_path, monkeypatch
     experiment = Experiment("generator", generator_recipe(), "data")
     run, make = Run(tmp_path / "run"), type(experiment.recipe).trainer
 
-    def slow(recipe, images, device):
+    def slow(recipe, images, device, **options):
         monkeypatch.undo()
         train(experiment, run.folder, "cpu", images=images)
-        return make(recipe, images, device)
+        return make(recipe, images, device, **options)
 
     monkeypatch.setattr(type(experiment.recipe), "trainer", slow)
     with pytest.raises(TigonError, match="run: another process has begun it meanwhile"):

@@ -49,6 +49,8 @@ class Train(Generic[R]):
             pattern with * of pictures or shards
         out: the run folder
         recipe: what is learned, and how
+        origin: the run of a generator of the same images, where this run begins: with its weights
+            and latents, and its settings where they are not given
         device: auto, cpu, cuda, cuda:N, or mps (untested)
         checkpoint_every: iterations between checkpoints, >= 1
         tensorboard: write RUN/tensorboard too, for TensorBoard (extra `tensorboard`)
@@ -62,6 +64,7 @@ class Train(Generic[R]):
     data: Data
     out: Path
     recipe: Annotated[R, tyro.conf.arg(name="")]
+    origin: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     device: str = "auto"
     checkpoint_every: int = 100
     tensorboard: Flag = False
@@ -72,7 +75,8 @@ class Train(Generic[R]):
 
     def run(self) -> Result:
         """Train, then write the report."""
-        experiment = Experiment(self.recipe.name, self.recipe, self.data)
+        origin = None if self.origin is None else str(self.origin)
+        experiment = Experiment(self.recipe.name, self.recipe, self.data, origin=origin).begun()
         how = Keeping(self.checkpoint_every, self.keep, self.timeout, self.tensorboard)
         end = learn(experiment, self.out, self.device, how, self.continue_with)
         return finished(self.out, end, self.device)

@@ -87,6 +87,8 @@ def facts_of(run: Run, terms: Licence) -> Facts:
     """
     config = run.plain_config()
     data = str(config.pop("data"))
+    if "from" in config:
+        config["from"] = Path(config["from"]).name
     described = run.environment.get("images")
     count = described.get("count", UNKNOWN) if isinstance(described, dict) else UNKNOWN
     verdict, findings = _diagnosis(run.folder / "diagnosis.json")

@@ -108,6 +108,14 @@ class Learner(nn.Module, ABC):
         """The chains if they are in files, which are saved as such."""
         return None
 
+    def adopt(self, other: "Learner") -> None:
+        """Begin where another learner of the same images ended: with its weights and chains.
+
+        Raises:
+            ValueError: if this kind of learner cannot begin there; it says why
+        """
+        raise ValueError(f"a {type(self).__name__} cannot begin where another learner ended")
+
     def scale_steps(self, factor: float) -> None:  # noqa: B027
         """Multiply the step sizes of all chains by a factor from now on; a no-op without any."""
 

@@ -407,6 +407,30 @@ class GeneratorLearner(Learner):
             like = self.store.points
             self.moments = Moments(*(tensors[name].to(like) for name in Moments._fields))
 
+    def adopt(self, other: Learner) -> None:
+        """Begin with the weights and latents of another generator of the same images.
+
+        What this model has besides, such as a tilt of the prior or a descriptor, stays as it is.
+
+        Raises:
+            ValueError: if the other has no latents, has parts that this one lacks, or their shapes
+                differ; it says which
+        """
+        if not isinstance(other, GeneratorLearner):
+            raise ValueError("it has no latents to begin with")
+        mine, its = self.model.latent_dim, other.model.latent_dim
+        if mine != its:
+            raise ValueError(f"it has {its} latents for an image, and this model {mine}")
+        own, theirs = self.state_dict(), other.state_dict()
+        for name, value in theirs.items():
+            if name not in own or own[name].shape != value.shape:
+                raise ValueError(f"its {name} has no place of the same shape in this model")
+        tensors = {"points": other.store.points} | other.chain_tensors()
+        if len(tensors["points"]) != self.count:
+            raise ValueError(f"it has {len(tensors['points'])} latents for {self.count} images")
+        self.load_state_dict(own | theirs)
+        self.load_chains(tensors)
+
     @property
     def files(self) -> ChainStore | None:
         """The chains if they are in files, which are saved as such; otherwise None."""

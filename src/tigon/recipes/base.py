@@ -251,11 +251,15 @@ class Recipe(ABC):
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         callbacks: Sequence[Callback | Callable[[Trainer, Record], object]] = (),
+        origin: Learner | None = None,
     ) -> Trainer:
         """Return a new trainer of this recipe on these images, with their size and channels.
 
         Arguments:
             images: as `as_data` takes them
+            origin: a learner of the same images, to begin where it ended; see `begun_from`
+        Raises:
+            ValueError: if it cannot begin there
         """
         images = as_data(images)
         channels: Literal[1, 3] = 3 if images.channels == 3 else 1
@@ -263,6 +267,11 @@ class Recipe(ABC):
         recipe = sized.resolved(images)
         learner = recipe.learner(images).to(device, dtype)
         learner.precision = self.precision
+        if origin is not None:
+            try:
+                learner.adopt(origin)
+            except ValueError as error:
+                raise ValueError(f"cannot begin where the other run ended: {error}") from error
         return Trainer(
             learner,
             images,
@@ -276,6 +285,18 @@ class Recipe(ABC):
             recipe.seed,
             recipe.average,
         )
+
+    def begun_from(self, origin: "Recipe") -> Self:
+        """Return this recipe for a run that begins where another ended, with its model's numbers.
+
+        Those that are given here, other than their defaults, stay as they are.
+
+        Arguments:
+            origin: recipe of the run that ended
+        Raises:
+            ValueError: if this kind of model cannot begin there
+        """
+        raise ValueError(f"a {self.name} cannot begin where another run ended")
 
     def optimizers(self, learner: Learner) -> torch.optim.Optimizer:
         """Return what changes a learner's parameters."""

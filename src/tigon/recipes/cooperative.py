@@ -1,9 +1,9 @@
 """The recipe that trains a generator, and a descriptor that revises its images."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from tigon.models.cooperative import CooperativeModel
 from tigon.models.energy import EnergyModel, short_run
 from tigon.nn.dcgan import ConvDescriptor
 from tigon.random.streams import RowRng, make_rng
-from tigon.recipes.base import RunContext
+from tigon.recipes.base import Recipe, RunContext
 from tigon.recipes.descriptor import SHOWN, ImageGuard
 from tigon.recipes.generator import GeneratorRecipe
 from tigon.recipes.settings import require
@@ -183,6 +183,13 @@ class CooperativeRecipe(GeneratorRecipe):
             {"params": own, "lr": self.revision.rate, "betas": self.revision.betas},
         ]
         return self.optimizer.build(groups)
+
+    def begun_from(self, origin: Recipe) -> Self:
+        """Return this recipe with the numbers of another's model, and without a lead."""
+        found = super().begun_from(origin)
+        if isinstance(origin, CooperativeRecipe) or self.revision.lead != RevisionSettings.lead:
+            return found
+        return replace(found, revision=replace(self.revision, lead=0.0))
 
     def describe(self) -> str:
         """Say what the generator is, and what the descriptor does with its images."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from tigon.figures import Figure
 
 EXPLAINED, FEWEST, MOST, IMAGES = 0.9, 2, 100, 8  # of variance; latents; images for each of them
+FORM = ("image_size", "fit", "channels", "mirror", "frames", "max_pixels")
 THUMBNAILS, HISTOGRAM_COORDINATES = 100, 8
 KERNELS = {
     "mala": "MALA",
@@ -202,6 +203,22 @@ class GeneratorRecipe(Recipe):
     def _options(self) -> dict[str, Any]:
         """Return the arguments of the learner that only this kind of generator has."""
         return {}
+
+    def begun_from(self, origin: Recipe) -> Self:
+        """Return this recipe with the images' form, decoder, latents and sigma of another's model.
+
+        Sigma is not annealed again.
+        """
+        if not isinstance(origin, GeneratorRecipe):
+            raise ValueError("it has no latents to begin with")
+        kept = {
+            name: getattr(origin, name)
+            for name in (*FORM, "held_out", "latent_dim", "network", "sigma", "start", "expand")
+            if getattr(self, name) == getattr(type(self), name)
+        }
+        if self.annealing == type(self).annealing:
+            kept["annealing"] = Annealing(until=0.0)
+        return replace(self, **kept)
 
     def describe(self) -> str:
         """Say what the model is, and how its latents are inferred."""

@@ -19,7 +19,7 @@ from tigon.data.sources import is_pattern
 from tigon.distributed import all_objects, first_process_first, own_device, wait_for_all, world
 from tigon.errors import TigonError
 from tigon.files import is_utf8, printable, refusal, replace_file, subfolder, writing
-from tigon.learners.base import Record
+from tigon.learners.base import Learner, Record
 from tigon.memory import peak_memory
 from tigon.runs.config import differences
 from tigon.runs.images import describe_images
@@ -165,11 +165,12 @@ def _begin(
     if run.config.exists():
         moved = replace(run, data=experiment.data)
         (moved if moved.moved_from() else run).refuse_other_images(images)
+    path = latest_checkpoint(run.checkpoints)
     try:
-        trainer = experiment.recipe.trainer(images, place)
+        origin = None if path is not None else _origin(experiment, images)
+        trainer = experiment.recipe.trainer(images, place, origin=origin)
     except ValueError as error:
         raise TigonError(f"{error}") from error
-    path = latest_checkpoint(run.checkpoints)
     if path is not None:
         load_checkpoint(path, trainer)
     wait_for_all()
@@ -179,6 +180,19 @@ def _begin(
         _open(run, experiment, images)
     wait_for_all()
     return trainer
+
+
+def _origin(experiment: Experiment, images: ImageSet) -> Learner | None:
+    """Return the learner where an experiment begins, if it does not begin anew.
+
+    Raises:
+        TigonError: if it learned from other images, or its run has no checkpoint
+    """
+    if experiment.origin is None:
+        return None
+    source = Run(Path(experiment.origin), data=experiment.data)
+    source.refuse_other_images(images)
+    return source.learner()
 
 
 def _hold(run: Run, begun: bool, holding: ExitStack) -> None:

@@ -50,12 +50,28 @@ class Experiment:
         recipe: the recipe with its numbers
         data: a folder, a `.npz`, a picture, hf:NAME or embedded:animal-faces
         why: numbers that were chosen from the images, by name, and why
+        origin: the run folder where it begins, if it does not begin anew
     """
 
     name: str
     recipe: Recipe
     data: str
     why: dict[str, Choice] = field(default_factory=dict, compare=False)
+    origin: str | None = None
+
+    def begun(self) -> "Experiment":
+        """Return the experiment with the numbers of the run that it begins from, if it does.
+
+        Raises:
+            TigonError: if there is no such run, or it cannot begin there
+        """
+        if self.origin is None:
+            return self
+        source = Run(Path(self.origin))
+        try:
+            return replace(self, recipe=self.recipe.begun_from(source.experiment.recipe))
+        except ValueError as error:
+            raise TigonError(f"--from {self.origin}: {error}") from error
 
     def resolved(self, images: ImageData) -> "Experiment":
         """Return the experiment with its missing numbers chosen from these images."""
@@ -65,7 +81,10 @@ class Experiment:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the experiment in the form of config.toml."""
-        return {"recipe": self.name, "data": resolved(self.data)} | to_plain(self.recipe)
+        head = {"recipe": self.name, "data": resolved(self.data)}
+        if self.origin is not None:
+            head["from"] = str(Path(self.origin).resolve())
+        return head | to_plain(self.recipe)
 
     @staticmethod
     def from_plain(values: dict[str, Any]) -> "Experiment":
@@ -75,11 +94,13 @@ class Experiment:
             ValueError, TigonError: if a name or a value is wrong
         """
         values = dict(values)
-        head = {name: values.pop(name, None) for name in ("recipe", "data")}
+        head = {name: values.pop(name, None) for name in ("recipe", "data", "from")}
         if not isinstance(head["recipe"], str) or not isinstance(head["data"], str):
             raise ValueError("recipe and data are both needed, as text")
-        kind = recipe_type(head["recipe"])
-        return Experiment(head["recipe"], from_plain(kind, values), head["data"])
+        if not isinstance(head["from"], str | None):
+            raise ValueError("from is a run folder, as text")
+        recipe = from_plain(recipe_type(head["recipe"]), values)
+        return Experiment(head["recipe"], recipe, head["data"], origin=head["from"])
 
 
 @dataclass(frozen=True)
