@@ -140,7 +140,7 @@ def test_the_number_of_latents_follows_the_variety_of_the_images(count, many, la
 @pytest.mark.parametrize(
     ("recipe", "expected"),
     [
-        (GeneratorRecipe(latent_dim=2), [400, 400, 850, 1850, 4000]),
+        (GeneratorRecipe(latent_dim=2), [400, 400, 500, 650, 800]),
         (DescriptorRecipe(), [300, 300, 500, 750, 1200]),
     ],
 )

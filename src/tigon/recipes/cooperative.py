@@ -136,7 +136,7 @@ class CooperativeRecipe(GeneratorRecipe):
     demo: ClassVar = False
     card: ClassVar = "cooperative-card.md.jinja"
     learner_type: ClassVar[type[GeneratorLearner]] = CooperativeLearner
-    growth: ClassVar[tuple[int, float]] = (500, 1 / 3)
+    growth: ClassVar[tuple[int, float]] = (600, 0.1)
     drawn: ClassVar[str] = "f(z), revised by the descriptor's chains,"
 
     batch_size: int = 32

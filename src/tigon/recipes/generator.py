@@ -81,7 +81,7 @@ class GeneratorRecipe(Recipe):
     card: ClassVar = "generator-card.md.jinja"
     learner_type: ClassVar[type[GeneratorLearner]] = GeneratorLearner
     persistent: ClassVar[bool] = True
-    growth: ClassVar[tuple[int, float]] = (400, 1 / 3)
+    growth: ClassVar[tuple[int, float]] = (400, 0.1)
     chosen: ClassVar[tuple[str, ...]] = (*Recipe.chosen, "latent_dim")
     stages: ClassVar = Stages(
         "figure-1-reconstructions",
