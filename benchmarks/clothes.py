@@ -7,6 +7,7 @@ data's own test images, and writes the README's first picture, docs/pictures/clo
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,7 +48,8 @@ images. Seed 0; {machine}.
 
 def tigon(*words: object) -> None:
     """Run the command line, with its output on stderr."""
-    subprocess.run([ENTRY, *map(str, words)], check=True, stdout=sys.stderr)
+    one = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([ENTRY, *map(str, words)], check=True, stdout=sys.stderr, env=one)
 
 
 def picture(run: Run, unseen: Path) -> None:

@@ -87,14 +87,63 @@ def test_the_step_sizes_of_both_kinds_of_chains_are_scaled():
 
 def test_what_is_diagnosed_starts_at_proposals():
     learner = learner_of(image_set(3))
-    index = torch.tensor([4, 0])
-    trace = Reviser(learner.model).sample_chain(index, tigon.RowRng(0, 0, range(2)), keep=1)
-    again = Reviser(learner.model).sample_chain(
-        index.flip(0), tigon.RowRng(0, 0, range(2)), keep=1
-    )
-    first = [one.trajectory[0] for one in (trace, again)]
-    assert (first[0] - first[1].flip(0)).abs().max() < 0.5
-    assert not torch.equal(trace.x[0], trace.x[1])
+    model = learner.model
+    streams = tigon.RowRng(0, 0, [4, 0], "proposals")
+    _, proposed = model.propose(2, streams)
+    trace = Reviser(learner).sample_chain(torch.tensor([4, 0]), tigon.RowRng(0, 0, range(2)))
+    assert torch.equal(trace.x, model.revise(proposed, tigon.RowRng(0, 0, range(2))).x)
+
+
+def trainer_of(images, lead, iterations=8, **options):
+    learner = learner_of(images, lead=lead)
+    groups = [
+        {"params": list(learner.model.network.parameters()), "lr": 1e-3},
+        {"params": list(learner.model.descriptor.parameters()), "lr": 0.02, **options},
+    ]
+    budget = tigon.Budget(iterations)
+    return tigon.Trainer(learner, images, torch.optim.Adam(groups), budget=budget)
+
+
+@pytest.mark.parametrize("betas", [(0.5, 0.95), (0.5, 0.999)])
+def test_the_descriptors_first_step_is_as_long_as_any_first_step_of_adam(betas):
+    trainer = trainer_of(image_set(6), lead=0.5, betas=betas)
+    for _ in range(4):
+        trainer.step()
+    descriptor = trainer.learner.model.descriptor
+    before = [p.detach().clone() for p in descriptor.parameters()]
+    trainer.step()
+    moved = [(p - old).abs().max() for p, old in zip(descriptor.parameters(), before, strict=True)]
+    assert max(moved).item() == pytest.approx(0.02, rel=1e-3)
+
+
+def test_a_longer_run_goes_on_with_the_descriptor(tmp_path):
+    images = image_set(6)
+    trainer = trainer_of(images, lead=0.5)
+    assert "gap" in trainer.fit()[-1]
+    longer = trainer_of(images, lead=0.5, iterations=80)
+    assert not longer.learner.revising
+    longer.load_state_dict(trainer.state_dict())
+    assert "gap" in longer.step() and longer.progress < 0.5
+
+
+def test_revised_images_that_ran_away_are_told_from_a_bad_network():
+    images = image_set(6)
+    trainer = trainer_of(images, lead=0.0)
+    trainer.learner.model.descriptor.scale_steps(1e12)
+    with pytest.raises(tigon.DivergenceError) as caught:
+        trainer.step()
+    assert caught.value.cause == "chains"
+
+
+def test_a_process_may_have_no_image_of_a_batch():
+    images = image_set(6)
+    learner = learner_of(images, lead=0.0)
+    whole = images.batch(torch.arange(4))
+    empty = whole._replace(images=whole.images[:0], index=whole.index[:0], total=4)
+    samples = learner.run_chains(empty, tigon.RowRng(0, 0, []))
+    loss, metrics = learner(empty, samples)
+    loss.backward()
+    assert loss.item() == 0 and metrics["gap"] == 0
 
 
 @pytest.mark.parametrize("numbers", [{"lead": 1.0}, {"lead": -0.1}, {"teach": -1.0}])

@@ -15,6 +15,7 @@ from tigon.learners.noise import Annealing
 from tigon.recipes import CooperativeRecipe, DescriptorRecipe, LatentEBMRecipe
 from tigon.recipes.cooperative import RevisionSettings
 from tigon.recipes.latent_ebm import TiltSettings
+from tigon.recipes.settings import LatentChains
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment, Run
 
@@ -51,6 +52,22 @@ def test_a_run_begins_with_the_weights_and_latents_of_another(name, source):
     assert added and all(torch.equal(learner.state_dict()[n], fresh[n]) for n in added)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_a_run_of_the_same_kind_gives_all_of_its_model(name):
+    kind, part = type(KINDS[name]), KINDS[name].parts[0]
+    found = kind().begun_from(KINDS[name])
+    lead = {"lead": 0.0} if name == "cooperative" else {}
+    assert getattr(found, part) == replace(getattr(KINDS[name], part), **lead)
+
+
+def test_other_chains_keep_their_own_step_size(source):
+    chains = LatentChains(kernel="langevin", step_size=0.02)
+    recipe, before = begun("latent-ebm", source, chains=chains).recipe, Run(source).learner()
+    learner = recipe.trainer(Run(source).images(), origin=before).learner
+    assert learner.step_size == 0.02 != before.step_size
+    assert torch.equal(learner.store.points, before.store.points)
+
+
 def test_what_is_given_is_not_taken_from_the_other_run(source):
     recipe = begun("cooperative", source, sigma=0.2, revision=RevisionSettings(lead=0.3)).recipe
     assert recipe.sigma == 0.2 and recipe.revision.lead == 0.3
@@ -61,8 +78,10 @@ def test_the_run_knows_its_origin_and_needs_it_no_more_once_it_has_a_checkpoint(
     out, experiment = tmp_path / "run", begun("latent-ebm", source)
     train(experiment, out, "cpu")
     assert Run(out).experiment.origin == str(source.resolve())
-    train(begun("latent-ebm", source), out, "cpu")  # the same command goes on
+    origin = str(source)
     shutil.rmtree(source)
+    same = Experiment("latent-ebm", KINDS["latent-ebm"], experiment.data, origin=origin)
+    train(same.begun(Run(out)), out, "cpu")  # the same command goes on
     again = Run(out).experiment
     longer = replace(again, recipe=replace(again.recipe, iterations=3))
     assert train(longer, out, "cpu", changed=True).iteration == 3
@@ -97,10 +116,12 @@ def test_what_cannot_begin_there_is_refused_in_a_line(source, tmp_path, capsys):
     rest = ["--data", data, "--out", out, "--from"]
     line = refused(["train", "descriptor", *rest, source], capsys)
     assert line.endswith(f"--from {source}: a descriptor cannot begin where another run ended")
+    words = ["train", "cooperative", *rest, run_of("latent-ebm")]
+    assert refused(words, capsys).endswith("begins where a generator or cooperative ended")
     line = refused(["train", "latent-ebm", *rest, tmp_path / "none"], capsys)
     assert line.endswith(f"run {tmp_path / 'none'}: no such folder")
     line = refused(["train", "latent-ebm", *rest, run_of("descriptor")], capsys)
-    assert line.endswith("it has no latents to begin with")
+    assert line.endswith("a latent-ebm begins where a generator or latent-ebm ended")
     line = refused(["train", "latent-ebm", "--latent-dim", 3, *rest, source], capsys)
     assert "ended: it has 2 latents for an image, and this model 3" in line
     line = refused(["train", "latent-ebm", "--network.width", 6, *rest, source], capsys)

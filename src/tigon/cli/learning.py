@@ -50,7 +50,8 @@ class Train(Generic[R]):
         out: the run folder
         recipe: what is learned, and how
         origin: the run of a generator of the same images, where this run begins: with its weights
-            and latents, and its settings where they are not given
+            and latents, and the form of its images, held-out share, --latent-dim, --network.*,
+            --sigma, --start and --expand, where these have their default values here
         device: auto, cpu, cuda, cuda:N, or mps (untested)
         checkpoint_every: iterations between checkpoints, >= 1
         tensorboard: write RUN/tensorboard too, for TensorBoard (extra `tensorboard`)
@@ -76,7 +77,8 @@ class Train(Generic[R]):
     def run(self) -> Result:
         """Train, then write the report."""
         origin = None if self.origin is None else str(self.origin)
-        experiment = Experiment(self.recipe.name, self.recipe, self.data, origin=origin).begun()
+        experiment = Experiment(self.recipe.name, self.recipe, self.data, origin=origin)
+        experiment = experiment.begun(Run(self.out))
         how = Keeping(self.checkpoint_every, self.keep, self.timeout, self.tensorboard)
         end = learn(experiment, self.out, self.device, how, self.continue_with)
         return finished(self.out, end, self.device)

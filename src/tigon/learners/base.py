@@ -119,6 +119,14 @@ class Learner(nn.Module, ABC):
     def scale_steps(self, factor: float) -> None:  # noqa: B027
         """Multiply the step sizes of all chains by a factor from now on; a no-op without any."""
 
+    def chains_finite(self, samples: Tensor) -> bool:
+        """Return whether the points of this iteration's chains are finite.
+
+        Arguments:
+            samples: what `run_chains` returned
+        """
+        return bool(samples.isfinite().all())
+
     def ran_away(self, batch: Batch, rng: Rng) -> bool:
         """Return whether chains with points that are not finite had first left by their own steps.
 

@@ -6,7 +6,7 @@ its `lead`, as many images :math:`\hat y = f(z)`, z from the prior, start the de
 descriptor learns from. With `teach` above 0 the generator learns from the revision, too, whose
 latents are known:
 
-.. math:: \frac{w}{2\sigma^2} \lVert \tilde Y_i - f(Z_i; W) \rVert^2
+.. math:: \frac{w}{2\sigma^2} \lVert \tilde Y_i - f(\tilde Z_i; W) \rVert^2
 
 References:
     Xie, Lu, Gao, Zhu and Wu, "Cooperative training of descriptor and generator networks",
@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from tigon.data.batches import Batch
@@ -26,10 +27,19 @@ from tigon.data.pixels import saturations
 from tigon.densities.log_density import LogDensity, frozen, mode, sum_event
 from tigon.distributed import all_sum
 from tigon.learners import descriptor
-from tigon.learners.base import Metrics, contrastive_loss, mean_over, spread
+from tigon.learners.base import (
+    Metrics,
+    Optimizers,
+    contrastive_loss,
+    mean_over,
+    optimizer_state,
+    spread,
+)
+from tigon.learners.descriptor import left_on_ordinary_gradients
 from tigon.learners.generator import METRICS, GeneratorLearner
 from tigon.learners.metrics import Metric, by_name
 from tigon.mcmc.chain import MCMC, Trace
+from tigon.mcmc.store import ChainStore
 from tigon.models.cooperative import CooperativeModel
 from tigon.random.streams import Rng, RowRng
 
@@ -113,12 +123,13 @@ class CooperativeLearner(GeneratorLearner):
             raise ValueError(f"lead is in [0, 1), teach at least 0, not {lead} and {teach}")
         super().__init__(model, *arguments, **options)
         self.lead, self.teach = lead, teach
+        self.revising = lead == 0
         self._revision: Revision | None = None
 
-    @property
-    def revising(self) -> bool:
-        """Whether the descriptor learns in this iteration."""
-        return self._progress >= self.lead
+    def begin(self, progress: float) -> None:
+        """Set the run's `progress`; once the descriptor learns, it goes on in a longer run."""
+        super().begin(progress)
+        self.revising = self.revising or progress >= self.lead
 
     @property
     def evaluations_per_example(self) -> int:
@@ -159,12 +170,49 @@ class CooperativeLearner(GeneratorLearner):
             loss = loss + weight * sum_event((revised - decoded) ** 2).sum()
         moved = ((revised - proposed) ** 2).flatten(1).mean(1)
         return loss + contrast, metrics | {
-            "gap": all_sum(contrast.detach()) / revised[0].numel(),
+            "gap": all_sum(contrast.detach()) / revised.shape[1:].numel(),
             "saturation": mean_over(saturations(revised), batch),
             "moved": mean_over(moved, batch),
             "proposed_spread": spread(proposed, batch.images, batch),
             "revised_spread": spread(revised, batch.images, batch),
         }
+
+    def after_update(self, optimizer: Optimizers) -> None:
+        """Expand latents as any generator does; a descriptor that waits has no Adam moments."""
+        super().after_update(optimizer)
+        if not self.revising:
+            for parameter in self.model.descriptor.parameters():
+                optimizer_state(optimizer, parameter).clear()
+
+    @torch.no_grad()
+    def sample(self, count: int, rng: Rng, noise: bool = False) -> Tensor:
+        """Draw images and revise them; see `CooperativeModel.sample`."""
+        with self.products():
+            return self.model.sample(count, rng, noise)
+
+    def chains_finite(self, samples: Tensor) -> bool:
+        """Return whether latents, and revised images if there are any, are finite."""
+        revised = self._revision is None or bool(self._revision.revised.isfinite().all())
+        return revised and super().chains_finite(samples)
+
+    def ran_away(self, batch: Batch, rng: Rng) -> bool:
+        """Revise again: did chains leave the images' range on ordinary gradients?"""
+        if self._revision is None:
+            return False
+        _, proposed = self.model.propose(len(batch.index), rng)
+        with self.products():
+            trace = self.model.revise(proposed, rng, keep=1)
+        return left_on_ordinary_gradients(trace, self.model.descriptor.step_size)
+
+    def chain_tensors(self) -> dict[str, Tensor]:
+        """Return those of the latents, and whether the descriptor has begun to learn."""
+        return super().chain_tensors() | {"revising": torch.tensor(self.revising)}
+
+    def load_chains(self, tensors: dict[str, Tensor], files: ChainStore | None = None) -> None:
+        """Load latents, and whether the descriptor has begun to learn."""
+        super().load_chains(tensors, files)
+        if "revising" in tensors:
+            self.revising = bool(tensors["revising"])
 
     def scale_steps(self, factor: float) -> None:
         """Multiply the step sizes of both kinds of chains."""
@@ -176,13 +224,13 @@ class Reviser:
     """The chains of a cooperative model's descriptor, which start at proposals; for diagnosis.
 
     Arguments:
-        proposes: the model whose descriptor it is
+        learner: whose model's descriptor it is
     """
 
     batch_statistics: bool = False
 
-    def __init__(self, proposes: CooperativeModel) -> None:
-        self.proposes, self.model = proposes, proposes.descriptor
+    def __init__(self, learner: CooperativeLearner) -> None:
+        self.learner, self.model = learner, learner.model.descriptor
 
     @property
     def chains(self) -> MCMC:
@@ -192,7 +240,7 @@ class Reviser:
     @contextmanager
     def chain_density(self, batch: Batch) -> Iterator[LogDensity]:
         """Yield the descriptor's log-density, with the parameters frozen."""
-        with frozen(self.model), mode(self.model, training=False):
+        with frozen(self.model), mode(self.model, training=False), self.learner.products():
             yield self.model
 
     def sample_chain(
@@ -200,5 +248,6 @@ class Reviser:
     ) -> Trace:
         """Revise one proposal for each of these rows (B,), always the same of a row."""
         streams = RowRng(0, 0, index.tolist(), "proposals")
-        _, proposed = self.proposes.propose(len(index), streams)
-        return self.proposes.revise(proposed, rng, keep)
+        _, proposed = self.learner.model.propose(len(index), streams)
+        with self.learner.products():
+            return self.learner.model.revise(proposed, rng, keep)

@@ -329,14 +329,34 @@ class DescriptorLearner(Learner):
     def ran_away(self, batch: Batch, rng: Rng) -> bool:
         """Run the batch's chains again: did they leave the images' range on ordinary gradients?"""
         for trace, grid in zip(self._run(batch, rng, 1), self.model.grids, strict=True):
-            assert trace.trajectory is not None
-            reach = trace.trajectory.flatten(2).abs().amax(2).nan_to_num(math.inf, math.inf)
-            left = reach > FAR
-            first = reach.gather(0, left.int().argmax(0, keepdim=True))[0][left.any(0)]
-            if len(first):
-                return bool((first < STEEP * grid.step_size**2 / 2).all())
+            if has_left(trace):
+                return left_on_ordinary_gradients(trace, grid.step_size)
         return False
 
     def scale_steps(self, factor: float) -> None:
         """Multiply the initial step size of chains, for synthesis and for `sample`."""
         self.model.scale_steps(factor)
+
+
+def has_left(trace: Trace) -> bool:
+    """Return whether a chain, whose every state was kept, left the images' range."""
+    return len(_beyond(trace)) > 0
+
+
+def left_on_ordinary_gradients(trace: Trace, step_size: float) -> bool:
+    """Return whether chains left the images' range, and by no steeper gradients than usual.
+
+    Arguments:
+        trace: with every state
+        step_size: of the first step
+    """
+    first = _beyond(trace)
+    return len(first) > 0 and bool((first < STEEP * step_size**2 / 2).all())
+
+
+def _beyond(trace: Trace) -> Tensor:
+    """Return how far the first state out of range reaches, of each chain that has one, (M,)."""
+    assert trace.trajectory is not None
+    reach = trace.trajectory.flatten(2).abs().amax(2).nan_to_num(math.inf, math.inf)
+    left = reach > FAR
+    return reach.gather(0, left.int().argmax(0, keepdim=True))[0][left.any(0)]

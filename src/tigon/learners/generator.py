@@ -411,6 +411,7 @@ class GeneratorLearner(Learner):
         """Begin with the weights and latents of another generator of the same images.
 
         What this model has besides, such as a tilt of the prior or a descriptor, stays as it is.
+        So does the step size, unless the chains are the same.
 
         Raises:
             ValueError: if the other has no latents, has parts that this one lacks, or their shapes
@@ -420,16 +421,24 @@ class GeneratorLearner(Learner):
             raise ValueError("it has no latents to begin with")
         mine, its = self.model.latent_dim, other.model.latent_dim
         if mine != its:
-            raise ValueError(f"it has {its} latents for an image, and this model {mine}")
+            raise ValueError(
+                f"it has {its} latents for an image, and this model {mine}; leave out --latent-dim"
+            )
         own, theirs = self.state_dict(), other.state_dict()
         for name, value in theirs.items():
             if name not in own or own[name].shape != value.shape:
-                raise ValueError(f"its {name} has no place of the same shape in this model")
+                raise ValueError(
+                    f"its {name} has no place of the same shape in this model; leave out "
+                    "--latent-dim and --network.*, which are then those of that run"
+                )
         tensors = {"points": other.store.points} | other.chain_tensors()
         if len(tensors["points"]) != self.count:
             raise ValueError(f"it has {len(tensors['points'])} latents for {self.count} images")
         self.load_state_dict(own | theirs)
+        if self.chains != other.chains:
+            del tensors["step_size"]
         self.load_chains(tensors)
+        self.moments = moments(self.store.parts)
 
     @property
     def files(self) -> ChainStore | None:

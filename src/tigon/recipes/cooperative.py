@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SCALE = 0.7  # of the descriptor's reference density
 SLOWER = "lower the descriptor's learning rate (--revision.rate)"
+BOTH = f"{SLOWER} or the generator's (--optimizer.learning-rate)"
 SHORTER = "lower the step size of its chains (--revision.step-size)"
 
 
@@ -103,6 +104,14 @@ class RevisionGuard(ImageGuard):
         "chains": (CAUSES["chains"][0], f"{SHORTER} or {SLOWER}"),
         "gap": (CAUSES["gap"][0], f"{SLOWER}, or take more chain steps (--revision.steps)"),
         "collapse": (CAUSES["collapse"][0], SHORTER),
+        "network": (
+            CAUSES["network"][0],
+            f"{BOTH}, or {SHORTER}",
+        ),
+        "gradient": (
+            CAUSES["gradient"][0],
+            BOTH,
+        ),
     }
     shown: ClassVar[tuple[str, ...]] = ("gap", "gradient_norm", "saturation", "revised_spread")
 
@@ -138,6 +147,8 @@ class CooperativeRecipe(GeneratorRecipe):
     learner_type: ClassVar[type[GeneratorLearner]] = CooperativeLearner
     growth: ClassVar[tuple[int, float]] = (600, 0.1)
     drawn: ClassVar[str] = "f(z), revised by the descriptor's chains,"
+
+    parts: ClassVar[tuple[str, ...]] = ("revision",)
 
     batch_size: int = 32
     revision: RevisionSettings = RevisionSettings()
@@ -187,9 +198,9 @@ class CooperativeRecipe(GeneratorRecipe):
     def begun_from(self, origin: Recipe) -> Self:
         """Return this recipe with the numbers of another's model, and without a lead."""
         found = super().begun_from(origin)
-        if isinstance(origin, CooperativeRecipe) or self.revision.lead != RevisionSettings.lead:
+        if self.revision.lead != RevisionSettings.lead:
             return found
-        return replace(found, revision=replace(self.revision, lead=0.0))
+        return replace(found, revision=replace(found.revision, lead=0.0))
 
     def describe(self) -> str:
         """Say what the generator is, and what the descriptor does with its images."""
@@ -210,7 +221,7 @@ class CooperativeRecipe(GeneratorRecipe):
         return super().summary(records) | self._revised(records)
 
     def _revised(self, records: list[Record]) -> dict[str, str]:
-        recent = [record for record in records[-RECENT:] if "gap" in record]
+        recent = [record for record in records if "gap" in record][-RECENT:]
         if not recent:
             return {"revision": "the descriptor has not begun to learn"}
         gap, said = median(abs(record["gap"]) for record in recent), f"last {len(recent)} logged"
@@ -224,8 +235,7 @@ class CooperativeRecipe(GeneratorRecipe):
 
     def samples(self, context: RunContext, count: int) -> np.ndarray:
         """Draw `count` images and revise them."""
-        rng = RowRng(self.seed, 0, range(count), "report")
-        return to_uint8(context.learner.sample(count, rng))
+        return Recipe.samples(self, context, count)
 
     def figures(self, context: RunContext) -> Iterator["Figure"]:
         """Yield a generator's figures, and what the revision makes of its images."""
@@ -284,6 +294,6 @@ class CooperativeRecipe(GeneratorRecipe):
 
         assert isinstance(learner, CooperativeLearner)
         found = super().examine(learner, images, records, length, seed)
-        revision = examine_synthesis(Reviser(learner.model), images, length, seed)
+        revision = examine_synthesis(Reviser(learner), images, length, seed)
         found.include(revision, "of the revision")
         return found

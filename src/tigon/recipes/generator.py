@@ -92,6 +92,7 @@ class GeneratorRecipe(Recipe):
     panels: ClassVar[tuple[str, ...]] = ("plane", "picture", "inference", "curves")
     prior: ClassVar[str] = "N(0, I)"  # of the latents, in words
     drawn: ClassVar[str] = "f(z)"  # what its images are, in words
+    parts: ClassVar[tuple[str, ...]] = ()  # fields of what it has besides a decoder
 
     latent_dim: int | None = None
     sigma: float | Literal["learn"] = 0.3
@@ -209,11 +210,14 @@ class GeneratorRecipe(Recipe):
 
         Sigma is not annealed again.
         """
-        if not isinstance(origin, GeneratorRecipe):
-            raise ValueError("it has no latents to begin with")
+        if not isinstance(self, type(origin)):
+            own = dict.fromkeys((GeneratorRecipe.name, self.name))
+            raise ValueError(f"a {self.name} begins where a {' or '.join(own)} ended")
+        names = [*FORM, "held_out", "latent_dim", "network", "sigma", "start", "expand"]
+        names += self.parts if type(origin) is type(self) else ()
         kept = {
             name: getattr(origin, name)
-            for name in (*FORM, "held_out", "latent_dim", "network", "sigma", "start", "expand")
+            for name in names
             if getattr(self, name) == getattr(type(self), name)
         }
         if self.annealing == type(self).annealing:

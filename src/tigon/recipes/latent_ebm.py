@@ -61,6 +61,8 @@ class LatentEBMRecipe(GeneratorRecipe):
     learner_type: ClassVar[type[GeneratorLearner]] = LatentEBMLearner
     prior: ClassVar[str] = "N(0, I) tilted by a network that is learned"
 
+    parts: ClassVar[tuple[str, ...]] = ("tilt",)
+
     tilt: TiltSettings = TiltSettings()
 
     def _prior(self) -> EnergyPrior:

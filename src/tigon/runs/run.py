@@ -59,15 +59,21 @@ class Experiment:
     why: dict[str, Choice] = field(default_factory=dict, compare=False)
     origin: str | None = None
 
-    def begun(self) -> "Experiment":
+    def begun(self, run: "Run | None" = None) -> "Experiment":
         """Return the experiment with the numbers of the run that it begins from, if it does.
 
+        Arguments:
+            run: its own, which has these numbers if it has begun there before
         Raises:
             TigonError: if there is no such run, or it cannot begin there
         """
         if self.origin is None:
             return self
         source = Run(Path(self.origin))
+        if run is not None and run.config.exists():
+            before = run.experiment
+            if (before.name, before.origin) == (self.name, str(source.folder.resolve())):
+                source = run
         try:
             return replace(self, recipe=self.recipe.begun_from(source.experiment.recipe))
         except ValueError as error:

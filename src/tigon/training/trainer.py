@@ -330,7 +330,7 @@ class Trainer:
         rng = RowRng(self.seed, self.iteration, batch.index)
         bad = batch.index[~batch.images.isfinite().flatten(1).all(1)].tolist()
         names = sum(all_objects([self.data.name(row) for row in bad]), [])
-        broken = any_of(not bool(samples.isfinite().all()))
+        broken = any_of(not self.learner.chains_finite(samples))
         away = broken and any_of(self.learner.ran_away(batch, rng))
         cause = "images" if names else "chains" if away else "network"
         where = f": {', '.join(names[:5])}" + (" and others" if names[5:] else "") if names else ""

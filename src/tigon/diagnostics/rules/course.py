@@ -50,9 +50,8 @@ def of_events(events: list[Record], records: list[Record] | None = None) -> list
 
 def _cause(event: Record) -> tuple[str, str]:
     """Return what was wrong, and what to do; other kinds of guards have their own causes."""
-    if event["cause"] in CAUSES:
-        return CAUSES[event["cause"]]
-    return str(event.get("what", event["message"])), str(event["remedy"])
+    what, remedy = CAUSES.get(event["cause"], (event["message"], ""))
+    return str(event.get("what", what)), str(event.get("remedy", remedy))
 
 
 def _stopped(event: Record, records: list[Record]) -> Finding:
