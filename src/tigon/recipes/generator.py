@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tigon.diagnostics.rules.base import Finding
     from tigon.figures import Figure
 
-EXPLAINED, FEWEST, MOST, IMAGES = 0.9, 2, 100, 8  # of variance; latents; images for each of them
+EXPLAINED, FEWEST, MOST, IMAGES = 0.8, 2, 100, 8  # of variance; latents; images for each of them
 FORM = ("image_size", "fit", "channels", "mirror", "frames", "max_pixels")
 THUMBNAILS, HISTOGRAM_COORDINATES = 100, 8
 KERNELS = {
@@ -59,7 +59,7 @@ class GeneratorRecipe(Recipe):
 
     Arguments:
         latent_dim: d, the number of latents; with 2 you can view the latent plane, with 100
-            images are sharper; if not given, as many as principal components that explain 90 % of
+            images are sharper; if not given, as many as principal components that explain 80 % of
             the images' variance, at least 2, and at most one for 8 images, or 100
         sigma: standard deviation of the noise around f(z), on the scale of [-1, 1]; `learn`
             fits it to the chains' residuals by maximum likelihood
