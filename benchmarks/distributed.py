@@ -19,7 +19,8 @@ import torch
 from measuring import arguments, launch, publish
 from tigon.data.load import load_images
 from tigon.distributed import leave, process_group, world
-from tigon.recipes import DescriptorRecipe, GeneratorRecipe, Recipe
+from tigon.recipes import CooperativeRecipe, DescriptorRecipe, GeneratorRecipe, Recipe
+from tigon.recipes.cooperative import RevisionSettings
 from tigon.recipes.settings import DescriptorNetwork, GeneratorNetwork
 from tigon.runs.experiment import describe_machine
 
@@ -27,6 +28,12 @@ SHARED: dict[str, Any] = {"image_size": 32, "batch_size": 4}
 RECIPES: dict[str, Recipe] = {
     "generator": GeneratorRecipe(**SHARED, latent_dim=3, network=GeneratorNetwork(8)),
     "descriptor": DescriptorRecipe(**SHARED, network=DescriptorNetwork(8)),
+    "cooperative": CooperativeRecipe(
+        **SHARED,
+        latent_dim=3,
+        network=GeneratorNetwork(8),
+        revision=RevisionSettings(width=8, steps=3, lead=0.0),
+    ),
 }
 
 
@@ -73,6 +80,7 @@ def differences(one: dict[str, Any], two: dict[str, Any]) -> dict[str, float]:
 
 def relative(a: torch.Tensor, b: torch.Tensor) -> float:
     """Return the largest difference, over the larger of 1e-3 and the largest value."""
+    a, b = a.double(), b.double()
     scale = max(a.abs().max().item(), 1e-3)
     return (a.double() - b.double()).abs().max().item() / scale
 

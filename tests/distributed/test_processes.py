@@ -49,6 +49,13 @@ def test_two_and_three_processes_make_the_run_of_one(benchmark, name):
 
 
 @pytest.mark.slow
+def test_two_processes_make_the_run_of_one_whose_images_are_revised(benchmark):
+    """Batches of 4 of 10 images: the last one of an epoch has 2, and may be one process's."""
+    (found,) = differences(benchmark, "cooperative", "float64", [2], 8)
+    assert max(found.values()) < 1e-6
+
+
+@pytest.mark.slow
 def test_two_processes_make_the_run_of_one_but_for_rounding_in_single_precision(benchmark):
     """Chains multiply rounding about twofold an iteration: few are compared."""
     (found,) = differences(benchmark, "generator", "float32", [2], 8)
