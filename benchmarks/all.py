@@ -26,11 +26,12 @@ NAMES = (
     "seed",
     "store",
     "noise",
+    "grids",
     "size",
     "large",
     "distributed",
 )
-WITH_CRITERIA = ("floor", "peers", "scaling", "seed", "noise")
+WITH_CRITERIA = ("floor", "peers", "scaling", "seed", "noise", "grids")
 
 
 def run(names: list[str], path: Path) -> list[str]:
