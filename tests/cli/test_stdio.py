@@ -113,3 +113,18 @@ def test_a_run_outlives_its_reader_and_saves_its_state_when_it_is_stopped(
     assert process.wait(timeout=180) == 130
     last = metrics.read_bytes().count(b"\n")
     assert (tmp_path / "run" / "checkpoints" / str(last) / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["sample", "--help"]])
+def test_help_whose_reader_has_gone_ends_without_a_word(words):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        done = subprocess.run(
+            [sys.executable, "-m", "tigon", *words],
+            stdout=gone,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -80,12 +80,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _answer(words: list[str]) -> int:
     if words and words[0] in ("-h", "--help"):
-        print(usage())
+        _say(usage())
         return 0
     if words and words[0] == "--version":
         from tigon import __version__
 
-        print(f"tigon {__version__}")
+        _say(f"tigon {__version__}")
         return 0
     if not words or words[0] not in VERBS:
         asked = f"no verb {words[0]!r}{meant(words[0], VERBS)}" if words else "a verb is needed"
@@ -132,10 +132,14 @@ def _run(words: list[str]) -> int:
         return command
     result: Result = command.run()
     if result.text:
-        text = json.dumps(result.values) if command.json else result.text
-        with unread(sys.stdout, only_gone=True):
-            print(text, flush=True)
+        _say(json.dumps(result.values) if command.json else result.text)
     return result.status
+
+
+def _say(text: str) -> None:
+    """Print on stdout, for as long as someone reads it."""
+    with unread(sys.stdout, only_gone=True):
+        print(text, flush=True)
 
 
 def _parse(words: list[str]) -> Any:  # noqa: ANN401
