@@ -230,8 +230,8 @@ MUTATIONS = [
     Mutation(
         "the contrast of revised images with its sign flipped",
         "learners/cooperative.py",
-        "contrastive_loss(observed.to(loss), synthesised.to(loss), batch)",
-        "contrastive_loss(synthesised.to(loss), observed.to(loss), batch)",
+        "contrasted(observed.to(loss), synthesised.to(loss), revised, batch)",
+        "contrasted(synthesised.to(loss), observed.to(loss), revised, batch)",
     ),
     Mutation(
         "proposals instead of revised images in the contrast",

@@ -280,8 +280,8 @@ def learn(
         experiment = run.as_begun(experiment)
         images = _read(experiment, title, first, run.config.exists())
         experiment = experiment.resolved(images)
-        told = [_Introduction(title, run, experiment), Unseen(title)]
-        callbacks: list[Callback] = [*told] if first else []
+        told: list[Callback] = [_Introduction(title, run, experiment), Unseen(title)]
+        callbacks = told if first else []
         with interruptible(first) as stop, progress(title, first) as shown:
             trainer = train(
                 experiment, out, device, how.every, [*callbacks, shown], stop, images, changed,

@@ -3,6 +3,7 @@
 A terminal that cannot redraw a line (TERM=dumb), or lacks the characters for a bar, gets lines.
 """
 
+import math
 import os
 import sys
 import threading
@@ -206,22 +207,20 @@ class Unseen(Callback):
 
     def __init__(self, title: str, every: float = 60.0) -> None:
         self.title, self.every = title, every
-        self.due: float | None = None
+        self.due = math.inf
         self.distance: DrawnDistance | None = None
 
     def on_begin(self, trainer: Trainer) -> None:
-        held_out = isinstance(trainer.data, ImageSet) and trainer.data.held_out is not None
-        self.due = trainer.seconds + self.every if held_out else None
+        self.due = trainer.seconds + self.every
 
     def on_iteration(self, trainer: Trainer, record: Record) -> None:
-        if self.due is None or trainer.seconds < self.due or trainer.finished:
+        if trainer.seconds < self.due or trainer.finished:
             return  # a finished run is measured in full
         began = time.perf_counter()
-        if self.distance is None:
-            assert isinstance(trainer.data, ImageSet)
+        if self.distance is None and isinstance(trainer.data, ImageSet):
             self.distance = drawn_distance(trainer.data)
         if self.distance is None:
-            self.due = None
+            self.due = math.inf
             return
         with trainer.averaged() as learner:
             found = self.distance.of(learner.model)

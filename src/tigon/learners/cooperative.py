@@ -23,19 +23,16 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import Batch
-from tigon.data.pixels import saturations
 from tigon.densities.log_density import LogDensity, frozen, mode, sum_event
-from tigon.distributed import all_sum
 from tigon.learners import descriptor
 from tigon.learners.base import (
     Metrics,
     Optimizers,
-    contrastive_loss,
     mean_over,
     optimizer_state,
     spread,
 )
-from tigon.learners.descriptor import left_on_ordinary_gradients
+from tigon.learners.descriptor import contrasted, left_on_ordinary_gradients
 from tigon.learners.generator import METRICS, GeneratorLearner
 from tigon.learners.metrics import Metric, by_name
 from tigon.mcmc.chain import MCMC, Trace
@@ -162,7 +159,7 @@ class CooperativeLearner(GeneratorLearner):
         network = self.model.descriptor.network
         with self.products():
             observed, synthesised = network(batch.images), network(revised)
-        contrast = contrastive_loss(observed.to(loss), synthesised.to(loss), batch)
+        contrast, found = contrasted(observed.to(loss), synthesised.to(loss), revised, batch)
         if self.teach:
             with self.products():
                 decoded = self.model(latents).to(revised.dtype)
@@ -170,11 +167,10 @@ class CooperativeLearner(GeneratorLearner):
             loss = loss + weight * sum_event((revised - decoded) ** 2).sum()
         moved = ((revised - proposed) ** 2).flatten(1).mean(1)
         return loss + contrast, metrics | {
-            "gap": all_sum(contrast.detach()) / revised.shape[1:].numel(),
-            "saturation": mean_over(saturations(revised), batch),
-            "moved": mean_over(moved, batch),
+            "revised_spread": found.pop("spread"),
             "proposed_spread": spread(proposed, batch.images, batch),
-            "revised_spread": spread(revised, batch.images, batch),
+            "moved": mean_over(moved, batch),
+            **found,
         }
 
     def after_update(self, optimizer: Optimizers) -> None:
@@ -202,7 +198,7 @@ class CooperativeLearner(GeneratorLearner):
         _, proposed = self.model.propose(len(batch.index), rng)
         with self.products():
             trace = self.model.revise(proposed, rng, keep=1)
-        return left_on_ordinary_gradients(trace, self.model.descriptor.step_size)
+        return bool(left_on_ordinary_gradients(trace, self.model.descriptor.step_size))
 
     def chain_tensors(self) -> dict[str, Tensor]:
         """Return those of the latents, and whether the descriptor has begun to learn."""

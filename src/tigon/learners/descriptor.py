@@ -302,12 +302,8 @@ class DescriptorLearner(Learner):
         with self.products():
             observed = grid.network(batch.images).to(samples.dtype)
             synthesised = grid.network(samples).to(samples.dtype)
-        loss, dim = contrastive_loss(observed, synthesised, batch), samples.shape[1:].numel()
-        metrics = {
-            "gap": all_sum(loss.detach()) / dim,
-            "saturation": mean_over(saturations(samples), batch),
-            "spread": spread(samples, batch.images, batch),
-        }
+        loss, metrics = contrasted(observed, synthesised, samples, batch)
+        dim = samples.shape[1:].numel()
         if trace is not None:
             end = synthesised.detach() + grid.reference(samples)
             metrics["accept"] = mean_over(trace.accept_prob, batch)
@@ -329,8 +325,9 @@ class DescriptorLearner(Learner):
     def ran_away(self, batch: Batch, rng: Rng) -> bool:
         """Run the batch's chains again: did they leave the images' range on ordinary gradients?"""
         for trace, grid in zip(self._run(batch, rng, 1), self.model.grids, strict=True):
-            if has_left(trace):
-                return left_on_ordinary_gradients(trace, grid.step_size)
+            left = left_on_ordinary_gradients(trace, grid.step_size)
+            if left is not None:
+                return left
         return False
 
     def scale_steps(self, factor: float) -> None:
@@ -338,25 +335,29 @@ class DescriptorLearner(Learner):
         self.model.scale_steps(factor)
 
 
-def has_left(trace: Trace) -> bool:
-    """Return whether a chain, whose every state was kept, left the images' range."""
-    return len(_beyond(trace)) > 0
-
-
-def left_on_ordinary_gradients(trace: Trace, step_size: float) -> bool:
-    """Return whether chains left the images' range, and by no steeper gradients than usual.
+def left_on_ordinary_gradients(trace: Trace, step_size: float) -> bool | None:
+    """Return whether chains left the images' range by gradients no steeper than usual.
 
     Arguments:
         trace: with every state
         step_size: of the first step
+    Returns:
+        None if no chain left it
     """
-    first = _beyond(trace)
-    return len(first) > 0 and bool((first < STEEP * step_size**2 / 2).all())
-
-
-def _beyond(trace: Trace) -> Tensor:
-    """Return how far the first state out of range reaches, of each chain that has one, (M,)."""
     assert trace.trajectory is not None
     reach = trace.trajectory.flatten(2).abs().amax(2).nan_to_num(math.inf, math.inf)
     left = reach > FAR
-    return reach.gather(0, left.int().argmax(0, keepdim=True))[0][left.any(0)]
+    first = reach.gather(0, left.int().argmax(0, keepdim=True))[0][left.any(0)]
+    return bool((first < STEEP * step_size**2 / 2).all()) if len(first) else None
+
+
+def contrasted(
+    f_observed: Tensor, f_synthesised: Tensor, samples: Tensor, batch: Batch
+) -> tuple[Tensor, Metrics]:
+    """Return (6), and the gap, saturation and spread of samples (B, C, H, W)."""
+    loss = contrastive_loss(f_observed, f_synthesised, batch)
+    return loss, {
+        "gap": all_sum(loss.detach()) / samples.shape[1:].numel(),
+        "saturation": mean_over(saturations(samples), batch),
+        "spread": spread(samples, batch.images, batch),
+    }

@@ -5,7 +5,7 @@ A model folder contains a model on its own: settings, weights and card; see `tig
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self
@@ -26,7 +26,7 @@ from tigon.models.folder import (
     read_config,
     write_model_folder,
 )
-from tigon.random.streams import Rng
+from tigon.random.streams import Rng, rows
 
 
 class Model(nn.Module, ABC):
@@ -234,6 +234,14 @@ class Model(nn.Module, ABC):
         if not issubclass(kind, cls):
             raise ValueError(f"is a {name}, not a {cls.__name__}")
         return kind
+
+
+def drawn_in_parts(
+    count: int, rng: Rng, chunk: int, draw: Callable[[range, Rng], Tensor]
+) -> Tensor:
+    """Return `count` images, `chunk` at a time: those that `draw` returns for rows and streams."""
+    parts = [range(first, min(first + chunk, count)) for first in range(0, count, chunk)]
+    return torch.cat([draw(part, rows(rng, slice(part.start, part.stop))) for part in parts])
 
 
 def _hub() -> Any:  # noqa: ANN401

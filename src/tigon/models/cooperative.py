@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from tigon.densities.gaussian import Prior
 from tigon.errors import TigonError
 from tigon.mcmc.chain import Trace
+from tigon.models.base import drawn_in_parts
 from tigon.models.cold_start import LinearGuess
 from tigon.models.config import register_part, to_plain
 from tigon.models.energy import EnergyModel
 from tigon.models.generator import GeneratorModel
-from tigon.random.streams import Rng, rows
+from tigon.random.streams import Rng
 
 
 @register_part
@@ -87,13 +88,12 @@ class CooperativeModel(GeneratorModel):
         """
         if noise:
             raise TigonError("noise: this model's images are revised by chains, not f(z) + noise")
-        parts = [slice(first, min(first + chunk, count)) for first in range(0, count, chunk)]
-        drawn = []
-        for part in parts:
-            streams = rows(rng, part)
-            _, proposed = self.propose(part.stop - part.start, streams)
-            drawn.append(self.revise(proposed, streams).x)
-        return torch.cat(drawn)
+
+        def draw(part: range, streams: Rng) -> Tensor:
+            _, proposed = self.propose(len(part), streams)
+            return self.revise(proposed, streams).x
+
+        return drawn_in_parts(count, rng, chunk, draw)
 
     def config(self) -> dict[str, Any]:
         """Return the model's settings."""

@@ -26,9 +26,9 @@ from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC, Trace
 from tigon.mcmc.langevin import Langevin
-from tigon.models.base import Model
+from tigon.models.base import Model, drawn_in_parts
 from tigon.models.config import build, register_part, to_plain
-from tigon.random.streams import Rng, RowRng, rows
+from tigon.random.streams import Rng, RowRng
 from tigon.sizes import ImageSize, sides, size_text
 
 
@@ -237,9 +237,7 @@ class EnergyModel(Model):
         Returns:
             images (count, C, H, W), not clamped to [-1, 1]
         """
-        parts = [range(first, min(first + chunk, count)) for first in range(0, count, chunk)]
-        drawn = [self.sample_rows(p, rows(rng, slice(p.start, p.stop))) for p in parts]
-        return torch.cat(drawn)
+        return drawn_in_parts(count, rng, chunk, self.sample_rows)
 
     def sample_rows(self, rows: range, rng: Rng) -> Tensor:
         """Run the chains of these rows, all together, from their start images."""

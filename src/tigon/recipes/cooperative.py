@@ -104,14 +104,8 @@ class RevisionGuard(ImageGuard):
         "chains": (CAUSES["chains"][0], f"{SHORTER} or {SLOWER}"),
         "gap": (CAUSES["gap"][0], f"{SLOWER}, or take more chain steps (--revision.steps)"),
         "collapse": (CAUSES["collapse"][0], SHORTER),
-        "network": (
-            CAUSES["network"][0],
-            f"{BOTH}, or {SHORTER}",
-        ),
-        "gradient": (
-            CAUSES["gradient"][0],
-            BOTH,
-        ),
+        "network": (CAUSES["network"][0], f"{BOTH}, or {SHORTER}"),
+        "gradient": (CAUSES["gradient"][0], BOTH),
     }
     shown: ClassVar[tuple[str, ...]] = ("gap", "gradient_norm", "saturation", "revised_spread")
 
@@ -147,7 +141,6 @@ class CooperativeRecipe(GeneratorRecipe):
     learner_type: ClassVar[type[GeneratorLearner]] = CooperativeLearner
     growth: ClassVar[tuple[int, float]] = (600, 0.1)
     drawn: ClassVar[str] = "f(z), revised by the descriptor's chains,"
-
     parts: ClassVar[tuple[str, ...]] = ("revision",)
 
     batch_size: int = 32
@@ -187,13 +180,10 @@ class CooperativeRecipe(GeneratorRecipe):
     def optimizers(self, learner: Learner) -> torch.optim.Optimizer:
         """Return Adam, with the descriptor's own rate and moments."""
         assert isinstance(learner, CooperativeLearner)
-        own = list(learner.model.descriptor.parameters())
-        others = set(learner.parameters()) - set(own)
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in learner.parameters() if p in others]},
-            {"params": own, "lr": self.revision.rate, "betas": self.revision.betas},
-        ]
-        return self.optimizer.build(groups)
+        own, numbers = learner.model.descriptor.parameters(), self.revision
+        return self.optimizer.build_apart(
+            learner.parameters(), own, lr=numbers.rate, betas=numbers.betas
+        )
 
     def begun_from(self, origin: Recipe) -> Self:
         """Return this recipe with the numbers of another's model, and without a lead."""
@@ -244,10 +234,7 @@ class CooperativeRecipe(GeneratorRecipe):
         yield from super().figures(context)
         rng = RowRng(self.seed, 0, range(SHOWN), "report revision")
         revision = context.learner.revision(SHOWN, rng)
-        rows = [
-            ("f(z)", to_uint8(revision.proposed)),
-            ("revised", to_uint8(revision.revised)),
-        ]
+        rows = [("f(z)", to_uint8(revision.proposed)), ("revised", to_uint8(revision.revised))]
         yield figures.Figure(
             "revision",
             "What the descriptor revises",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -60,7 +60,6 @@ class LatentEBMRecipe(GeneratorRecipe):
     card: ClassVar = "latent-ebm-card.md.jinja"
     learner_type: ClassVar[type[GeneratorLearner]] = LatentEBMLearner
     prior: ClassVar[str] = "N(0, I) tilted by a network that is learned"
-
     parts: ClassVar[tuple[str, ...]] = ("tilt",)
 
     tilt: TiltSettings = TiltSettings()
@@ -73,12 +72,9 @@ class LatentEBMRecipe(GeneratorRecipe):
     def optimizers(self, learner: Learner) -> torch.optim.Optimizer:
         """Return Adam, with a lower rate for the prior."""
         assert isinstance(learner, LatentEBMLearner)
-        own, rate = set(learner.prior.parameters()), self.optimizer.learning_rate
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in learner.parameters() if p not in own]},
-            {"params": list(learner.prior.parameters()), "lr": rate * self.tilt.rate},
-        ]
-        return self.optimizer.build(groups)
+        rate = self.optimizer.learning_rate * self.tilt.rate
+        own = learner.prior.parameters()
+        return self.optimizer.build_apart(learner.parameters(), own, lr=rate)
 
     def figures(self, context: RunContext) -> Iterator["Figure"]:
         """Yield a generator's figures, and the gap of the prior."""

@@ -83,6 +83,18 @@ class AdamSettings:
         """Return Adam for these parameters, or groups of them with their own numbers."""
         return torch.optim.Adam(parameters, lr=self.learning_rate, betas=self.betas)
 
+    def build_apart(
+        self,
+        parameters: Iterable[nn.Parameter],
+        own: Iterable[nn.Parameter],
+        **numbers: Any,  # noqa: ANN401
+    ) -> torch.optim.Adam:
+        """Return Adam for these parameters, with other `numbers` for `own`, which are some."""
+        own = list(own)
+        apart = set(own)
+        rest = [parameter for parameter in parameters if parameter not in apart]
+        return self.build([{"params": rest}, {"params": own, **numbers}])
+
     def schedules(self) -> list[Schedule]:
         """Return the factors on the learning rate: the warm-up, and the schedule of the run."""
         return [WarmUp(self.warm_up), *([Cosine(self.floor)] if self.schedule == "cosine" else [])]
