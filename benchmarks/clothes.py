@@ -7,16 +7,13 @@ data's own test images, and writes the README's first picture, docs/pictures/clo
 """
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from measuring import arguments, publish
-from recipes import ENTRY, ROOT, SHARED, clothing, stored
+from recipes import ROOT, SHARED, clothing, stored, tigon
 from results import machine
 from tigon.data.load import load_images
 from tigon.data.pixels import enlarged, to_float, to_uint8
@@ -44,12 +41,6 @@ images. Seed 0; {machine}.
 | of a Gaussian on principal components | {gaussian:.2f} |
 | of training images | {floor:.2f} |
 | copies | {copies} |"""
-
-
-def tigon(*words: object) -> None:
-    """Run the command line, with its output on stderr."""
-    one = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([ENTRY, *map(str, words)], check=True, stdout=sys.stderr, env=one)
 
 
 def picture(run: Run, unseen: Path) -> None:
@@ -86,8 +77,9 @@ def main() -> None:
     data = stored(options.out / "clothes.npz", lambda: clothing("train"))
     unseen = stored(options.out / "unseen.npz", lambda: clothing("test"))
     run = Run(options.out / "cooperative")
-    tigon("train", "cooperative", "--data", data, "--image-size", SIZE, "--out", run.folder)
-    tigon("evaluate", run.folder, "--data", unseen)
+    words = ["--data", data, "--image-size", SIZE, "--out", run.folder]
+    tigon("train", "cooperative", *words, threads=1)
+    tigon("evaluate", run.folder, "--data", unseen, threads=1)
     picture(run, unseen)
     found, last = json.loads(run.evaluation.read_text()), run.records()[-1]
     errors, drawn = found["reconstructions"], found["samples"]

@@ -82,7 +82,7 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
     """Return the largest difference, over the larger of 1e-3 and the largest value."""
     a, b = a.double(), b.double()
     scale = max(a.abs().max().item(), 1e-3)
-    return (a.double() - b.double()).abs().max().item() / scale
+    return (a - b).abs().max().item() / scale
 
 
 def table(options: argparse.Namespace) -> str:

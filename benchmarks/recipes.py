@@ -14,6 +14,7 @@ added one by one; runs of other minutes need another folder.
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -111,9 +112,10 @@ def stored(path: Path, make: Callable[[], np.ndarray]) -> Path:
     return path
 
 
-def tigon(*words: object) -> None:
-    """Run the command line, with its progress on stderr."""
-    subprocess.run([ENTRY, *map(str, words)], check=True, stdout=sys.stderr)
+def tigon(*words: object, threads: int | None = None) -> None:
+    """Run the command line, with its output on stderr; on so many threads, if given."""
+    own = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+    subprocess.run([ENTRY, *map(str, words)], check=True, stdout=sys.stderr, env=own)
 
 
 def learned(out: Path, name: str, recipe: str, seed: int, minutes: float | None) -> Run:
@@ -261,8 +263,9 @@ def main() -> None:
     rows = []
     for name in options.only:
         for recipe in options.recipes:
-            how = name, recipe
-            runs = [learned(options.out, *how, seed, options.minutes) for seed in options.seeds]
+            runs = [
+                learned(options.out, name, recipe, seed, options.minutes) for seed in options.seeds
+            ]
             rows.append(row(name, recipe, runs))
             kind = RIVALS.get(recipe)
             if options.rivals and kind and CASES[name].learned is not None:
