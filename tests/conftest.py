@@ -13,7 +13,6 @@ from PIL import Image
 from tigon.cli.main import main
 
 torch.set_num_threads(1)
-torch.manual_seed(0)
 settings.register_profile("tigon", deadline=None)
 settings.load_profile("tigon")
 for number, usual in (
@@ -23,6 +22,12 @@ for number, usual in (
     if number is not None and signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, usual)  # `&` and nohup ignore them, and programs inherit that
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def numbers_that_repeat():
+    """A test draws the same numbers whichever tests the same process ran before."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -50,8 +50,8 @@ def test_one_leapfrog_step_without_jitter_is_mala(temperature):
 
 
 def test_a_trajectory_goes_back_the_way_it_came():
-    x = torch.randn(4, 2, generator=make_rng(0), dtype=torch.float64)
-    momentum, sizes = torch.randn_like(x), torch.tensor([0.1, 0.2, 0.3, 0.05]).double()
+    x, momentum = torch.randn(2, 4, 2, generator=make_rng(0), dtype=torch.float64)
+    sizes = torch.tensor([0.1, 0.2, 0.3, 0.05]).double()
     begin = HMC().init(quartic, x)
     end, after = leapfrog(quartic, begin, momentum, sizes, 7)
     back, reversed_momentum = leapfrog(quartic, end, -after, sizes, 7)
