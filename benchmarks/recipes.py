@@ -1,15 +1,16 @@
 """What the default recipes learn from real folders, measured on images that they have not seen.
 
     python benchmarks/recipes.py [--only NAME ...] [--recipes generator descriptor cooperative]
-        [--rivals] [--minutes M] [--seeds 0 1 2] [--out build/recipes]
-        [--write benchmarks/RESULTS.md]
+        [--rivals] [--minutes M] [--seeds 0 1 2] [--threads 1] [--table]
+        [--log benchmarks/recipes.jsonl] [--out build/recipes] [--write benchmarks/RESULTS.md]
 
 Every row is `tigon train RECIPE --data DATA --image-size N --seed S`, with no other option but
---minutes, if it is given here, and then `tigon evaluate` on the data's own test images, or on
-those that the run held out. With --rivals, a VAE with the same decoder, d and sigma learns for the
-minutes that each generator took, and a small diffusion model for those of each descriptor
-(`rivals.py`). Runs stay in --out: what is finished there is not learned again, so that rows can be
-added one by one; runs of other minutes need another folder.
+--latent-dim, where the data set's name has a d, and --minutes, if it is given here; and then
+`tigon evaluate` on the data's own test images, or on those that the run held out. With --rivals, a
+VAE with the same decoder, d and sigma learns for the minutes that each generator took, and a small
+diffusion model for those of each descriptor (`rivals.py`). What was measured is added to --log,
+one line a row, and not measured again while it stands there, so that rows can be made one by one,
+on several machines; --table makes none, and prints those that are there.
 """
 
 import gzip
@@ -18,13 +19,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from measuring import alone, arguments, publish
 from results import machine, table
@@ -36,12 +39,14 @@ SHARED = ROOT.parent / "shared" / "data"
 ENTRY = Path(sys.executable).with_name("tigon")
 EMBEDDED = "embedded:animal-faces"
 RECIPES = ["generator", "descriptor", "cooperative"]
+LATENT = {"generator", "latent-ebm", "cooperative"}
 RIVALS = {"generator": "vae", "descriptor": "ddpm"}
 ABOUT = """## The default recipes on real folders
 
 `python benchmarks/recipes.py`: `tigon train RECIPE --data DATA --image-size N --seed S{minutes}`
-with no other option; seeds {seeds}, medians, and the range over seeds in square brackets.
-{machine}.
+with no other option but `--latent-dim` where a d is named; seeds {seeds}, medians, and the range
+over seeds in square brackets. `benchmarks/recipes.jsonl` has every number, and the machine of
+each. Printed on {machine}.
 
 Errors are mean squared errors of reconstructions of held-out images on the scale of [-1, 1],
 beside those of as many principal components as the model has latents, and of the nearest training
@@ -49,8 +54,10 @@ image. KID-lite0 is to held-out images, beside that of a Gaussian on the scores 
 principal components (64 for a descriptor), and of training images. Copies: whether the test for
 copies convicts the drawn images, and the smallest of its statistics. clothing64 is measured on its
 own test images, cifar10 and mnist_t10k on the tenth that runs hold out (at most 1000); of ten
-photographs none is held out. A VAE has the decoder, d and sigma of the generator above it and
-learned for as many minutes, and so did a small diffusion model (DDPM) below its descriptor."""
+photographs none is held out; of textures, 900 squares of the left three quarters are learned
+from, and 300 of the right quarter are not. A VAE has the decoder, d and sigma of the generator
+above it and learned for as many minutes, and so did a small diffusion model (DDPM) below its
+descriptor."""
 
 
 class Case(NamedTuple):
@@ -60,11 +67,13 @@ class Case(NamedTuple):
         size: side of the images
         learned: gives the images to learn from, uint8 (N, H, W, C); None for the embedded ones
         unseen: gives others to evaluate on; None where the run holds some out
+        latent_dim: of the models that have latents; None to let the images decide
     """
 
     size: int
     learned: Callable[[], np.ndarray] | None
     unseen: Callable[[], np.ndarray] | None = None
+    latent_dim: int | None = None
 
 
 def packed(name: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -93,12 +102,28 @@ def digits() -> np.ndarray:
     return np.frombuffer(gzip.open(path).read(), np.uint8, offset=16).reshape(-1, 28, 28)
 
 
+def textures(begin: int, end: int, count: int) -> np.ndarray:
+    """Return `count` squares of 64 x 64 of each of the textures, between these columns."""
+    rng, found = np.random.default_rng(0), []
+    for path in sorted((SHARED / "textures").glob("*.png")):
+        grey = np.asarray(Image.open(path).convert("L"))
+        rows, columns = (
+            rng.integers(len(grey) - 63, size=count),
+            rng.integers(begin, end - 63, count),
+        )
+        found += [grey[i : i + 64, j : j + 64] for i, j in zip(rows, columns, strict=True)]
+    return np.stack(found)
+
+
 CASES = {
     "embedded photographs": Case(64, None),
     "clothing64, 100 images": Case(64, lambda: clothing("train", 100), lambda: clothing("test")),
     "clothing64, 1000 images": Case(64, lambda: clothing("train", 1000), lambda: clothing("test")),
+    "clothing64, d = 16": Case(64, lambda: clothing("train"), lambda: clothing("test"), 16),
+    "clothing64, d = 64": Case(64, lambda: clothing("train"), lambda: clothing("test"), 64),
     "cifar10, 10 000 images": Case(32, lambda: packed("cifar10/train.npz")[0][:10_000]),
     "mnist_t10k": Case(32, digits),
+    "textures": Case(64, lambda: textures(0, 384, 300), lambda: textures(384, 512, 100)),
 }
 
 
@@ -118,98 +143,115 @@ def tigon(*words: object, threads: int | None = None) -> None:
     subprocess.run([ENTRY, *map(str, words)], check=True, stdout=sys.stderr, env=own)
 
 
-def learned(out: Path, name: str, recipe: str, seed: int, minutes: float | None) -> Run:
-    """Return the finished and evaluated run of a data set, a recipe and a seed.
+class Place(NamedTuple):
+    """Where rows are kept.
 
-    Arguments:
-        minutes: that it learns for; its own number of iterations if None
+    Attributes:
+        out: folder of runs and of data sets
+        log: file of what was measured, one JSON object a line
+        minutes: of training of each row; None for a recipe's own number of iterations
+        threads: that each row is learned with
     """
-    case, slug = CASES[name], slug_of(name)
-    data: Path | str = EMBEDDED
+
+    out: Path
+    log: Path
+    minutes: float | None
+    threads: int
+
+    def find(self, name: str, learned_by: str, seed: int) -> dict[str, Any] | None:
+        """Return what was measured, the latest if it was several times; None if it was not."""
+        wanted = {"images": name, "learned_by": learned_by, "seed": seed, "asked": self.minutes}
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        found = [json.loads(line) for line in lines]
+        return next((one for one in reversed(found) if wanted.items() <= one.items()), None)
+
+    def images(self, name: str) -> Path | str:
+        """Return a data set's images, as the command line takes them."""
+        case = CASES[name]
+        if case.learned is None:
+            return EMBEDDED
+        return stored(self.out / "data" / f"{slug_of(name)}.npz", case.learned)
+
+    def unseen(self, name: str, option: str) -> list[object]:
+        """Return the option that gives a data set's own test images; nothing without any."""
+        case = CASES[name]
+        if case.unseen is None:
+            return []
+        path = self.out / "data" / f"{slug_of(name)}-unseen.npz"
+        return [option, stored(path, case.unseen)]
+
+    def add(self, name: str, learned_by: str, seed: int, **found: object) -> dict[str, Any]:
+        """Add what was measured to the log."""
+        what = {"images": name, "learned_by": learned_by, "seed": seed, "asked": self.minutes}
+        whole = what | {"machine": machine(threads=self.threads)} | found
+        with self.log.open("a") as file:
+            file.write(json.dumps(whole, allow_nan=False) + "\n")
+        return whole
+
+
+def learned(place: Place, name: str, recipe: str, seed: int) -> dict[str, Any]:
+    """Return what a recipe achieves on a data set, measured now if it was not before."""
+    found = place.find(name, recipe, seed)
+    if found is not None:
+        return found
+    case = CASES[name]
+    run = Run(place.out / f"{slug_of(name)}-{recipe}-{seed}-{place.minutes or 'own'}")
+    words: list[object] = ["--data", place.images(name), "--out", run.folder, "--seed", seed]
+    words += ["--image-size", case.size]
+    words += ["--minutes", place.minutes] if place.minutes else []
+    words += ["--latent-dim", case.latent_dim] if case.latent_dim and recipe in LATENT else []
+    tigon("train", recipe, *words, threads=place.threads)
     if case.learned is not None:
-        data = stored(out / "data" / f"{slug}.npz", case.learned)
-    run = Run(out / f"{slug}-{recipe}-{seed}")
-    if evaluated(run).get("benchmark"):
-        return run
-    how = ["--image-size", case.size, *(["--minutes", minutes] if minutes else [])]
-    tigon("train", recipe, "--data", data, "--out", run.folder, "--seed", seed, *how)
-    unseen = []
-    if case.unseen is not None:
-        path = stored(out / "data" / f"{slug}-unseen.npz", case.unseen)
-        unseen = ["--data", path]
-    if case.learned is not None:
-        tigon("evaluate", run.folder, *unseen)
-        values = evaluated(run) | {"benchmark": True}
-        run.evaluation.write_text(json.dumps(values, indent=1))
-    return run
+        tigon("evaluate", run.folder, *place.unseen(name, "--data"), threads=place.threads)
+    settings, last = run.plain_config(), run.records()[-1]
+    model = {
+        "d": settings.get("latent_dim"),
+        "sigma": settings.get("sigma"),
+        "width": settings["network"].get("width"),
+        "updates": last["iteration"],
+        "minutes": last["seconds"] / 60,
+    }
+    return place.add(name, recipe, seed, **model, **evaluated(run))
 
 
-def rival(out: Path, name: str, kind: str, run: Run) -> dict[str, Any]:
-    """Return what a VAE or a diffusion model achieves in the minutes that a run took."""
-    path = out / f"{run.folder.name}-{kind}.json"
-    if not path.exists():
-        case, slug = CASES[name], slug_of(name)
-        settings, minutes = run.plain_config(), run.records()[-1]["seconds"] / 60
-        words = ["--image-size", case.size, "--seed", settings["seed"], "--minutes", minutes]
-        if kind == "vae":
-            words += ["--latent-dim", settings["latent_dim"], "--sigma", settings["sigma"]]
-            words += ["--width", settings["network"]["width"]]
-        if case.unseen is not None:
-            words += ["--unseen", out / "data" / f"{slug}-unseen.npz"]
-        data = out / "data" / f"{slug}.npz"
-        found = alone(str(ROOT / "benchmarks" / "rivals.py"), kind, data, *words)
-        path.write_text(json.dumps(found, indent=1))
-    return plain(path)
-
-
-def plain(path: Path) -> dict[str, Any]:
-    """Return the object that a JSON file holds; nothing if there is no file."""
-    values: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    return values
+def rival(place: Place, name: str, kind: str, one: dict[str, Any]) -> dict[str, Any]:
+    """Return what a VAE or a diffusion model achieves in the minutes that a recipe took."""
+    found = place.find(name, kind, one["seed"])
+    if found is not None:
+        return found
+    words = ["--image-size", CASES[name].size, "--seed", one["seed"]]
+    words += ["--minutes", one["minutes"], *place.unseen(name, "--unseen")]
+    latent: dict[str, Any] = {}
+    if kind == "vae":
+        latent = {"d": one["d"]}
+        words += ["--latent-dim", one["d"], "--sigma", one["sigma"], "--width", one["width"]]
+    script = str(ROOT / "benchmarks" / "rivals.py")
+    found = alone(script, kind, place.images(name), "--threads", place.threads, *words)
+    return place.add(name, kind, one["seed"], **latent, **found)
 
 
 def slug_of(name: str) -> str:
     """Return a data set's name as part of a file's."""
-    return name.replace(",", "").replace(" ", "-")
+    return name.replace(",", "").replace("=", "").replace(" ", "-")
 
 
 def evaluated(run: Run) -> dict[str, Any]:
     """Return what evaluation.json holds; nothing if there is none."""
-    return plain(run.evaluation)
+    values: dict[str, Any] = {}
+    if run.evaluation.exists():
+        values = json.loads(run.evaluation.read_text())
+    return values
 
 
-def row(name: str, recipe: str, runs: list[Run]) -> dict[str, str]:
-    """Return a recipe's line of the table: medians over seeds, with ranges."""
-    settings = runs[0].plain_config()
-    minutes = [run.records()[-1]["seconds"] / 60 for run in runs]
-    dim = settings.get("latent_dim", "")
-    iterations = between([run.records()[-1]["iteration"] for run in runs], "{:.0f}")
-    return line(name, recipe, str(dim), iterations, minutes, list(map(evaluated, runs)))
-
-
-def rival_row(name: str, kind: str, runs: list[Run], out: Path) -> dict[str, str]:
-    """Return the line of a VAE or a diffusion model that had the minutes of these runs."""
-    found = [rival(out, name, kind, run) for run in runs]
-    dim = str(runs[0].plain_config()["latent_dim"]) if kind == "vae" else ""
-    updates = between([one["updates"] for one in found], "{:.0f}")
-    return line(name, kind.upper(), dim, updates, [one["minutes"] for one in found], found)
-
-
-def line(
-    name: str,
-    learned_by: str,
-    dim: str,
-    iterations: str,
-    minutes: list[float],
-    found: list[dict[str, Any]],
-) -> dict[str, str]:
-    """Return a line of the table, from what `tigon evaluate` found for each seed."""
+def line(found: list[dict[str, Any]]) -> dict[str, str]:
+    """Return a line of the table: medians over seeds, with ranges, of what was measured."""
+    first = found[0]
     cells = {
-        "images of": name,
-        "learned by": learned_by,
-        "d": dim,
-        "iterations": iterations,
-        "minutes": between(minutes, "{:.1f}"),
+        "images of": first["images"],
+        "learned by": first["learned_by"],
+        "d": str(first.get("d") or ""),
+        "updates": between([one["updates"] for one in found], "{:.0f}"),
+        "minutes": between([one["minutes"] for one in found], "{:.1f}"),
         "error": "",
         "KID-lite0": "",
         "precision, recall": "",
@@ -248,6 +290,21 @@ def between(values: list[float], form: str) -> str:
     return f"{middle} [{form.format(min(values))}, {form.format(max(values))}]"
 
 
+def rows(place: Place, name: str, recipe: str, options: Namespace) -> Iterator[dict[str, str]]:
+    """Yield the line of a recipe, and that of its rival, for a data set."""
+    kind = RIVALS.get(recipe) if options.rivals and CASES[name].learned is not None else None
+    if options.table:
+        for by in filter(None, (recipe, kind)):
+            found = [one for seed in options.seeds if (one := place.find(name, by, seed))]
+            if found:
+                yield line(found)
+        return
+    found = [learned(place, name, recipe, seed) for seed in options.seeds]
+    yield line(found)
+    if kind:
+        yield line([rival(place, name, kind, one) for one in found])
+
+
 def main() -> None:
     """Learn, evaluate, and print the table."""
     parser = arguments(__doc__, "recipes")
@@ -256,26 +313,25 @@ def main() -> None:
     parser.add_argument("--rivals", action="store_true")
     parser.add_argument("--minutes", type=float, help="of training, for each row")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--threads", type=int, default=1, help="that each row is learned with")
+    parser.add_argument("--table", action="store_true", help="print what the log has")
+    parser.add_argument("--log", type=Path, default=Path(__file__).with_suffix(".jsonl"))
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "recipes")
     options = parser.parse_args()
-    if not SHARED.is_dir():
+    if not (options.table or SHARED.is_dir()):
         parser.exit(message=f"recipes: skipped, since the shared data are not at {SHARED}\n")
-    rows = []
+    place = Place(options.out, options.log, options.minutes, options.threads)
+    lines: list[dict[str, str]] = []
     for name in options.only:
         for recipe in options.recipes:
-            runs = [
-                learned(options.out, name, recipe, seed, options.minutes) for seed in options.seeds
-            ]
-            rows.append(row(name, recipe, runs))
-            kind = RIVALS.get(recipe)
-            if options.rivals and kind and CASES[name].learned is not None:
-                rows.append(rival_row(name, kind, runs, options.out))
-            print(table(rows[-2:]), file=sys.stderr)
+            lines += rows(place, name, recipe, options)
+            print(table(lines[-2:]) if lines else "", file=sys.stderr)
+    if not lines:
+        parser.exit(1, f"recipes: {options.log} has none of these rows\n")
     seeds = ", ".join(map(str, options.seeds))
     minutes = f" --minutes {options.minutes:g}" if options.minutes else ""
-    about = ABOUT.format(seeds=seeds, minutes=minutes, machine=machine())
-    text = f"{about}\n\n{table(rows)}"
-    publish(options.write, "recipes", text)
+    about = ABOUT.format(seeds=seeds, minutes=minutes, machine=machine(threads=options.threads))
+    publish(options.write, "recipes", f"{about}\n\n{table(lines)}")
 
 
 if __name__ == "__main__":

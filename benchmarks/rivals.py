@@ -11,6 +11,8 @@ import argparse
 import json
 from pathlib import Path
 
+import torch
+
 import ddpm
 import vae
 from tigon.data.held_out import hold_out
@@ -32,7 +34,9 @@ def main() -> None:
     parser.add_argument("--latent-dim", type=int, default=16, help="of a VAE, as the next two")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--sigma", type=float, default=0.3)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     keep_freed_memory()
     images = hold_out(load_images(str(options.images), options.image_size))
     if options.unseen is None:
