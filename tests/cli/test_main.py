@@ -143,7 +143,7 @@ def test_reconstruct_prints_the_error_of_each_image(tigon, generator, pictures):
     status, text, _ = tigon(*words, "--out", "r.npz")
     assert status == 0 and text.count("\n") == 8
     assert "over 5 images" in text and "of 2 chains, 1 of them from a linear guess," in text
-    assert "176 gradient evaluations an image" in text
+    assert "216 gradient evaluations an image" in text
     assert text.endswith("r.npz: reconstructions (`images`), `latents` and `errors`\n")
     with np.load("r.npz") as arrays:
         assert arrays["latents"].shape == (5, 2)
@@ -156,7 +156,7 @@ def test_reconstruct_prints_the_error_of_each_image(tigon, generator, pictures):
     status, text, _ = tigon(*words, "--out", "r.png", "--json")
     values = json.loads(text)
     assert set(values["errors"]) == {f"{k}.png" for k in range(5)}
-    assert values["gradient_evaluations"] == 176
+    assert values["gradient_evaluations"] == 216
     assert Image.open("r.png").size == (5 * (8 * 8 + 2) + 2, 2 * (8 * 8 + 4 + 20))
 
 

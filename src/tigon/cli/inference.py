@@ -37,8 +37,8 @@ class Reconstruct:
             errors) or a folder of PNGs (reconstructions)
         frames: read the first or all pages or frames of a file
         max_pixels: leave out pictures with more pixels than this
-        starts: chains per image; the best is kept. Half of them start at the model's linear
-            guess, if it has one, the others at draws from the prior
+        starts: chains per image; the best climbs to the mode. Half of them start at the model's
+            linear guess, if it has one, the others at draws from the prior
         seed: seed for the chains, >= 0
         checkpoint: the checkpoint to use: last, best, or an iteration
         device: auto, cpu, cuda, cuda:N, or mps (untested)
@@ -134,8 +134,8 @@ def method(how: ColdStart, guessed: int = 0) -> str:
         f"latents: {chains if how.starts > 1 else 'one chain from the prior'}, by MALA while "
         f"the likelihood's temperature falls from {how.hottest:g} to 1"
         f"{' for chains from the prior' if guessed else ''}; the last {how.steps} "
-        f"steps are at temperature 1, the posterior's; {how.gradient_evaluations} gradient "
-        "evaluations an image"
+        f"steps are at temperature 1, the posterior's, and {how.climb} more climb to its mode; "
+        f"{how.gradient_evaluations} gradient evaluations an image"
     )
 
 

@@ -38,7 +38,7 @@ from tigon.random.streams import RowRng, make_rng
 
 LATENTS, IMAGES = 4, 10
 FREE, DECODED, POOL = 500, 128, 768  # chains that continue; images compared; size of the pool
-COLD = ColdStart(starts=3, steps=5, guess=False)
+COLD = ColdStart(starts=3, steps=5, guess=False, climb=0)
 LINEAR = 1000  # images that principal components are taken of at most
 
 

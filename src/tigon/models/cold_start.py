@@ -10,6 +10,15 @@ With many latents, no number of draws comes near. So a model may know a linear g
 
 with :math:`\bar y` the image averaged to a few pixels, fitted to the latents that were inferred
 for training images. Half of the chains then start there, at temperature 1.
+
+The end of a chain is one draw of a posterior, and chains of so few steps end below it. What users
+want is a point: from there the highest chain climbs by the moments of Adam (Kingma and Ba, 2015)
+to the mode,
+
+.. math:: z \leftarrow z + s_k \frac{\hat m}{\sqrt{\hat v}}
+
+with steps s_k that fall to 0 from 3 times the chain's own, which suits the posterior's narrowest
+direction.
 """
 
 import math
@@ -22,13 +31,16 @@ import torch
 from torch import Tensor, nn
 
 from tigon.data.pixels import reduced
-from tigon.densities.log_density import LogDensity, frozen, mode
+from tigon.densities.log_density import LogDensity, frozen, mode, value_and_grad
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.kernel import State
 from tigon.mcmc.langevin import MALA
 from tigon.models.config import register_part
 from tigon.random.streams import Rng
+
+BETAS = 0.9, 0.999  # of the climb's moments
+FURTHER = 3.0  # the climb's first step, in a chain's
 
 
 @register_part
@@ -100,6 +112,8 @@ class ColdStart:
         hottest: first temperature, >= 1
         steps: MALA steps at each temperature, >= 1
         guess: start half of the chains (rounded down) at the model's guess, if it has one
+        climb: steps by which the highest chain then climbs to the mode, >= 0; without any, it
+            stays where it is, a draw of the posterior if it has come that far
     """
 
     starts: int = 16
@@ -107,11 +121,17 @@ class ColdStart:
     hottest: float = 1000.0
     steps: int = 10
     guess: bool = True
+    climb: int = 40
 
     @property
     def gradient_evaluations(self) -> int:
         """Gradient evaluations per image, over all of its chains."""
-        return self.starts * self.temperatures * (self.steps + 1)
+        return self.starts * self.temperatures * (self.steps + 1) + self.climb
+
+    @property
+    def length(self) -> int:
+        """Steps of the chains, and those of the climb."""
+        return self.temperatures * self.steps + self.climb
 
     def guessed(self, model: object) -> int:
         """Return how many of an image's chains start at the model's guess."""
@@ -154,7 +174,7 @@ def descend(model: HasPosterior, images: Tensor, rng: Rng, how: ColdStart) -> It
     """Yield chains from their starts to the posterior of images (B, C, H, W), step by step.
 
     Step sizes adapt to the mean acceptance of an image's chains, and are frozen for the second
-    half of the last level.
+    half of the last level. In the steps of the climb, only the highest chain of an image moves.
 
     Arguments:
         rng: one generator, or streams of B * starts rows
@@ -186,6 +206,49 @@ def descend(model: HasPosterior, images: Tensor, rng: Rng, how: ColdStart) -> It
             state = draws.state
             yield Descent(step + 1, temperature, state, draws.accept_prob)
         x, size = state.x, state.step_size
+    best = highest(state, how.starts)
+    climbing = climb(model.posterior(images), state, best, how.climb)
+    for step in range(how.climb):
+        with frozen(model), mode(model, training=False):
+            point, value = next(climbing)
+        x = state.x.index_copy(0, best, point)
+        values = state.log_density.index_copy(0, best, value)
+        moved = state._replace(x=x, log_density=values)
+        yield Descent(how.steps * how.temperatures + step + 1, 1.0, moved, None)
+
+
+def highest(state: State, starts: int) -> Tensor:
+    """Return the row of each image's chain that is highest, (B,)."""
+    best = state.log_density.view(-1, starts).argmax(1)
+    return torch.arange(len(best), device=best.device) * starts + best
+
+
+def climb(
+    log_density: LogDensity, state: State, chosen: Tensor, steps: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the highest points (B, d) that were found so far, and their log-densities (B,).
+
+    Arguments:
+        state: chains that were evaluated with the same log-density
+        chosen: rows (B,) of the chains that climb
+        steps: number of them
+    """
+    x, gradient = state.x[chosen], state.gradient[chosen]
+    point, value = x, state.log_density[chosen]
+    first, second = torch.zeros_like(x), torch.zeros_like(x)
+    for step in range(steps):
+        first = BETAS[0] * first + (1 - BETAS[0]) * gradient
+        second = BETAS[1] * second + (1 - BETAS[1]) * gradient.square()
+        mean, square = (
+            moment / (1 - beta ** (step + 1))
+            for moment, beta in zip((first, second), BETAS, strict=True)
+        )
+        size = FURTHER * state.step_size[chosen] * (1 - step / steps)
+        x = x + size[:, None] * mean / (square.sqrt() + torch.finfo(x.dtype).tiny)
+        found, gradient = value_and_grad(log_density, x)
+        higher = found > value
+        point, value = torch.where(higher[:, None], x, point), torch.where(higher, found, value)
+        yield point, value
 
 
 def cold_chains(model: HasPosterior, images: Tensor, rng: Rng, how: ColdStart) -> State:
@@ -203,11 +266,10 @@ def infer_latents(
         rng: one generator, or streams of B * starts rows
         how: the number of chains, temperatures and steps
     Returns:
-        the chain of each image that ended highest; it is not a draw from the posterior
+        the mode that the highest chain of each image climbed to; not a draw from the posterior
     """
     how = how or ColdStart()
     found = cold_chains(model, images, rng, how)
-    latents, best = found.x, found.log_density.view(len(images), how.starts).argmax(1)
-    rows = torch.arange(len(images), device=best.device) * how.starts + best
-    decoded = model.decode(latents[rows])
-    return Reconstruction(latents[rows], decoded, ((decoded - images) ** 2).flatten(1).mean(1))
+    latents = found.x[highest(found, how.starts)]
+    decoded = model.decode(latents)
+    return Reconstruction(latents, decoded, ((decoded - images) ** 2).flatten(1).mean(1))

@@ -154,7 +154,7 @@ class GeneratorModel(Model):
             rng: one generator, or streams of B * starts rows
             how: the number of chains, temperatures and steps
         Returns:
-            the chain of each image that ended highest; it is not a draw from the posterior
+            the mode that the highest chain of each image climbed to; not a draw from the posterior
         Raises:
             TigonError: if they are not images of the model: of another shape, type or range
         """

@@ -177,7 +177,7 @@ def _inferring(
         "type": "inferring",
         "id": request.id,
         "step": seen.step,
-        "steps": how.temperatures * how.steps,
+        "steps": how.length,
         "temperature": seen.temperature,
         "best": best,
         "error": ((decoded - image) ** 2).mean().item(),
