@@ -23,7 +23,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUNS = {"runs/faces": "generator", "runs/textures": "descriptor"}
-MIXED = {"sharing.md"}  # whose Python needs what its commands have made
+MIXED = {"restoring.md", "sharing.md"}  # whose Python needs what its commands have made
 ELSEWHERE = {
     "your-own.md",
     "examples.md",
@@ -161,7 +161,7 @@ def test_code_is_marked_as_what_it_is():
             assert fence in ("sh", "python", "text") or readme, (page.name, fence)
 
 
-@pytest.mark.parametrize(("page", "count"), [("your-own.md", 4), ("examples.md", 10)])
+@pytest.mark.parametrize(("page", "count"), [("your-own.md", 4), ("examples.md", 11)])
 def test_a_page_shows_the_examples_as_they_are(page, count):
     shown = [block.code for block in blocks(ROOT / "docs" / page, "python")]
     kept = {path.name: path.read_text() for path in EXAMPLES}
@@ -184,6 +184,7 @@ QUICK = {
     "labels": r"blue: latents around .[01]\.\d+\nred: latents around .[01]\.",
     "optimizer_and_scheduler": r"rate 1e-05\ntorch.Size\(\[4, 3, 16, 16\]\)",
     "own_loop": r"iteration 60: error 0\.",
+    "restore": r"8 draws of each, spread 0\.\d+ in the hole",
     "resume": r"goes on at iteration 20\nthe same weights: True",
     "save_and_load": r"GeneratorModel: error 0\.0\d+, 3 between",
     "torch_dataset": r"1000 pictures, error 0\.",

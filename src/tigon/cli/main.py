@@ -30,6 +30,7 @@ VERBS = {
     "resume": "continue a run that was stopped, or make a finished one longer",
     "sample": "draw images from a model",
     "reconstruct": "infer latents of images the model has not seen, and decode them",
+    "restore": "draw what images may have been, given a part of them",
     "interpolate": "walk through the latent space",
     "explore": "look around in a model in the browser, even while it learns",
     "evaluate": "measure a model on images it has not seen, against baselines",
@@ -40,6 +41,7 @@ VERBS = {
 LESS = {  # how to need less memory, by verb
     "train": "lower --batch-size or --image-size",
     "reconstruct": "lower --starts, or give fewer images as --data",
+    "restore": "lower --chains, or give fewer images as --data",
     "diagnose": "lower --long, or give another --device",
 } | dict.fromkeys(
     ("demo", "resume", "sample", "interpolate", "explore"), "free some, or give another --device"

@@ -7,6 +7,7 @@ from tigon.cli.exporting import Export
 from tigon.cli.inference import Reconstruct
 from tigon.cli.inspection import Diagnose, Report
 from tigon.cli.learning import Demo, Resume, Train
+from tigon.cli.restoring import Restore
 
 __all__ = [
     "Demo",
@@ -17,6 +18,7 @@ __all__ = [
     "Interpolate",
     "Reconstruct",
     "Report",
+    "Restore",
     "Resume",
     "Sample",
     "Train",

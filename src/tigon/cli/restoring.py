@@ -1,0 +1,295 @@
+"""tigon restore: draw images given what was observed of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import tyro
+from PIL import Image
+from torch import Tensor
+
+from tigon.cli.common import (
+    Data,
+    Json,
+    ModelFolder,
+    Result,
+    Which,
+    load_with_latents,
+    tell_of_data,
+)
+from tigon.cli.progress import counted, steps_shown, tell
+from tigon.data.form import MAX_PIXELS
+from tigon.data.images import ImageSet
+from tigon.data.load import load_images
+from tigon.data.pixels import to_uint8
+from tigon.diagnostics.similarity import psnr_and_ssim
+from tigon.errors import TigonError
+from tigon.inference.physics import Blur, Downsample, Grey, Mask, Physics
+from tigon.inference.restore import Draws, Restored, restore
+from tigon.models.base import Model
+from tigon.outputs import check_out, write_images, write_rows
+from tigon.random.streams import RowRng
+from tigon.sizes import ImageSize, image_size, size_text
+
+COLUMNS, SHOWN = 10, 3  # images in a row of the picture; draws of each that it shows
+WHITE = 0.5  # spread, on the scale of [-1, 1], that the picture shows as white
+MaskPath = Annotated[Path | None, tyro.conf.arg(metavar="M.png|FOLDER")]
+Truth = Annotated[Data | None, tyro.conf.arg(name="truth", metavar="DATA")]
+
+
+@dataclass(frozen=True)
+class Restore:
+    """Draw images given what was observed of them: with values missing, made small, blurred, grey.
+
+    Arguments:
+        model_folder: a generator's run folder or model folder
+        data: what was observed: a folder of images, a .npz with `images`, or one picture
+        out: a .png (observed, mean, draws and spread below each other), a .npz (means as `images`,
+            `samples`, `spread` and `latents`) or a folder of PNGs (means)
+        mask: some values are missing: a picture of the size of the model's images, white where
+            values are kept and black where they are missing, or a folder with one for each image,
+            of the same name
+        downsample: squares of so many pixels a side were averaged
+        blur: images were convolved with a Gaussian of this standard deviation, in the model's
+            pixels
+        grey: colours are missing
+        noise: standard deviation of the noise in what was observed, on the scale of [-1, 1], >= 0
+        truth: the images themselves, in the same order, which results are held against (extra
+            `restore`)
+        pixel_noise: draws have the model's noise sigma in what was not observed
+        chains: chains per image, each of which gives 4 draws
+        max_pixels: leave out pictures with more pixels than this
+        seed: seed for the chains, >= 0
+        checkpoint: the checkpoint to use: last, best, or an iteration
+        device: auto, cpu, cuda, cuda:N, or mps (untested)
+        json: print one JSON object instead of text
+    """
+
+    model_folder: ModelFolder
+    data: Data
+    out: Path
+    mask: MaskPath = None
+    downsample: int | None = None
+    blur: float | None = None
+    grey: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    noise: float = 0.0
+    truth: Truth = None
+    pixel_noise: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    chains: int = 8
+    max_pixels: int = MAX_PIXELS
+    seed: int = 0
+    checkpoint: Which = "last"
+    device: str = "auto"
+    json: Json = False
+
+    def run(self) -> Result:
+        """Restore, write, and print how near the truth it is, if that is known."""
+        if self.chains < 1 or self.seed < 0:
+            raise TigonError("--chains must be at least 1, and --seed at least 0")
+        check_out(self.out)
+        model = load_with_latents(self.model_folder, "restore", self.device, self.checkpoint)
+        observed, size, channels = self._observed(model)
+        truth = None
+        if self.truth is not None:
+            truth = self._read(model, self.truth, image_size(*size), channels)
+            if len(truth) != len(observed):
+                raise TigonError(
+                    f"--truth {self.truth}: has {counted(len(truth), 'image')}, but --data "
+                    f"{self.data} has {len(observed)}"
+                )
+        physics = self._physics(observed, size)
+        how = Draws(self.chains)
+        found = self._restored(model, observed, physics, how)
+        self._write(observed, physics, found, truth)
+        draws = found.samples.shape[1]
+        values = {
+            "out": str(self.out),
+            "images": len(observed),
+            "draws": draws,
+            "acceptance": found.accept.mean().item(),
+            "spread": found.spread.mean().item(),
+            "gradient_evaluations": how.gradient_evaluations,
+        }
+        lines = [
+            f"{counted(len(observed), 'image')}, {counted(draws, 'draw')} of each by "
+            f"{counted(self.chains, 'chain')}: mean acceptance {values['acceptance']:.2f}; "
+            f"{how.gradient_evaluations} gradient evaluations an image",
+            f"mean spread {values['spread']:.3f}: the standard deviation of a value given what "
+            "was observed, on the scale of [-1, 1]",
+        ]
+        if truth is not None:
+            near = _nearness(found, truth)
+            values |= near
+            lines.append(
+                f"beside the truth: mean of the draws {near['psnr_mean']:.2f} dB, SSIM "
+                f"{near['ssim_mean']:.3f}; single draws {near['psnr_draws']:.2f} dB, SSIM "
+                f"{near['ssim_draws']:.3f}"
+            )
+        lines.append(f"{self.out}: {self._what(truth is not None)}")
+        return Result("\n".join(lines), values)
+
+    def _observed(self, model: Model) -> tuple[ImageSet, tuple[int, int], int]:
+        """Return what was observed, and the size and channels of the model's images.
+
+        Raises:
+            TigonError: unless exactly one way is given how it was, which fits the model's images
+        """
+        channels, *size = model.image_shape
+        ways = [self.mask is not None, bool(self.downsample), bool(self.blur), self.grey]
+        if sum(ways) != 1:
+            raise TigonError(
+                "restore: give exactly one of --mask, --downsample, --blur and --grey, which say "
+                "how the images of --data were observed"
+            )
+        height, width = size
+        read, shown = channels, image_size(height, width)
+        if self.grey:
+            if channels != 3:
+                raise TigonError(f"--grey: images of {self.model_folder} are grey")
+            read = 1
+        if self.downsample:
+            factor = self.downsample
+            sides = height // max(1, factor), width // max(1, factor)
+            if factor < 2 or height % factor or width % factor or min(sides) < 8:
+                raise TigonError(
+                    f"--downsample {factor}: must be 2 or more, divide {size_text(shown)}, the "
+                    "size of the model's images, and leave 8 pixels or more"
+                )
+            shown = image_size(*sides)
+        return self._read(model, self.data, shown, read), (height, width), channels
+
+    def _read(self, model: Model, data: str, size: ImageSize, channels: int) -> ImageSet:
+        images = load_images(data, size, model.fit, channels, max_pixels=self.max_pixels)
+        tell_of_data(images)
+        return images
+
+    def _physics(self, observed: ImageSet, size: tuple[int, int]) -> list[Physics]:
+        """Return how each image was observed."""
+        how: Physics
+        if self.mask is not None:
+            names = list(observed.names)
+            return [Mask(mask) for mask in read_masks(self.mask, names, size)]
+        if self.downsample:
+            how = Downsample(self.downsample)
+        elif self.blur:
+            how = Blur(self.blur) if self.blur > 0 else _refused(f"--blur {self.blur:g}")
+        else:
+            how = Grey()
+        return [how] * len(observed)
+
+    def _restored(
+        self, model: Model, observed: ImageSet, physics: list[Physics], how: Draws
+    ) -> Restored:
+        parts = []
+        tell(f"restoring {counted(len(observed), 'image')}, {counted(how.chains, 'chain')} each")
+        for row in steps_shown(range(len(observed)), "restoring"):
+            y = observed.read(slice(row, row + 1))
+            y = physics[row](y) if self.mask else y
+            rng = RowRng(self.seed, 0, range(row * how.chains, (row + 1) * how.chains), "restore")
+            y = y.to(model.device)
+            found = restore(model, y, physics[row], rng, self.noise, self.pixel_noise, how)
+            parts.append(Restored(*(tensor.cpu() for tensor in found)))
+        return Restored(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+
+    def _what(self, truth: bool) -> str:
+        """Say what is written, depending on the path's ending."""
+        known = {
+            ".png": "what was observed, and below it the mean, "
+            f"{SHOWN} draws, the spread (white: {WHITE:g} or more)"
+            f"{' and the truth' if truth else ''}",
+            ".npz": "means (`images`), `samples`, `spread` and `latents`",
+        }
+        return known.get(self.out.suffix, "a PNG of each mean")
+
+    def _write(
+        self, observed: ImageSet, physics: list[Physics], found: Restored, truth: ImageSet | None
+    ) -> None:
+        means = to_uint8(found.mean)
+        if self.out.suffix != ".png":
+            samples = to_uint8(found.samples.flatten(0, 1))
+            write_images(
+                self.out,
+                means,
+                samples=samples.reshape(*found.samples.shape[:2], *samples.shape[1:]),
+                spread=found.spread.permute(0, 2, 3, 1).numpy(),
+                latents=found.latents.numpy(),
+            )
+            return
+        seen = observed.read()
+        if self.mask:
+            seen = torch.cat([how(seen[row : row + 1]) for row, how in enumerate(physics)])
+        rows = [("observed", _enlarged(to_uint8(seen), means.shape[1:])), ("mean", means)]
+        some = found.samples[:, :: max(1, found.samples.shape[1] // SHOWN)][:, :SHOWN]
+        rows += [(f"draw {k + 1}", to_uint8(some[:, k])) for k in range(some.shape[1])]
+        spread = (found.spread.mean(1, keepdim=True) / WHITE).clamp(max=1) * 2 - 1
+        rows.append(("spread", _enlarged(to_uint8(spread), means.shape[1:])))
+        if truth is not None:
+            rows.append(("truth", np.asarray(truth.pixels)))
+        lines = []
+        for first in range(0, len(means), COLUMNS):
+            lines += [(label, pixels[first : first + COLUMNS]) for label, pixels in rows]
+        write_rows(self.out, lines)
+
+
+def read_masks(path: Path, names: list[str], size: tuple[int, int]) -> list[Tensor]:
+    """Return a mask (H, W) for each image, 1 where it is white and 0 where it is black.
+
+    Arguments:
+        path: a picture, or a folder with one for each image, of the same name without its ending
+        names: of the images
+        size: height and width of the model's images
+    Raises:
+        TigonError: if a mask cannot be read, is missing, has another size, or keeps nothing
+    """
+    if not path.is_dir():
+        return [_mask(path, size)] * len(names)
+    found = {file.stem: file for file in sorted(path.iterdir()) if file.is_file()}
+    missing = [name for name in names if Path(name).stem not in found]
+    if missing:
+        raise TigonError(
+            f"--mask {path}: has no mask for {missing[0]}; it must have a picture of the same "
+            "name for every image"
+        )
+    return [_mask(found[Path(name).stem], size) for name in names]
+
+
+def _mask(path: Path, size: tuple[int, int]) -> Tensor:
+    try:
+        with Image.open(path) as picture:
+            grey = np.asarray(picture.convert("L"))
+    except (OSError, ValueError) as error:
+        raise TigonError(f"--mask {path}: cannot be read as a picture ({error})") from error
+    if grey.shape != size:
+        raise TigonError(
+            f"--mask {path}: is {size_text((grey.shape[0], grey.shape[1]))}, but the model's "
+            f"images are {size_text(size)}; a mask has their size"
+        )
+    if not (grey > 127).any():
+        raise TigonError(f"--mask {path}: keeps nothing: it must be white where values are kept")
+    return torch.from_numpy(grey > 127).float()
+
+
+def _nearness(found: Restored, truth: ImageSet) -> dict[str, float]:
+    """Return PSNR and SSIM of the means and of single draws, each a mean over images."""
+    images = truth.read()
+    means = psnr_and_ssim(found.mean.clamp(-1, 1), images)
+    draws = [psnr_and_ssim(one.clamp(-1, 1), images) for one in found.samples.unbind(1)[:SHOWN]]
+    return {
+        "psnr_mean": means[0],
+        "ssim_mean": means[1],
+        "psnr_draws": sum(psnr for psnr, _ in draws) / len(draws),
+        "ssim_draws": sum(ssim for _, ssim in draws) / len(draws),
+    }
+
+
+def _enlarged(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return pixels (N, h, w, c) repeated to the height, width and channels of `shape`."""
+    height, width, channels = shape
+    pixels = pixels.repeat(height // pixels.shape[1], 1).repeat(width // pixels.shape[2], 2)
+    return pixels.repeat(channels // pixels.shape[3], 3)
+
+
+def _refused(option: str) -> Physics:
+    raise TigonError(f"{option}: must be above 0")

@@ -1,0 +1,112 @@
+"""tigon restore, on a run and its own images."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tigon.cli.main import main
+
+SMALL = ["--image-size", "8", "--iterations", "3", "--network.width", "4", "--seed", "0"]
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory):
+    """A run folder of a generator that was trained once, on pictures as those of the tests."""
+    place = tmp_path_factory.mktemp("trained")
+    numbers, words = np.random.default_rng(0), ["--latent-dim", "2", *SMALL]
+    (place / "pictures").mkdir()
+    for k in range(5):
+        pixels = numbers.integers(0, 56, (16, 16, 3)) + numbers.integers(0, 200, 3)
+        Image.fromarray(pixels.astype(np.uint8)).save(place / "pictures" / f"{k}.png")
+    data = ["--data", str(place / "pictures"), "--out", str(place / "gen")]
+    assert main(["train", "generator", *data, *words]) == 0
+    return place / "gen"
+
+
+@pytest.fixture
+def restore(tigon, generator, pictures):
+    """Restore the pictures by two chains each; there are masks of their size."""
+    kept = np.full((8, 8), 255, np.uint8)
+    kept[2:5, 3:] = 0
+    Image.fromarray(kept).save("hole.png")
+    chains = ["--data", pictures, "--chains", "2"]
+    return lambda *words: tigon("restore", generator, *chains, *words)
+
+
+def test_missing_values_are_drawn_and_the_others_kept(restore, pictures):
+    words = ["--mask", "hole.png", "--truth", pictures]
+    status, text, _ = restore(*words, "--out", "r.npz")
+    assert status == 0 and "5 images, 8 draws of each by 2 chains" in text
+    assert "beside the truth: mean of the draws" in text
+    with np.load("r.npz") as arrays:
+        assert arrays["samples"].shape == (5, 8, 8, 8, 3) and arrays["latents"].shape == (5, 8, 2)
+        truth = np.stack([Image.open(pictures / f"{k}.png").resize((8, 8), 1) for k in range(5)])
+        apart = np.abs(arrays["images"].astype(int) - truth)
+        assert apart[:, :2].max() <= 2 < apart[:, 2:5, 3:].max()
+        assert arrays["spread"][:, :2].max() < 1e-3 < arrays["spread"][:, 2:5, 3:].min()
+    status, text, _ = restore(*words, "--out", "r.png", "--json")
+    values = json.loads(text)
+    assert values["images"] == 5 and values["psnr_mean"] > 10 and -1 <= values["ssim_mean"] <= 1
+    assert Image.open("r.png").width >= 320
+
+
+@pytest.mark.parametrize("how", [["--blur", "0.4"], ["--grey"]])
+def test_other_ways_of_observing(restore, how):
+    status, text, _ = restore(*how, "--noise", "0.05", "--out", "folder")
+    assert status == 0 and "a PNG of each mean" in text
+
+
+def test_small_images_are_made_large(tigon, pictures):
+    words = ["--data", pictures, "--out", "gen", "--latent-dim", "2", *SMALL, "--image-size", "16"]
+    assert tigon("train", "generator", *words)[0] == 0
+    small = ["restore", "gen", "--data", pictures, "--chains", "2", "--downsample", "2"]
+    assert tigon(*small, "--out", "r.png")[0] == 0
+    assert Image.open("r.png").height > 5 * 16
+
+
+def test_each_image_has_the_mask_of_its_name(restore, tmp_path):
+    (tmp_path / "masks").mkdir()
+    for k in range(5):
+        kept = np.zeros((8, 8), np.uint8)
+        kept[k] = 255
+        Image.fromarray(kept).save(tmp_path / "masks" / f"{k}.png")
+    assert restore("--mask", "masks", "--out", "r.npz")[0] == 0
+    with np.load("r.npz") as arrays:
+        certain = arrays["spread"].max((2, 3)) < 1e-3
+        assert np.array_equal(certain[:, :5], np.eye(5, dtype=bool))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "give exactly one of --mask, --downsample, --blur and --grey"),
+        (["--grey", "--blur", "1"], "give exactly one of"),
+        (["--mask", "large.png"], "--mask large.png: is 9, but the model's images are 8"),
+        (["--mask", "black.png"], "keeps nothing"),
+        (["--mask", "none.png"], "cannot be read as a picture"),
+        (["--mask", "few"], "has no mask for 0.png"),
+        (["--downsample", "2"], "--downsample 2: must be 2 or more, divide 8"),
+        (["--downsample", "-1"], "--downsample -1: must be 2 or more"),
+        (["--blur", "-1"], "--blur -1: must be above 0"),
+        (["--grey", "--noise", "-1"], "the noise level must be at least 0"),
+        (["--grey", "--truth", "hole.png"], "--truth hole.png: has 1 image, but --data"),
+        (["--grey", "--chains", "0"], "--chains must be at least 1"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(restore, tmp_path, words, said):
+    Image.new("L", (9, 9), 255).save("large.png")
+    Image.new("L", (8, 8), 0).save("black.png")
+    (tmp_path / "few").mkdir()
+    status, out, err = restore("--out", "r.png", *words)
+    last = err.splitlines()[-1]
+    assert (status, out) == (2, "") and last.startswith("tigon:") and said in last
+    assert not (tmp_path / "r.png").exists()
+
+
+def test_a_descriptor_cannot_restore(tigon, pictures):
+    words = ["--data", pictures, "--out", "gen", *SMALL, "--chains.steps", "3"]
+    assert tigon("train", "descriptor", *words)[0] == 0
+    status, _, err = tigon("restore", "gen", "--data", pictures, "--grey", "--out", "r.png")
+    assert status == 2 and "this model has no latents, which restore needs" in err

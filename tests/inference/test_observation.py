@@ -1,0 +1,89 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tigon.errors import TigonError
+from tigon.inference.observation import Observation, conjugate_gradients
+from tigon.inference.physics import Blur, Downsample, Mask
+from tigon.random.streams import make_rng
+
+LIKE = torch.empty(2, 1, 4, 4, dtype=torch.float64)
+
+
+def observation(physics, noise=0.2):
+    images = torch.rand(LIKE.shape, generator=make_rng(0), dtype=LIKE.dtype)
+    return Observation(physics, physics(images), LIKE, 0.3, noise)
+
+
+def matrix(physics):
+    return physics(torch.eye(16, dtype=LIKE.dtype).view(16, 1, 4, 4)).flatten(1).T
+
+
+@given(st.integers(1, 6), st.integers(1, 8), st.integers(0, 2**30))
+def test_conjugate_gradients_solve_what_a_factorisation_solves(rows, size, seed):
+    rng = make_rng("systems", seed)
+    halves = torch.randn(rows, size, size, generator=rng, dtype=torch.float64)
+    systems = halves @ halves.mT + 0.5 * torch.eye(size)
+    right = torch.randn(rows, size, generator=rng, dtype=torch.float64)
+    found = conjugate_gradients(lambda u: (systems @ u[:, :, None])[:, :, 0], right, 1e-10)
+    assert torch.allclose(found, torch.linalg.solve(systems, right), rtol=1e-6, atol=1e-8)
+
+
+def test_a_row_of_zeros_is_solved_by_zeros():
+    right = torch.tensor([[0.0, 0.0], [1.0, 2.0]])
+    assert torch.allclose(conjugate_gradients(lambda u: 2 * u, right), right / 2)
+
+
+@pytest.mark.parametrize("physics", [Mask(torch.ones(4, 4).tril()), Blur(0.7), Downsample(2)])
+def test_likelihood_and_gradient_are_those_of_the_whole_covariance(physics):
+    seen, a = observation(physics), matrix(physics)
+    images = torch.rand(6, 1, 4, 4, generator=make_rng(1), dtype=LIKE.dtype)
+    whole = 0.09 * a @ a.T + 0.04 * torch.eye(len(a))
+
+    def wanted(x):
+        residual = seen.y.flatten(1).repeat_interleave(3, 0) - physics(x).flatten(1)
+        return -(residual * torch.linalg.solve(whole, residual.T).T).sum(1) / 2
+
+    x, y = images.clone().requires_grad_(), images.clone().requires_grad_()
+    found, exact = seen.log_likelihood(x), wanted(y)
+    assert seen.linear and torch.allclose(found, exact, rtol=1e-4)
+    found.sum().backward()
+    exact.sum().backward()
+    assert torch.allclose(x.grad, y.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_one_mask_for_each_image_belongs_to_its_image():
+    kept = torch.stack([torch.ones(1, 4, 4), torch.ones(1, 4, 4).tril()]).double()
+    seen = observation(Mask(kept))
+    images = torch.rand(6, 1, 4, 4, generator=make_rng(1), dtype=LIKE.dtype)
+    assert torch.equal(seen.observe(images), images * kept.repeat_interleave(3, 0))
+
+
+def test_what_is_not_linear_is_told_from_what_is():
+    assert not observation(lambda x: x.clamp(-0.1, 0.1)).linear
+    assert not observation(lambda x: x + 1).linear
+    seen = observation(torch.tanh)
+    assert torch.equal(seen.completed(LIKE.zero_()), LIKE)
+    values = torch.ones(2, 1, 4, 4, dtype=LIKE.dtype)
+    assert torch.allclose(seen.solve(values), values / 0.13)
+
+
+def test_without_noise_what_was_observed_is_kept_as_it_is():
+    seen = observation(Downsample(2), noise=0.0)
+    decoded = torch.rand(4, 1, 4, 4, generator=make_rng(1), dtype=LIKE.dtype)
+    for images in (seen.completed(decoded), seen.drawn(decoded, make_rng(2))):
+        assert torch.allclose(seen.observe(images), seen.y.repeat_interleave(2, 0), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("physics", "said"),
+    [
+        (lambda x: x[:, :, :2], r"makes \(2, 1, 2, 4\) of images \(2, 1, 4, 4\), but what was"),
+        (lambda x: x @ torch.ones(3, 3), r"fails for images \(2, 1, 4, 4\)"),
+        (lambda x: x / 0, "values that are not finite"),
+    ],
+)
+def test_a_physics_that_does_not_fit_is_refused(physics, said):
+    with pytest.raises(TigonError, match=said):
+        Observation(physics, LIKE.zero_(), LIKE, 0.3, 0.0)

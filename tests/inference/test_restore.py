@@ -1,0 +1,92 @@
+import pytest
+import torch
+
+from small import descriptor_learner, generator_learner, image_set
+from tigon.errors import TigonError
+from tigon.inference.physics import Grey, Mask
+from tigon.inference.restore import Draws, resampled, restore
+from tigon.random.streams import RowRng, make_rng
+
+QUICK = Draws(4, temperatures=2, steps=3, settle=4, draws=2, apart=2)
+
+
+def half():
+    kept = torch.ones(8, 8)
+    kept[:, 4:] = 0
+    return Mask(kept)
+
+
+def test_shapes_and_what_is_kept():
+    learner = generator_learner(3)
+    images = learner.show(3)
+    physics = half()
+    found = restore(learner.model, physics(images), physics, make_rng(0), how=QUICK)
+    assert found.samples.shape == (3, 8, 3, 8, 8) and found.latents.shape == (3, 8, 2)
+    assert found.mean.shape == found.spread.shape == images.shape and found.accept.shape == (3,)
+    assert torch.allclose(found.mean[..., :4], images[..., :4], atol=1e-4)
+    assert found.spread[..., :4].max() < 1e-4 and found.spread[..., 4:].min() > 0.05
+    assert torch.allclose(found.samples.mean(1), found.mean, atol=1e-6)
+
+
+def test_an_image_of_the_model_is_found_from_its_half():
+    learner = generator_learner(2)
+    learner.model.sigma.fill_(0.05)
+    images, physics = learner.show(2), half()
+    found = restore(learner.model, physics(images), physics, make_rng(0), how=Draws(4))
+    error = (found.mean - images).square()[..., 4:].mean()
+    assert error < 0.1 * (images.mean(0) - images).square()[..., 4:].mean()
+
+
+def test_what_an_image_becomes_does_not_depend_on_the_others():
+    learner = generator_learner(3)
+    images, physics = learner.show(3), half()
+    together = restore(learner.model, physics(images), physics, RowRng(0, 0, range(12)), how=QUICK)
+    rng = RowRng(0, 0, range(4, 8))
+    alone = restore(learner.model, physics(images[1:2]), physics, rng, how=QUICK)
+    assert torch.allclose(together.samples[1], alone.samples[0], atol=1e-4)
+
+
+def test_gradient_evaluations_are_those_that_are_taken():
+    learner, physics = generator_learner(1), half()
+    y, taken = physics(learner.show(1)), []
+    learner.model.network.register_forward_hook(
+        lambda module, given, made: taken.append(len(made) if made.requires_grad else 0)
+    )
+    restore(learner.model, y, physics, make_rng(0), how=QUICK)
+    assert sum(taken) == QUICK.gradient_evaluations
+
+
+def test_chains_are_resampled_by_their_weights():
+    weights = torch.tensor([[0.1, 0.2, 0.7, 0.0], [0.25, 0.25, 0.25, 0.25]])
+    counts = torch.zeros(2, 4)
+    for seed in range(500):
+        chosen = resampled(weights.log().flatten(), 4, make_rng("chosen", seed))
+        assert ((chosen // 4) == torch.tensor([0] * 4 + [1] * 4)).all()
+        counts += torch.bincount(chosen, minlength=8).view(2, 4)
+    assert torch.allclose(counts / 2000, weights, atol=0.015)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"noise": -0.1}, "noise level must be at least 0"),
+        ({"model": "descriptor"}, "needs a model with latents"),
+        ({"physics": Grey()}, r"the physics makes \(1, 1, 8, 8\) of images \(1, 3, 8, 8\)"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(change, said):
+    model = generator_learner(1).model
+    if change.pop("model", None):
+        model = descriptor_learner(image_set()).model
+    physics = change.pop("physics", half())
+    with pytest.raises(TigonError, match=said) as caught:
+        restore(model, torch.zeros(1, 3, 8, 8), physics, make_rng(0), how=QUICK, **change)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "numbers", [{"chains": 0}, {"settle": 1}, {"hottest": 0.5}, {"start": "nowhere"}]
+)
+def test_numbers_without_a_meaning_are_refused(numbers):
+    with pytest.raises((ValueError, TigonError), match="must be"):
+        Draws(**numbers)
