@@ -10,7 +10,8 @@ Every row is `tigon train RECIPE --data DATA --image-size N --seed S`, with no o
 VAE with the same decoder, d and sigma learns for the minutes that each generator took, and a small
 diffusion model for those of each descriptor (`rivals.py`). What was measured is added to --log,
 one line a row, and not measured again while it stands there, so that rows can be made one by one,
-on several machines; --table makes none, and prints those that are there.
+on several machines; --table makes none, and prints those that are there, of all --minutes if none
+are given.
 """
 
 import gzip
@@ -44,9 +45,10 @@ RIVALS = {"generator": "vae", "descriptor": "ddpm"}
 ABOUT = """## The default recipes on real folders
 
 `python benchmarks/recipes.py`: `tigon train RECIPE --data DATA --image-size N --seed S{minutes}`
-with no other option but `--latent-dim` where a d is named; seeds {seeds}, medians, and the range
-over seeds in square brackets. `benchmarks/recipes.jsonl` has every number, and the machine of
-each. Printed on {machine}.
+with no other option but `--latent-dim` where a d is named, and `--minutes` where the minutes are
+even. Medians over seeds, and their range in square brackets if there are several.
+`benchmarks/recipes.jsonl` has every number, and the machine and time of each. Printed on
+{machine}.
 
 Errors are mean squared errors of reconstructions of held-out images on the scale of [-1, 1],
 beside those of as many principal components as the model has latents, and of the nearest training
@@ -161,9 +163,16 @@ class Place(NamedTuple):
     def find(self, name: str, learned_by: str, seed: int) -> dict[str, Any] | None:
         """Return what was measured, the latest if it was several times; None if it was not."""
         wanted = {"images": name, "learned_by": learned_by, "seed": seed, "asked": self.minutes}
+        found = reversed(self._lines())
+        return next((one for one in found if wanted.items() <= one.items()), None)
+
+    def asked(self) -> list[float | None]:
+        """Return the minutes that rows were learned for, None for their own iterations."""
+        return sorted({one["asked"] for one in self._lines()}, key=lambda asked: asked or 0)
+
+    def _lines(self) -> list[dict[str, Any]]:
         lines = self.log.read_text().splitlines() if self.log.exists() else []
-        found = [json.loads(line) for line in lines]
-        return next((one for one in reversed(found) if wanted.items() <= one.items()), None)
+        return [json.loads(line) for line in lines]
 
     def images(self, name: str) -> Path | str:
         """Return a data set's images, as the command line takes them."""
@@ -250,6 +259,7 @@ def line(found: list[dict[str, Any]]) -> dict[str, str]:
         "images of": first["images"],
         "learned by": first["learned_by"],
         "d": str(first.get("d") or ""),
+        "seeds": ", ".join(str(one["seed"]) for one in found),
         "updates": between([one["updates"] for one in found], "{:.0f}"),
         "minutes": between([one["minutes"] for one in found], "{:.1f}"),
         "error": "",
@@ -294,10 +304,12 @@ def rows(place: Place, name: str, recipe: str, options: Namespace) -> Iterator[d
     """Yield the line of a recipe, and that of its rival, for a data set."""
     kind = RIVALS.get(recipe) if options.rivals and CASES[name].learned is not None else None
     if options.table:
-        for by in filter(None, (recipe, kind)):
-            found = [one for seed in options.seeds if (one := place.find(name, by, seed))]
-            if found:
-                yield line(found)
+        for asked in [options.minutes] if options.minutes else place.asked():
+            there = place._replace(minutes=asked)
+            for by in filter(None, (recipe, kind)):
+                found = [one for seed in options.seeds if (one := there.find(name, by, seed))]
+                if found:
+                    yield line(found)
         return
     found = [learned(place, name, recipe, seed) for seed in options.seeds]
     yield line(found)
@@ -328,9 +340,8 @@ def main() -> None:
             print(table(lines[-2:]) if lines else "", file=sys.stderr)
     if not lines:
         parser.exit(1, f"recipes: {options.log} has none of these rows\n")
-    seeds = ", ".join(map(str, options.seeds))
     minutes = f" --minutes {options.minutes:g}" if options.minutes else ""
-    about = ABOUT.format(seeds=seeds, minutes=minutes, machine=machine(threads=options.threads))
+    about = ABOUT.format(minutes=minutes, machine=machine(threads=options.threads))
     publish(options.write, "recipes", f"{about}\n\n{table(lines)}")
 
 
