@@ -168,6 +168,19 @@ def test_interpolate_writes_a_grid_or_a_line(tigon, generator, pictures):
     status, text, _ = tigon("interpolate", generator, "--out", "line.png", *words)
     assert status == 0 and "0.png (left) to" in text and "1.png (right)" in text
     assert Image.open("line.png").size == (52, 12)
+    status, text, _ = tigon("interpolate", generator, "--out", "arc.png", *words, "--along", "arc")
+    assert status == 0 and "in even angles of z" in text
+
+
+def test_interpolate_adds_what_two_folders_differ_in(tigon, generator, pictures, tmp_path):
+    for name, rows in {"dark": [0, 1], "bright": [2]}.items():
+        (tmp_path / name).mkdir()
+        for k in rows:
+            Image.open(pictures / f"{k}.png").save(tmp_path / name / f"{k}.png")
+    words = ["--from", pictures / "0.png", "--minus", "dark", "--plus", "bright", "--count", "3"]
+    status, text, _ = tigon("interpolate", generator, "--out", "path.png", *words)
+    assert status == 0 and "by what bright has and dark has not" in text
+    assert Image.open("path.png").size == (32, 12)
 
 
 def test_a_run_can_be_resumed_and_made_longer(tigon, generator):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import tyro
@@ -22,7 +22,7 @@ from tigon.data.pixels import saturations, to_uint8
 from tigon.errors import TigonError
 from tigon.export.load import load
 from tigon.figures import tiled
-from tigon.inference.interpolation import line, plane_along
+from tigon.inference.interpolation import arc, changed, line, plane_along
 from tigon.models.abilities import HasLatents
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart
@@ -93,17 +93,23 @@ class Sample:
 
 @dataclass(frozen=True)
 class Interpolate:
-    """Walk through the latent space: a grid over [-2, 2]^2, or a line between two images.
+    """Walk through the latent space: a grid over [-2, 2]^2, or a path between two images.
 
     With two latents, they are the grid's axes; with more, the axes are the first two principal
-    directions of the latents inferred for the training images.
+    directions of the latents inferred for the training images. A path goes from a picture to
+    another, or to where the difference between two folders leads: its latent, minus the mean
+    latent of one, plus that of the other.
 
     Arguments:
         model_folder: a generator's run folder or model folder
         out: a .png
-        start: picture where the line starts (left); with --to
-        end: picture where the line ends (right); with --from
-        count: images on the line, or on each side of the grid, >= 2
+        start: picture where the path starts (left); with --to, or --minus and --plus
+        end: picture where the path ends (right); with --from
+        minus: a folder of images whose mean latent is taken away; with --from and --plus
+        plus: a folder of images whose mean latent is added; with --from and --minus
+        along: the path is a straight `line`, or an `arc` that keeps latents where the prior has
+            them; with many latents, the middle of a line is closer to 0 than almost any draw
+        count: images on the path, or on each side of the grid, >= 2
         seed: seed for the chains that infer the two latents, >= 0
         checkpoint: the checkpoint to use: last, best, or an iteration
         device: auto, cpu, cuda, cuda:N, or mps (untested)
@@ -114,6 +120,9 @@ class Interpolate:
     out: Path
     start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     end: Annotated[Path | None, tyro.conf.arg(name="to")] = None
+    minus: Path | None = None
+    plus: Path | None = None
+    along: Literal["line", "arc"] = "line"
     count: int = 8
     seed: int = 0
     checkpoint: Which = "last"
@@ -124,8 +133,12 @@ class Interpolate:
         """Decode the grid or the line, and write it."""
         if self.count < 2 or self.seed < 0:
             raise TigonError("--count must be at least 2, and --seed at least 0")
-        if (self.start is None) != (self.end is None):
-            raise TigonError("--from and --to: give both, or neither for the grid")
+        given = self.start is not None, self.end is not None
+        both = self.minus is not None, self.plus is not None
+        if given[0] != (given[1] or all(both)) or both[0] != both[1] or (given[1] and any(both)):
+            raise TigonError(
+                "give --from with either --to, or --minus and --plus; or none of them for the grid"
+            )
         check_out(self.out, (".png",))
         model = load_with_latents(self.model_folder, "interpolate", self.device, self.checkpoint)
         assert isinstance(model, HasLatents)
@@ -133,7 +146,7 @@ class Interpolate:
         count = self.count if self.start else self.count**2
         grid = tiled(count, (sides[0], sides[1]), self.count)
         require_viewable(self.out, count, *grid, "lower --count")
-        latents, said = self._line(model) if self.start else self._grid(model)
+        latents, said = self._path(model) if self.start else self._grid(model)
         with images_to(self.out, count, (*sides, 3), self.count) as write:
             for part in latents.split(TOGETHER):
                 write(to_uint8(model.decode(part)))
@@ -148,16 +161,31 @@ class Interpolate:
             "to 2 (top), in standard deviations of the prior"
         )
 
-    def _line(self, model: Model) -> tuple[Tensor, str]:
-        """Return the line's latents, and a description of its ends."""
-        ends = [path for path in (self.start, self.end) if path is not None]
-        pictures = [images_for(model, path).read(slice(1)) for path in ends]
+    def _path(self, model: Model) -> tuple[Tensor, str]:
+        """Return the path's latents, and a description of its ends."""
+        ends = [path for path in (self.start, self.end, self.minus, self.plus) if path is not None]
+        images = [images_for(model, path).read() for path in ends]
+        pictures = [
+            part if path in (self.minus, self.plus) else part[:1]
+            for path, part in zip(ends, images, strict=True)
+        ]
         found = infer(model, torch.cat(pictures), ColdStart().starts, self.seed)
-        first, last = found.errors.tolist()
-        return line(found.latents[0], found.latents[1], self.count), (
-            f"f(z) in even steps of z, from {self.start} (left) to {self.end} (right) as the "
-            f"model reconstructs them: mean squared error {first:.5f} and {last:.5f}, on the "
-            "scale of [-1, 1]"
+        parts = found.latents.split([len(part) for part in pictures])
+        errors = [part.mean().item() for part in found.errors.split([len(p) for p in pictures])]
+        first = parts[0][0]
+        last = changed(first, parts[1], parts[2]) if self.end is None else parts[1][0]
+        try:
+            path = (line if self.along == "line" else arc)(first, last, self.count)
+        except ValueError as error:
+            raise TigonError(f"--along arc: {error}; take --along line") from error
+        steps = "steps of z" if self.along == "line" else "angles of z"
+        where = f"to {self.end} (right)"
+        if self.end is None:
+            where = f"by what {self.plus} has and {self.minus} has not"
+        near = " and ".join(f"{error:.5f}" for error in errors)
+        return path, (
+            f"f(z) in even {steps}, from {self.start} (left) {where}, as the model reconstructs "
+            f"them: mean squared errors {near}, on the scale of [-1, 1]"
         )
 
 

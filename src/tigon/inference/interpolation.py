@@ -1,4 +1,9 @@
-"""Move through the latent space: the grid of the original experiments, and straight lines."""
+r"""Move through the latent space: the grid of the original experiments, lines, arcs, differences.
+
+Under N(0, I) almost all latents have a norm near :math:`\sqrt d`, and the middle of a straight
+line between two of them has not. An arc turns from one direction to the other by even angles
+(Shoemake, 1985), while the norm changes evenly.
+"""
 
 from typing import NamedTuple
 
@@ -50,3 +55,33 @@ def line(start: Tensor, end: Tensor, count: int) -> Tensor:
     """Return `count` evenly spaced latents from `start` (d,) to `end` (d,), (count, d)."""
     part = torch.linspace(0, 1, count, dtype=start.dtype, device=start.device)[:, None]
     return start + part * (end - start)
+
+
+def arc(start: Tensor, end: Tensor, count: int) -> Tensor:
+    """Return `count` latents on the arc from `start` (d,) to `end` (d,), (count, d).
+
+    Raises:
+        ValueError: if one of them is 0, or they are opposite, so that no arc is the shortest
+    """
+    norms = torch.stack([start.norm(), end.norm()])
+    if not (norms > 0).all():
+        raise ValueError("there is no arc from or to 0")
+    first, last = start / norms[0], end / norms[1]
+    across = last - (first @ last) * first
+    angle = torch.atan2(across.norm(), first @ last)
+    if angle > torch.pi - 1e-3:
+        raise ValueError("there is no shortest arc between opposite latents")
+    part = torch.linspace(0, 1, count, dtype=start.dtype, device=start.device)
+    turned = across / across.norm().clamp(min=torch.finfo(start.dtype).tiny)
+    along, aside = (part * angle).cos(), (part * angle).sin()
+    directions = torch.outer(along, first) + torch.outer(aside, turned)
+    return directions * (norms[0] + part * (norms[1] - norms[0]))[:, None]
+
+
+def changed(z: Tensor, minus: Tensor, plus: Tensor) -> Tensor:
+    """Return z (d,) with the mean of latents `minus` (M, d) replaced by that of `plus` (P, d).
+
+    What two sets of images differ in, such as a label, is often nearly the same direction
+    everywhere (Radford, Metz and Chintala, 2016); look at the images to see whether it is.
+    """
+    return z - minus.mean(0) + plus.mean(0)
