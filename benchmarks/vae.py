@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from measuring import until
+from tigon.data.batches import even_rows
 from tigon.data.images import ImageSet
 from tigon.models.base import Model
 from tigon.models.cold_start import Reconstruction
@@ -21,7 +22,7 @@ from tigon.nn.dcgan import SLOPE, DCGANGenerator
 from tigon.random.streams import make_rng
 from tigon.training.settings import Cosine
 
-BATCH, RATE, WARM_UP = 64, 1e-3, 0.1
+BATCH, RATE, WARM_UP, SEEN = 64, 1e-3, 0.1, 500  # images that the mean colour is of
 
 
 class Encoder(nn.Module):
@@ -84,6 +85,8 @@ def learn(
     network = DCGANGenerator(
         latent_dim, images.image_size, images.channels, width, rng=make_rng("weights", seed)
     )
+    some = images.read(even_rows(len(images), SEEN))
+    network.begin_at(some.mean((0, 2, 3)))
     encoder = Encoder(network, make_rng("encoder", seed))
     vae = VAE(GeneratorModel(network, latent_dim, sigma), encoder)
     optimizer = torch.optim.Adam(vae.parameters(), RATE)

@@ -53,6 +53,11 @@ class LinearStart:
         self.components = components_of(seen.flatten(1).clone(), shape, many, seed)
         self.features = self.components.scores(seen)
 
+    @property
+    def colour(self) -> Tensor:
+        """The mean colour of these images, (C,) in [-1, 1]."""
+        return self.components.mean.view(self.images.channels, -1).mean(1)
+
     def needed(self, explained: float) -> int | None:
         """Return how many components explain a part of the variance; None if more than known."""
         parts = self.components.deviations.double().square().cumsum(0) / max(self.variance, 1e-12)

@@ -15,6 +15,7 @@ from tigon.sizes import ImageSize, sides, size_text
 
 Norm = Literal["none", "group", "batch"]
 SLOPE = 0.2
+BRIGHTEST = 0.95  # colour that images begin at, at most: tanh is not yet saturated there
 
 
 def normalisation(norm: Norm, channels: int) -> nn.Module:
@@ -87,6 +88,17 @@ class DCGANGenerator(nn.Module):
     def config(self) -> dict[str, object]:
         """Return the arguments of this network, except `rng`."""
         return {**self._config}
+
+    @torch.no_grad()
+    def begin_at(self, colour: Tensor) -> None:
+        """Set the last layer's bias so that images begin near a mean colour (C,) in [-1, 1].
+
+        Without it the first updates move all outputs there together. Where most pixels are black,
+        as in drawings, they go on until tanh is saturated everywhere, and the network is dead.
+        """
+        last = self.rest[-2]
+        assert isinstance(last, nn.ConvTranspose2d) and last.bias is not None
+        last.bias.copy_(torch.atanh(colour.clamp(-BRIGHTEST, BRIGHTEST)))
 
     def forward(self, z: Tensor) -> Tensor:
         """Decode latents (B, d) to images (B, C, H, W) in [-1, 1]."""

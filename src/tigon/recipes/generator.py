@@ -164,13 +164,18 @@ class GeneratorRecipe(Recipe):
     def learner(self, images: ImageData) -> GeneratorLearner:
         """Return a new generator learner.
 
-        Of one image, or images that are all the same, latents start at draws of the prior.
+        With a linear start, decoded images begin at the mean colour. Of one image, or images that
+        are all the same, latents start at draws of the prior.
         """
         start = None
         if self.start == "linear":
             with suppress(ValueError):
                 start = LinearStart(images, self._dim, self.seed)
-        return self._build(len(images), images.ownership, start)
+        learner = self._build(len(images), images.ownership, start)
+        network = learner.model.network
+        if start is not None and isinstance(network, DCGANGenerator):
+            network.begin_at(start.colour)
+        return learner
 
     def restored(
         self, chains: dict[str, Tensor], files: ChainStore | None = None
