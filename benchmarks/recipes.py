@@ -192,7 +192,8 @@ class Place(NamedTuple):
     def add(self, name: str, learned_by: str, seed: int, **found: object) -> dict[str, Any]:
         """Add what was measured to the log."""
         what = {"images": name, "learned_by": learned_by, "seed": seed, "asked": self.minutes}
-        whole = what | {"machine": machine(threads=self.threads)} | found
+        at = {"machine": machine(threads=self.threads), "commit": commit()}
+        whole = what | at | found
         with self.log.open("a") as file:
             file.write(json.dumps(whole, allow_nan=False) + "\n")
         return whole
@@ -237,6 +238,12 @@ def rival(place: Place, name: str, kind: str, one: dict[str, Any]) -> dict[str, 
     script = str(ROOT / "benchmarks" / "rivals.py")
     found = alone(script, kind, place.images(name), "--threads", place.threads, *words)
     return place.add(name, kind, one["seed"], **latent, **found)
+
+
+def commit() -> str:
+    """Return which commit the tree is at."""
+    words = ["git", "-C", ROOT, "describe", "--always", "--dirty"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def slug_of(name: str) -> str:
