@@ -242,7 +242,7 @@ def rival(place: Place, name: str, kind: str, one: dict[str, Any]) -> dict[str, 
 
 def commit() -> str:
     """Return which commit the tree is at."""
-    words = ["git", "-C", ROOT, "describe", "--always", "--dirty"]
+    words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
 
