@@ -189,10 +189,16 @@ class Place(NamedTuple):
         path = self.out / "data" / f"{slug_of(name)}-unseen.npz"
         return [option, stored(path, case.unseen)]
 
-    def add(self, name: str, learned_by: str, seed: int, **found: object) -> dict[str, Any]:
-        """Add what was measured to the log."""
+    def add(
+        self, name: str, learned_by: str, seed: int, learned_at: str, **found: object
+    ) -> dict[str, Any]:
+        """Add what was measured to the log.
+
+        Arguments:
+            learned_at: the tree's commit when learning began
+        """
         what = {"images": name, "learned_by": learned_by, "seed": seed, "asked": self.minutes}
-        at = {"machine": machine(threads=self.threads), "commit": commit()}
+        at = {"machine": machine(threads=self.threads), "commit": learned_at}
         whole = what | at | found
         with self.log.open("a") as file:
             file.write(json.dumps(whole, allow_nan=False) + "\n")
@@ -204,7 +210,7 @@ def learned(place: Place, name: str, recipe: str, seed: int) -> dict[str, Any]:
     found = place.find(name, recipe, seed)
     if found is not None:
         return found
-    case = CASES[name]
+    case, learned_at = CASES[name], commit()
     run = Run(place.out / f"{slug_of(name)}-{recipe}-{seed}-{place.minutes or 'own'}")
     words: list[object] = ["--data", place.images(name), "--out", run.folder, "--seed", seed]
     words += ["--image-size", case.size]
@@ -221,7 +227,7 @@ def learned(place: Place, name: str, recipe: str, seed: int) -> dict[str, Any]:
         "updates": last["iteration"],
         "minutes": last["seconds"] / 60,
     }
-    return place.add(name, recipe, seed, **model, **evaluated(run))
+    return place.add(name, recipe, seed, learned_at, **model, **evaluated(run))
 
 
 def rival(place: Place, name: str, kind: str, one: dict[str, Any]) -> dict[str, Any]:
@@ -235,15 +241,18 @@ def rival(place: Place, name: str, kind: str, one: dict[str, Any]) -> dict[str, 
     if kind == "vae":
         latent = {"d": one["d"]}
         words += ["--latent-dim", one["d"], "--sigma", one["sigma"], "--width", one["width"]]
-    script = str(ROOT / "benchmarks" / "rivals.py")
+    script, learned_at = str(ROOT / "benchmarks" / "rivals.py"), commit()
     found = alone(script, kind, place.images(name), "--threads", place.threads, *words)
-    return place.add(name, kind, one["seed"], **latent, **found)
+    return place.add(name, kind, one["seed"], learned_at, **latent, **found)
 
 
 def commit() -> str:
-    """Return which commit the tree is at."""
-    words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    """Return which commit the tree is at; `+` if files were changed since, other than logs."""
+    git = ["git", "-C", str(ROOT)]
+    words = [*git, "rev-parse", "--short", "HEAD"]
+    found = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    words = [*git, "diff", "--quiet", "HEAD", "--", ".", ":!*.jsonl"]
+    return found + "+" * subprocess.run(words).returncode
 
 
 def slug_of(name: str) -> str:

@@ -126,6 +126,25 @@ def write_rows(path: Path, rows: Sequence[tuple[str, np.ndarray]]) -> None:
         labelled(rows).save(file, format="png")
 
 
+def require_rows_viewable(
+    path: Path, count: int, sides: tuple[int, int], rows: int, columns: int
+) -> None:
+    """Refuse a .png of `write_rows` that is too large to view, before the work.
+
+    Arguments:
+        count: number of images
+        sides: height and width of each
+        rows: labelled rows that each image stands in, one below the other
+        columns: images in a row
+    Raises:
+        TigonError: it says how large the .png would be
+    """
+    across = min(count, columns)
+    zoom = zoom_of(across, sides[1])
+    row, width = tiled(across, (zoom * sides[0], zoom * sides[1]), across)
+    require_viewable(path, count, rows * -(-count // columns) * (row + LINE), width)
+
+
 def zoom_of(count: int, width: int) -> int:
     """Return the zoom factor, a whole number, for a row of `count` images of this width."""
     return -(-NARROWEST // (count * width))

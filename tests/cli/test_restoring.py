@@ -76,6 +76,26 @@ def test_each_image_has_the_mask_of_its_name(restore, tmp_path):
     with np.load("r.npz") as arrays:
         certain = arrays["spread"].max((2, 3)) < 1e-3
         assert np.array_equal(certain[:, :5], np.eye(5, dtype=bool))
+    (tmp_path / "masks" / "notes.txt").write_text("rows")
+    Image.new("L", (8, 8), 255).save(tmp_path / "masks" / "3.gif")
+    status, _, err = restore("--mask", "masks", "--out", "s.npz")
+    assert status == 2 and "3.gif and 3.png are one image's" in err
+
+
+def test_what_is_transparent_in_a_mask_is_missing(restore):
+    hole = np.full((8, 8, 4), 255, np.uint8)
+    hole[2:5, 3:, 3] = 0
+    Image.fromarray(hole).save("alpha.png")
+    assert restore("--mask", "alpha.png", "--out", "a.npz")[0] == 0
+    assert restore("--mask", "hole.png", "--out", "b.npz")[0] == 0
+    with np.load("a.npz") as one, np.load("b.npz") as other:
+        assert np.array_equal(one["spread"], other["spread"])
+
+
+def test_bright_images_are_shown(restore, tmp_path):
+    Image.new("RGB", (8, 8), (250, 240, 200)).save(tmp_path / "bright.png")
+    words = ["--data", tmp_path / "bright.png", "--mask", "hole.png", "--out", "r.png"]
+    assert restore(*words)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -89,8 +109,13 @@ def test_each_image_has_the_mask_of_its_name(restore, tmp_path):
         (["--mask", "few"], "has no mask for 0.png"),
         (["--downsample", "2"], "--downsample 2: must be 2 or more, divide 8"),
         (["--downsample", "-1"], "--downsample -1: must be 2 or more"),
+        (["--downsample", "0"], "--downsample 0: must be 2 or more"),
         (["--blur", "-1"], "--blur -1: must be above 0"),
-        (["--grey", "--noise", "-1"], "the noise level must be at least 0"),
+        (["--blur", "0", "--noise", "0.1"], "--blur 0: must be above 0"),
+        (["--blur", "inf", "--noise", "0.1"], "--blur inf: must be above 0 and at most 50"),
+        (["--blur", "1"], "--blur: needs --noise, such as --noise 0.02"),
+        (["--grey", "--noise", "-1"], "--noise -1: must be at least 0"),
+        (["--grey", "--noise", "nan"], "--noise nan: must be at least 0 and finite"),
         (["--grey", "--truth", "hole.png"], "--truth hole.png: has 1 image, but --data"),
         (["--grey", "--chains", "0"], "--chains must be at least 1"),
     ],

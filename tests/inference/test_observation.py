@@ -82,8 +82,22 @@ def test_without_noise_what_was_observed_is_kept_as_it_is():
         (lambda x: x[:, :, :2], r"makes \(2, 1, 2, 4\) of images \(2, 1, 4, 4\), but what was"),
         (lambda x: x @ torch.ones(3, 3), r"fails for images \(2, 1, 4, 4\)"),
         (lambda x: x / 0, "values that are not finite"),
+        (lambda x: x + torch.rand(()), "differs from call to call: leave out its own noise"),
     ],
 )
 def test_a_physics_that_does_not_fit_is_refused(physics, said):
     with pytest.raises(TigonError, match=said):
         Observation(physics, LIKE.zero_(), LIKE, 0.3, 0.0)
+
+
+def test_observations_that_cannot_be_are_refused():
+    kept = torch.ones(4, 4).tril()
+    with pytest.raises(TigonError, match="not 0 where the physics always makes 0"):
+        Observation(Mask(kept), torch.ones_like(LIKE), LIKE, 0.3, 0.0)
+    with pytest.raises(TigonError, match="not finite"):
+        Observation(Mask(kept), torch.full_like(LIKE, torch.nan), LIKE, 0.3, 0.0)
+
+
+def test_what_cannot_be_solved_is_an_error_and_not_a_number():
+    with pytest.raises(TigonError, match="give a higher noise level"):
+        conjugate_gradients(lambda u: u * torch.tensor([1.0, 0.0]), torch.ones(1, 2))

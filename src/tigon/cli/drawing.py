@@ -139,6 +139,8 @@ class Interpolate:
             raise TigonError(
                 "give --from with either --to, or --minus and --plus; or none of them for the grid"
             )
+        if self.along == "arc" and self.start is None:
+            raise TigonError("--along arc: needs --from; the grid has no path")
         check_out(self.out, (".png",))
         model = load_with_latents(self.model_folder, "interpolate", self.device, self.checkpoint)
         assert isinstance(model, HasLatents)
@@ -163,12 +165,10 @@ class Interpolate:
 
     def _path(self, model: Model) -> tuple[Tensor, str]:
         """Return the path's latents, and a description of its ends."""
-        ends = [path for path in (self.start, self.end, self.minus, self.plus) if path is not None]
-        images = [images_for(model, path).read() for path in ends]
-        pictures = [
-            part if path in (self.minus, self.plus) else part[:1]
-            for path, part in zip(ends, images, strict=True)
-        ]
+        ends = [path for path in (self.start, self.end) if path is not None]
+        pictures = [images_for(model, path).read(slice(1)) for path in ends]
+        sets = [path for path in (self.minus, self.plus) if path is not None]
+        pictures += [images_for(model, path).read() for path in sets]
         found = infer(model, torch.cat(pictures), ColdStart().starts, self.seed)
         parts = found.latents.split([len(part) for part in pictures])
         errors = [part.mean().item() for part in found.errors.split([len(p) for p in pictures])]
@@ -182,10 +182,12 @@ class Interpolate:
         where = f"to {self.end} (right)"
         if self.end is None:
             where = f"by what {self.plus} has and {self.minus} has not"
-        near = " and ".join(f"{error:.5f}" for error in errors)
+        near = ", ".join(
+            f"{error:.5f} of {of}" for error, of in zip(errors, [*ends, *sets], strict=True)
+        )
         return path, (
             f"f(z) in even {steps}, from {self.start} (left) {where}, as the model reconstructs "
-            f"them: mean squared errors {near}, on the scale of [-1, 1]"
+            f"them: mean squared errors on the scale of [-1, 1] are {near}"
         )
 
 

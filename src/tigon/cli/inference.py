@@ -19,9 +19,8 @@ from tigon.data.form import MAX_PIXELS, Frames
 from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
 from tigon.errors import TigonError
-from tigon.figures import tiled
 from tigon.models.cold_start import ColdStart, Reconstruction
-from tigon.outputs import LINE, check_out, require_viewable, write_images, write_rows, zoom_of
+from tigon.outputs import check_out, require_rows_viewable, write_images, write_rows
 
 COLUMNS = 10
 
@@ -64,7 +63,8 @@ class Reconstruct:
         model = load_with_latents(self.model_folder, "reconstruct", self.device, self.checkpoint)
         images = images_for(model, self.data, self.frames, self.max_pixels)
         if self.out.suffix == ".png":
-            _require_viewable(self.out, len(images), *images.pixels.shape[1:3])
+            height, width = images.pixels.shape[1:3]
+            require_rows_viewable(self.out, len(images), (height, width), 2, COLUMNS)
         found = infer(model, images.read(), self.starts, self.seed)
         self._write(images, found)
         errors = dict(zip(images.names, found.errors.tolist(), strict=True))
@@ -99,14 +99,6 @@ class Reconstruct:
             return
         latents, errors = found.latents.cpu().numpy(), found.errors.cpu().numpy()
         write_images(self.out, pixels, latents=latents, errors=errors)
-
-
-def _require_viewable(path: Path, count: int, height: int, width: int) -> None:
-    """Refuse a .png of images and reconstructions that is too large to view, before the work."""
-    columns = min(count, COLUMNS)
-    zoom = zoom_of(columns, width)
-    row, across = tiled(columns, (zoom * height, zoom * width), columns)
-    require_viewable(path, count, 2 * -(-count // COLUMNS) * (row + LINE), across)
 
 
 def said_of(errors: list[float]) -> str:

@@ -1,5 +1,6 @@
 """tigon restore: draw images given what was observed of them."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -24,16 +25,17 @@ from tigon.data.form import MAX_PIXELS
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
 from tigon.data.pixels import to_uint8
-from tigon.diagnostics.similarity import psnr_and_ssim
+from tigon.diagnostics.similarity import psnr_and_ssim, require_similarity
 from tigon.errors import TigonError
 from tigon.inference.physics import Blur, Downsample, Grey, Mask, Physics
 from tigon.inference.restore import Draws, Restored, restore
 from tigon.models.base import Model
-from tigon.outputs import check_out, write_images, write_rows
+from tigon.outputs import check_out, require_rows_viewable, write_images, write_rows
 from tigon.random.streams import RowRng
 from tigon.sizes import ImageSize, image_size, size_text
 
 COLUMNS, SHOWN = 10, 3  # images in a row of the picture; draws of each that it shows
+MIDDLE, WIDEST = np.uint8(127), 50  # shown where nothing was observed; the widest blur, in pixels
 WHITE = 0.5  # spread, on the scale of [-1, 1], that the picture shows as white
 MaskPath = Annotated[Path | None, tyro.conf.arg(metavar="M.png|FOLDER")]
 Truth = Annotated[Data | None, tyro.conf.arg(name="truth", metavar="DATA")]
@@ -49,13 +51,14 @@ class Restore:
         out: a .png (observed, mean, draws and spread below each other), a .npz (means as `images`,
             `samples`, `spread` and `latents`) or a folder of PNGs (means)
         mask: some values are missing: a picture of the size of the model's images, white where
-            values are kept and black where they are missing, or a folder with one for each image,
-            of the same name
+            values are kept and black or transparent where they are missing, or a folder with
+            one for each image, of the same name
         downsample: squares of so many pixels a side were averaged
         blur: images were convolved with a Gaussian of this standard deviation, in the model's
             pixels
         grey: colours are missing
-        noise: standard deviation of the noise in what was observed, on the scale of [-1, 1], >= 0
+        noise: standard deviation of the noise in what was observed, on the scale of [-1, 1], >= 0;
+            a blur needs one above 0
         truth: the images themselves, in the same order, which results are held against (extra
             `restore`)
         pixel_noise: draws have the model's noise sigma in what was not observed
@@ -86,12 +89,13 @@ class Restore:
 
     def run(self) -> Result:
         """Restore, write, and print how near the truth it is, if that is known."""
-        if self.chains < 1 or self.seed < 0:
-            raise TigonError("--chains must be at least 1, and --seed at least 0")
+        self._check()
         check_out(self.out)
+        if self.truth is not None:
+            require_similarity()
         model = load_with_latents(self.model_folder, "restore", self.device, self.checkpoint)
         observed, size, channels = self._observed(model)
-        truth = None
+        truth, how = None, Draws(self.chains)
         if self.truth is not None:
             truth = self._read(model, self.truth, image_size(*size), channels)
             if len(truth) != len(observed):
@@ -99,8 +103,10 @@ class Restore:
                     f"--truth {self.truth}: has {counted(len(truth), 'image')}, but --data "
                     f"{self.data} has {len(observed)}"
                 )
+        if self.out.suffix == ".png":
+            rows = 3 + min(SHOWN, self.chains * how.draws) + (truth is not None)
+            require_rows_viewable(self.out, len(observed), size, rows, COLUMNS)
         physics = self._physics(observed, size)
-        how = Draws(self.chains)
         found = self._restored(model, observed, physics, how)
         self._write(observed, physics, found, truth)
         draws = found.samples.shape[1]
@@ -130,26 +136,44 @@ class Restore:
         lines.append(f"{self.out}: {self._what(truth is not None)}")
         return Result("\n".join(lines), values)
 
-    def _observed(self, model: Model) -> tuple[ImageSet, tuple[int, int], int]:
-        """Return what was observed, and the size and channels of the model's images.
+    def _check(self) -> None:
+        """Refuse options that cannot be right, before anything is read.
 
         Raises:
-            TigonError: unless exactly one way is given how it was, which fits the model's images
+            TigonError: it names the option
         """
-        channels, *size = model.image_shape
-        ways = [self.mask is not None, bool(self.downsample), bool(self.blur), self.grey]
-        if sum(ways) != 1:
+        if self.chains < 1 or self.seed < 0:
+            raise TigonError("--chains must be at least 1, and --seed at least 0")
+        if not 0 <= self.noise < math.inf:
+            raise TigonError(f"--noise {self.noise:g}: must be at least 0 and finite")
+        ways = [self.mask is not None, self.downsample is not None, self.blur is not None]
+        if sum(ways) + self.grey != 1:
             raise TigonError(
                 "restore: give exactly one of --mask, --downsample, --blur and --grey, which say "
                 "how the images of --data were observed"
             )
-        height, width = size
+        if self.blur is not None:
+            if not 0 < self.blur <= WIDEST:
+                raise TigonError(f"--blur {self.blur:g}: must be above 0 and at most {WIDEST}")
+            if not self.noise:
+                raise TigonError(
+                    "--blur: needs --noise, such as --noise 0.02: a blur takes away details that "
+                    "cannot be solved for if what was observed is taken as exact"
+                )
+
+    def _observed(self, model: Model) -> tuple[ImageSet, tuple[int, int], int]:
+        """Return what was observed, and the size and channels of the model's images.
+
+        Raises:
+            TigonError: if the way in which it was does not fit the model's images
+        """
+        channels, height, width = model.image_shape
         read, shown = channels, image_size(height, width)
         if self.grey:
             if channels != 3:
-                raise TigonError(f"--grey: images of {self.model_folder} are grey")
+                raise TigonError(f"--grey: the images of {self.model_folder} are grey already")
             read = 1
-        if self.downsample:
+        if self.downsample is not None:
             factor = self.downsample
             sides = height // max(1, factor), width // max(1, factor)
             if factor < 2 or height % factor or width % factor or min(sides) < 8:
@@ -171,12 +195,10 @@ class Restore:
         if self.mask is not None:
             names = list(observed.names)
             return [Mask(mask) for mask in read_masks(self.mask, names, size)]
-        if self.downsample:
+        if self.downsample is not None:
             how = Downsample(self.downsample)
-        elif self.blur:
-            how = Blur(self.blur) if self.blur > 0 else _refused(f"--blur {self.blur:g}")
         else:
-            how = Grey()
+            how = Grey() if self.blur is None else Blur(self.blur)
         return [how] * len(observed)
 
     def _restored(
@@ -186,7 +208,7 @@ class Restore:
         tell(f"restoring {counted(len(observed), 'image')}, {counted(how.chains, 'chain')} each")
         for row in steps_shown(range(len(observed)), "restoring"):
             y = observed.read(slice(row, row + 1))
-            y = physics[row](y) if self.mask else y
+            y = y if self.mask is None else physics[row](y)
             rng = RowRng(self.seed, 0, range(row * how.chains, (row + 1) * how.chains), "restore")
             y = y.to(model.device)
             found = restore(model, y, physics[row], rng, self.noise, self.pixel_noise, how)
@@ -217,10 +239,11 @@ class Restore:
                 latents=found.latents.numpy(),
             )
             return
-        seen = observed.read()
-        if self.mask:
-            seen = torch.cat([how(seen[row : row + 1]) for row, how in enumerate(physics)])
-        rows = [("observed", _enlarged(to_uint8(seen), means.shape[1:])), ("mean", means)]
+        seen = np.asarray(observed.pixels)
+        if self.mask is not None:
+            kept = np.stack([how.kept.numpy() > 0 for how in physics if isinstance(how, Mask)])
+            seen = np.where(kept[..., None], seen, MIDDLE)
+        rows = [("observed", _enlarged(seen, means.shape[1:])), ("mean", means)]
         some = found.samples[:, :: max(1, found.samples.shape[1] // SHOWN)][:, :SHOWN]
         rows += [(f"draw {k + 1}", to_uint8(some[:, k])) for k in range(some.shape[1])]
         spread = (found.spread.mean(1, keepdim=True) / WHITE).clamp(max=1) * 2 - 1
@@ -245,27 +268,41 @@ def read_masks(path: Path, names: list[str], size: tuple[int, int]) -> list[Tens
     """
     if not path.is_dir():
         return [_mask(path, size)] * len(names)
-    found = {file.stem: file for file in sorted(path.iterdir()) if file.is_file()}
-    missing = [name for name in names if Path(name).stem not in found]
+    found: dict[str, Path] = {}
+    for file in sorted(file for file in path.rglob("*") if _key(file.name) != file.name):
+        key = _key(file.relative_to(path).as_posix())
+        if key in found:
+            raise TigonError(f"--mask {path}: {found[key].name} and {file.name} are one image's")
+        found[key] = file
+    missing = [name for name in names if _key(name) not in found]
     if missing:
         raise TigonError(
             f"--mask {path}: has no mask for {missing[0]}; it must have a picture of the same "
             "name for every image"
         )
-    return [_mask(found[Path(name).stem], size) for name in names]
+    return [_mask(found[_key(name)], size) for name in names]
+
+
+def _key(name: str) -> str:
+    """Return a picture's name without its ending; another name as it is."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if f"{dot}{ending}".lower() in Image.registered_extensions() else name
 
 
 def _mask(path: Path, size: tuple[int, int]) -> Tensor:
     try:
         with Image.open(path) as picture:
-            grey = np.asarray(picture.convert("L"))
-    except (OSError, ValueError) as error:
+            width, height = picture.size
+            if (height, width) != size:
+                raise TigonError(
+                    f"--mask {path}: is {size_text((height, width))}, but the model's images are "
+                    f"{size_text(size)}; a mask has their size"
+                )
+            whole = picture.convert("RGBA")  # what is transparent is not kept
+            black = Image.new("RGBA", whole.size, "black")
+            grey = np.asarray(Image.alpha_composite(black, whole).convert("L"))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise TigonError(f"--mask {path}: cannot be read as a picture ({error})") from error
-    if grey.shape != size:
-        raise TigonError(
-            f"--mask {path}: is {size_text((grey.shape[0], grey.shape[1]))}, but the model's "
-            f"images are {size_text(size)}; a mask has their size"
-        )
     if not (grey > 127).any():
         raise TigonError(f"--mask {path}: keeps nothing: it must be white where values are kept")
     return torch.from_numpy(grey > 127).float()
@@ -289,7 +326,3 @@ def _enlarged(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     height, width, channels = shape
     pixels = pixels.repeat(height // pixels.shape[1], 1).repeat(width // pixels.shape[2], 2)
     return pixels.repeat(channels // pixels.shape[3], 3)
-
-
-def _refused(option: str) -> Physics:
-    raise TigonError(f"{option}: must be above 0")

@@ -5,6 +5,8 @@ References:
     structural similarity", IEEE TIP 2004.
 """
 
+from importlib.util import find_spec
+
 from torch import Tensor
 
 from tigon.errors import TigonError, install
@@ -21,13 +23,22 @@ def psnr_and_ssim(images: Tensor, truth: Tensor) -> tuple[float, float]:
     Raises:
         TigonError: if scikit-image is not installed
     """
-    try:
-        from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-    except ImportError as error:
-        raise TigonError(f"PSNR and SSIM need scikit-image: {install('restore')}") from error
+    require_similarity()
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
     pairs = list(zip(truth.double().numpy(), images.double().numpy(), strict=True))
     ratios = [peak_signal_noise_ratio(true, seen, data_range=2) for true, seen in pairs]
     similar = [
         structural_similarity(true, seen, data_range=2, channel_axis=0) for true, seen in pairs
     ]
     return float(sum(ratios) / len(pairs)), float(sum(similar) / len(pairs))
+
+
+def require_similarity() -> None:
+    """Refuse to compare images without scikit-image.
+
+    Raises:
+        TigonError: if it is not installed
+    """
+    if find_spec("skimage") is None:
+        raise TigonError(f"PSNR and SSIM need scikit-image: {install('restore')}")

@@ -39,8 +39,9 @@ class Observation:
         noise: s, the standard deviation of the observations' noise, >= 0
 
     Raises:
-        TigonError: if `physics` returns another shape than that of `y`, fails, or returns values
-            that are not finite
+        TigonError: if `physics` returns another shape than that of `y`, fails, returns values
+            that are not finite or differ from call to call, or if `y` is not finite, or not 0
+            where the physics always makes 0
     """
 
     def __init__(
@@ -48,7 +49,8 @@ class Observation:
     ) -> None:
         self.physics, self.y, self.like = physics, y.to(like), like
         self.image_noise, self.noise = image_noise, noise
-        self.zero = self._observe_checked(torch.zeros_like(like))
+        if not self.y.isfinite().all():
+            raise TigonError("what was observed has values that are not finite")
         self.linear = self._is_linear()
 
     def observe(self, images: Tensor) -> Tensor:
@@ -67,8 +69,8 @@ class Observation:
         return gradient
 
     @torch.no_grad()
-    def solve(self, values: Tensor, extra: float = 0.0) -> Tensor:
-        """Return K^-1 r for values (B * S, *), and K + extra I if that is given.
+    def solve(self, values: Tensor, extra: float | Tensor = 0.0) -> Tensor:
+        """Return K^-1 r for values (B * S, *), or (K + extra I)^-1 r.
 
         An A that is not linear has K = (sigma^2 + s^2) I.
         """
@@ -100,14 +102,14 @@ class Observation:
         return decoded + self.image_noise**2 * self.adjoint(solved)
 
     def drawn(self, decoded: Tensor, rng: Rng) -> Tensor:
-        """Draw x given z and y for images f(z), (B * S, C, H, W).
+        """Draw x given z and y for images f(z), (B * S, C, H, W); f(z) if A is not linear.
 
         As Matheron's rule has it: an image and its observation are drawn, and the image is
         corrected by what its observation lacks.
         """
-        images = decoded + self.image_noise * normal(rng, decoded)
         if not self.linear:
-            return images
+            return decoded
+        images = decoded + self.image_noise * normal(rng, decoded)
         residual = self.residual(images)
         if self.noise:
             residual = residual - self.noise * normal(rng, residual)
@@ -116,9 +118,9 @@ class Observation:
     def _observe_checked(self, images: Tensor) -> Tensor:
         try:
             found = self.physics(images)
-        except (RuntimeError, ValueError, IndexError) as error:
-            size = tuple(images.shape)
-            raise TigonError(f"the physics fails for images {size}: {error}") from error
+        except (RuntimeError, ValueError, IndexError, TypeError, OverflowError) as error:
+            size, said = tuple(images.shape), str(error).split("\n")[0]
+            raise TigonError(f"the physics fails for images {size}: {said}") from error
         if found.shape != self.y.shape:
             raise TigonError(
                 f"the physics makes {tuple(found.shape)} of images {tuple(images.shape)}, but "
@@ -130,14 +132,30 @@ class Observation:
 
     @torch.no_grad()
     def _is_linear(self) -> bool:
-        """Return whether A(2 a - b) = 2 A(a) - A(b) for two images of noise, and A(0) = 0."""
+        """Return whether A(2 a - b) = 2 A(a) - A(b) for two images of noise, and A(0) = 0.
+
+        Raises:
+            TigonError: if the physics, or what was observed, cannot be right
+        """
         rng = torch.Generator().manual_seed(0)
         shape, kind = self.like.shape, self.like
         a, b = (torch.randn(shape, generator=rng, dtype=kind.dtype).to(kind) / 3 for _ in "ab")
-        found, wanted = self.physics(2 * a - b), 2 * self.physics(a) - self.physics(b)
-        scale = wanted.abs().max()
-        near = 1e-4 * scale
-        return bool((found - wanted).abs().max() <= near and self.zero.abs().max() <= near)
+        of_a, of_b = self._observe_checked(a), self._observe_checked(b)
+        if not torch.equal(of_a, self._observe_checked(a)):
+            raise TigonError(
+                "the physics differs from call to call: leave out its own noise, as in "
+                "`physics.A` of deepinv, and give the level as `noise`"
+            )
+        zero = self._observe_checked(torch.zeros_like(a))
+        never = (of_a == 0) & (of_b == 0) & (zero == 0)
+        if (self.y[never] != 0).any():
+            raise TigonError(
+                "what was observed is not 0 where the physics always makes 0, such as where a "
+                "mask keeps nothing: give y = physics(images)"
+            )
+        found, wanted = self._observe_checked(2 * a - b), 2 * of_a - of_b
+        near = 1e-4 * wanted.abs().max()
+        return bool((found - wanted).abs().max() <= near and zero.abs().max() <= near)
 
 
 @torch.no_grad()
@@ -155,7 +173,7 @@ def conjugate_gradients(
     square = sum_event(residual**2)
     enough = precise**2 * square
     for _ in range(LONGEST):
-        going = square > enough
+        going = ~(square <= enough)  # so that what is not finite is no solution
         if not going.any():
             return u
         along = product(direction)

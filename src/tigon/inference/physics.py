@@ -5,6 +5,7 @@ that autograd can go through: those below, or another library's. deepinv's have 
 (`y = physics(x)`, and 1 is what a mask keeps), for images in [0, 1].
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -80,8 +81,8 @@ class Blur:
     width: float
 
     def __post_init__(self) -> None:
-        if not self.width > 0:
-            raise ValueError(f"the width of a blur must be above 0, not {self.width}")
+        if not 0 < self.width < math.inf:
+            raise ValueError(f"the width of a blur must be above 0 and finite, not {self.width}")
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the blurred images, (B, C, H, W)."""

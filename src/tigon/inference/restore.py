@@ -12,6 +12,7 @@ References:
     Del Moral, Doucet and Jasra, "Sequential Monte Carlo samplers", JRSS B 2006.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
@@ -55,10 +56,10 @@ class Draws:
             to 1, >= 1
         hottest: first temperature, >= 1
         steps: MALA steps at each temperature, >= 1
-        settle: MALA steps at temperature 1 before the first draw, >= 2; step sizes adapt in the
-            first half of them
+        settle: MALA steps at temperature 1 before those of the draws, >= 2; step sizes adapt in
+            the first half of them
         draws: number of draws of each chain, >= 1
-        apart: MALA steps from one draw to the next, >= 1
+        apart: MALA steps to the first draw, and from each to the next, >= 1
     """
 
     chains: int = 8
@@ -131,7 +132,7 @@ def restore(
         how: the number of chains, temperatures and steps
     Raises:
         TigonError: if the model has no latents, the physics does not fit model and observations,
-            or `noise` is below 0
+            or `noise` is below 0 or not finite
 
     Example:
         kept = torch.ones(64, 64)
@@ -142,8 +143,8 @@ def restore(
     """
     if not isinstance(model, HasDecoder):
         raise TigonError("restore needs a model with latents, such as a generator's")
-    if not noise >= 0:
-        raise TigonError(f"the noise level must be at least 0, not {noise}")
+    if not 0 <= noise < math.inf:
+        raise TigonError(f"the noise level must be at least 0 and finite, not {noise}")
     assert isinstance(model, nn.Module)
     how = how or Draws()
     like = next(model.parameters()).new_empty(len(y), *model.image_shape)
@@ -238,8 +239,11 @@ def linear_posterior(model: HasDecoder, observation: Observation) -> Near:
     centre, centred = z.mean(0), z - z.mean(0)
     middle = seen.mean(1)
     slopes = torch.linalg.pinv(centred) @ (seen - middle[:, None])  # (B, d, M)
-    rest = (seen - middle[:, None] - centred @ slopes).square().mean().item()
+    rests = (seen - middle[:, None] - centred @ slopes).square().mean(1)
+    varying = (seen.var(1) > 0).sum(1).clamp(min=1)
     shape = observation.y.shape[1:]
+    rest = (rests.sum(1) / varying).to(like).repeat_interleave(dim)
+    rest = rest.view(-1, *[1] * len(shape))
 
     def solved(values: Tensor) -> Tensor:
         """Solve with K for values (B, k, M)."""
