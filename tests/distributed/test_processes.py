@@ -16,6 +16,7 @@ from tigon.runs.run import Run
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "distributed.py"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node"]
+RATE = 2e-3  # of a generator
 SMALL = ["--image-size", "8", "--network.width", "4", "--batch-size", "3", "--seed", "1"]
 
 
@@ -57,9 +58,13 @@ def test_two_processes_make_the_run_of_one_whose_images_are_revised(benchmark):
 
 @pytest.mark.slow
 def test_two_processes_make_the_run_of_one_but_for_rounding_in_single_precision(benchmark):
-    """Chains multiply rounding about twofold an iteration: few are compared."""
-    (found,) = differences(benchmark, "generator", "float32", [2], 8)
-    assert max(found.values()) < 1e-3
+    """Chains multiply rounding about twofold an iteration: few are compared.
+
+    Adam's first updates move a weight whose gradient is rounding alone by its rate, either way.
+    """
+    (found,) = differences(benchmark, "generator", "float32", [2], 6)
+    assert max(found["metrics"], found["chains"]) < 1e-3
+    assert found["weights"] < 2 * 6 * RATE
 
 
 def launch(processes, words, **options):
