@@ -6,33 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tigon.cli.main import main
-
-SMALL = ["--image-size", "8", "--iterations", "3", "--network.width", "4", "--seed", "0"]
-
-
-@pytest.fixture(scope="module")
-def generator(tmp_path_factory):
-    """A run folder of a generator that was trained once, on pictures as those of the tests."""
-    place = tmp_path_factory.mktemp("trained")
-    numbers, words = np.random.default_rng(0), ["--latent-dim", "2", *SMALL]
-    (place / "pictures").mkdir()
-    for k in range(5):
-        pixels = numbers.integers(0, 56, (16, 16, 3)) + numbers.integers(0, 200, 3)
-        Image.fromarray(pixels.astype(np.uint8)).save(place / "pictures" / f"{k}.png")
-    data = ["--data", str(place / "pictures"), "--out", str(place / "gen")]
-    assert main(["train", "generator", *data, *words]) == 0
-    return place / "gen"
+from learned import run_of
 
 
 @pytest.fixture
-def restore(tigon, generator, pictures):
+def restore(tigon, pictures):
     """Restore the pictures by two chains each; there are masks of their size."""
     kept = np.full((8, 8), 255, np.uint8)
     kept[2:5, 3:] = 0
     Image.fromarray(kept).save("hole.png")
     chains = ["--data", pictures, "--chains", "2"]
-    return lambda *words: tigon("restore", generator, *chains, *words)
+    return lambda *words: tigon("restore", run_of("generator"), *chains, *words)
 
 
 def test_missing_values_are_drawn_and_the_others_kept(restore, pictures):
@@ -59,10 +43,8 @@ def test_other_ways_of_observing(restore, how):
 
 
 def test_small_images_are_made_large(tigon, pictures):
-    words = ["--data", pictures, "--out", "gen", "--latent-dim", "2", *SMALL, "--image-size", "16"]
-    assert tigon("train", "generator", *words)[0] == 0
-    small = ["restore", "gen", "--data", pictures, "--chains", "2", "--downsample", "2"]
-    assert tigon(*small, "--out", "r.png")[0] == 0
+    model, words = run_of("generator", image_size=16), ["--chains", "2", "--downsample", "2"]
+    assert tigon("restore", model, "--data", pictures, *words, "--out", "r.png")[0] == 0
     assert Image.open("r.png").height > 5 * 16
 
 
@@ -131,7 +113,6 @@ def test_bad_input_is_one_line_and_nothing_is_written(restore, tmp_path, words, 
 
 
 def test_a_descriptor_cannot_restore(tigon, pictures):
-    words = ["--data", pictures, "--out", "gen", *SMALL, "--chains.steps", "3"]
-    assert tigon("train", "descriptor", *words)[0] == 0
-    status, _, err = tigon("restore", "gen", "--data", pictures, "--grey", "--out", "r.png")
+    words = ["--data", pictures, "--grey", "--out", "r.png"]
+    status, _, err = tigon("restore", run_of("descriptor"), *words)
     assert status == 2 and "this model has no latents, which restore needs" in err

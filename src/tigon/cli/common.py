@@ -107,10 +107,18 @@ def tell_of_data(images: ImageSet) -> None:
 
 
 def images_for(
-    model: Model, data: str | Path, frames: Frames = "first", max_pixels: int = MAX_PIXELS
+    model: Model,
+    data: str | Path,
+    frames: Frames = "first",
+    max_pixels: int = MAX_PIXELS,
+    shape: tuple[int, int, int] | None = None,
 ) -> ImageSet:
-    """Load images that a model has not seen, in the form that it expects."""
-    channels, height, width = model.image_shape
+    """Load images that a model has not seen, in the form that it expects.
+
+    Arguments:
+        shape: channels, height and width, if others than those of the model's images
+    """
+    channels, height, width = shape or model.image_shape
     size = image_size(height, width)
     images = load_images(data, size, model.fit, channels, frames=frames, max_pixels=max_pixels)
     tell_of_data(images)

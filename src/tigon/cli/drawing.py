@@ -133,9 +133,9 @@ class Interpolate:
         """Decode the grid or the line, and write it."""
         if self.count < 2 or self.seed < 0:
             raise TigonError("--count must be at least 2, and --seed at least 0")
-        given = self.start is not None, self.end is not None
-        both = self.minus is not None, self.plus is not None
-        if given[0] != (given[1] or all(both)) or both[0] != both[1] or (given[1] and any(both)):
+        ways = {"start", "end"}, {"start", "minus", "plus"}, set[str]()
+        given = {name for name in ways[0] | ways[1] if getattr(self, name) is not None}
+        if given not in ways:
             raise TigonError(
                 "give --from with either --to, or --minus and --plus; or none of them for the grid"
             )
@@ -170,8 +170,9 @@ class Interpolate:
         sets = [path for path in (self.minus, self.plus) if path is not None]
         pictures += [images_for(model, path).read() for path in sets]
         found = infer(model, torch.cat(pictures), ColdStart().starts, self.seed)
-        parts = found.latents.split([len(part) for part in pictures])
-        errors = [part.mean().item() for part in found.errors.split([len(p) for p in pictures])]
+        counts = [len(part) for part in pictures]
+        parts = found.latents.split(counts)
+        errors = [part.mean().item() for part in found.errors.split(counts)]
         first = parts[0][0]
         last = changed(first, parts[1], parts[2]) if self.end is None else parts[1][0]
         try:

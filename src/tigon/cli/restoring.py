@@ -8,22 +8,21 @@ from typing import Annotated
 import numpy as np
 import torch
 import tyro
-from PIL import Image
-from torch import Tensor
 
 from tigon.cli.common import (
     Data,
+    Flag,
     Json,
     ModelFolder,
     Result,
     Which,
+    images_for,
     load_with_latents,
-    tell_of_data,
 )
+from tigon.cli.masks import read_masks
 from tigon.cli.progress import counted, steps_shown, tell
 from tigon.data.form import MAX_PIXELS
 from tigon.data.images import ImageSet
-from tigon.data.load import load_images
 from tigon.data.pixels import to_uint8
 from tigon.diagnostics.similarity import psnr_and_ssim, require_similarity
 from tigon.errors import TigonError
@@ -32,7 +31,7 @@ from tigon.inference.restore import Draws, Restored, restore
 from tigon.models.base import Model
 from tigon.outputs import check_out, require_rows_viewable, write_images, write_rows
 from tigon.random.streams import RowRng
-from tigon.sizes import ImageSize, image_size, size_text
+from tigon.sizes import image_size, size_text
 
 COLUMNS, SHOWN = 10, 3  # images in a row of the picture; draws of each that it shows
 MIDDLE, WIDEST = np.uint8(127), 50  # shown where nothing was observed; the widest blur, in pixels
@@ -76,10 +75,10 @@ class Restore:
     mask: MaskPath = None
     downsample: int | None = None
     blur: float | None = None
-    grey: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    grey: Flag = False
     noise: float = 0.0
     truth: Truth = None
-    pixel_noise: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    pixel_noise: Flag = False
     chains: int = 8
     max_pixels: int = MAX_PIXELS
     seed: int = 0
@@ -94,32 +93,30 @@ class Restore:
         if self.truth is not None:
             require_similarity()
         model = load_with_latents(self.model_folder, "restore", self.device, self.checkpoint)
-        observed, size, channels = self._observed(model)
-        truth, how = None, Draws(self.chains)
-        if self.truth is not None:
-            truth = self._read(model, self.truth, image_size(*size), channels)
-            if len(truth) != len(observed):
-                raise TigonError(
-                    f"--truth {self.truth}: has {counted(len(truth), 'image')}, but --data "
-                    f"{self.data} has {len(observed)}"
-                )
+        _, *size = model.image_shape
+        observed, how = self._observed(model), Draws(self.chains)
+        truth = self._true(model, len(observed))
         if self.out.suffix == ".png":
             rows = 3 + min(SHOWN, self.chains * how.draws) + (truth is not None)
-            require_rows_viewable(self.out, len(observed), size, rows, COLUMNS)
-        physics = self._physics(observed, size)
+            require_rows_viewable(self.out, len(observed), (size[0], size[1]), rows, COLUMNS)
+        physics = self._physics(observed, (size[0], size[1]))
         found = self._restored(model, observed, physics, how)
         self._write(observed, physics, found, truth)
-        draws = found.samples.shape[1]
+        return self._result(found, how, truth)
+
+    def _result(self, found: Restored, how: Draws, truth: ImageSet | None) -> Result:
+        """Say what was drawn, and how near the truth it is, if that is known."""
+        count, draws = found.samples.shape[:2]
         values = {
             "out": str(self.out),
-            "images": len(observed),
+            "images": count,
             "draws": draws,
             "acceptance": found.accept.mean().item(),
             "spread": found.spread.mean().item(),
             "gradient_evaluations": how.gradient_evaluations,
         }
         lines = [
-            f"{counted(len(observed), 'image')}, {counted(draws, 'draw')} of each by "
+            f"{counted(count, 'image')}, {counted(draws, 'draw')} of each by "
             f"{counted(self.chains, 'chain')}: mean acceptance {values['acceptance']:.2f}; "
             f"{how.gradient_evaluations} gradient evaluations an image",
             f"mean spread {values['spread']:.3f}: the standard deviation of a value given what "
@@ -161,33 +158,44 @@ class Restore:
                     "cannot be solved for if what was observed is taken as exact"
                 )
 
-    def _observed(self, model: Model) -> tuple[ImageSet, tuple[int, int], int]:
-        """Return what was observed, and the size and channels of the model's images.
+    def _true(self, model: Model, count: int) -> ImageSet | None:
+        """Return the images themselves, if they are given.
+
+        Raises:
+            TigonError: if they are not `count`
+        """
+        if self.truth is None:
+            return None
+        images = images_for(model, self.truth, max_pixels=self.max_pixels)
+        if len(images) != count:
+            raise TigonError(
+                f"--truth {self.truth}: has {counted(len(images), 'image')}, but --data "
+                f"{self.data} has {count}"
+            )
+        return images
+
+    def _observed(self, model: Model) -> ImageSet:
+        """Return what was observed.
 
         Raises:
             TigonError: if the way in which it was does not fit the model's images
         """
         channels, height, width = model.image_shape
-        read, shown = channels, image_size(height, width)
         if self.grey:
             if channels != 3:
                 raise TigonError(f"--grey: the images of {self.model_folder} are grey already")
-            read = 1
+            channels = 1
         if self.downsample is not None:
-            factor = self.downsample
+            factor, size = self.downsample, image_size(height, width)
             sides = height // max(1, factor), width // max(1, factor)
             if factor < 2 or height % factor or width % factor or min(sides) < 8:
                 raise TigonError(
-                    f"--downsample {factor}: must be 2 or more, divide {size_text(shown)}, the "
+                    f"--downsample {factor}: must be 2 or more, divide {size_text(size)}, the "
                     "size of the model's images, and leave 8 pixels or more"
                 )
-            shown = image_size(*sides)
-        return self._read(model, self.data, shown, read), (height, width), channels
-
-    def _read(self, model: Model, data: str, size: ImageSize, channels: int) -> ImageSet:
-        images = load_images(data, size, model.fit, channels, max_pixels=self.max_pixels)
-        tell_of_data(images)
-        return images
+            height, width = sides
+        shape = channels, height, width
+        return images_for(model, self.data, max_pixels=self.max_pixels, shape=shape)
 
     def _physics(self, observed: ImageSet, size: tuple[int, int]) -> list[Physics]:
         """Return how each image was observed."""
@@ -254,58 +262,6 @@ class Restore:
         for first in range(0, len(means), COLUMNS):
             lines += [(label, pixels[first : first + COLUMNS]) for label, pixels in rows]
         write_rows(self.out, lines)
-
-
-def read_masks(path: Path, names: list[str], size: tuple[int, int]) -> list[Tensor]:
-    """Return a mask (H, W) for each image, 1 where it is white and 0 where it is black.
-
-    Arguments:
-        path: a picture, or a folder with one for each image, of the same name without its ending
-        names: of the images
-        size: height and width of the model's images
-    Raises:
-        TigonError: if a mask cannot be read, is missing, has another size, or keeps nothing
-    """
-    if not path.is_dir():
-        return [_mask(path, size)] * len(names)
-    found: dict[str, Path] = {}
-    for file in sorted(file for file in path.rglob("*") if _key(file.name) != file.name):
-        key = _key(file.relative_to(path).as_posix())
-        if key in found:
-            raise TigonError(f"--mask {path}: {found[key].name} and {file.name} are one image's")
-        found[key] = file
-    missing = [name for name in names if _key(name) not in found]
-    if missing:
-        raise TigonError(
-            f"--mask {path}: has no mask for {missing[0]}; it must have a picture of the same "
-            "name for every image"
-        )
-    return [_mask(found[_key(name)], size) for name in names]
-
-
-def _key(name: str) -> str:
-    """Return a picture's name without its ending; another name as it is."""
-    stem, dot, ending = name.rpartition(".")
-    return stem if f"{dot}{ending}".lower() in Image.registered_extensions() else name
-
-
-def _mask(path: Path, size: tuple[int, int]) -> Tensor:
-    try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-            if (height, width) != size:
-                raise TigonError(
-                    f"--mask {path}: is {size_text((height, width))}, but the model's images are "
-                    f"{size_text(size)}; a mask has their size"
-                )
-            whole = picture.convert("RGBA")  # what is transparent is not kept
-            black = Image.new("RGBA", whole.size, "black")
-            grey = np.asarray(Image.alpha_composite(black, whole).convert("L"))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise TigonError(f"--mask {path}: cannot be read as a picture ({error})") from error
-    if not (grey > 127).any():
-        raise TigonError(f"--mask {path}: keeps nothing: it must be white where values are kept")
-    return torch.from_numpy(grey > 127).float()
 
 
 def _nearness(found: Restored, truth: ImageSet) -> dict[str, float]:

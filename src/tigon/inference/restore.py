@@ -15,7 +15,7 @@ References:
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,21 +28,12 @@ from tigon.inference.physics import Physics
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
-from tigon.models.abilities import HasLatents
+from tigon.models.abilities import HasDecoder
 from tigon.models.base import Model
+from tigon.models.cold_start import cooling
 from tigon.random.streams import Rng, make_rng, normal, uniform
 
 FEWEST, EACH = 256, 8  # prior draws that the linear start is fitted to: at least, and for a latent
-
-
-@runtime_checkable
-class HasDecoder(HasLatents, Protocol):
-    """A model whose images are f(z) + sigma eps, with f its `forward`."""
-
-    sigma: Tensor
-
-    def log_prior(self, z: Tensor) -> Tensor:
-        """Return the prior's log-density of latents (B, d), (B,), up to a constant."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +78,7 @@ class Draws:
 
     def levels(self) -> list[float]:
         """Return the weights of the likelihood, 1 / T, in increasing order up to 1."""
-        last = max(1, self.temperatures - 1)
-        return [self.hottest ** -(1 - k / last) for k in range(self.temperatures - 1)] + [1.0]
+        return [1 / temperature for temperature in cooling(self.hottest, self.temperatures)]
 
 
 class Restored(NamedTuple):

@@ -24,6 +24,20 @@ class HasLatents(HasPosterior, Protocol):
 
 
 @runtime_checkable
+class HasDecoder(HasLatents, Protocol):
+    """A latent-variable model whose images are f(z) + sigma eps, with f its `forward`.
+
+    Attributes:
+        sigma: standard deviation of the noise, () on the scale of [-1, 1]
+    """
+
+    sigma: Tensor
+
+    def log_prior(self, z: Tensor) -> Tensor:
+        """Return the prior's log-density of latents (B, d), (B,), up to a constant."""
+
+
+@runtime_checkable
 class HasLogDensity(Protocol):
     """A model whose log-density of images can be computed, up to a constant."""
 

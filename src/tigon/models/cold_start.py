@@ -148,10 +148,13 @@ class ColdStart:
 
     def levels(self) -> list[float]:
         """Return the temperatures, in decreasing order down to 1."""
-        falls = max(1, self.temperatures - 1)
-        return [self.hottest ** (1 - level / falls) for level in range(self.temperatures - 1)] + [
-            1.0
-        ]
+        return cooling(self.hottest, self.temperatures)
+
+
+def cooling(hottest: float, count: int) -> list[float]:
+    """Return `count` temperatures, geometrically spaced from `hottest` down to 1."""
+    falls = max(1, count - 1)
+    return [hottest ** (1 - level / falls) for level in range(count - 1)] + [1.0]
 
 
 class Descent(NamedTuple):
