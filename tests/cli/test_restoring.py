@@ -29,7 +29,7 @@ def test_missing_values_are_drawn_and_the_others_kept(restore, pictures):
         truth = np.stack([Image.open(pictures / f"{k}.png").resize((8, 8), 1) for k in range(5)])
         apart = np.abs(arrays["images"].astype(int) - truth)
         assert apart[:, :2].max() <= 2 < apart[:, 2:5, 3:].max()
-        assert arrays["spread"][:, :2].max() < 1e-3 < arrays["spread"][:, 2:5, 3:].min()
+        assert arrays["spread"][:, :2].max() < 3e-3 < arrays["spread"][:, 2:5, 3:].min()
     status, text, _ = restore(*words, "--out", "r.png", "--json")
     values = json.loads(text)
     assert values["images"] == 5 and values["psnr_mean"] > 10 and -1 <= values["ssim_mean"] <= 1

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from tigon.errors import TigonError
 from tigon.inference.observation import Observation, conjugate_gradients
 from tigon.inference.physics import Blur, Downsample, Mask
+from tigon.models.residuals import White
 from tigon.random.streams import make_rng
 
 LIKE = torch.empty(2, 1, 4, 4, dtype=torch.float64)
@@ -13,7 +14,7 @@ LIKE = torch.empty(2, 1, 4, 4, dtype=torch.float64)
 
 def observation(physics, noise=0.2):
     images = torch.rand(LIKE.shape, generator=make_rng(0), dtype=LIKE.dtype)
-    return Observation(physics, physics(images), LIKE, 0.3, noise)
+    return Observation(physics, physics(images), LIKE, White(0.3), noise)
 
 
 def matrix(physics):
@@ -87,15 +88,15 @@ def test_without_noise_what_was_observed_is_kept_as_it_is():
 )
 def test_a_physics_that_does_not_fit_is_refused(physics, said):
     with pytest.raises(TigonError, match=said):
-        Observation(physics, LIKE.zero_(), LIKE, 0.3, 0.0)
+        Observation(physics, LIKE.zero_(), LIKE, White(0.3), 0.0)
 
 
 def test_observations_that_cannot_be_are_refused():
     kept = torch.ones(4, 4).tril()
     with pytest.raises(TigonError, match="not 0 where the physics always makes 0"):
-        Observation(Mask(kept), torch.ones_like(LIKE), LIKE, 0.3, 0.0)
+        Observation(Mask(kept), torch.ones_like(LIKE), LIKE, White(0.3), 0.0)
     with pytest.raises(TigonError, match="not finite"):
-        Observation(Mask(kept), torch.full_like(LIKE, torch.nan), LIKE, 0.3, 0.0)
+        Observation(Mask(kept), torch.full_like(LIKE, torch.nan), LIKE, White(0.3), 0.0)
 
 
 def test_what_cannot_be_solved_is_an_error_and_not_a_number():

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from tigon.outputs import check_out, require_rows_viewable, write_images, write_
 from tigon.random.streams import RowRng
 from tigon.sizes import image_size, size_text
 
+TOGETHER = 4  # images whose chains run together
 COLUMNS, SHOWN = 10, 3  # images in a row of the picture; draws of each that it shows
 MIDDLE, WIDEST = np.uint8(127), 50  # shown where nothing was observed; the widest blur, in pixels
 WHITE = 0.5  # spread, on the scale of [-1, 1], that the picture shows as white
@@ -56,11 +57,12 @@ class Restore:
         blur: images were convolved with a Gaussian of this standard deviation, in the model's
             pixels
         grey: colours are missing
-        noise: standard deviation of the noise in what was observed, on the scale of [-1, 1], >= 0;
-            a blur needs one above 0
+        noise: standard deviation of the noise in what was observed, on the scale of [-1, 1], >= 0,
+            or `auto` to estimate it for each image; a blur needs one above 0
         truth: the images themselves, in the same order, which results are held against (extra
             `restore`)
-        pixel_noise: draws have the model's noise sigma in what was not observed
+        pixel_noise: draws have details like those of images in what was not observed, although
+            the model does not know which
         chains: chains per image, each of which gives 4 draws
         max_pixels: leave out pictures with more pixels than this
         seed: seed for the chains, >= 0
@@ -76,7 +78,7 @@ class Restore:
     downsample: int | None = None
     blur: float | None = None
     grey: Flag = False
-    noise: float = 0.0
+    noise: float | Literal["auto"] = 0.0
     truth: Truth = None
     pixel_noise: Flag = False
     chains: int = 8
@@ -113,6 +115,7 @@ class Restore:
             "draws": draws,
             "acceptance": found.accept.mean().item(),
             "spread": found.spread.mean().item(),
+            "noise": found.noise.mean().item(),
             "gradient_evaluations": how.gradient_evaluations,
         }
         lines = [
@@ -122,6 +125,12 @@ class Restore:
             f"mean spread {values['spread']:.3f}: the standard deviation of a value given what "
             "was observed, on the scale of [-1, 1]",
         ]
+        if self.noise == "auto":
+            lowest, highest = found.noise.min(), found.noise.max()
+            lines.append(
+                f"estimated noise of what was observed: {values['noise']:.3f} on average "
+                f"({lowest:.3f} to {highest:.3f})"
+            )
         if truth is not None:
             near = _nearness(found, truth)
             values |= near
@@ -141,7 +150,7 @@ class Restore:
         """
         if self.chains < 1 or self.seed < 0:
             raise TigonError("--chains must be at least 1, and --seed at least 0")
-        if not 0 <= self.noise < math.inf:
+        if self.noise != "auto" and not 0 <= self.noise < math.inf:
             raise TigonError(f"--noise {self.noise:g}: must be at least 0 and finite")
         ways = [self.mask is not None, self.downsample is not None, self.blur is not None]
         if sum(ways) + self.grey != 1:
@@ -214,12 +223,17 @@ class Restore:
     ) -> Restored:
         parts = []
         tell(f"restoring {counted(len(observed), 'image')}, {counted(how.chains, 'chain')} each")
-        for row in steps_shown(range(len(observed)), "restoring"):
-            y = observed.read(slice(row, row + 1))
-            y = y if self.mask is None else physics[row](y)
-            rng = RowRng(self.seed, 0, range(row * how.chains, (row + 1) * how.chains), "restore")
+        noise = None if self.noise == "auto" else self.noise
+        for first in steps_shown(range(0, len(observed), TOGETHER), "restoring"):
+            rows = range(first, min(first + TOGETHER, len(observed)))
+            y, how_seen = observed.read(slice(rows.start, rows.stop)), physics[first]
+            if self.mask is not None:
+                how_seen = Mask(torch.stack([physics[row].kept for row in rows])[:, None])  # type: ignore[attr-defined]
+                y = how_seen(y)
+            chains = range(rows.start * how.chains, rows.stop * how.chains)
+            rng = RowRng(self.seed, 0, chains, "restore")
             y = y.to(model.device)
-            found = restore(model, y, physics[row], rng, self.noise, self.pixel_noise, how)
+            found = restore(model, y, how_seen, rng, noise, self.pixel_noise, how)
             parts.append(Restored(*(tensor.cpu() for tensor in found)))
         return Restored(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 

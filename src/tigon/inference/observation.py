@@ -1,20 +1,26 @@
 r"""The likelihood of what was observed of a generator's images.
 
-An image is :math:`x = f(z) + \sigma \varepsilon`, and of it :math:`y = A x + s \eta` was observed.
-For a linear A,
+An image is :math:`x = f(z) + \sqrt{\tau} \, r` with :math:`r \sim N(0, S)`, and of it
+:math:`y = A x + s \eta` was observed. For a linear A,
 
-.. math:: y \mid z \sim N\big(A f(z), K\big), \qquad K = \sigma^2 A A^T + s^2 I,
+.. math:: y \mid z \sim N\big(A f(z), K\big), \qquad K = \tau A S A^T + s^2 I,
 
 and given z, too, the image is Gaussian:
 
-.. math:: E[x \mid z, y] = f(z) + \sigma^2 A^T K^{-1} (y - A f(z)).
+.. math:: E[x \mid z, y] = f(z) + \tau S A^T K^{-1} (y - A f(z)).
 
-K is never formed: conjugate gradients (Hestenes and Stiefel, 1952) solve with it, in as many
-iterations as it has distinct eigenvalues: two for a mask. An A that is not linear is taken as
-:math:`y = A(f(z)) + \sqrt{\sigma^2 + s^2} \, \eta`.
+K is never formed, see `inference.solving`. An A that is not linear is taken as
+:math:`y = A(f(z)) + \sqrt{\tau v + s^2} \, \eta`, with v the mean variance of a value.
+
+S may be that of residuals of training images (`models.residuals`). Some images fit worse than
+others, so :math:`\tau` is chosen for each such that its observed residuals are as large as they
+should be,
+
+.. math:: |y - A f(z)|^2 = \tau \, \mathrm{tr} A S A^T + s^2 \dim y
+
+for draws of z; with S the model's own noise, it is 1. Where s is not known, both are fitted to the
+spectrum of the observed residuals.
 """
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -22,10 +28,13 @@ from torch import Tensor
 from tigon.densities.log_density import sum_event
 from tigon.errors import TigonError
 from tigon.inference.physics import Physics
-from tigon.random.streams import Rng, normal
+from tigon.inference.solving import SCALES, Observed, conjugate_gradients, solve_dense
+from tigon.models.residuals import ImageNoise
+from tigon.random.streams import Rng, make_rng, normal
 
-PRECISE = 1e-5  # of a solution: its residual, as a fraction of the right side
-LONGEST = 500  # iterations of conjugate gradients
+PROBES = 64  # draws of residuals
+DENSE = 1024  # observed values up to which K is formed
+UNKNOWN = 0.1  # the noise level before it is estimated
 
 
 class Observation:
@@ -35,23 +44,39 @@ class Observation:
         physics: A, from images (B, C, H, W) to (B, *)
         y: what was observed, (B, *)
         like: an empty tensor of the images' shape (B, C, H, W), type and device
-        image_noise: sigma, the standard deviation of images about f(z), > 0
-        noise: s, the standard deviation of the observations' noise, >= 0
+        image_noise: S, how images lie about f(z)
+        noise: s, the standard deviation of the observations' noise, >= 0; None to estimate it
 
     Raises:
         TigonError: if `physics` returns another shape than that of `y`, fails, returns values
-            that are not finite or differ from call to call, or if `y` is not finite, or not 0
-            where the physics always makes 0
+            that are not finite or differ from call to call, if `y` is not finite, or not 0 where
+            the physics always makes 0, or if the noise cannot be estimated
     """
 
     def __init__(
-        self, physics: Physics, y: Tensor, like: Tensor, image_noise: float, noise: float
+        self,
+        physics: Physics,
+        y: Tensor,
+        like: Tensor,
+        image_noise: ImageNoise,
+        noise: float | None,
     ) -> None:
         self.physics, self.y, self.like = physics, y.to(like), like
-        self.image_noise, self.noise = image_noise, noise
+        self.image_noise, self.known = image_noise, noise is not None
+        self.noise = like.new_full((len(y),), UNKNOWN if noise is None else noise)
         if not self.y.isfinite().all():
             raise TigonError("what was observed has values that are not finite")
+        self.scale = like.new_ones(len(y))
         self.linear = self._is_linear()
+        self.observed = self._observed() if self.linear and image_noise.measured else None
+        small = self.observed is not None and self.y[0].numel() <= DENSE
+        self.gram = self._gram() if small else None
+        if not self.known and (self.observed is None or self.observed.spectrum is None):
+            raise TigonError(
+                "the noise level cannot be estimated: that needs a model that has measured its "
+                "residuals while learning, as `generator` does, and a physics that is linear and "
+                "makes images; give it as `noise`"
+            )
 
     def observe(self, images: Tensor) -> Tensor:
         """Return A(x) for images (B * S, C, H, W), those of an image one after another."""
@@ -72,15 +97,64 @@ class Observation:
     def solve(self, values: Tensor, extra: float | Tensor = 0.0) -> Tensor:
         """Return K^-1 r for values (B * S, *), or (K + extra I)^-1 r.
 
-        An A that is not linear has K = (sigma^2 + s^2) I.
+        An A that is not linear has K = (tau v + s^2) I.
         """
-        ridge = self.noise**2 + extra
+        ridge = self._rows(self.noise**2, values) + extra
+        scale = self._rows(self.scale, values)
         if not self.linear:
-            return values / (self.image_noise**2 + ridge)
-        variance = self.image_noise**2
-        return conjugate_gradients(
-            lambda r: variance * self.observe(self.adjoint(r)) + ridge * r, values
-        )
+            return values / (scale * self.image_noise.variance + ridge)
+        if self.gram is not None:
+            ridges = ridge.view(len(self.y), -1)[:, 0]
+            return solve_dense(self.gram, self.scale, ridges, self.seen, values)
+
+        def product(r: Tensor) -> Tensor:
+            covered = self.image_noise.product(self.adjoint(r))
+            return scale * self.observe(covered) + ridge * r
+
+        near = self.observed and self.observed.preconditioner(scale, ridge, self.seen)
+        return conjugate_gradients(product, values, self.image_noise.precise, near)
+
+    def _rows(self, per_image: Tensor, values: Tensor) -> Tensor:
+        """Return a number of each image (B,) as (B * S, 1, ...), to multiply values (B * S, *)."""
+        repeated = per_image.repeat_interleave(len(values) // len(per_image))
+        return repeated.view(-1, *[1] * (values.dim() - 1))
+
+    @torch.no_grad()
+    def fit(self, images: Tensor) -> None:
+        """Choose tau of each image, given decoded draws of its latents, (B * S, C, H, W).
+
+        And s, if it is not known. What is the model's own noise is left as it is.
+        """
+        if not self.image_noise.measured:
+            return
+        residual = self.residual(images)
+        if self.observed is not None and not self.known:
+            self.scale, self.noise = self.observed.fitted(residual, self.seen)
+            return
+        squares = sum_event(residual.square()).view(len(self.y), -1).mean(1)
+        squares = squares - self.noise**2 * sum_event(self.seen)
+        if self.observed is None:
+            energy = self.image_noise.variance * sum_event(self.seen)
+        else:
+            energy = self.observed.energy
+        self.scale = (squares / energy).clamp(*SCALES)
+
+    @torch.no_grad()
+    def _observed(self) -> Observed:
+        """Return what A makes of draws of N(0, S), the same ones for each image."""
+        rng, like = make_rng("observed noise", 0), self.like[:1]
+        noise = normal(rng, like.new_empty(PROBES, *like.shape[1:]))
+        seen = self.observe(self.image_noise.shaped(noise).repeat(len(self.y), 1, 1, 1))
+        return Observed.of(seen, len(self.y))
+
+    @torch.no_grad()
+    def _gram(self) -> Tensor:
+        """Return A S A^T of each image, (B, M, M), in double precision."""
+        size = self.y[0].numel()
+        eye = torch.eye(size).to(self.y).view(size, *self.y.shape[1:])
+        eye = eye.repeat(len(self.y), *[1] * (eye.dim() - 1))
+        seen = self.observe(self.image_noise.product(self.adjoint(eye)))
+        return seen.reshape(len(self.y), size, size).double()
 
     def log_likelihood(self, images: Tensor) -> Tensor:
         r"""Return :math:`-\frac12 (y - A f)^T K^{-1} (y - A f)` of decoded images, (B * S,)."""
@@ -98,8 +172,12 @@ class Observation:
         """Return E[x | z, y] for images f(z), (B * S, C, H, W); f(z) if A is not linear."""
         if not self.linear:
             return decoded
-        solved = self.solve(self.residual(decoded))
-        return decoded + self.image_noise**2 * self.adjoint(solved)
+        return decoded + self._carried(self.residual(decoded))
+
+    def _carried(self, residual: Tensor) -> Tensor:
+        """Return tau S A^T K^-1 r for residuals (B * S, *), as images (B * S, C, H, W)."""
+        covered = self.image_noise.product(self.adjoint(self.solve(residual)))
+        return self._rows(self.scale, covered) * covered
 
     def drawn(self, decoded: Tensor, rng: Rng) -> Tensor:
         """Draw x given z and y for images f(z), (B * S, C, H, W); f(z) if A is not linear.
@@ -109,11 +187,12 @@ class Observation:
         """
         if not self.linear:
             return decoded
-        images = decoded + self.image_noise * normal(rng, decoded)
+        shaped = self.image_noise.shaped(normal(rng, decoded))
+        images = decoded + self._rows(self.scale, shaped).sqrt() * shaped
         residual = self.residual(images)
-        if self.noise:
-            residual = residual - self.noise * normal(rng, residual)
-        return images + self.image_noise**2 * self.adjoint(self.solve(residual))
+        if self.noise.any():
+            residual = residual - self._rows(self.noise, residual) * normal(rng, residual)
+        return images + self._carried(residual)
 
     def _observe_checked(self, images: Tensor) -> Tensor:
         try:
@@ -148,6 +227,7 @@ class Observation:
             )
         zero = self._observe_checked(torch.zeros_like(a))
         never = (of_a == 0) & (of_b == 0) & (zero == 0)
+        self.seen = (~never).to(self.y)
         if (self.y[never] != 0).any():
             raise TigonError(
                 "what was observed is not 0 where the physics always makes 0, such as where a "
@@ -156,35 +236,3 @@ class Observation:
         found, wanted = self._observe_checked(2 * a - b), 2 * of_a - of_b
         near = 1e-4 * wanted.abs().max()
         return bool((found - wanted).abs().max() <= near and zero.abs().max() <= near)
-
-
-@torch.no_grad()
-def conjugate_gradients(
-    product: Callable[[Tensor], Tensor], values: Tensor, precise: float = PRECISE
-) -> Tensor:
-    """Solve K u = r for each row, (B, *), with a product by K, symmetric and not negative.
-
-    A row that is precise stays as it is, so that no row depends on the others.
-
-    Raises:
-        TigonError: if one is not precise after `LONGEST` iterations
-    """
-    u, residual, direction = torch.zeros_like(values), values, values
-    square = sum_event(residual**2)
-    enough = precise**2 * square
-    for _ in range(LONGEST):
-        going = ~(square <= enough)  # so that what is not finite is no solution
-        if not going.any():
-            return u
-        along = product(direction)
-        size = torch.where(going, square / sum_event(direction * along), 0)
-        size = size.view(-1, *[1] * (values.dim() - 1))
-        u, residual = u + size * direction, residual - size * along
-        fresh = sum_event(residual**2)
-        ratio = torch.where(going, fresh / square, 0).view_as(size)
-        direction = torch.where(going.view_as(size), residual + ratio * direction, direction)
-        square = torch.where(going, fresh, square)
-    raise TigonError(
-        "what was observed hardly depends on some details of the images, so that they cannot be "
-        "solved for: give a higher noise level"
-    )

@@ -55,12 +55,12 @@ class Draws:
 
     chains: int = 8
     start: Literal["linear", "prior"] = "linear"
-    temperatures: int = 6
+    temperatures: int = 5
     hottest: float = 30.0
-    steps: int = 10
-    settle: int = 100
+    steps: int = 8
+    settle: int = 60
     draws: int = 4
-    apart: int = 25
+    apart: int = 15
 
     def __post_init__(self) -> None:
         require_choices(self)
@@ -91,6 +91,7 @@ class Restored(NamedTuple):
             of draws times that of chains
         latents: those of the draws, (B, S, d)
         accept: mean acceptance of each image's chains, (B,); healthy is about .4 to .75
+        noise: the noise level that was given or estimated, (B,)
     """
 
     mean: Tensor
@@ -98,6 +99,7 @@ class Restored(NamedTuple):
     samples: Tensor
     latents: Tensor
     accept: Tensor
+    noise: Tensor
 
 
 def restore(
@@ -105,7 +107,7 @@ def restore(
     y: Tensor,
     physics: Physics,
     rng: Rng,
-    noise: float = 0.0,
+    noise: float | None = 0.0,
     pixel_noise: bool = False,
     how: Draws | None = None,
 ) -> Restored:
@@ -116,9 +118,10 @@ def restore(
         y: observations (B, *), on the scale of images in [-1, 1]
         physics: A, from images (B, C, H, W) to (B, *), row by row
         rng: one generator, or streams of B * `how.chains` rows
-        noise: standard deviation of the observations' noise, >= 0, on the same scale
-        pixel_noise: samples are draws of x given y, with the noise sigma of the model in what was
-            not observed; without it they are E[x | z, y] for draws of z
+        noise: standard deviation of the observations' noise, >= 0, on the same scale; None to
+            estimate it, for each image
+        pixel_noise: samples are draws of x given y, with residuals in what was not observed like
+            those of images; without it they are E[x | z, y] for draws of z
         how: the number of chains, temperatures and steps
     Raises:
         TigonError: if the model has no latents, the physics does not fit model and observations,
@@ -133,12 +136,12 @@ def restore(
     """
     if not isinstance(model, HasDecoder):
         raise TigonError("restore needs a model with latents, such as a generator's")
-    if not 0 <= noise < math.inf:
+    if noise is not None and not 0 <= noise < math.inf:
         raise TigonError(f"the noise level must be at least 0 and finite, not {noise}")
     assert isinstance(model, nn.Module)
     how = how or Draws()
     like = next(model.parameters()).new_empty(len(y), *model.image_shape)
-    observation = Observation(physics, y, like, float(model.sigma), noise)
+    observation = Observation(physics, y, like, model.image_noise(), noise)
     completed, drawn, latents, accepts = [], [], [], []
     for z, accept in _draws(model, observation, rng, how):
         decoded = model.decode(z)
@@ -153,6 +156,7 @@ def restore(
         images if pixel_noise else means,
         torch.cat(latents, 1),
         torch.stack(accepts).mean(0).view(len(y), -1).mean(1),
+        observation.noise,
     )
 
 
@@ -181,6 +185,7 @@ def _draws(
             likelihood = (trace.log_density - prior) / weight
             chosen = resampled((following - weight) * likelihood, how.chains, rng)
             u, size = trace.x[chosen], trace.step_size[chosen]
+        observation.fit(model(near(u)))
         density = _density(model, observation, near, 1.0)
         half = how.settle // 2
         adapting = MCMC(moving.kernel, half, moving.adaptation)

@@ -297,7 +297,10 @@ class GeneratorLearner(Learner):
         self.gradient_evaluations += self.evaluations_per_example * batch.size
         with self.products():
             decoded = self.model(samples).to(samples.dtype)
-        squares, sigma = (batch.images - decoded) ** 2, self.chain_sigma
+        residuals, sigma = batch.images - decoded, self.chain_sigma
+        if self.model.residuals is not None:
+            self.model.residuals.update(residuals, batch.size)
+        squares = residuals**2
         loss = sum_event(squares).sum() / batch.size / (2 * sigma**2)
         error = mean_over(squares.detach().flatten(1).mean(1), batch)
         self._error = error, batch.size / self.count

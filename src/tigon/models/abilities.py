@@ -6,6 +6,7 @@ from torch import Tensor
 
 from tigon.mcmc.chain import MCMC
 from tigon.models.cold_start import ColdStart, HasPosterior, Reconstruction
+from tigon.models.residuals import ImageNoise
 from tigon.random.streams import Rng
 
 
@@ -32,6 +33,9 @@ class HasDecoder(HasLatents, Protocol):
     """
 
     sigma: Tensor
+
+    def image_noise(self) -> ImageNoise:
+        """Return how images lie about f(z): as residuals were measured, or with sigma alone."""
 
     def log_prior(self, z: Tensor) -> Tensor:
         """Return the prior's log-density of latents (B, d), (B,), up to a constant."""

@@ -24,6 +24,7 @@ from tigon.models.cold_start import LinearGuess
 from tigon.models.config import register_part, to_plain
 from tigon.models.energy import EnergyModel
 from tigon.models.generator import GeneratorModel
+from tigon.models.residuals import Residuals
 from tigon.random.streams import Rng
 
 
@@ -37,7 +38,7 @@ class CooperativeModel(GeneratorModel):
     Arguments:
         network: f, latents (B, d) to images (B, C, H, W) in [-1, 1]
         descriptor: a model of one grid; its chains start at f(z), not at its own start images
-        latent_dim, sigma, prior, guess: as those of `GeneratorModel`
+        latent_dim, sigma, prior, guess, residuals: as those of `GeneratorModel`
     Raises:
         ValueError: if the descriptor has several grids
 
@@ -55,8 +56,9 @@ class CooperativeModel(GeneratorModel):
         sigma: float = 0.3,
         prior: Prior | None = None,
         guess: LinearGuess | None = None,
+        residuals: Residuals | None = None,
     ) -> None:
-        super().__init__(network, latent_dim, sigma, prior, guess)
+        super().__init__(network, latent_dim, sigma, prior, guess, residuals)
         if descriptor.coarser is not None:
             raise ValueError("the descriptor that revises images has one grid, not several")
         self.descriptor = descriptor

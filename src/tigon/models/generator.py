@@ -12,6 +12,7 @@ from tigon.densities.log_density import LogDensity, mode, sum_event
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart, LinearGuess, Reconstruction, infer_latents
 from tigon.models.config import build, register_part, to_plain
+from tigon.models.residuals import ImageNoise, Residuals, White
 from tigon.random.streams import Rng, normal
 
 
@@ -27,6 +28,7 @@ class GeneratorModel(Model):
             and `sample(like, rng)`; N(0, I) if not given. If it is a module, its parameters belong
             to the model
         guess: where the inference of unseen images starts half of its chains, if anywhere
+        residuals: what is known of x - f(z) beyond sigma, which `restore` uses, if anything
 
     `sigma` is a buffer, a tensor () of the network's type, which is saved and moved with the
     weights; `model.sigma.fill_(0.2)` changes it. `plane` is another: the two directions of the
@@ -45,9 +47,11 @@ class GeneratorModel(Model):
         sigma: float = 0.3,
         prior: Prior | None = None,
         guess: LinearGuess | None = None,
+        residuals: Residuals | None = None,
     ) -> None:
         super().__init__()
         self.network, self.prior, self.guess = network, prior or StandardNormal(), guess
+        self.residuals = residuals
         self._prior_density = _density_of(self.prior)
         self.latent_dim = _dimension(self.prior) if latent_dim is None else latent_dim
         if self.latent_dim < 1:
@@ -118,6 +122,12 @@ class GeneratorModel(Model):
 
         return log_density
 
+    def image_noise(self) -> ImageNoise:
+        """Return how images lie about f(z): as residuals were measured, or with sigma alone."""
+        if self.residuals is not None and self.residuals.measured:
+            return self.residuals.noise()
+        return White(float(self.sigma))
+
     def latents(self, count: int, rng: Rng, like: Tensor) -> Tensor:
         """Draw `count` latents from the prior, (count, d), with the type and device of `like`."""
         return self.prior.sample(like.new_empty(count, self.latent_dim), rng)
@@ -169,6 +179,7 @@ class GeneratorModel(Model):
             "sigma": float(str(self.sigma.float().cpu().numpy())),  # 0.3, not 0.300000012
             "prior": to_plain(self.prior, "model.prior"),
             "guess": to_plain(self.guess, "model.guess"),
+            "residuals": to_plain(self.residuals, "model.residuals"),
         }
 
     @classmethod

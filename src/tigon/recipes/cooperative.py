@@ -170,6 +170,7 @@ class CooperativeRecipe(GeneratorRecipe):
             self._first_sigma,
             generator.prior,
             generator.guess,
+            generator.residuals,
         )
         model.fit = self.fit
         return model

@@ -25,6 +25,7 @@ from tigon.mcmc.store import ChainStore
 from tigon.models.base import Model
 from tigon.models.cold_start import LinearGuess
 from tigon.models.generator import GeneratorModel
+from tigon.models.residuals import Residuals
 from tigon.nn.dcgan import DCGANGenerator
 from tigon.random.streams import make_rng
 from tigon.recipes.base import ORIGINAL, SAMPLES, Choice, Recipe, RunContext, Stages
@@ -149,11 +150,14 @@ class GeneratorRecipe(Recipe):
             self.network.norm,
             make_rng("weights", self.seed),
         )
-        guess = None
+        guess = residuals = None
         if self.start == "linear":
             size = averaged_size(self.image_size)
+            residuals = Residuals((self.channels, *sides(self.image_size)))
             guess = LinearGuess(self._dim, (self.channels, *sides(size)))
-        model = GeneratorModel(network, self._dim, self._first_sigma, self._prior(), guess)
+        model = GeneratorModel(
+            network, self._dim, self._first_sigma, self._prior(), guess, residuals
+        )
         model.fit = self.fit
         return model
 

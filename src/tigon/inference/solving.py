@@ -1,0 +1,171 @@
+r"""Solve with the covariance of what is observed of residuals, and fit it to an image's own.
+
+:math:`K = \tau A S A^T + s^2 I` is formed only if it is small. Else conjugate gradients (Hestenes
+and Stiefel, 1952) solve with it, in as many iterations as it has distinct eigenvalues: two for a
+mask and S = sigma^2 I. Otherwise they are preconditioned by what A makes of draws of N(0, S): its
+deviations E and the spectrum w of what it is relative to them,
+:math:`K \approx E C^T \mathrm{diag}(w) C E` with C the cosine transform. Averages, grey, a blur or
+a hole then take 5 to 15 iterations instead of 30 to 130; half of the pixels at random, 50 instead
+of 65.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tigon.densities.log_density import sum_event
+from tigon.errors import TigonError
+from tigon.models.residuals import smooth, transformed
+
+LONGEST = 1000  # iterations of conjugate gradients
+LEAST = 1e-3  # deviations and variances of a preconditioner, relative to the largest
+SCALES = 0.1, 10.0  # bounds of tau
+RATIOS = 10 ** torch.linspace(-5, 3, 65, dtype=torch.float64)  # of noise to residuals
+
+LinearMap = Callable[[Tensor], Tensor]
+
+
+class Observed(NamedTuple):
+    """What is observed of residuals, as draws of N(0, S) show it, for each image.
+
+    Attributes:
+        energy: E|A r|^2, (B,)
+        squares: E[(A r)^2], (B, c, h, w), averaged over neighbours; None if observations have no
+            such shape
+        spectrum: that of A r relative to the root of its squares, likewise
+    """
+
+    energy: Tensor
+    squares: Tensor | None = None
+    spectrum: Tensor | None = None
+
+    @classmethod
+    def of(cls, seen: Tensor, count: int) -> "Observed":
+        """Return what A makes of draws, those of each of `count` images adjacent, (B * S, *)."""
+        energy = sum_event(seen.square()).view(count, -1).mean(1)
+        if seen.dim() != 4:
+            return cls(energy)
+        squares = smooth(seen.square().unflatten(0, (count, -1)).mean(1))
+        relative = _relative(seen, squares)
+        spectrum = transformed(relative).square().unflatten(0, (count, -1)).mean(1)
+        return cls(energy, squares, smooth(spectrum))
+
+    def preconditioner(self, scale: Tensor, ridge: Tensor, seen: Tensor) -> LinearMap | None:
+        """Return about (scale A S A^T + ridge I)^-1, where something is observed.
+
+        Arguments:
+            scale, ridge: of each row, (B * S, 1, 1, 1)
+            seen: 1 where something is observed, (B, c, h, w)
+        """
+        if self.squares is None or self.spectrum is None:
+            return None
+        times = len(scale) // len(seen)
+        squares, spectrum, seen = (
+            values.repeat_interleave(times, 0) for values in (self.squares, self.spectrum, seen)
+        )
+        middle = scale * squares.mean((1, 2, 3), keepdim=True)
+        variances = _bounded((middle * spectrum + ridge) / (middle + ridge))
+        inverse = seen / _bounded((scale * squares + ridge).sqrt())
+        return lambda r: inverse * transformed(transformed(inverse * r) / variances, back=True)
+
+    def fitted(self, residual: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Estimate tau and the noise level s of each image from its observed residuals.
+
+        By Whittle's likelihood of their frequencies p_k, :math:`- \sum_k \log m_k + p_k / m_k`
+        with :math:`m_k = \tau w_k + s^2 e` and e the spectrum of white noise relative to E.
+
+        Arguments:
+            residual: (B * S, c, h, w), whose images have their rows adjacent
+            seen: as above
+        Returns:
+            tau and s, (B,)
+        References:
+            Whittle, "Estimation and information in stationary time series", 1953.
+        """
+        assert self.squares is not None and self.spectrum is not None
+        relative = _relative(residual, self.squares)
+        found = transformed(relative).square().unflatten(0, (len(seen), -1)).mean(1)
+        found, spectrum = found.flatten(1).double(), self.spectrum.flatten(1).double()
+        white = (seen / self.squares).where(seen != 0, 0).flatten(1).double().mean(1)
+        worst, best = torch.full_like(white, torch.inf), torch.zeros_like(white)
+        scale = best
+        for ratio in RATIOS.to(found):
+            shape = spectrum + ratio
+            size = (found / shape).mean(1)
+            value = shape.log().mean(1) + size.log()
+            scale = torch.where(value < worst, size, scale)
+            best = torch.where(value < worst, size * ratio, best)
+            worst = worst.minimum(value)
+        return scale.to(residual), (best / white).sqrt().to(residual)
+
+
+def _relative(values: Tensor, squares: Tensor) -> Tensor:
+    """Return values (B * S, c, h, w) over the root of their images' squares, or 0."""
+    roots = squares.sqrt().repeat_interleave(len(values) // len(squares), 0)
+    return (values / roots).where(values != 0, 0)
+
+
+def _bounded(values: Tensor) -> Tensor:
+    return values.maximum(LEAST * values.amax((1, 2, 3), keepdim=True))
+
+
+def solve_dense(
+    gram: Tensor, scale: Tensor, ridge: Tensor, seen: Tensor, values: Tensor
+) -> Tensor:
+    """Solve (scale G + ridge I) u = r, where something is observed, by Cholesky's factorisation.
+
+    Arguments:
+        gram: G of each image, (B, M, M)
+        scale, ridge: of each image, (B,)
+        seen: 1 where something is observed, (B, *) of M values
+        values: r, (B * S, *)
+    """
+    kept = seen.flatten(1).double()
+    diagonal = ridge[:, None].double() * kept + (1 - kept)
+    factor = torch.linalg.cholesky(scale[:, None, None].double() * gram + diagonal.diag_embed())
+    right = values.flatten(1).double().unflatten(0, (len(gram), -1)) * kept[:, None]
+    return torch.cholesky_solve(right.mT, factor).mT.reshape(values.shape).to(values)
+
+
+@torch.no_grad()
+def conjugate_gradients(
+    product: LinearMap,
+    values: Tensor,
+    precise: float = 1e-5,
+    precondition: LinearMap | None = None,
+) -> Tensor:
+    """Solve K u = r for each row, (B, *), with a product by K, symmetric and not negative.
+
+    A row that is precise stays as it is, so that no row depends on the others.
+
+    Arguments:
+        product: K u for each row
+        values: r
+        precise: of the solution, its residual as a fraction of r, in the norm of `precondition`
+        precondition: about K^-1 r for each row, symmetric and positive
+    Raises:
+        TigonError: if one is not precise after `LONGEST` iterations
+    """
+    near = precondition or (lambda r: r)
+    u, residual, direction = torch.zeros_like(values), values, near(values)
+    square = sum_event(residual * direction)
+    enough = precise**2 * square
+    for _ in range(LONGEST):
+        going = ~(square <= enough)  # so that what is not finite is no solution
+        if not going.any():
+            return u
+        along = product(direction)
+        size = torch.where(going, square / sum_event(direction * along), 0)
+        size = size.view(-1, *[1] * (values.dim() - 1))
+        u, residual = u + size * direction, residual - size * along
+        nearly = near(residual)
+        fresh = sum_event(residual * nearly)
+        ratio = torch.where(going, fresh / square, 0).view_as(size)
+        direction = torch.where(going.view_as(size), nearly + ratio * direction, direction)
+        square = torch.where(going, fresh, square)
+    raise TigonError(
+        "what was observed hardly depends on some details of the images, so that they cannot be "
+        "solved for: give a higher noise level"
+    )

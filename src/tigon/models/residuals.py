@@ -1,0 +1,179 @@
+r"""What a generator leaves out of images: the covariance of the residuals r = x - f(z).
+
+The model's noise is white, :math:`\sigma^2 I`, and learning needs no more. Real residuals are
+not: they are larger in some places than in others, and neighbours err alike. So, with D the
+diagonal of their standard deviations and C the discrete cosine transform over channels, height and
+width, which nearly diagonalises the covariance of what looks alike everywhere,
+
+.. math:: S = D C^\top \mathrm{diag}(v) \, C D, \qquad D^2 = E[r^2], \qquad v = E[(C D^{-1} r)^2]
+
+which takes two numbers for each value of an image. Averages over neighbours make up for few
+images.
+
+References:
+    Ahmed, Natarajan and Rao, "Discrete cosine transform", IEEE Transactions on Computers 1974.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tigon.distributed import all_sum
+from tigon.models.config import register_part
+
+DECAY = 0.98  # of the running averages over updates
+DEVIATION = 0.02  # the least standard deviation: that of a picture's own noise, such as rounding
+VARIANCE = 0.01  # the least variance of a frequency, whose mean is 1
+
+
+class ImageNoise(Protocol):
+    """The distribution of images about f(z): N(0, S).
+
+    Attributes:
+        measured: whether it is that of other images' residuals, rather than the model's own noise
+        precise: how precise solutions with a covariance need be, relative to the right side
+    """
+
+    measured: ClassVar[bool]
+    precise: ClassVar[float]
+
+    @property
+    def variance(self) -> float:
+        """The mean variance of a value."""
+
+    def product(self, x: Tensor) -> Tensor:
+        """Return S x for images (B, C, H, W)."""
+
+    def shaped(self, noise: Tensor) -> Tensor:
+        """Return draws of N(0, S) made of draws of N(0, I), (B, C, H, W)."""
+
+
+@dataclass(frozen=True)
+class White:
+    """S = sigma^2 I.
+
+    Arguments:
+        sigma: standard deviation, > 0
+    """
+
+    sigma: float
+    measured: ClassVar[bool] = False
+    precise: ClassVar[float] = 1e-5
+
+    @property
+    def variance(self) -> float:
+        """The variance of each value."""
+        return self.sigma**2
+
+    def product(self, x: Tensor) -> Tensor:
+        """Return S x for images (B, C, H, W)."""
+        return self.variance * x
+
+    def shaped(self, noise: Tensor) -> Tensor:
+        """Return draws of N(0, S) made of draws of N(0, I), (B, C, H, W)."""
+        return self.sigma * noise
+
+
+@dataclass(frozen=True)
+class Correlated:
+    """S = D C^T diag(v) C D.
+
+    Arguments:
+        deviations: D, (C, H, W), > 0
+        variances: v, those of the frequencies, (C, H, W), > 0
+    """
+
+    deviations: Tensor
+    variances: Tensor
+    measured: ClassVar[bool] = True
+    precise: ClassVar[float] = 1e-3
+
+    @property
+    def variance(self) -> float:
+        """The mean variance of a value."""
+        return self.deviations.square().mean().item()
+
+    def product(self, x: Tensor) -> Tensor:
+        """Return S x for images (B, C, H, W)."""
+        deviations, variances = self.deviations.to(x), self.variances.to(x)
+        return deviations * transformed(variances * transformed(deviations * x), back=True)
+
+    def shaped(self, noise: Tensor) -> Tensor:
+        """Return draws of N(0, S) made of draws of N(0, I), (B, C, H, W)."""
+        deviations, variances = self.deviations.to(noise), self.variances.to(noise)
+        return deviations * transformed(variances.sqrt() * noise, back=True)
+
+
+@register_part
+class Residuals(nn.Module):
+    """Running averages of the squares of residuals and of their frequencies, while learning.
+
+    Arguments:
+        shape: channels, height and width of the images
+    """
+
+    UNAVERAGED: ClassVar[tuple[str, ...]] = ("squares", "spectrum", "updates")
+    squares: Tensor
+    spectrum: Tensor
+    updates: Tensor
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.register_buffer("squares", torch.zeros(tuple(shape)))
+        self.register_buffer("spectrum", torch.zeros(tuple(shape)))
+        self.register_buffer("updates", torch.zeros(()))
+
+    @torch.no_grad()
+    def update(self, residuals: Tensor, size: int) -> None:
+        """Add residuals (B, C, H, W) of a batch of `size` images over all processes."""
+        residuals = residuals.detach().to(self.squares)
+        self.updates += 1
+        share = (1 - DECAY) / (1 - DECAY ** self.updates.item())
+        self.squares.lerp_(all_sum(residuals.square().sum(0)) / size, share)
+        frequencies = transformed(residuals / self.deviations())
+        self.spectrum.lerp_(all_sum(frequencies.square().sum(0)) / size, share)
+
+    def deviations(self) -> Tensor:
+        """Return D, averaged over neighbouring places."""
+        return smooth(self.squares[None])[0].sqrt().clamp(min=DEVIATION)
+
+    @property
+    def measured(self) -> bool:
+        """Whether there were any."""
+        return bool(self.updates > 0)
+
+    def noise(self) -> Correlated:
+        """Return the distribution of residuals."""
+        return Correlated(self.deviations(), smooth(self.spectrum[None])[0].clamp(min=VARIANCE))
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments of this part."""
+        return {"shape": list(self.squares.shape)}
+
+
+def smooth(values: Tensor) -> Tensor:
+    """Average values (B, C, H, W) over 3 x 3 neighbours."""
+    padded = functional.pad(values, (1, 1, 1, 1), mode="replicate")
+    return functional.avg_pool2d(padded, 3, 1)
+
+
+def transformed(x: Tensor, back: bool = False) -> Tensor:
+    """Return the orthonormal cosine transform (DCT-II) of images (B, C, H, W), or its inverse."""
+    channels, height, width = (cosines(side, back, x.dtype, x.device) for side in x.shape[1:])
+    return torch.einsum("dc,bchw->bdhw", channels, height @ x @ width.mT)
+
+
+@cache
+def cosines(count: int, back: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the matrix (n, n) of the orthonormal DCT-II, or its transpose."""
+    places = torch.arange(count, dtype=torch.float64)
+    frequencies = places[:, None]
+    matrix = torch.cos(math.pi * (2 * places + 1) * frequencies / (2 * count))
+    matrix *= math.sqrt(2 / count)
+    matrix[0] /= math.sqrt(2)
+    return (matrix.mT.contiguous() if back else matrix).to(device, dtype)

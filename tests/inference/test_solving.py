@@ -1,0 +1,85 @@
+import pytest
+import torch
+
+from tigon.inference.observation import Observation
+from tigon.inference.physics import Blur, Downsample, Grey, Mask
+from tigon.inference.solving import conjugate_gradients
+from tigon.models.residuals import Correlated
+from tigon.random.streams import make_rng
+
+SIDE = 32
+LIKE = torch.empty(2, 3, SIDE, SIDE, dtype=torch.float64)
+
+
+def natural():
+    """Residuals whose spectrum falls as that of pictures, in an aligned set."""
+    place = torch.arange(SIDE).double()
+    far = (place[:, None] ** 2 + place**2).sqrt()
+    variances = (20 / (1 + (far / 3) ** 2)).clamp(min=0.02).expand(3, SIDE, SIDE)
+    return Correlated(0.1 + 0.1 * torch.rand(3, SIDE, SIDE, generator=make_rng(0)), variances)
+
+
+def hole():
+    kept = torch.ones(SIDE, SIDE)
+    kept[8:16, 8:16] = 0
+    return Mask(kept)
+
+
+PHYSICS = {"hole": hole(), "down": Downsample(2), "grey": Grey(), "blur": Blur(1.0)}
+
+
+@pytest.mark.parametrize("name", PHYSICS)
+def test_preconditioned_gradients_find_the_same_solution_in_far_fewer_products(name):
+    physics, noise, rng = PHYSICS[name], natural(), make_rng(name, 1)
+    images = noise.shaped(torch.randn(LIKE.shape, generator=rng, dtype=LIKE.dtype))
+    seen = Observation(physics, physics(images), LIKE, noise, 0.02)
+    taken = []
+
+    def product(r):
+        taken.append(1)
+        return seen.observe(noise.product(seen.adjoint(r))) + 0.0004 * r
+
+    right, ones = physics(images), torch.ones(2, 1, 1, 1, dtype=LIKE.dtype)
+    plain = conjugate_gradients(product, right, 1e-4)
+    without = len(taken)
+    near = seen.observed.preconditioner(ones, 0.0004 * ones, seen.seen)
+    quick = conjugate_gradients(product, right, 1e-4, near)
+    assert torch.allclose(quick * seen.seen, plain * seen.seen, rtol=0.02, atol=0.02 * plain.std())
+    assert len(taken) - without < 0.5 * without
+
+
+@pytest.mark.parametrize("name", ["hole", "down", "grey"])
+def test_scale_and_noise_of_an_image_are_estimated_from_what_was_observed(name):
+    physics, noise, rng = PHYSICS[name], natural(), make_rng(name, 2)
+    levels, scales = torch.tensor([0.05, 0.1]), torch.tensor([2.0, 0.5])
+    images = noise.shaped(torch.randn(LIKE.shape, generator=rng, dtype=LIKE.dtype))
+    clean = physics(scales.sqrt().view(2, 1, 1, 1) * images)
+    y = clean + levels.view(2, 1, 1, 1) * torch.randn(clean.shape, generator=rng)
+    seen = Observation(physics, y * (clean != 0), LIKE, noise, None)
+    seen.fit(torch.zeros_like(LIKE))
+    assert torch.allclose(seen.noise.float(), levels, atol=0.025)
+    assert torch.allclose(seen.scale.float(), scales, rtol=0.4)
+    known = Observation(physics, y * (clean != 0), LIKE, noise, 0.05)
+    known.fit(torch.zeros_like(LIKE))
+    assert known.scale[0].item() == pytest.approx(2.0, rel=0.35) and known.noise[0] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("name", ["hole", "down"])
+def test_what_is_small_is_solved_as_what_is_large(name, monkeypatch):
+    noise = Correlated(0.2 * torch.ones(1, 8, 8), torch.rand(1, 8, 8, generator=make_rng(3)) + 0.1)
+    kept = torch.ones(2, 1, 8, 8)
+    kept[0, :, 2:5] = kept[1, :, :, 3:] = 0
+    physics, like = Mask(kept) if name == "hole" else Downsample(2), torch.empty(2, 1, 8, 8)
+    y = physics(torch.rand(2, 1, 8, 8, generator=make_rng(4)))
+    small = Observation(physics, y, like, noise, 0.1)
+    monkeypatch.setattr("tigon.inference.observation.DENSE", 0)
+    large = Observation(physics, y, like, noise, 0.1)
+    values = y.repeat_interleave(3, 0) * torch.rand(6, 1, 1, 1, generator=make_rng(5))
+    small.scale = large.scale = torch.tensor([0.5, 2.0])
+    extra = torch.tensor([0.1, 0.3]).repeat_interleave(3).view(-1, 1, 1, 1)
+    assert small.gram is not None and large.gram is None
+    for given in (0.0, extra):
+        wanted, found = large.solve(values, given), small.solve(values, given)
+        assert torch.allclose(
+            wanted * large.seen.repeat_interleave(3, 0), found, rtol=5e-3, atol=5e-3
+        )

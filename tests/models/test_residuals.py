@@ -1,0 +1,79 @@
+import math
+
+import pytest
+import torch
+from scipy.fft import dctn
+from torch.nn import functional
+
+from small import generator_learner
+from tigon.models.generator import GeneratorModel
+from tigon.models.residuals import DEVIATION, Correlated, Residuals, White, transformed
+from tigon.random.streams import make_rng
+
+SHAPE = 3, 6, 8
+
+
+def test_the_transform_is_the_orthonormal_cosine_transform():
+    x = torch.randn(2, *SHAPE, generator=make_rng(0), dtype=torch.float64)
+    wanted = dctn(x.numpy(), axes=(1, 2, 3), norm="ortho")
+    assert torch.allclose(transformed(x), torch.from_numpy(wanted))
+    assert torch.allclose(transformed(transformed(x), back=True), x)
+
+
+@pytest.mark.parametrize("kind", ["white", "correlated"])
+def test_draws_have_the_covariance_that_products_are_of(kind):
+    rng, values = make_rng(1), math.prod(SHAPE)
+    deviations, variances = 0.5 + torch.rand(2, *SHAPE, generator=rng, dtype=torch.float64)
+    noise = White(0.4) if kind == "white" else Correlated(deviations, variances)
+    eye = torch.eye(values, dtype=torch.float64)
+    covariance = noise.product(eye.unflatten(1, SHAPE)).flatten(1)
+    root = noise.shaped(eye.unflatten(1, SHAPE)).flatten(1)
+    assert torch.allclose(root.T @ root, covariance) and torch.allclose(covariance, covariance.T)
+    if kind == "white":
+        assert noise.variance == pytest.approx(covariance.diagonal().mean().item())
+
+
+def test_what_was_measured_is_the_covariance_of_smooth_residuals_that_are_larger_in_places():
+    rng, residuals = make_rng(2), Residuals((1, 16, 16))
+    place = torch.linspace(0.2, 1.0, 16).expand(1, 16, 16)
+
+    def drawn(count):
+        noise = functional.pad(
+            torch.randn(count, 1, 16, 16, generator=rng), (1,) * 4, mode="reflect"
+        )
+        return place * functional.avg_pool2d(noise, 3, 1) * 3
+
+    assert not residuals.measured
+    for _ in range(200):
+        residuals.update(drawn(64), 64)
+    found = residuals.noise().product(torch.eye(256).view(256, 1, 16, 16)).flatten(1)
+    exact = torch.cov(drawn(20_000).flatten(1).T)
+    scale = exact.diagonal().sqrt()
+    assert residuals.measured
+    assert ((found.diagonal() / exact.diagonal()).log().abs().mean()) < 0.25
+    apart = (found - exact) / torch.outer(scale, scale)
+    correlations = exact / torch.outer(scale, scale) - torch.eye(256)
+    assert apart.square().mean() < 0.15 * correlations.square().mean()  # 1 for white noise
+
+
+def test_parts_of_a_batch_in_several_processes_are_one_batch_and_the_first_counts_whole():
+    residuals = Residuals((1, 4, 4))
+    residuals.update(torch.full((2, 1, 4, 4), 0.5), 2)
+    assert torch.allclose(residuals.squares, torch.tensor(0.25))
+    residuals.update(torch.zeros(2, 1, 4, 4), 2)
+    share = 0.02 / (1 - 0.98**2)
+    assert torch.allclose(residuals.squares, torch.tensor(0.25 * (1 - share)))
+    residuals.squares.zero_()
+    assert torch.equal(residuals.deviations(), torch.full((1, 4, 4), DEVIATION))
+
+
+def test_a_learner_measures_them_and_a_model_folder_keeps_them(tmp_path):
+    learner = generator_learner(4)
+    network, shape = learner.model.network, learner.model.image_shape
+    assert isinstance(learner.model.image_noise(), White)
+    model = GeneratorModel(network, 2, 0.3, residuals=Residuals(shape))
+    model.residuals.update(torch.randn(4, *shape, generator=make_rng(3)), 4)
+    model.save_pretrained(tmp_path / "model")
+    found = GeneratorModel.from_pretrained(tmp_path / "model").image_noise()
+    assert isinstance(found, Correlated)
+    assert torch.equal(found.variances, model.image_noise().variances)
