@@ -58,7 +58,7 @@ def hold_out(images: ImageSet, share: float | None = None, mirrored: bool = Fals
     chosen, others = np.sort(order[:number]), np.sort(order[number:])
     if mirrored:
         others = np.concatenate([others, count + others])
-    return _taken(images, others, _taken(images, chosen))
+    return taken(images, others, taken(images, chosen))
 
 
 def share_of(images: ImageData, mirrored: bool = False) -> float:
@@ -70,7 +70,8 @@ def share_of(images: ImageData, mirrored: bool = False) -> float:
     return SHARE if number == round(SHARE * count) else number / count
 
 
-def _taken(images: ImageSet, rows: np.ndarray, held_out: ImageSet | None = None) -> "TakenSet":
+def taken(images: ImageSet, rows: np.ndarray, held_out: ImageSet | None = None) -> "TakenSet":
+    """Return these rows (R,) of a set, read on demand; `held_out` are those not learned from."""
     return TakenSet(
         TakenRows(images.pixels, rows),  # type: ignore[arg-type]
         TakenNames(images.names, rows),
