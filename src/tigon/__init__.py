@@ -29,6 +29,8 @@ _HOMES = {
     "register_part": "models.config",
     "restore": "inference.restore",
     "Draws": "inference.restore",
+    "score": "inference.score",
+    "Detector": "inference.score",
     "Mask": "inference.physics",
     "Downsample": "inference.physics",
     "Blur": "inference.physics",
