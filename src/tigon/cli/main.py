@@ -31,6 +31,7 @@ VERBS = {
     "sample": "draw images from a model",
     "reconstruct": "infer latents of images the model has not seen, and decode them",
     "restore": "draw what images may have been, given a part of them",
+    "score": "say how unusual each image is under a model",
     "interpolate": "walk through the latent space",
     "explore": "look around in a model in the browser, even while it learns",
     "evaluate": "measure a model on images it has not seen, against baselines",
@@ -42,6 +43,7 @@ LESS = {  # how to need less memory, by verb
     "train": "lower --batch-size or --image-size",
     "reconstruct": "lower --starts, or give fewer images as --data",
     "restore": "lower --chains, or give fewer images as --data",
+    "score": "lower --starts, or give fewer images as --data",
     "diagnose": "lower --long, or give another --device",
 } | dict.fromkeys(
     ("demo", "resume", "sample", "interpolate", "explore"), "free some, or give another --device"

@@ -8,6 +8,7 @@ from tigon.cli.inference import Reconstruct
 from tigon.cli.inspection import Diagnose, Report
 from tigon.cli.learning import Demo, Resume, Train
 from tigon.cli.restoring import Restore
+from tigon.cli.scoring import Score
 
 __all__ = [
     "Demo",
@@ -21,5 +22,6 @@ __all__ = [
     "Restore",
     "Resume",
     "Sample",
+    "Score",
     "Train",
 ]
