@@ -46,7 +46,6 @@ def rows_of(path):
     ("recipe", "names"),
     [
         ("generator", ["minus_log_joint", "reconstruction_error", "minus_log_prior"]),
-        ("latent-ebm", ["minus_log_joint", "reconstruction_error", "minus_log_prior"]),
         ("descriptor", ["minus_log_density", "gradient_norm"]),
     ],
 )

@@ -36,7 +36,7 @@ from tigon.models.abilities import HasLatents
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart
 from tigon.models.folder import is_model_folder
-from tigon.outputs import check_out, require_rows_viewable, write_images, write_rows
+from tigon.outputs import check_out, write_images, write_rows
 from tigon.runs.experiment import choose_device
 from tigon.runs.run import Run
 
@@ -107,7 +107,6 @@ class Score:
         layout = is_defect_layout(self.data)
         defects = read_defects(Path(self.data), partial(self._load, model)) if layout else None
         images = defects.images if defects else self._images(model, self.data)
-        self._check_map(images)
         baselines = self._baselines(model) if defects else None
         found = self._scored(model, images, "score")
         beside = None if calibrating is None else self._scored(model, calibrating, "calibration")
@@ -222,11 +221,6 @@ class Score:
         tell(f"scoring {counted(len(images), kind)}")
         shown = partial(steps_shown, title=f"scoring {kind}s")
         return score_all(model, images, ColdStart(self.starts), self.seed, purpose, shown)
-
-    def _check_map(self, images: ImageSet) -> None:
-        if self.map is not None and self.map.suffix:
-            height, width = images.pixels.shape[1:3]
-            require_rows_viewable(self.map, COLUMNS, (height, width), 4, COLUMNS)
 
     def _write(self, scored: Table) -> None:
         try:

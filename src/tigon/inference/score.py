@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from tigon.data.batches import ImageData
 from tigon.data.datasets import as_data
-from tigon.data.pixels import reduced
+from tigon.data.pixels import enlarged, reduced
 from tigon.densities.log_density import frozen, mode, value_and_grad
 from tigon.errors import TigonError
 from tigon.models.abilities import HasDecoder, HasGrids, HasLatents, HasLogDensity
@@ -65,7 +65,8 @@ class Scored(NamedTuple):
             `gradient_norm` (nats per unit of [-1, 1]), and before them both of each coarser grid,
             of height h, with `_h` after their names
         maps: where an image is unusual, >= 0, (B, H, W): the squared residual, mean over
-            channels, or the norm of the finest grid's gradient in each pixel
+            channels, or the norm of the gradient in each pixel, that of the coarsest grid
+            enlarged
     """
 
     scores: dict[str, Tensor]
@@ -127,8 +128,8 @@ def _by_density(model: HasLogDensity, images: Tensor) -> Scored:
         with frozen(grid), mode(grid, training=False):
             value, gradient = value_and_grad(grid.log_density, seen)
         scores |= {DENSITY + end: -value, GRADIENT + end: gradient.flatten(1).norm(dim=1)}
-        maps.append(gradient.norm(dim=1))
-    return Scored(scores, maps[-1])
+        maps.append(enlarged(gradient.norm(dim=1, keepdim=True), images.shape[2:]))
+    return Scored(scores, maps[0][:, 0])
 
 
 def _grids(model: HasLogDensity) -> list[tuple[Any, str]]:
