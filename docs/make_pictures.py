@@ -24,9 +24,13 @@ from explorer_pictures import explorer
 from made_pictures import HERE, Table, drawn, machine, rewrite, strip
 from moving_picture import frames
 from tigon import figures
+from tigon.data.datasets import as_data
+from tigon.data.load import load_images
 from tigon.data.pixels import to_uint8
 from tigon.diagnostics.rules.base import Level
 from tigon.errors import DivergenceError
+from tigon.export.load import load
+from tigon.inference.score import score_all
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
 from tigon.learners.noise import Annealing
@@ -245,6 +249,30 @@ def sick_latents(studio: Studio) -> Path:
     return save("sick-latents", figure, 100)
 
 
+def unusual_places(studio: Studio) -> Path:
+    """Show photographs, the same with a square of another, and where models find them unusual.
+
+    The models are those of `models/`, which learned from these photographs.
+    """
+    plain = load_images(FACES, 32).read()
+    spoilt, rng = plain.clone(), make_rng("squares", 0)
+    for row, (top, left) in enumerate(torch.randint(4, 20, (10, 2), generator=rng).tolist()):
+        place = slice(top, top + 8), slice(left, left + 8)
+        spoilt[row][:, *place] = plain[row - 1][:, *place]
+    both = as_data(torch.cat([plain, spoilt]))
+    rows = [("photographs", to_uint8(plain)), ("a square of each is of another", to_uint8(spoilt))]
+    for kind in ("generator", "descriptor"):
+        found = score_all(load(HERE.parent / "models" / f"faces-{kind}"), both)
+        white = found.maps[:10].quantile(0.999)
+        maps = (found.maps / white).clamp(max=1)[:, None].expand(-1, 3, -1, -1) * 2 - 1
+        said = [f"{kind}'s map of the {which}" for which in ("photographs", "spoilt")]
+        rows += zip(said, np.split(to_uint8(maps), 2), strict=True)
+        scores = found.scores[found.main].view(2, 10)
+        higher = int((scores[1] > scores[0]).sum())
+        print(f"{kind}: {found.main} is higher with the square for {higher} of 10", flush=True)
+    return save("unusual-places", figures.stages(rows))
+
+
 def first_clause(what: str) -> str:
     """Return the text of a finding up to its first parenthesis or semicolon."""
     return re.split(r" \(|;", what)[0]
@@ -287,6 +315,7 @@ PICTURES: dict[str, Callable[[Studio], Path]] = {
     "sick-rate-descriptor": sick_rate_descriptor,
     "sick-chains": sick_chains,
     "sick-latents": sick_latents,
+    "unusual-places": unusual_places,
     "verdicts": verdicts,
 }
 
