@@ -23,7 +23,11 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUNS = {"runs/faces": "generator", "runs/textures": "descriptor"}
-MIXED = {"restoring.md", "sharing.md"}  # whose Python needs what its commands have made
+MIXED = {
+    "judging.md",
+    "restoring.md",
+    "sharing.md",
+}  # whose Python needs what its commands have made
 ELSEWHERE = {
     "your-own.md",
     "examples.md",
@@ -78,10 +82,11 @@ def train_words(recipe, data, out):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder as the pages assume it: `photos/` and `others/`."""
+    """A folder as the pages assume it: `photos/`, `others/` and `normal/`."""
     monkeypatch.chdir(tmp_path)
     some_pictures(tmp_path / "photos", 6, 0)
     some_pictures(tmp_path / "others", 3, 1)
+    some_pictures(tmp_path / "normal", 20, 2)
     return tmp_path
 
 
@@ -161,7 +166,7 @@ def test_code_is_marked_as_what_it_is():
             assert fence in ("sh", "python", "text") or readme, (page.name, fence)
 
 
-@pytest.mark.parametrize(("page", "count"), [("your-own.md", 4), ("examples.md", 11)])
+@pytest.mark.parametrize(("page", "count"), [("your-own.md", 4), ("examples.md", 12)])
 def test_a_page_shows_the_examples_as_they_are(page, count):
     shown = [block.code for block in blocks(ROOT / "docs" / page, "python")]
     kept = {path.name: path.read_text() for path in EXAMPLES}
@@ -187,6 +192,7 @@ QUICK = {
     "restore": r"8 draws of each, spread 0\.\d+ in the hole",
     "resume": r"goes on at iteration 20\nthe same weights: True",
     "save_and_load": r"GeneratorModel: error 0\.0\d+, 3 between",
+    "score": r"percentiles \[\d+\.\d, 9\d\.\d\], labels \[0, 1\]",
     "torch_dataset": r"1000 pictures, error 0\.",
     "weights_and_biases": r"20 records, the last .'error': 0\.",
 }
