@@ -9,8 +9,8 @@ is the main score, beside its two parts: the mean squared error of the reconstru
 is -log p(x) up to the unknown log Z, and beside it stands the norm of its gradient in x, which is
 small where the density is flat or has a mode (Grathwohl et al.). Densities that short chains
 learned are no likelihood, and such a number only ranks images. By grids, each is a density of
-images averaged to its size, and the main score is that of the coarsest: coarse grids have learned
-what images are, fine ones what goes on in them (`benchmarks/judging.py` measures it).
+images averaged to its size, and the main score is that of the coarsest, which looks at images as
+a whole (`benchmarks/judging.py` measures all of them).
 
 A raw score has no scale. Held against those of n images that the model has not seen, it becomes a
 conformal percentile (Vovk et al.): for images that are exchangeable with these,
@@ -64,9 +64,9 @@ class Scored(NamedTuple):
             constant); with a log-density `minus_log_density` (nats, up to a constant) and
             `gradient_norm` (nats per unit of [-1, 1]), and before them both of each coarser grid,
             of height h, with `_h` after their names
-        maps: where an image is unusual, >= 0, (B, H, W): the squared residual, mean over
-            channels, or the norm of the gradient in each pixel, that of the coarsest grid
-            enlarged
+        maps: (B, H, W), >= 0: the squared residual, mean over channels; or the norm of the main
+            density's gradient in each pixel, that of the coarsest grid enlarged, which says where
+            a change would change the score most
     """
 
     scores: dict[str, Tensor]
