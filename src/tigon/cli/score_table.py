@@ -52,7 +52,7 @@ class Table(NamedTuple):
             return Table(images, found, {}, 0, defects, None, by)
         above = {name: percentiles(s, beside.scores[name]) for name, s in found.scores.items()}
         limit = None if contamination is None else threshold(beside.scores[by], contamination)
-        return Table(images, found, above, len(beside.maps), defects, limit, by)
+        return Table(images, found, above, len(beside.scores[by]), defects, limit, by)
 
     @property
     def main(self) -> np.ndarray:

@@ -108,8 +108,11 @@ class Score:
         defects = read_defects(Path(self.data), partial(self._load, model)) if layout else None
         images = defects.images if defects else self._images(model, self.data)
         baselines = self._baselines(model) if defects else None
-        found = self._scored(model, images, "score")
-        beside = None if calibrating is None else self._scored(model, calibrating, "calibration")
+        kept = self.map is not None
+        found = self._scored(model, images, "score", kept or defects is not None)
+        beside = (
+            None if calibrating is None else self._scored(model, calibrating, "calibration", kept)
+        )
         scored = Table.of(images, found, beside, defects, self.contamination, by)
         told = Told.of(scored, baselines) if baselines else None
         self._write(scored)
@@ -216,11 +219,11 @@ class Score:
             tell(note)
         return found
 
-    def _scored(self, model: Model, images: ImageSet, purpose: str) -> Scored:
+    def _scored(self, model: Model, images: ImageSet, purpose: str, maps: bool) -> Scored:
         kind = "image" if purpose == "score" else "calibration image"
         tell(f"scoring {counted(len(images), kind)}")
         shown = partial(steps_shown, title=f"scoring {kind}s")
-        return score_all(model, images, ColdStart(self.starts), self.seed, purpose, shown)
+        return score_all(model, images, ColdStart(self.starts), self.seed, purpose, shown, maps)
 
     def _write(self, scored: Table) -> None:
         try:

@@ -176,12 +176,16 @@ def score_all(
     seed: int = 0,
     purpose: str = "score",
     shown: Callable[[Sequence[int]], Iterable[int]] = iter,
+    maps: bool = True,
 ) -> Scored:
     """Score all images of a data set, a few at a time; results are on the CPU.
 
     Arguments:
         purpose: name of the streams, see `RowRng`: the same image has others for another purpose
         shown: goes through the rows where parts begin, to show progress
+        maps: keep the maps of all images; without it none, (0, H, W)
+    Raises:
+        TigonError: as `score`, and if there are no images
     """
     how, parts = how or ColdStart(4), []
     chunk = max(1, ROWS // how.starts)
@@ -189,7 +193,8 @@ def score_all(
         rows = torch.arange(first, min(first + chunk, len(images)))
         index = range(first * how.starts, (first + len(rows)) * how.starts)
         rng = RowRng(seed, 0, index, purpose)
-        parts.append(score(model, images.read(rows).to(model.device), rng, how))
+        found = score(model, images.read(rows).to(model.device), rng, how)
+        parts.append(found if maps else found._replace(maps=found.maps[:0]))
     if not parts:
         raise TigonError("score: there are no images")
     scores = {name: torch.cat([p.scores[name] for p in parts]).cpu() for name in parts[0].scores}
@@ -351,5 +356,5 @@ class Detector:
             raise TigonError("the detector has no calibration yet: call fit(images) first")
 
     def _scores(self, images: Any, purpose: str) -> Tensor:  # noqa: ANN401
-        found = score_all(self.model, as_data(images), self.how, self.seed, purpose)
+        found = score_all(self.model, as_data(images), self.how, self.seed, purpose, maps=False)
         return found.scores[self.by].double()
