@@ -60,6 +60,10 @@ def test_what_is_missing_is_named(root):
     write(root / "test" / "bent" / "7.png", 3)
     with pytest.raises(TigonError, match=r"ground_truth': has no bent/7_mask.png for bent/7.png"):
         read_defects(root, load)
+    write(root / "test" / "all" / "7.png", 3)
+    with pytest.raises(TigonError, match=r"test/all': 'all' stands for all classes"):
+        read_defects(root, load)
+    (root / "test" / "all").rename(root / "all")
     write(root / "test" / "stray.png", 3)
     with pytest.raises(TigonError, match="its images must be in good and in folders of defects"):
         read_defects(root, load)

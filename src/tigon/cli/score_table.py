@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tigon.cli.evaluating import table
 from tigon.cli.progress import counted
-from tigon.data.defects import DefectSet
+from tigon.data.defects import ALL, DefectSet
 from tigon.data.images import ImageSet
 from tigon.diagnostics.outliers import PCA, Baselines, auprc, auroc, by_class
 from tigon.inference.score import Scored, percentiles, threshold
@@ -151,7 +151,7 @@ class Told(NamedTuple):
             maps = {"map": scored.found.maps, PCA: baselines.residuals(images)}
             where = defects.defective.ravel()
             values["pixel_auroc"] = {
-                name: {"all": auroc(some[defects.masked].numpy().ravel(), where)}
+                name: {ALL: auroc(some[defects.masked].numpy().ravel(), where)}
                 for name, some in maps.items()
             }
         return Told(values, (*defects.notes, *baselines.notes))

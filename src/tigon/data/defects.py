@@ -18,7 +18,7 @@ import numpy as np
 from tigon.data.images import ImageSet
 from tigon.errors import TigonError
 
-GOOD, GREY = "good", 1
+GOOD, ALL, GREY = "good", "all", 1
 HALF = 127  # of 255
 Load = Callable[[Path, int], ImageSet]  # a folder's images, with so many channels
 
@@ -65,6 +65,10 @@ def read_defects(root: Path, load: Load) -> DefectSet:
     classes = [images.classes[label] for label in np.asarray(images.labels)]
     if GOOD not in classes or len(set(classes)) < 2:
         raise TigonError(f"data '{place}': needs images in {GOOD}, and in a folder of a defect")
+    if ALL in classes:
+        raise TigonError(
+            f"data '{place / ALL}': {ALL!r} stands for all classes; rename the folder"
+        )
     if not (root / "ground_truth").is_dir():
         nowhere = np.empty((0, *images.pixels.shape[1:3]), bool)
         return DefectSet(images, classes, np.empty(0, int), nowhere)

@@ -25,7 +25,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from tigon.data.batches import ImageData, chunks, even_rows
-from tigon.data.defects import GOOD
+from tigon.data.defects import ALL, GOOD
 from tigon.data.principal import PrincipalComponents, principal_components
 from tigon.diagnostics.features import features
 from tigon.errors import TigonError
@@ -83,7 +83,7 @@ def by_class(
         measure: `auroc` or `auprc`
     """
     named = np.asarray(classes)
-    found = {"all": measure(scores, named != GOOD)}
+    found = {ALL: measure(scores, named != GOOD)}
     for name in sorted(set(classes) - {GOOD}):
         some = (named == GOOD) | (named == name)
         found[name] = measure(scores[some], named[some] != GOOD)
