@@ -87,7 +87,7 @@ def train(processes, recipe, pictures, out, iterations):
 
 
 def end(process):
-    out, errors = process.communicate(timeout=120)
+    out, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     return out
 
@@ -121,7 +121,7 @@ def test_a_process_lost_in_the_middle_ends_the_others_and_the_run_goes_on_with_f
         ["pgrep", "-P", str(process.pid)], capture_output=True, text=True
     ).stdout.split()
     os.kill(int(workers[1]), signal.SIGKILL)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode != 0 and "SIGKILL" in errors
     run = Run(tmp_path / "run")
     reached = max(int(path.name) for path in run.checkpoints.iterdir())
@@ -137,7 +137,7 @@ def test_a_process_lost_in_the_middle_ends_the_others_and_the_run_goes_on_with_f
 @pytest.mark.slow
 def test_batch_statistics_are_refused_in_several_processes(pictures, tmp_path):
     process = train(2, "generator-original", pictures, tmp_path / "run", 3)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode != 0
     assert (
         "norm 'batch'" in errors and "Traceback" not in errors.split("ChildFailedError")[0][:400]
