@@ -51,8 +51,7 @@ ABOUT = """## Restored images
 VAE of d = {dim} that learned for {minutes:g} minutes each, PCA of the same d, and biharmonic (for
 missing pixels) or bicubic interpolation. PSNR in dB and SSIM, means over images, medians over
 seeds {seeds} and their range in square brackets if there are several. `PSNR of a draw` is of a
-single
-draw of the generator. `inside` is the part of the missing values (for 4x: of all) that lie
+single draw of the generator. `inside` is the part of the missing values (for 4x: of all) that lie
 within the 90 % interval, the mean of the draws and 1.645 times their spread.
 `benchmarks/restoring.jsonl` has every number. Printed on {machine}."""
 

@@ -61,7 +61,9 @@ def test_scale_and_noise_of_an_image_are_estimated_from_what_was_observed(name):
     assert torch.allclose(seen.scale.float(), scales, rtol=0.4)
     known = Observation(physics, y * (clean != 0), LIKE, noise, 0.05)
     known.fit(torch.zeros_like(LIKE))
-    assert known.scale[0].item() == pytest.approx(2.0, rel=0.35) and known.noise[0] == pytest.approx(0.05)
+    assert known.scale[0].item() == pytest.approx(2.0, rel=0.35) and known.noise[
+        0
+    ] == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize("name", ["hole", "down"])

@@ -29,6 +29,9 @@ def test_draws_have_the_covariance_that_products_are_of(kind):
     covariance = noise.product(eye.unflatten(1, SHAPE)).flatten(1)
     root = noise.shaped(eye.unflatten(1, SHAPE)).flatten(1)
     assert torch.allclose(root.T @ root, covariance) and torch.allclose(covariance, covariance.T)
+    residuals = torch.randn(5, *SHAPE, generator=rng, dtype=torch.float64)
+    solved = torch.linalg.solve(covariance, residuals.flatten(1).T).T
+    assert torch.allclose(noise.squares(residuals), (residuals.flatten(1) * solved).sum(1))
     if kind == "white":
         assert noise.variance == pytest.approx(covariance.diagonal().mean().item())
 

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tigon.densities.log_density import sum_event
 from tigon.distributed import all_sum
 from tigon.models.config import register_part
 
@@ -52,6 +53,9 @@ class ImageNoise(Protocol):
     def shaped(self, noise: Tensor) -> Tensor:
         """Return draws of N(0, S) made of draws of N(0, I), (B, C, H, W)."""
 
+    def squares(self, residuals: Tensor) -> Tensor:
+        """Return r^T S^-1 r of residuals (B, C, H, W), (B,)."""
+
 
 @dataclass(frozen=True)
 class White:
@@ -77,6 +81,10 @@ class White:
     def shaped(self, noise: Tensor) -> Tensor:
         """Return draws of N(0, S) made of draws of N(0, I), (B, C, H, W)."""
         return self.sigma * noise
+
+    def squares(self, residuals: Tensor) -> Tensor:
+        """Return r^T S^-1 r of residuals (B, C, H, W), (B,)."""
+        return sum_event(residuals.square()) / self.variance
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,11 @@ class Correlated:
         """Return draws of N(0, S) made of draws of N(0, I), (B, C, H, W)."""
         deviations, variances = self.deviations.to(noise), self.variances.to(noise)
         return deviations * transformed(variances.sqrt() * noise, back=True)
+
+    def squares(self, residuals: Tensor) -> Tensor:
+        """Return r^T S^-1 r of residuals (B, C, H, W), (B,)."""
+        deviations, variances = self.deviations.to(residuals), self.variances.to(residuals)
+        return sum_event(transformed(residuals / deviations).square() / variances)
 
 
 @register_part
