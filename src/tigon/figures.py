@@ -23,6 +23,7 @@ from tigon.learners.metrics import Metric
 Pixels = NDArray[np.uint8]
 Scale = Literal["linear", "log", "symlog"]
 WIDTH, DPI, TEXT = 5.6, 150, 11
+GAP = 2  # pixels between images of a grid
 INK, FAINT, ACCENT, SECOND = "#24292f", "#6a737d", "#b35900", "#1f6f8b"
 COLOURS = (ACCENT, SECOND, "#5b7f3a", "#7a4b8c")
 DASHES = ("-", "--", ":", "-.")
@@ -77,14 +78,14 @@ def _spoken(metric: Metric, lines: Mapping[str, tuple[Sequence[float], Sequence[
     return f"Line chart of {metric.title.lower()}: {'; '.join(said)}."
 
 
-def tile(images: Pixels, columns: int, gap: int = 2) -> Pixels:
+def tile(images: Pixels, columns: int, gap: int = GAP) -> Pixels:
     """Lay out images (N, H, W, C) in rows of `columns` on white; return (H', W', 3)."""
     tiles = Tiles(len(images), images.shape[1:3], columns, gap)
     tiles.add(images)
     return tiles.canvas
 
 
-def tiled(count: int, sides: tuple[int, int], columns: int, gap: int = 2) -> tuple[int, int]:
+def tiled(count: int, sides: tuple[int, int], columns: int, gap: int = GAP) -> tuple[int, int]:
     """Return height and width of a grid of images with these sides, in pixels."""
     (height, width), rows = sides, -(-count // columns)
     return rows * (height + gap) + gap, columns * (width + gap) + gap
@@ -103,7 +104,9 @@ class Tiles:
         canvas: what is laid out so far, uint8 (H', W', 3)
     """
 
-    def __init__(self, count: int, sides: tuple[int, int], columns: int = 8, gap: int = 2) -> None:
+    def __init__(
+        self, count: int, sides: tuple[int, int], columns: int = 8, gap: int = GAP
+    ) -> None:
         self.sides, self.columns, self.gap = sides, columns, gap
         self.canvas: Pixels = np.full((*tiled(count, sides, columns, gap), 3), 255, np.uint8)
         self.laid = 0

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tigon.errors import TigonError
-from tigon.figures import Tiles, tile, tiled
+from tigon.figures import GAP, Tiles, tile, tiled
 from tigon.files import npy_header, refusal, written_beside
 
 INK, TEXT, LINE, NARROWEST = "#24292f", 14, 20, 320
@@ -192,7 +192,8 @@ def _npz(
 
 @contextlib.contextmanager
 def _grid(work: Path, count: int, shape: tuple[int, ...], columns: int) -> Iterator[Write]:
-    tiles = Tiles(count, (shape[0], shape[1]), min(columns, count))
+    gap = 0 if count == 1 else GAP  # a single one is the whole picture: a tile's borders meet
+    tiles = Tiles(count, (shape[0], shape[1]), min(columns, count), gap)
     yield tiles.add
     with work.open("xb") as file:
         Image.fromarray(tiles.canvas).save(file, format="png")

@@ -55,8 +55,8 @@ def registry() -> tyro.constructors.ConstructorRegistry:
         nargs=1,
         metavar="INT|HxW",
         instance_from_str=lambda words: parse_size(words[0]),
-        is_instance=lambda value: isinstance(value, int | tuple),
-        str_from_instance=lambda value: [size_text(value)],
+        is_instance=lambda value: value is None or isinstance(value, int | tuple),
+        str_from_instance=lambda value: ["None" if value is None else size_text(value)],
     )
     path = tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
@@ -65,7 +65,7 @@ def registry() -> tyro.constructors.ConstructorRegistry:
         is_instance=lambda value: isinstance(value, Path),
         str_from_instance=lambda value: [str(value)],
     )
-    found.primitive_rule(lambda info: size if info.type == ImageSize else None)
+    found.primitive_rule(lambda info: size if info.type in (ImageSize, ImageSize | None) else None)
     found.primitive_rule(lambda info: path if info.type is Path else None)
     return found
 

@@ -1,5 +1,6 @@
 """tigon sample and interpolate: draw images from a model."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +10,7 @@ import tyro
 from torch import Tensor
 
 from tigon.cli.common import (
+    Flag,
     Json,
     ModelFolder,
     Result,
@@ -23,14 +25,16 @@ from tigon.errors import TigonError
 from tigon.export.load import load
 from tigon.figures import tiled
 from tigon.inference.interpolation import arc, changed, line, plane_along
-from tigon.models.abilities import HasLatents
+from tigon.models.abilities import HasLatents, HasSizes
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart
 from tigon.outputs import check_out, images_to, require_viewable
 from tigon.random.streams import RowRng
 from tigon.runs.experiment import choose_device
+from tigon.sizes import ImageSize, image_size, size_text
 
 MOST, TOGETHER = 1_000_000, 64
+PIXELS = 64 * 128 * 128  # of images that are drawn together: chains of more need gigabytes
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,9 @@ class Sample:
         out: a .npz, a .png (a grid) or a folder of PNGs
         count: number of images
         noise: add a generator's noise around f(z), of standard deviation sigma
+        size: of a texture, height and width of the images in pixels, instead of those of the crops
+            that it was learned from
+        periodic: of a texture, images whose opposite borders meet: copies of one tile the plane
         seed: seed for the draws, >= 0
         checkpoint: the checkpoint to use: last, best, or an iteration
         device: auto, cpu, cuda, cuda:N, or mps (untested)
@@ -52,6 +59,8 @@ class Sample:
     out: Path
     count: int = 64
     noise: bool = False
+    size: ImageSize | None = None
+    periodic: Flag = False
     seed: int = 0
     checkpoint: Which = "last"
     device: str = "auto"
@@ -66,16 +75,34 @@ class Sample:
         model = load(self.model_folder, self.checkpoint).to(place)
         if self.noise and not isinstance(model, HasLatents):
             raise TigonError("--noise: needs a model with latents; this one has none")
+        if self.size is not None or self.periodic:
+            model = self._sized(model)
         outside = self._write(model) / self.count
         note = f"; {100 * outside:.2f} % of values were outside [-1, 1] by more than 0.1"
         text = f"{self.count} images: {self.out}{note if outside else ''}"
         values = {"out": str(self.out), "count": self.count, "saturation": outside}
         return Result(text, values)
 
+    def _sized(self, model: Model) -> Model:
+        """Return a model for images of the size, and with the borders, that were asked for."""
+        own = image_size(*model.image_shape[1:])
+        option = "--periodic" if self.size is None else f"--size {size_text(self.size)}"
+        if not isinstance(model, HasSizes):
+            raise TigonError(
+                f"{option}: {self.model_folder} is not of a texture: its images have one size, "
+                f"{size_text(own)}, and borders that do not meet"
+            )
+        try:
+            sized: Model = model.at_size(own if self.size is None else self.size, self.periodic)
+        except ValueError as error:
+            raise TigonError(f"{option}: {error}") from error
+        return sized
+
     def _write(self, model: Model) -> float:
         """Draw and write a few images at a time; return the sum of their saturations."""
         channels, *sides = model.image_shape
-        parts = [range(k, min(k + TOGETHER, self.count)) for k in range(0, self.count, TOGETHER)]
+        most = max(1, min(TOGETHER, PIXELS // math.prod(sides)))
+        parts = [range(k, min(k + most, self.count)) for k in range(0, self.count, most)]
         outside = 0.0
         with images_to(self.out, self.count, (*sides, channels)) as write:
             for rows in steps_shown(parts, f"drawing {counted(self.count, 'image')}"):

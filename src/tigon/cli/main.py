@@ -160,6 +160,8 @@ def _parse(words: list[str]) -> Any:  # noqa: ANN401
     from tigon.cli import verbs
     from tigon.cli.common import registry
 
+    words = led(words) if verb == "train" else words
+    rest = words[1:]
     kind = _train_type(rest[0]) if verb == "train" else getattr(verbs, verb.capitalize())
     asked = " ".join(words[: 2 if verb == "train" else 1])
     errors = io.StringIO()
@@ -174,6 +176,28 @@ def _parse(words: list[str]) -> Any:  # noqa: ANN401
             said = named(one_line(errors.getvalue()), rest, options(kind, words))
             _fail(f"{verb}: {said}; see tigon {asked} --help", CANNOT)
         return CANNOT if end.code else 0
+
+
+def led(words: list[str]) -> list[str]:
+    """Return the words of the recipe that an option of another leads to, if it is among them.
+
+    `train descriptor --texture FILE` is `train texture --data FILE`.
+
+    Raises:
+        TigonError: if --data is given too
+    """
+    from tigon.recipes import recipes
+
+    for name, kind in recipes().items():
+        asked, option = kind.option_of or ("", "")
+        places = [k for k, word in enumerate(words) if word.split("=")[0] == f"--{option}"]
+        if words[1:2] != [asked] or not places:
+            continue
+        if len(places) > 1 or any(word.split("=")[0] == "--data" for word in words):
+            raise TigonError(f"train {asked}: give one of --{option} and --data, once")
+        given = words[places[0]].replace(f"--{option}", "--data", 1)
+        return [words[0], name, *words[2 : places[0]], given, *words[places[0] + 1 :]]
+    return words
 
 
 def _train_type(asked: str) -> Any:  # noqa: ANN401
@@ -191,6 +215,10 @@ def _train_type(asked: str) -> Any:  # noqa: ANN401
         description = " ".join((recipe.__doc__ or "").split("\n\n")[0].split())
         if name == asked and (shown := legend(recipe.learner_type.metrics)):
             description += f" While it learns, {shown}."
+        for other, leads in recipes().items():
+            if leads.option_of and leads.option_of[0] == name:
+                description += f" --{leads.option_of[1]} FILE, instead of --data, learns "
+                description += f"{leads.about} (tigon train {other} --help)."
         settings = tyro.conf.subcommand(name, description=description, prefix_name=False)
         kinds.append(Annotated[Train[recipe], settings])  # type: ignore[valid-type]
     return Union[tuple(kinds)]  # noqa: UP007

@@ -300,7 +300,7 @@ class DescriptorLearner(Learner):
     ) -> tuple[Tensor, Metrics]:
         """Return (6) of a grid and its metrics, given its observed images and samples."""
         with self.products():
-            observed = grid.network(batch.images).to(samples.dtype)
+            observed = grid.observed(batch.images).to(samples.dtype)
             synthesised = grid.network(samples).to(samples.dtype)
         loss, metrics = contrasted(observed, synthesised, samples, batch)
         dim = samples.shape[1:].numel()

@@ -8,6 +8,7 @@ from tigon.mcmc.chain import MCMC
 from tigon.models.cold_start import ColdStart, HasPosterior, Reconstruction
 from tigon.models.residuals import ImageNoise
 from tigon.random.streams import Rng
+from tigon.sizes import ImageSize
 
 
 @runtime_checkable
@@ -81,6 +82,21 @@ class HasGrids(HasChains, Protocol):
 
     def enlarged(self, images: Tensor) -> Tensor:
         """Interpolate images of a coarser grid (B, C, h, w) to this model's size."""
+
+    def entered(self, images: Tensor, rng: Rng) -> Tensor:
+        """Return where chains start on this grid, (B, C, H, W), given where they come from."""
+
+
+@runtime_checkable
+class HasSizes(Protocol):
+    """A model whose images may have any size, and whose opposite borders may meet."""
+
+    def at_size(self, size: ImageSize, periodic: bool = False) -> Any:  # noqa: ANN401
+        """Return this model, with the same weights, for images of another size.
+
+        Raises:
+            ValueError: if there are no images of this size
+        """
 
 
 def grids_of(model: HasChains) -> list[Any]:

@@ -20,11 +20,13 @@ from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
 from tigon.mcmc.schedules import Geometric
 from tigon.nn.dcgan import ConvDescriptor, DCGANGenerator
+from tigon.nn.stationary import StationaryDescriptor
 
 K = TypeVar("K", bound=type)
 OWN = (
     Gaussian, StandardNormal, MCMC, Langevin, MALA, UnderdampedLangevin, HMC, StepSizeDecay,
     StepSizeAdaptation, DualAveraging, Geometric, DCGANGenerator, ConvDescriptor,
+    StationaryDescriptor,
 )  # fmt: skip
 KNOWN: dict[str, type] = {kind.__name__: kind for kind in OWN}
 

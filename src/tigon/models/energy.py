@@ -112,6 +112,10 @@ class EnergyModel(Model):
         """Return the log-density up to a constant, (B, C, H, W) to (B,)."""
         return self.network(x).to(x.dtype) + self.reference.log_prob(x)
 
+    def observed(self, images: Tensor) -> Tensor:
+        """Return f of observed images (B, C, H, W), (B,), as (6) compares it."""
+        return self.network(images)
+
     def log_density(self, x: Tensor) -> Tensor:
         """Return f(x) + log N(x; loc, scale^2 I) of images (B, C, H, W), (B,).
 
@@ -169,6 +173,15 @@ class EnergyModel(Model):
         """Interpolate images of a coarser grid, or of one pixel (B, C, 1, 1), to this size."""
         return enlarged(images, self.image_shape[1:])
 
+    def entered(self, images: Tensor, rng: Rng) -> Tensor:
+        """Return where chains start on this grid, (B, C, H, W), given where they come from.
+
+        Arguments:
+            images: start images, or what the coarser grid's chains synthesised (B, C, h, w)
+            rng: for noise; there is none here
+        """
+        return self.enlarged(images)
+
     def run_chains(
         self,
         starts: Tensor,
@@ -208,7 +221,7 @@ class EnergyModel(Model):
         """
         traces: list[Trace] = []
         for grid, density in zip(self.grids, log_densities or cycle([None]), strict=False):
-            points = grid.enlarged(traces[-1].x if traces else starts)
+            points = grid.entered(traces[-1].x if traces else starts, rng)
             traces.append(grid.run_chains(points, rng, keep, batch_statistics, density))
         return traces
 

@@ -82,7 +82,7 @@ class DCGANGenerator(nn.Module):
             layers += [normalisation(norm, after), nn.LeakyReLU(SLOPE, inplace=True)]
         layers += [_deconvolution(widths[-1], channels, kernel_size), nn.Tanh()]
         self.rest = nn.Sequential(*layers)
-        _initialise(self, rng)
+        initialise(self, rng)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def config(self) -> dict[str, object]:
@@ -154,7 +154,7 @@ class ConvDescriptor(nn.Module):
             nn.LeakyReLU(SLOPE, inplace=True),
         )
         self.last = Projection(2 * width * (height // 2) * (width_pixels // 2), 1)
-        _initialise(self, rng)
+        initialise(self, rng)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def config(self) -> dict[str, object]:
@@ -234,7 +234,7 @@ def _deconvolution(before: int, after: int, kernel_size: int) -> nn.Module:
     )  # fmt: skip
 
 
-def _initialise(module: nn.Module, rng: torch.Generator | None) -> None:
+def initialise(module: nn.Module, rng: torch.Generator | None) -> None:
     """Initialise weights to preserve variance through leaky ReLUs (He et al., 2015); biases 0.
 
     An output pixel of a transposed convolution with stride 2 sums a quarter of the kernel's taps.
@@ -248,5 +248,5 @@ def _initialise(module: nn.Module, rng: torch.Generator | None) -> None:
             continue
         gain = 2 / (1 + SLOPE**2)
         nn.init.normal_(layer.weight, std=(gain / fan_in) ** 0.5, generator=rng)
-        assert layer.bias is not None
-        nn.init.zeros_(layer.bias)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)

@@ -13,6 +13,7 @@ from tigon.recipes.cooperative import CooperativeRecipe
 from tigon.recipes.descriptor import DescriptorRecipe, OriginalDescriptorRecipe
 from tigon.recipes.generator import GeneratorRecipe, OriginalGeneratorRecipe
 from tigon.recipes.latent_ebm import LatentEBMRecipe
+from tigon.recipes.texture import TextureRecipe
 
 __all__ = [
     "CooperativeRecipe",
@@ -22,6 +23,7 @@ __all__ = [
     "OriginalDescriptorRecipe",
     "OriginalGeneratorRecipe",
     "Recipe",
+    "TextureRecipe",
     "recipe_type",
     "recipes",
     "register",
@@ -33,6 +35,7 @@ OWN = (
     DescriptorRecipe,
     LatentEBMRecipe,
     CooperativeRecipe,
+    TextureRecipe,
     OriginalGeneratorRecipe,
     OriginalDescriptorRecipe,
 )

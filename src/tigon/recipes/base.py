@@ -132,6 +132,7 @@ class Recipe(ABC):
     panels: ClassVar[tuple[str, ...]] = ("pictures", "curves")  # panels of the explorer
     card: ClassVar[str] = "model-card.md.jinja"  # template of the model card
     remark: ClassVar[str] = ""  # remark about the recipe on the model card
+    option_of: ClassVar[tuple[str, str] | None] = None  # recipe and option that lead to this one
 
     image_size: ImageSize = 64
     fit: Fit = "stretch"
@@ -153,7 +154,8 @@ class Recipe(ABC):
 
     def __post_init__(self) -> None:
         require_choices(self)
-        sides(self.image_size)  # else a text is a size until images are read
+        if self.image_size is not None:  # of a texture, the picture decides
+            sides(self.image_size)  # else a text is a size until images are read
         require(self.batch_size >= 1, f"batch_size must be at least 1, not {self.batch_size}")
         require(self.seed >= 0, f"seed must be at least 0, not {self.seed}")
         require(

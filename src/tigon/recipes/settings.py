@@ -128,8 +128,8 @@ class DescriptorNetwork:
 
 
 @dataclass(frozen=True)
-class ImageChains:
-    """Synthesis of images, equation (5).
+class ShortChains:
+    """Short Langevin chains of images, equation (5).
 
     Arguments:
         steps: chain steps from a start image to a synthesised one, >= 1
@@ -139,7 +139,6 @@ class ImageChains:
         temperature: T >= 0: the noise is s sqrt(T), and chains target p^(1/T); 1 is the density p
             itself, 0 is gradient ascent
         noiseless_last_step: leave the noise out of the last step; nothing else removes noise
-        start: the mean colour of each training image, or the mean of all training images
     """
 
     steps: int = 30
@@ -147,7 +146,6 @@ class ImageChains:
     shrink: float = 0.33
     temperature: float = 0.001
     noiseless_last_step: bool = True
-    start: Start = "mean-colour"
 
     def __post_init__(self) -> None:
         require_choices(self)
@@ -167,3 +165,21 @@ class ImageChains:
             self.shrink,
             self.noiseless_last_step,
         )
+
+
+@dataclass(frozen=True)
+class ImageChains(ShortChains):
+    """Synthesis of images, equation (5).
+
+    Arguments:
+        steps: chain steps from a start image to a synthesised one, >= 1
+        step_size: size s of the first step, in units of [-1, 1]: the drift is s^2/2 times the
+            gradient
+        shrink: ratio of the last step size to the first, in (0, 1]; it falls geometrically
+        temperature: T >= 0: the noise is s sqrt(T), and chains target p^(1/T); 1 is the density p
+            itself, 0 is gradient ascent
+        noiseless_last_step: leave the noise out of the last step; nothing else removes noise
+        start: the mean colour of each training image, or the mean of all training images
+    """
+
+    start: Start = "mean-colour"

@@ -25,7 +25,7 @@ from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.kernel import State, per_row, temperature_of
 from tigon.mcmc.langevin import Langevin, drifted, return_ratio
-from tigon.models.abilities import HasChains, grids_of
+from tigon.models.abilities import HasChains, HasGrids, grids_of
 from tigon.random.streams import RowRng
 
 
@@ -192,7 +192,7 @@ class Synthesis(Course):
         """
         if self.done >= self.settings.steps:
             self.grid += 1
-            self._enter(self.able.enlarged(self.state.x))
+            self._enter(self.able.entered(self.state.x, self.rng))
         chains, before = self._chains(), self.state
         kernel = chains.kernel_of(self.done)
         self.state, info = chains.step(self.done, self.able.log_density, before, self.rng)
@@ -229,7 +229,9 @@ class Synthesis(Course):
         start = self.able.start(index)
         if asked.start == "noise":
             return _reference(self.able).sample(start, self.rng)
-        return reduced(model.mean_image, start.shape[2:]) if asked.start == "mean" else start
+        if asked.start == "mean":
+            return reduced(model.mean_image, start.shape[2:])
+        return self.able.entered(start, self.rng) if isinstance(self.able, HasGrids) else start
 
 
 def with_chains(model: Model) -> HasChains:
