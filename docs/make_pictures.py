@@ -3,7 +3,8 @@
     python docs/make_pictures.py [--only NAME ...] [--runs FOLDER]
 
 Runs have seed 0 and are saved in FOLDER (runs/docs); existing runs are not trained again.
-All images are `embedded:animal-faces`, which are CC0 or in the public domain.
+All images are `embedded:animal-faces`, which are CC0 or in the public domain, but those of textures,
+which are scikit-image's (CC0).
 """
 
 import argparse
@@ -23,6 +24,7 @@ from PIL import Image
 from explorer_pictures import explorer
 from made_pictures import HERE, Table, drawn, machine, rewrite, strip
 from moving_picture import frames
+from texture_picture import texture_figure
 from tigon import figures
 from tigon.data.datasets import as_data
 from tigon.data.load import load_images
@@ -273,6 +275,11 @@ def unusual_places(studio: Studio) -> Path:
     return save("unusual-places", figures.stages(rows))
 
 
+def texture(studio: Studio) -> Path:
+    """Show two pictures, images that their textures have synthesised, and tilings."""
+    return save("texture", texture_figure(studio.runs), 150)
+
+
 def first_clause(what: str) -> str:
     """Return the text of a finding up to its first parenthesis or semicolon."""
     return re.split(r" \(|;", what)[0]
@@ -316,6 +323,7 @@ PICTURES: dict[str, Callable[[Studio], Path]] = {
     "sick-chains": sick_chains,
     "sick-latents": sick_latents,
     "unusual-places": unusual_places,
+    "texture": texture,
     "verdicts": verdicts,
 }
 

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from tigon.export.card import Licence, facts_of, make_card
 from tigon.export.load import load
@@ -22,6 +23,7 @@ def _home() -> Path:
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
     np.savez(home / "pictures.npz", images=pixels)
+    Image.fromarray(np.concatenate(pixels[[0, 1, 2]])).save(home / "wall.png")
     return home
 
 
@@ -32,13 +34,14 @@ def run_of(name: str, **options) -> Path:
     if isinstance(recipe, GeneratorRecipe):
         recipe = replace(recipe, latent_dim=2)
     recipe = replace(recipe, network=replace(recipe.network, width=4))
-    if name.startswith("descriptor"):
+    if name.startswith("descriptor") or name == "texture":
         recipe = replace(recipe, chains=replace(recipe.chains, steps=3))
     start = options.pop("start", None)
     if start:
         recipe = replace(recipe, chains=replace(recipe.chains, start=start))
     folder = _home() / "-".join([name, start or "", *map(str, options.values())])
-    experiment = Experiment(name, replace(recipe, **options), str(_home() / "pictures.npz"))
+    data = _home() / ("wall.png" if name == "texture" else "pictures.npz")
+    experiment = Experiment(name, replace(recipe, **options), str(data))
     train(experiment, folder, "cpu")
     return folder
 

@@ -82,11 +82,13 @@ def train_words(recipe, data, out):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder as the pages assume it: `photos/`, `others/` and `normal/`."""
+    """A folder as the pages assume it: `photos/`, `others/`, `normal/` and `brick.png`."""
     monkeypatch.chdir(tmp_path)
     some_pictures(tmp_path / "photos", 6, 0)
     some_pictures(tmp_path / "others", 3, 1)
     some_pictures(tmp_path / "normal", 20, 2)
+    noise = np.random.default_rng(2).integers(0, 256, (96, 128, 3), np.uint8)
+    Image.fromarray(noise).save("brick.png")
     return tmp_path
 
 
@@ -166,7 +168,7 @@ def test_code_is_marked_as_what_it_is():
             assert fence in ("sh", "python", "text") or readme, (page.name, fence)
 
 
-@pytest.mark.parametrize(("page", "count"), [("your-own.md", 4), ("examples.md", 12)])
+@pytest.mark.parametrize(("page", "count"), [("your-own.md", 4), ("examples.md", 13)])
 def test_a_page_shows_the_examples_as_they_are(page, count):
     shown = [block.code for block in blocks(ROOT / "docs" / page, "python")]
     kept = {path.name: path.read_text() for path in EXAMPLES}
@@ -193,6 +195,7 @@ QUICK = {
     "resume": r"goes on at iteration 20\nthe same weights: True",
     "save_and_load": r"GeneratorModel: error 0\.0\d+, 3 between",
     "score": r"percentiles \[\d+\.\d, 9\d\.\d\], labels \[0, 1\]",
+    "texture": r"differences across the border: (0\.[6-9]|1\.[0-4])",
     "torch_dataset": r"1000 pictures, error 0\.",
     "weights_and_biases": r"20 records, the last .'error': 0\.",
 }

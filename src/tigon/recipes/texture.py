@@ -27,33 +27,23 @@ from tigon.training.settings import AdamSettings
 if TYPE_CHECKING:
     from tigon.figures import Figure
 
-FEWEST = 2  # convolutions
-LEAST = seen(FEWEST)  # pixels of a side
+LAYERS = 2  # convolutions; three are more sensitive to the learning rate
+LEAST = seen(LAYERS)  # pixels of a crop's side
 TILES = 2  # copies of a tile beside and below each other in its figure
 
 
 @dataclass(frozen=True)
 class TextureNetwork:
-    """The network of each grid: convolutions, and one weighted sum of their features.
+    """The network of each grid: two convolutions, and one weighted sum of their features.
 
     Arguments:
-        width: channels of the first convolution; the others have twice as many
-        layers: convolutions on coarser grids, >= 2, as far as crops have room for what a position
-            sees: 8 pixels with two, 4 more with each. The finest grid, which takes most of the
-            time, has two
+        width: channels of the first convolution; the second has twice as many
     """
 
     width: int = 32
-    layers: int = 3
 
     def __post_init__(self) -> None:
         require(self.width >= 2, f"network.width must be at least 2, not {self.width}")
-        require(self.layers >= 2, f"network.layers must be at least 2, not {self.layers}")
-
-    def layers_of(self, size: ImageSize, finest: bool) -> int:
-        """Return the number of convolutions of a grid."""
-        room = (min(sides(size)) - LEAST) // (seen(FEWEST + 1) - LEAST)
-        return FEWEST if finest else max(FEWEST, min(self.layers, FEWEST + room))
 
 
 @dataclass(frozen=True)
@@ -103,7 +93,7 @@ class TextureRecipe(DescriptorRecipe):
         scale: standard deviation of the reference density of p, on the scale of [-1, 1]; that of
             the density that chains target is sqrt(T) times as large
         batch_size: crops per parameter update
-        network: convolutions and a weighted sum
+        network: two convolutions and a weighted sum
         chains: synthesis of images
     """
 
@@ -199,9 +189,8 @@ class TextureRecipe(DescriptorRecipe):
         return self._build(self.model(colours.mean(0)[None, :, None, None]))
 
     def _stationary(self, size: ImageSize) -> StationaryDescriptor:
-        layers = self.network.layers_of(size, size == self.sizes[-1])
         rng = make_rng("weights", self.seed, size_text(size))
-        return StationaryDescriptor(self.channels, self.network.width, layers, rng)
+        return StationaryDescriptor(self.channels, self.network.width, LAYERS, rng)
 
     def describe(self) -> str:
         """Say what the model is, and that it is a sampler."""
