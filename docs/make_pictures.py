@@ -3,8 +3,8 @@
     python docs/make_pictures.py [--only NAME ...] [--runs FOLDER]
 
 Runs have seed 0 and are saved in FOLDER (runs/docs); existing runs are not trained again.
-All images are `embedded:animal-faces`, which are CC0 or in the public domain, but those of textures,
-which are scikit-image's (CC0).
+All images are `embedded:animal-faces`, which are CC0 or in the public domain, except for textures:
+these are scikit-image's, and CC0.
 """
 
 import argparse
