@@ -30,11 +30,13 @@ def run_of(name: str, runs: Path) -> Run:
 def row_of(name: str, runs: Path) -> list[np.ndarray]:
     """Return a part of the picture, an image of the model, and two by two copies of a tile."""
     run = run_of(name, runs)
-    model, rng = run.model(), RowRng(0, 0, range(1), "pictures")
+    model = run.model()
     assert isinstance(model, TextureModel)
     part = run.images().pixels.picture[:SIDE, :SIDE]  # type: ignore[attr-defined]
-    image = to_uint8(model.at_size(SIDE).sample(1, rng))[0]
-    tile = to_uint8(model.at_size(TILE, periodic=True).sample(1, rng))[0]
+    image, tile = (
+        to_uint8(sized.sample(1, RowRng(0, 0, range(1), "pictures")))[0]
+        for sized in (model.at_size(SIDE), model.at_size(TILE, periodic=True))
+    )
     return [part, image, np.tile(tile, (SIDE // TILE, SIDE // TILE, 1))]
 
 
