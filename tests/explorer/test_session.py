@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from explored import Page
+from explored import Page, hub_of
+from learned import run_of
 from tigon.data.pixels import to_uint8
 from tigon.explorer.panels.chain import Change, Settings, Synthesise, would_accept
 from tigon.explorer.panels.latents import Decode, Infer
@@ -14,6 +15,7 @@ from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA, Langevin
 from tigon.models.cold_start import ColdStart
 from tigon.random.streams import RowRng, make_rng
+from tigon.runs.run import Run
 
 
 def settings_of(model, **changed):
@@ -115,6 +117,18 @@ def test_a_synthesis_goes_from_grid_to_grid_as_the_learners_does(hub):
         assert np.array_equal(look["pixels"][0, ..., :3], to_uint8(images)[0])
     (shown,) = page.of("model")
     assert shown["chain"]["grids"] == 2
+
+
+def test_a_synthesis_of_a_texture_starts_with_the_noise_of_its_seed():
+    page = Page(hub_of(Run(run_of("texture", image_size=16))))
+    model = page.session.model
+    page.session.ask(Synthesise("synthesise", 2, "image", 3, 9, settings_of(model)))
+    page.run()
+    looks = page.of("synthesising")
+    own = model.learner.model.on_grids(torch.tensor([3]), RowRng(9, 0, [3], "explore"))
+    assert looks[0]["pixels"][0, ..., :3].std() > 20, "noise"
+    for look, images in zip((looks[3], looks[6]), own, strict=True):
+        assert np.array_equal(look["pixels"][0, ..., :3], to_uint8(images)[0])
 
 
 @pytest.mark.parametrize("start", ["noise", "mean"])

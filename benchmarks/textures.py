@@ -1,6 +1,6 @@
 """How near textures that the default recipe learned are to their pictures, and whether tiles meet.
 
-    python benchmarks/texture.py [--only brick gravel] [--out build/texture] [--write FILE]
+    python benchmarks/textures.py [--only brick gravel] [--out build/textures] [--write FILE]
 
 The pictures are scikit-image's `brick`, `grass` and `gravel`, 512 x 512, grey, CC0 (extra
 `restore`). The recipe has no option but the channels, and learns from crops of 64 x 64. Runs that
@@ -33,7 +33,7 @@ from tigon.runs.run import Experiment, Run
 NAMES, COUNT, CROP = ("brick", "grass", "gravel"), 64, 64
 TEXT = """## Textures from one picture
 
-`python benchmarks/texture.py`: the default recipe on crops of 64 x 64 of pictures of 512 x 512.
+`python benchmarks/textures.py`: the default recipe on crops of 64 x 64 of pictures of 512 x 512.
 KID-lite0 of {count} images to {count} crops that were not learned from, by features; seed 0;
 {machine}.
 
@@ -105,7 +105,8 @@ def measured(name: str, run: Run) -> dict[str, str]:
         kid = kid_of_subsets(features(some), target, make_rng("subsets", 0))
         found[what] = f"{kid.value:.2f} ± {kid.error:.2f}"
     seen = images.read()
-    copied = copies_test(*(some.clamp(-1, 1).flatten(1) for some in (drawn, unseen, seen)))
+    shown, other, known = (some.clamp(-1, 1).flatten(1) for some in (drawn, unseen, seen))
+    copied = copies_test(shown, other, known)
     return {
         "iterations, minutes": f"{last['iteration']}, {last['seconds'] / 60:.1f}",
         "gap, nats per dimension of f": f"{np.median([abs(r['gap']) for r in records[-50:]]):.3f}",
@@ -118,9 +119,9 @@ def measured(name: str, run: Run) -> dict[str, str]:
 
 def main() -> None:
     """Learn, measure and print."""
-    parser = arguments(__doc__, "texture")
+    parser = arguments(__doc__, "textures")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES))
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "texture")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "textures")
     options = parser.parse_args()
     torch.set_num_threads(1)
     found = {name: measured(name, run_of(name, options.out)) for name in options.only}
@@ -135,7 +136,7 @@ def main() -> None:
         rules="|".join(["---"] * len(found)),
         rows="\n".join(rows),
     )
-    publish(options.write, "texture", text)
+    publish(options.write, "textures", text)
 
 
 if __name__ == "__main__":
