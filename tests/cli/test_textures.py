@@ -77,14 +77,14 @@ def test_a_tile_fills_its_picture(tigon, learned):
 
 @pytest.mark.slow
 def test_a_run_is_measured_goes_on_and_is_judged_as_that_of_a_descriptor_is(tigon, wall):
-    words = ["--texture", wall, "--out", "run", "--iterations", "40", *QUICK]
+    words = ["--texture", wall, "--out", "run", "--iterations", "200", *QUICK]
     assert tigon("train", "descriptor", *words)[0] == 0
     with open("run/evaluation.json") as file:
         found = json.load(file)
     assert found["held_out"] == 128 and not any(t["copied"] for t in found["copies"].values())
     assert found["samples"]["model"]["kid"] < found["samples"]["mean image"]["kid"]
     assert tigon("train", "descriptor", *words)[0] == 0
-    assert tigon("resume", "run", "--iterations", "42")[0] == 0
+    assert tigon("resume", "run", "--iterations", "202")[0] == 0
     status, out, _ = tigon("diagnose", "run")
     assert status == 0 and "gap of grid 8" in out
     assert tigon("evaluate", "run")[0] == tigon("report", "run")[0] == 0
