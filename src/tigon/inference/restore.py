@@ -26,12 +26,13 @@ from tigon.errors import TigonError
 from tigon.inference.observation import Observation
 from tigon.inference.physics import Physics
 from tigon.mcmc.adaptation import StepSizeAdaptation
+from tigon.mcmc.annealed import resampled
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
 from tigon.models.abilities import HasDecoder
 from tigon.models.base import Model
 from tigon.models.cold_start import cooling
-from tigon.random.streams import Rng, make_rng, normal, uniform
+from tigon.random.streams import Rng, make_rng, normal
 
 FEWEST, EACH = 256, 8  # prior draws that the linear start is fitted to: at least, and for a latent
 
@@ -265,18 +266,3 @@ def _density(model: HasDecoder, observation: Observation, near: Near, weight: fl
         return model.log_prior(z) + weight * observation.log_likelihood(model(z))  # type: ignore[operator]
 
     return log_density
-
-
-def resampled(log_weights: Tensor, chains: int, rng: Rng) -> Tensor:
-    """Return the rows (B * S,) that go on, by systematic resampling among each image's `chains`.
-
-    Arguments:
-        log_weights: of all chains, up to a constant for each image, (B * S,)
-    """
-    apart = log_weights.double().view(-1, chains)
-    ends = torch.softmax(apart, 1).cumsum(1)
-    offset = uniform(rng, log_weights).double().view(-1, chains)[:, :1]
-    ticks = (torch.arange(chains, device=apart.device) + offset) / chains
-    chosen = torch.searchsorted(ends, ticks).clamp(max=chains - 1)
-    first = torch.arange(len(apart), device=apart.device)[:, None] * chains
-    return (first + chosen).flatten()
