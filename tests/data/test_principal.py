@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 
 from tigon.data import principal
 from tigon.data.images import ImageSet
@@ -50,3 +51,26 @@ def test_images_that_are_all_the_same_are_refused():
     same = ImageSet(np.full((4, 8, 8, 3), 7, np.uint8), list("abcd"), [])
     with pytest.raises(ValueError, match="all the same"):
         principal_components(same, 2)
+
+
+def test_the_density_of_probabilistic_pca_is_scikit_learns():
+    """At its own sigma, and where sigma swallows components; they want more images than values."""
+    images = pictures(60, 4)
+    y = images.read()
+    found, theirs = principal_components(images, 4), PCA(4).fit(y.flatten(1).double().numpy())
+    shrink = 59 / 60  # their variances are over n - 1
+    assert found.noise(y) == pytest.approx((theirs.noise_variance_ * shrink) ** 0.5, rel=1e-3)
+    theirs.explained_variance_ *= shrink
+    for sigma in (found.noise(y), 1.5 * found.deviations[2].item()):
+        theirs.noise_variance_ = sigma**2
+        theirs.explained_variance_ = np.maximum(theirs.explained_variance_, sigma**2 * (1 + 1e-9))
+        expected = theirs.score_samples(y.flatten(1).double().numpy())
+        assert np.allclose(found.log_prob(y, sigma).numpy(), expected, rtol=1e-4)
+
+
+def test_the_own_sigma_of_probabilistic_pca_has_the_greatest_likelihood():
+    images = pictures(60)
+    y, found = images.read(), principal_components(images, 4)
+    best = found.noise(y)
+    scores = [found.log_prob(y, factor * best).mean() for factor in (0.97, 1.0, 1.03)]
+    assert scores[1] > max(scores[0], scores[2])

@@ -10,6 +10,7 @@ References:
     Halko, Martinsson and Tropp, "Finding structure with randomness", SIAM Review 53, 2011.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -51,6 +52,36 @@ class PrincipalComponents(NamedTuple):
     def reconstruct(self, images: Tensor) -> Tensor:
         """Return images (B, C, H, W) projected onto the components, in the same shape."""
         return self.decode(self.scores(images))
+
+    def noise(self, images: Tensor) -> float:
+        """Return probabilistic PCA's maximum-likelihood sigma on the images (N, C, H, W).
+
+        It is the deviation that the components leave in each of the D - d other directions; 0 if
+        they leave nothing.
+        """
+        rest = len(self.mean) - len(self.deviations)
+        return (self._left(images).mean().item() / max(1, rest)) ** 0.5
+
+    def log_prob(self, images: Tensor, sigma: float) -> Tensor:
+        r"""Return log p of images (B, C, H, W) under probabilistic PCA with this sigma, (B,).
+
+        .. math:: p(y) = N(y; \mu, W W^\top + \sigma^2 I), \qquad
+                  W = U \max(\Lambda - \sigma^2, 0)^{1/2}
+
+        which has the greatest likelihood of all W of the components' rank, for this sigma.
+        """
+        variances = self.deviations.double().square().clamp(min=sigma**2)
+        scores = self.scores(images).double() * self.deviations
+        rest = len(self.mean) - len(variances)
+        quadratic = (scores**2 / variances).sum(1) + self._left(images) / sigma**2
+        volume = variances.log().sum() + 2 * rest * math.log(sigma)
+        return -(quadratic + volume + len(self.mean) * math.log(2 * math.pi)) / 2
+
+    def _left(self, images: Tensor) -> Tensor:
+        """Return the squares of images (B, C, H, W) off the components, in doubles, (B,)."""
+        away = images.flatten(1).double() - self.mean
+        directions = self.directions.double()
+        return (away - away @ directions.T @ directions).square().sum(1)
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         """Draw images (count, C, H, W) with standard normal scores.
