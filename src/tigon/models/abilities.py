@@ -4,6 +4,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from tigon.densities.gaussian import Gaussian
 from tigon.mcmc.chain import MCMC
 from tigon.models.cold_start import ColdStart, HasPosterior, Reconstruction
 from tigon.models.residuals import ImageNoise
@@ -102,3 +103,45 @@ class HasSizes(Protocol):
 def grids_of(model: HasChains) -> list[Any]:
     """Return the models on whose chains a sampler's images come about, one after another."""
     return model.grids if isinstance(model, HasGrids) else [model]
+
+
+@runtime_checkable
+class HasLikelihood(HasDecoder, Protocol):
+    """A model with a decoder, whose images have a density that is an integral over latents.
+
+    Attributes:
+        plane: directions of the latent space, (2, d)
+    """
+
+    plane: Tensor
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the model's images."""
+
+    @property
+    def no_likelihood(self) -> str:
+        """Why its images do not have the density of f(z) + sigma eps, in words; or nothing."""
+
+    @property
+    def exact_latents(self) -> bool:
+        """Whether `latents` are exact draws of the prior, and not where chains have come to."""
+
+
+@runtime_checkable
+class HasReference(HasLogDensity, Protocol):
+    """A model whose log-density is that of a Gaussian, plus a function f of images.
+
+    Attributes:
+        reference: p0, normalised
+    """
+
+    reference: Gaussian
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the model's images."""
+
+    @property
+    def no_likelihood(self) -> str:
+        """Why it does not follow the density, in words; or nothing."""

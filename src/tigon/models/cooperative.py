@@ -63,6 +63,11 @@ class CooperativeModel(GeneratorModel):
             raise ValueError("the descriptor that revises images has one grid, not several")
         self.descriptor = descriptor
 
+    @property
+    def no_likelihood(self) -> str:
+        """Why revised images have none."""
+        return "its images are where short chains come to, a sampler and not a density"
+
     def propose(self, count: int, rng: Rng) -> tuple[Tensor, Tensor]:
         """Draw latents z from the prior, (count, d); return them and f(z), (count, C, H, W)."""
         latents = self.latents(count, rng, self.plane)

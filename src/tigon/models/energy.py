@@ -25,6 +25,7 @@ from tigon.densities.gaussian import Gaussian
 from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC, Trace
+from tigon.mcmc.kernel import innermost
 from tigon.mcmc.langevin import Langevin
 from tigon.models.base import Model, drawn_in_parts
 from tigon.models.config import build, register_part, to_plain
@@ -130,6 +131,22 @@ class EnergyModel(Model):
         if self.starts is not None or self.coarser is not None:
             require_shape(x, "images", self.image_shape)
         return self(x)
+
+    @property
+    def no_likelihood(self) -> str:
+        """Why the log-density is not that of the model's images; nothing if it can be."""
+        if self.coarser is not None:
+            return (
+                "its images come about grid by grid, and each grid's density is conditional on "
+                "the image of the one before (train with --grids 1 --chains.temperature 1)"
+            )
+        temperature = getattr(innermost(self.chains.kernel), "temperature", 1.0)
+        if temperature != 1:
+            return (
+                f"its chains are at temperature {temperature:g} and not 1, which makes it a "
+                "sampler and not a density (train with --chains.temperature 1)"
+            )
+        return ""
 
     @property
     def grids(self) -> list["EnergyModel"]:

@@ -76,6 +76,16 @@ class GeneratorModel(Model):
         """Return the prior's log-density of latents (B, d), (B,); for N(0, I) up to a constant."""
         return self._prior_density(z)
 
+    @property
+    def no_likelihood(self) -> str:
+        """Nothing: images are those of f(z) + sigma eps."""
+        return ""
+
+    @property
+    def exact_latents(self) -> bool:
+        """Whether `latents` are exact draws: a prior with `chains` only comes near them."""
+        return getattr(self.prior, "chains", None) is None
+
     def log_likelihood(
         self, images: Tensor, z: Tensor, sigma: float | Tensor | None = None
     ) -> Tensor:
