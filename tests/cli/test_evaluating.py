@@ -9,6 +9,7 @@ import pytest
 
 from learned import run_of
 from tigon.data.load import load_images
+from tigon.recipes.settings import ImageChains
 from tigon.runs.run import Run
 
 
@@ -57,4 +58,82 @@ def test_training_images_are_refused_as_held_out_ones(tigon, tmp_path):
     run = run_copy("generator", tmp_path)
     status, _, err = tigon("evaluate", run, "--data", Run(run).experiment.data)
     assert status == 2 and "are training images; give images that the model has not" in err
+    assert not (run / "evaluation.json").exists()
+
+
+FAST = ["--likelihood-chains", 2, "--likelihood-temperatures", 3, "--starts", 1]
+ROWS = [
+    "model, held-out images",
+    "model, images it drew",
+    "PPCA, its own sigma",
+    "PPCA, the model's sigma",
+]
+
+
+def test_how_probable_held_out_images_are(tigon, held_out, tmp_path):
+    run = run_copy("generator", tmp_path)
+    words = ["--data", held_out, "--likelihood", "--likelihood-images", 4, *FAST]
+    status, out, err = tigon("evaluate", run, *words, "--json")
+    values = json.loads(out)
+    assert status == 0 and values == json.loads((run / "evaluation.json").read_text())
+    found = values["likelihood"]
+    rows = found["rows"]
+    assert [row for row in ROWS if row in rows] == list(rows) and list(rows)[:2] == ROWS[:2]
+    assert [rows[name]["images"] for name in ROWS[:2]] == [4, 2]
+    own, same = rows[ROWS[0]], rows[ROWS[3]]
+    assert own["sigma"] == same["sigma"] == pytest.approx(0.3) and own["dimensions"] == 192
+    assert own["bits_per_dimension"] == pytest.approx(-own["lower"] / 192 / np.log(2))
+    gap = own["bits_per_dimension_of_255"] - own["bits_per_dimension"]
+    assert gap == pytest.approx(np.log2(127.5)) and not found["wide"]
+    assert any("of held-out images the lower end is a bound" in note for note in values["notes"])
+    status, out, _ = tigon("evaluate", run, *words)
+    assert status == 0 and "log p of an image, by 2 chains and 3 temperatures each way" in out
+    assert "likelihood bracket" in out
+    report = tigon("report", run)
+    assert report[0] == 0 and "log p of held-out images" in (run / "report.html").read_text()
+
+
+def test_a_density_of_images_has_one_constant(tigon, held_out, tmp_path):
+    source = run_of("descriptor", grids=1, chains=ImageChains(steps=3, temperature=1.0))
+    run = Path(shutil.copytree(source, tmp_path / "run"))
+    words = ["--data", held_out, "--likelihood", *FAST, "--json"]
+    status, out, err = tigon("evaluate", run, *words)
+    assert status == 0, err
+    values = json.loads(out)
+    assert list(values["likelihood"]["rows"])[0] == ROWS[0]
+    assert ROWS[1] not in values["likelihood"]["rows"]
+    assert any("shared by all images" in note for note in values["notes"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--likelihood-images", "4"], "--likelihood-images: has no effect without --likelihood"),
+        (
+            ["--likelihood", "--likelihood-images", "0"],
+            "--likelihood-images 0: must be at least 1",
+        ),
+        (
+            ["--likelihood", "--likelihood-chains", "1"],
+            "--likelihood-chains 1: must be at least 2",
+        ),
+        (["--likelihood", "--likelihood-temperatures", "-3"], "temperatures -3: must be at least"),
+    ],
+)
+def test_options_of_the_likelihood_are_checked_first(words, said, tigon):
+    status, out, err = tigon("evaluate", "no-run", *words)
+    assert (status, out) == (2, "") and said in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("descriptor", "temperature 0.001 and not 1"),
+        ("cooperative", "a sampler and not a density"),
+    ],
+)
+def test_a_sampler_has_no_likelihood(name, said, tigon, held_out, tmp_path):
+    run = run_copy(name, tmp_path)
+    status, out, err = tigon("evaluate", run, "--data", held_out, "--likelihood")
+    assert (status, out) == (2, "") and "--likelihood: " in err and said in err.splitlines()[-1]
     assert not (run / "evaluation.json").exists()

@@ -8,9 +8,17 @@ from tigon.data.images import ImageSet
 from tigon.diagnostics.distances import Estimate
 from tigon.diagnostics.evaluation import Drawn, Evaluation, Reconstructed
 from tigon.diagnostics.examine import linear_findings
+from tigon.diagnostics.likelihood import (
+    DRAWN,
+    HELD_OUT,
+    OWN,
+    SAME,
+    Likelihood,
+    Likelihoods,
+)
 from tigon.diagnostics.quality import reconstructions
 from tigon.diagnostics.rules.base import Level
-from tigon.diagnostics.rules.held_out import of_evaluation
+from tigon.diagnostics.rules.held_out import of_evaluation, of_likelihood
 
 
 def gradients(count):
@@ -50,3 +58,34 @@ def test_held_out_images_judge_reconstructions_and_drawn_images():
     found = of_evaluation(evaluation(0.01, 2.1))
     assert [finding.level for finding in found] == [Level.GOOD, Level.GOOD]
     assert "0.01 (mean" in found[0].what and "64 principal components 0.02" in found[0].what
+
+
+def likelihoods(own, drawn_width, linear):
+    """The likelihoods of a model of 64 x 64 images, and of probabilistic PCA."""
+    rows = {
+        HELD_OUT: Likelihood(16, own, own + 1, 9.0, 0.3, 12288),
+        DRAWN: Likelihood(8, own, own + drawn_width, 9.0, 0.3, 12288),
+        OWN: Likelihood(16, 9999.0, 9999.0, 9.0, 0.1, 12288),
+        SAME: Likelihood(16, linear, linear, 9.0, 0.3, 12288),
+    }
+    return Likelihoods(8, 25, 0.8, rows)
+
+
+def test_a_likelihood_is_judged_beside_a_linear_model_of_the_same_noise():
+    bracket, found = of_likelihood(likelihoods(-2700.0, 0.5, -2800.0))
+    assert (bracket.level, found.level) == (Level.GOOD, Level.GOOD)
+    assert "-2700.0 nats" in found.what and "sigma 0.3 -2800.0" in found.what
+    bracket, found = of_likelihood(likelihoods(-2700.0, 60.0, -2650.0))
+    assert (bracket.level, found.level) == (Level.NOTE, Level.NOTE)
+    assert "it is wide" in bracket.what and "neither is ahead" in found.what
+    _, found = of_likelihood(likelihoods(-2700.0, 0.5, -2650.0))
+    assert found.level is Level.BAD and "worse than a linear one" in found.what
+    assert of_likelihood(None) == []
+
+
+def test_a_bracket_is_wide_beyond_half_a_digit_of_bits_per_dimension():
+    """Of 64 x 64 colour images that is .005 bits of 12288 values, 42.6 nats."""
+    found = likelihoods(0.0, 1.0, 0.0)
+    assert abs(found.most - 0.005 * 12288 * np.log(2)) < 1e-9
+    few = found.rows[HELD_OUT]._replace(dimensions=64)
+    assert Likelihoods(8, 25, 0.8, {HELD_OUT: few}).most == 1

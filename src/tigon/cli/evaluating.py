@@ -6,15 +6,17 @@ from typing import Any
 
 from torch import Tensor
 
-from tigon.cli.common import Held, Json, Result, RunFolder, Which, images_for, infer
-from tigon.cli.progress import SLOW, busy, tell
+from tigon.cli.common import Flag, Held, Json, Result, RunFolder, Which, images_for, infer
+from tigon.cli.progress import SLOW, busy, steps_shown, tell
 from tigon.data.form import MAX_PIXELS, Frames
 from tigon.data.images import ImageSet
 from tigon.diagnostics.evaluation import HELD_OUT, Drawn, Evaluation, evaluate
+from tigon.diagnostics.likelihood import Likelihoods, LikelihoodSettings
 from tigon.diagnostics.rules.base import Level
 from tigon.diagnostics.rules.held_out import of_evaluation
 from tigon.errors import TigonError
 from tigon.files import is_writable
+from tigon.inference.likelihood import require_likelihood
 from tigon.models.base import Model
 from tigon.models.cold_start import Reconstruction
 from tigon.runs.evaluation import save_evaluation
@@ -39,6 +41,15 @@ class Evaluate:
         max_pixels: leave out pictures with more pixels than this
         count: most images in each compared set, >= 2; latents are inferred for 64 at most
         starts: chains per held-out image, half of them from the linear guess, if there is one
+        likelihood: also estimate how probable held-out images are, from below and from above, by
+            annealed importance sampling: of a generator, or of a descriptor of one grid whose
+            chains are at temperature 1
+        likelihood_images: number of those images, >= 1; 16 if not given, and of images that a
+            generator draws half as many
+        likelihood_chains: chains per image and direction, >= 2; 8 if not given, and 16 for the
+            constant of a descriptor
+        likelihood_temperatures: temperatures between reference and density, >= 1; 25 if not
+            given, and 500 for the constant of a descriptor
         seed: seed for samples and chains, >= 0
         checkpoint: the checkpoint to use: last, best, or an iteration
         device: auto, cpu, cuda, cuda:N, or mps (untested)
@@ -51,6 +62,10 @@ class Evaluate:
     max_pixels: int = MAX_PIXELS
     count: int = 1000
     starts: int = 4
+    likelihood: Flag = False
+    likelihood_images: int | None = None
+    likelihood_chains: int | None = None
+    likelihood_temperatures: int | None = None
     seed: int = 0
     checkpoint: Which = "last"
     device: str = "auto"
@@ -60,46 +75,92 @@ class Evaluate:
         """Measure, write RUN/evaluation.json, and print the tables."""
         if self.count < 2 or self.starts < 1 or self.seed < 0:
             raise TigonError("--count must be at least 2, --starts at least 1, --seed at least 0")
+        asked = self._likelihood()
         run = Run(self.run_folder, self.checkpoint)
+        how = self.count, self.starts, self.seed, asked
         if self.data is None:
-            how = self.count, self.starts, self.seed
             return Result(*evaluated(run, self.device, *how))
-        model = run.model().to(choose_device(self.device)).eval()
+        model = _model(run, self.device, asked)
         held_out = images_for(model, self.data, self.frames, self.max_pixels)
-        found = _measure(model, held_out, run.images(), self.count, self.starts, self.seed)
+        found = _measure(model, held_out, run.images(), *how)
         return Result(text_of(found), _saved(run, self.data, found))
+
+    def _likelihood(self) -> LikelihoodSettings | None:
+        """Return how likelihoods are estimated, if they are.
+
+        Raises:
+            TigonError: if an option of them is out of range, or they were not asked for
+        """
+        least = {"images": 1, "chains": 2, "temperatures": 1}
+        given = {name: getattr(self, f"likelihood_{name}") for name in least}
+        for name, value in given.items():
+            if value is not None and not self.likelihood:
+                raise TigonError(f"--likelihood-{name}: has no effect without --likelihood")
+            if value is not None and value < least[name]:
+                raise TigonError(f"--likelihood-{name} {value}: must be at least {least[name]}")
+        if not self.likelihood:
+            return None
+        images = given.pop("images") or LikelihoodSettings.images
+        return LikelihoodSettings(images, **given, seed=self.seed, shown=steps_shown)
 
 
 def evaluated(
-    run: Run, device: str, count: int, starts: int = 4, seed: int = 0
+    run: Run,
+    device: str,
+    count: int,
+    starts: int = 4,
+    seed: int = 0,
+    likelihood: LikelihoodSettings | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """Measure a run's model on the images that it held out, and write RUN/evaluation.json.
 
     Arguments:
         device, count, starts, seed: as in `Evaluate`
+        likelihood: how likelihoods are estimated, if they are
     Returns:
         the evaluation as text for people, and as values for programs
     Raises:
         TigonError: if no images were held out, or they cannot be measured
     """
-    model = run.model().to(choose_device(device)).eval()
+    model = _model(run, device, likelihood)
     training = run.images()
     if training.held_out is None:
         raise TigonError(
             f"run {run.folder}: no images were held out; give images it has not seen with --data"
         )
-    found = _measure(model, training.held_out, training, count, starts, seed)
+    found = _measure(model, training.held_out, training, count, starts, seed, likelihood)
     return text_of(found), _saved(run, HELD_OUT, found)
 
 
+def _model(run: Run, device: str, likelihood: LikelihoodSettings | None) -> Model:
+    """Return a run's model.
+
+    Raises:
+        TigonError: if its likelihood is asked for, and it has none
+    """
+    model = run.model().to(choose_device(device)).eval()
+    if likelihood is not None:
+        try:
+            require_likelihood(model)
+        except TigonError as error:
+            raise TigonError(f"--likelihood: {run.folder}: {error}") from error
+    return model
+
+
 def _measure(
-    model: Model, held_out: ImageSet, training: ImageSet, count: int, starts: int, seed: int
+    model: Model,
+    held_out: ImageSet,
+    training: ImageSet,
+    count: int,
+    starts: int,
+    seed: int,
+    likelihood: LikelihoodSettings | None,
 ) -> Evaluation:
     def inferred(model: Model, images: Tensor) -> Reconstruction:
         return infer(model, images, starts, seed)
 
     with busy("comparing images", log=True, after=SLOW):
-        return evaluate(model, held_out, training, inferred, count, seed, tell)
+        return evaluate(model, held_out, training, inferred, count, seed, tell, likelihood)
 
 
 def _saved(run: Run, data: str, found: Evaluation) -> dict[str, Any]:
@@ -121,11 +182,34 @@ def text_of(found: Evaluation) -> str:
         title = f"{found.drawn} images beside as many held-out ones"
         heads = ("KID-lite0", "FD-lite0", "precision", "recall", "energy")
         parts.append(table(title, heads, {k: _cells(v) for k, v in found.samples.items()}))
+    if found.likelihood is not None:
+        parts.append(likelihood_table(found.likelihood))
     for finding in of_evaluation(found):
         parts.append(f"{finding.level.name.lower():<5}{finding.name}: {finding.what}")
         if finding.level is Level.BAD:
             parts.append(f"     do: {finding.remedy}")
     return "\n".join([*parts, *(f"note {text}" for text in found.notes)])
+
+
+def likelihood_table(found: Likelihoods) -> str:
+    """Return how probable images are, in nats and in bits per dimension."""
+    rows = {
+        name: (
+            str(row.images),
+            f"{row.lower:.1f}" + ("" if row.error is None else f" ± {row.error:.1f}"),
+            f"{row.upper:.1f}" if row.width else "exact",
+            f"{row.bits():.3f}",
+            f"{row.bits(255):.3f}",
+            "" if row.sigma is None else f"{row.sigma:.3g}",
+        )
+        for name, row in found.rows.items()
+    }
+    title = (
+        f"log p of an image, by {found.chains} chains and {found.temperatures} temperatures each "
+        f"way (acceptance {found.accept:.2f})"
+    )
+    heads = ("images", "nats", "upper end", "bits/dim", "in [0, 255]", "sigma")
+    return table(title, heads, rows)
 
 
 def _cells(drawn: Drawn) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ LESS = {  # how to need less memory, by verb
     "reconstruct": "lower --starts, or give fewer images as --data",
     "restore": "lower --chains, or give fewer images as --data",
     "score": "lower --starts, or give fewer images as --data",
+    "evaluate": "lower --count, --starts or --likelihood-chains, or give another --device",
     "diagnose": "lower --long, or give another --device",
 } | dict.fromkeys(
     ("demo", "resume", "sample", "interpolate", "explore"), "free some, or give another --device"

@@ -18,6 +18,7 @@ from tigon.data.principal import MOST, PrincipalComponents, principal_components
 from tigon.diagnostics.copies import LEAST, CopiesTest, copies_test
 from tigon.diagnostics.distances import Estimate, frechet, kid_of_subsets, precision_and_recall
 from tigon.diagnostics.features import features
+from tigon.diagnostics.likelihood import Likelihoods, LikelihoodSettings, likelihoods
 from tigon.diagnostics.two_samples import energy_distance
 from tigon.errors import TigonError
 from tigon.models.abilities import HasLatents
@@ -77,7 +78,8 @@ class Evaluation:
         reconstructions: by name, the model's first
         samples: by name, the model's first; empty without the extra `features`
         copies: test of copies by what images are compared in, pixels or features
-        notes: what was not measured, and why
+        likelihood: how probable held-out images are, if that was asked for
+        notes: what was not measured and why, and what is only estimated
     """
 
     held_out: int
@@ -88,6 +90,7 @@ class Evaluation:
     reconstructions: dict[str, Reconstructed] = field(default_factory=dict)
     samples: dict[str, Drawn] = field(default_factory=dict)
     copies: dict[str, CopiesTest] = field(default_factory=dict)
+    likelihood: Likelihoods | None = None
     notes: list[str] = field(default_factory=list)
 
     def to_plain(self) -> dict[str, Any]:
@@ -101,6 +104,8 @@ class Evaluation:
             name: drawn._asdict() | {"kid": drawn.kid.value, "kid_error": drawn.kid.error}
             for name, drawn in self.samples.items()
         }
+        if self.likelihood is not None:
+            values["likelihood"] = self.likelihood.to_plain()
         values["copies"] = {
             name: {
                 "statistic": test.statistic,
@@ -145,6 +150,7 @@ def evaluate(
     count: int = 1000,
     seed: int = 0,
     told: Callable[[str], object] = lambda _: None,
+    likelihood: LikelihoodSettings | None = None,
 ) -> Evaluation:
     """Measure a model on held-out images, beside its floor and baselines.
 
@@ -156,9 +162,10 @@ def evaluate(
         count: images at most in each set that is compared
         seed: of samples, subsets and partitions
         told: hears what is being done
+        likelihood: of which images the likelihood is estimated, and how, if at all
     Raises:
-        TigonError: if there are too few images, the two sets share images, or the model draws
-            values that are not finite
+        TigonError: if there are too few images, the two sets share images, the model draws
+            values that are not finite, or it has no likelihood
     """
     sets, notes = _sets(model, held_out, training, count, seed)
     shown: dict[str, Reconstructed] = {}
@@ -170,10 +177,17 @@ def evaluate(
     components = len(sets.components.deviations)
     compared = _compare(model, sets, count, seed)
     compared.notes[:0] = notes
+    probable = None
+    if likelihood is not None:
+        told("estimating how probable held-out images are")
+        some = sets.held_out, sets.training, sets.components
+        probable = likelihoods(model, *some, likelihood)
+        compared.notes.extend(probable.notes)
     unseen = len(sets.held_out)
     inferred = min(unseen, RECONSTRUCTED) if shown else 0
     numbers = (unseen, inferred, len(training), count, components)
-    return Evaluation(*numbers, shown, *compared)
+    samples, copies, notes = compared
+    return Evaluation(*numbers, shown, samples, copies, probable, notes)
 
 
 def _sets(

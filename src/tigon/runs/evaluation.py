@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tigon.diagnostics.evaluation import Evaluation
+from tigon.diagnostics.likelihood import DRAWN
 from tigon.diagnostics.rules.base import Finding
 from tigon.diagnostics.rules.held_out import of_evaluation
 from tigon.files import is_writable, open_regular, replace_file
@@ -50,10 +51,21 @@ def saved_results(run: Run) -> dict[str, str]:
                 lambda row: f"{row['kid']:.2f} ± {row['kid_error']:.2f}",
                 f"{values['drawn']} of each",
             ),
+            "log p of held-out images": _beside(
+                _likelihoods(values),
+                lambda row: f"{row['lower']:.1f}",
+                "nats per image on [-1, 1], from below",
+            ),
         }
     except BROKEN:
         return {}
     return {name: text for name, text in found.items() if text}
+
+
+def _likelihoods(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the likelihoods of held-out images, if they were estimated, the model's first."""
+    rows = values.get("likelihood", {}).get("rows", {})
+    return {name: row for name, row in rows.items() if name != DRAWN}
 
 
 def _beside(rows: dict[str, Any], shown: Callable[[dict[str, Any]], str], what: str) -> str:

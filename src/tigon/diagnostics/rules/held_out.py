@@ -3,6 +3,8 @@
 import math
 
 from tigon.diagnostics.evaluation import GAUSSIAN, MODEL, PCA, TRAINING, Evaluation
+from tigon.diagnostics.likelihood import DRAWN, OWN, SAME, Likelihoods
+from tigon.diagnostics.likelihood import HELD_OUT as UNSEEN
 from tigon.diagnostics.rules.base import Finding, Level, percent
 
 SLACK = 1.1  # of what a linear generator leaves
@@ -10,8 +12,13 @@ LONGER = "train for longer, on more images, or with another --latent-dim or --ne
 
 
 def of_evaluation(found: Evaluation) -> list[Finding]:
-    """Judge an evaluation: reconstructions, drawn images, and whether these are copies."""
-    return [*_reconstructions(found), *_samples(found), *_copies(found)]
+    """Judge an evaluation: reconstructions, drawn images, copies, and likelihood."""
+    return [
+        *_reconstructions(found),
+        *_samples(found),
+        *_copies(found),
+        *of_likelihood(found.likelihood),
+    ]
 
 
 def of_unmeasured(held_out: int) -> Finding:
@@ -98,3 +105,40 @@ def _copies(found: Evaluation) -> list[Finding]:
     return [
         Finding("copies", Level.BAD, f"drawn images are copies of training images: {said}", remedy)
     ]
+
+
+def of_likelihood(found: Likelihoods | None) -> list[Finding]:
+    """Judge how probable held-out images are, beside a linear model of the same noise."""
+    if found is None:
+        return []
+    own = found.rows[UNSEEN]
+    findings = [_bracket(found)]
+    linear = found.rows.get(SAME, found.rows.get(OWN))
+    if linear is None:
+        return findings
+    what = "" if linear.sigma is None else f" with sigma {linear.sigma:.3g}"
+    said = (
+        f"log p of {own.images} held-out images is {own.lower:.1f} nats on average, that of "
+        f"probabilistic PCA{what} {linear.lower:.1f}"
+    )
+    slack = max(found.width, abs(own.width))
+    if own.lower >= linear.lower:
+        return [*findings, Finding("likelihood", Level.GOOD, said, value=own.lower)]
+    if own.lower + slack >= linear.lower:
+        said += f": nearer than the bracket is wide, {slack:.3g} nats, so that neither is ahead"
+        return [*findings, Finding("likelihood", Level.NOTE, said, value=own.lower)]
+    said += ": the model is worse than a linear one"
+    return [*findings, Finding("likelihood", Level.BAD, said, LONGER, own.lower)]
+
+
+def _bracket(found: Likelihoods) -> Finding:
+    """Say how far apart the two ends of log p are, and whether that is wide."""
+    of = "images that the model drew" if DRAWN in found.rows else "log Z, of which one is no bound"
+    said = (
+        f"the two ends of log p are {found.width:.3g} nats apart, of {of}; up to {found.most:.3g} "
+        "it counts as narrow"
+    )
+    if found.width <= found.most:
+        return Finding("likelihood bracket", Level.GOOD, said, value=found.width)
+    said += ": it is wide, and log p is not known; give more --likelihood-temperatures"
+    return Finding("likelihood bracket", Level.NOTE, said, value=found.width)
