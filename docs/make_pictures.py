@@ -18,8 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
+from torch import Tensor
 
 from explorer_pictures import explorer
 from made_pictures import HERE, Table, drawn, machine, rewrite, strip
@@ -32,10 +34,13 @@ from tigon.data.pixels import to_uint8
 from tigon.diagnostics.rules.base import Level
 from tigon.errors import DivergenceError
 from tigon.export.load import load
+from tigon.inference.likelihood import Start, log_likelihood, simulated
 from tigon.inference.score import score_all
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
 from tigon.learners.noise import Annealing
+from tigon.mcmc.annealed import AIS
+from tigon.models.generator import GeneratorModel
 from tigon.random.streams import make_rng
 from tigon.recipes import (
     DescriptorRecipe,
@@ -94,6 +99,9 @@ SICK = {
     "steps-longer": "descriptor, step size x 30",
     "collapsed": "descriptor, all chains from one image without noise",
 }
+
+
+Cases = Sequence[tuple[Start, Sequence[int]]]  # where chains start, numbers of temperatures
 
 
 class Studio:
@@ -280,6 +288,66 @@ def texture(studio: Studio) -> Path:
     return save("texture", texture_figure(studio.runs), 150)
 
 
+def likelihood_brackets(studio: Studio) -> Path:
+    """Plot both ends of log p over the number of temperatures, from the mode and the prior."""
+    figure = Figure((8, 3.2), layout="constrained")
+    known, learned = figure.subplots(1, 2)
+    linear, exact = linear_model()
+    ends_plotted(known, linear, exact, (("mode", (2, 20, 200)), ("prior", (5, 20, 80, 320))))
+    known.set_title("a linear generator, 10 latents", fontsize=9)
+    model = studio.run("generator-small").model().eval()
+    assert isinstance(model, GeneratorModel)
+    cases: Cases = (("mode", (2, 5, 20, 80)), ("prior", (10, 40, 160, 640)))
+    ends_plotted(learned, model, None, cases)
+    learned.set_title(f"a generator of 32 x 32 faces, {model.latent_dim} latents", fontsize=9)
+    return save("likelihood-brackets", figure)
+
+
+def linear_model() -> tuple[GeneratorModel, Callable[[Tensor], Tensor]]:
+    """Return a linear generator of 8 x 8 images, and its exact log p."""
+    network = torch.nn.Sequential(torch.nn.Linear(10, 64), torch.nn.Unflatten(1, (1, 8, 8)))
+    rng = make_rng("linear", 0)
+    weight, bias = (0.2 * torch.randn(64, k, generator=rng) for k in (10, 1))
+    network.load_state_dict({"0.weight": weight, "0.bias": bias[:, 0]})
+    law = torch.distributions.MultivariateNormal(
+        bias[:, 0].double(), (weight @ weight.T + 0.09 * torch.eye(64)).double()
+    )
+    return GeneratorModel(network, 10), lambda images: law.log_prob(images.flatten(1).double())
+
+
+def ends_plotted(
+    axes: Axes,
+    model: GeneratorModel,
+    exact: Callable[[Tensor], Tensor] | None,
+    cases: Cases,
+) -> None:
+    """Plot means of the ends over two images that the model drew, less what is known best."""
+    images, latents = simulated(model, 2, make_rng("pictures", 0))
+    curves: dict[Start, list[tuple[Tensor, Tensor]]] = {}
+    for start, counts in cases:
+        found = []
+        for count in counts:
+            rng = make_rng("pictures", start, count)
+            ends = log_likelihood(model, images, rng, AIS(8, count), latents, start)
+            found.append((ends.lower, ends.upper))
+        curves[start] = found
+    best = sum(curves[cases[0][0]][-1]) / 2 if exact is None else exact(images)
+    for colour, (start, counts) in zip(figures.COLOURS, cases, strict=False):
+        for end, (mark, said) in enumerate((("v", "lower"), ("^", "upper"))):
+            y = [(ends[end] - best).mean().item() for ends in curves[start]]
+            label = f"{said} end, from the {start}"
+            axes.plot(counts, y, color=colour, marker=mark, markersize=4, label=label)
+    said = "the mean of the best ends" if exact is None else "exact"
+    axes.axhline(0, color="black", linewidth=0.8, label=said)
+    axes.set_xscale("log")
+    axes.set_yscale("symlog", linthresh=1)
+    axes.set_xlabel("temperatures")
+    axes.set_ylabel("log p less its value, nats")
+    axes.grid(alpha=0.2)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=7)
+
+
 def first_clause(what: str) -> str:
     """Return the text of a finding up to its first parenthesis or semicolon."""
     return re.split(r" \(|;", what)[0]
@@ -324,6 +392,7 @@ PICTURES: dict[str, Callable[[Studio], Path]] = {
     "sick-latents": sick_latents,
     "unusual-places": unusual_places,
     "texture": texture,
+    "likelihood-brackets": likelihood_brackets,
     "verdicts": verdicts,
 }
 

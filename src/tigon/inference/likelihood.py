@@ -28,7 +28,7 @@ References:
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,7 @@ from tigon.random.streams import Rng, make_rng, normal, rows
 
 OF_PRIOR = AIS(64, 100)  # chains for the constant of a prior, which are cheap
 OF_IMAGES = AIS(16, 500)  # for that of a density of images
+STARTS = 8  # chains that look for the mode, at most
 APART = 0.01  # of latents on either side of the mode, whose images give the decoder's derivative
 Start = Literal["mode", "prior"]
 
@@ -95,6 +96,7 @@ def log_likelihood(
     Raises:
         TigonError: if the model has no likelihood (it says why), images or latents do not fit it,
             or a log-density is not finite
+        ValueError: if `start` is neither
 
     Example:
         images, latents = tigon.simulated(model, 8, tigon.make_rng(0))
@@ -102,6 +104,8 @@ def log_likelihood(
         found.upper - found.lower
     """
     able = require_likelihood(model)
+    if start not in get_args(Start):
+        raise ValueError(f"start must be one of {', '.join(get_args(Start))}, not {start!r}")
     require_points(images, "images")
     require_shape(images, "images", able.image_shape)
     constant = constant or log_partition(model, make_rng("log Z", 0))
@@ -256,7 +260,7 @@ def _of_image(
 
 
 def _near(
-    model: HasLikelihood, image: Tensor, rng: Rng, starts: int, start: Start
+    model: HasLikelihood, image: Tensor, rng: Rng, chains: int, start: Start
 ) -> tuple[Tensor, Tensor]:
     """Return where chains start: the mean (1, d), and a root of the covariance, (d, d) doubles.
 
@@ -265,7 +269,8 @@ def _near(
     eye = torch.eye(model.latent_dim, dtype=torch.float64)
     if start == "prior":
         return image.new_zeros(1, model.latent_dim), eye
-    found = model.infer(image, rng, ColdStart(starts)).latents
+    starts = min(chains, STARTS)
+    found = model.infer(image, rows(rng, slice(0, starts)), ColdStart(starts)).latents
     steps = APART * eye.to(found)
     apart = model.decode(found + steps) - model.decode(found - steps)
     slopes = apart.flatten(1).double().cpu() / (2 * APART)

@@ -116,10 +116,6 @@ class HasLikelihood(HasDecoder, Protocol):
     plane: Tensor
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the model's images."""
-
-    @property
     def no_likelihood(self) -> str:
         """Why its images do not have the density of f(z) + sigma eps, in words; or nothing."""
 
@@ -137,10 +133,6 @@ class HasReference(HasLogDensity, Protocol):
     """
 
     reference: Gaussian
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the model's images."""
 
     @property
     def no_likelihood(self) -> str:
