@@ -34,7 +34,7 @@ from tigon.data.pixels import to_uint8
 from tigon.diagnostics.rules.base import Level
 from tigon.errors import DivergenceError
 from tigon.export.load import load
-from tigon.inference.likelihood import Start, log_likelihood, simulated
+from tigon.inference.likelihood import LogLikelihood, Start, log_likelihood, simulated
 from tigon.inference.score import score_all
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
@@ -51,7 +51,7 @@ from tigon.recipes import (
     recipes,
 )
 from tigon.recipes.descriptor import ImageGuard
-from tigon.recipes.settings import ImageChains, LatentChains
+from tigon.recipes.settings import GeneratorNetwork, ImageChains, LatentChains
 from tigon.report.sections import figures_of, opened
 from tigon.runs.diagnosis import diagnose
 from tigon.runs.experiment import train
@@ -68,6 +68,9 @@ RECIPES: dict[str, Recipe] = {
     "generator": GeneratorRecipe(),
     "descriptor": DescriptorRecipe(),
     "generator-small": GeneratorRecipe(image_size=32),
+    "generator-tiny": GeneratorRecipe(
+        image_size=16, latent_dim=8, network=GeneratorNetwork(width=32), iterations=300
+    ),
     "generator-original": OriginalGeneratorRecipe(image_size=32, gradient_evaluations=1200),
     "descriptor-small": SMALL,
     "descriptor-original": OriginalDescriptorRecipe(image_size=32, gradient_evaluations=9900),
@@ -290,16 +293,18 @@ def texture(studio: Studio) -> Path:
 
 def likelihood_brackets(studio: Studio) -> Path:
     """Plot both ends of log p over the number of temperatures, from the mode and the prior."""
-    figure = Figure((8, 3.2), layout="constrained")
+    figure = Figure((8, 3.6), layout="constrained")
     known, learned = figure.subplots(1, 2)
     linear, exact = linear_model()
     ends_plotted(known, linear, exact, (("mode", (2, 20, 200)), ("prior", (5, 20, 80, 320))))
     known.set_title("a linear generator, 10 latents", fontsize=9)
-    model = studio.run("generator-small").model().eval()
+    model = studio.run("generator-tiny").model().eval()
     assert isinstance(model, GeneratorModel)
-    cases: Cases = (("mode", (2, 5, 20, 80)), ("prior", (10, 40, 160, 640)))
+    cases: Cases = (("mode", (2, 5, 20, 80)), ("prior", (10, 40, 320)))
     ends_plotted(learned, model, None, cases)
-    learned.set_title(f"a generator of 32 x 32 faces, {model.latent_dim} latents", fontsize=9)
+    learned.set_title(f"a generator of 16 x 16 faces, {model.latent_dim} latents", fontsize=9)
+    named = learned.get_legend_handles_labels()
+    figure.legend(*named, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return save("likelihood-brackets", figure)
 
 
@@ -321,31 +326,33 @@ def ends_plotted(
     exact: Callable[[Tensor], Tensor] | None,
     cases: Cases,
 ) -> None:
-    """Plot means of the ends over two images that the model drew, less what is known best."""
-    images, latents = simulated(model, 2, make_rng("pictures", 0))
-    curves: dict[Start, list[tuple[Tensor, Tensor]]] = {}
+    """Plot means of the ends over four images that the model drew, less what is known best."""
+    images, latents = simulated(model, 4, make_rng("pictures", 0))
+    curves: dict[Start, list[LogLikelihood]] = {}
     for start, counts in cases:
         found = []
         for count in counts:
             rng = make_rng("pictures", start, count)
-            ends = log_likelihood(model, images, rng, AIS(8, count), latents, start)
-            found.append((ends.lower, ends.upper))
+            found.append(log_likelihood(model, images, rng, AIS(8, count), latents, start))
         curves[start] = found
-    best = sum(curves[cases[0][0]][-1]) / 2 if exact is None else exact(images)
+    last = curves[cases[0][0]][-1]
+    best = (last.lower + last.upper) / 2 if exact is None else exact(images)
     for colour, (start, counts) in zip(figures.COLOURS, cases, strict=False):
-        for end, (mark, said) in enumerate((("v", "lower"), ("^", "upper"))):
-            y = [(ends[end] - best).mean().item() for ends in curves[start]]
+        for mark, said in (("v", "lower"), ("^", "upper")):
+            each = [ends._asdict() for ends in curves[start]]
+            y = [(ends[said] - best).mean() for ends in each]
+            bars = [ends[f"{said}_error"].norm() / len(images) for ends in each]
             label = f"{said} end, from the {start}"
-            axes.plot(counts, y, color=colour, marker=mark, markersize=4, label=label)
-    said = "the mean of the best ends" if exact is None else "exact"
-    axes.axhline(0, color="black", linewidth=0.8, label=said)
+            axes.errorbar(
+                counts, y, bars, color=colour, marker=mark, markersize=4, capsize=2, label=label
+            )
+    axes.axhline(0, color="black", linewidth=0.8, label="exact, or the mean of the best ends")
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=1)
     axes.set_xlabel("temperatures")
     axes.set_ylabel("log p less its value, nats")
     axes.grid(alpha=0.2)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=7)
 
 
 def first_clause(what: str) -> str:

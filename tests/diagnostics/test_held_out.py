@@ -75,6 +75,7 @@ def test_a_likelihood_is_judged_beside_a_linear_model_of_the_same_noise():
     bracket, found = of_likelihood(likelihoods(-2700.0, 0.5, -2800.0))
     assert (bracket.level, found.level) == (Level.GOOD, Level.GOOD)
     assert "-2700.0 nats" in found.what and "sigma 0.3 -2800.0" in found.what
+    assert "1 nats of held-out images and 0.5 nats of images it drew" in bracket.what
     bracket, found = of_likelihood(likelihoods(-2700.0, 60.0, -2650.0))
     assert (bracket.level, found.level) == (Level.NOTE, Level.NOTE)
     assert "it is wide" in bracket.what and "neither is ahead" in found.what

@@ -67,6 +67,7 @@ class Likelihood(NamedTuple):
         error: standard error of `lower` over images, with that over chains; None of one image
         sigma: standard deviation of the density's noise, if it has any
         dimensions: number of values of an image
+        ess: how many of an image's chains count, on average; None where nothing is estimated
     """
 
     images: int
@@ -75,6 +76,7 @@ class Likelihood(NamedTuple):
     error: float | None
     sigma: float | None
     dimensions: int
+    ess: float | None = None
 
     @property
     def width(self) -> float:
@@ -112,8 +114,12 @@ class Likelihoods:
 
     @property
     def width(self) -> float:
-        """How far apart the ends are, in nats: of images that the model drew, if there are any."""
-        return abs(self.rows.get(DRAWN, self.rows[HELD_OUT]).width)
+        """How far apart the ends are at most, in nats: of held-out images, and of those it drew.
+
+        Where the bracket of the latter is narrow, held-out images may still be harder to infer:
+        their ends are no bracket, but that far apart they are not both right.
+        """
+        return max(abs(self.rows[name].width) for name in (HELD_OUT, DRAWN) if name in self.rows)
 
     @property
     def most(self) -> float:
@@ -190,7 +196,7 @@ def mean_of(found: LogLikelihood, sigma: float | None, images: Tensor) -> Likeli
     count = len(found.lower)
     error = found.lower.std().item() / count**0.5 if count > 1 else None
     numbers = count, found.lower.mean().item(), found.upper.mean().item(), error
-    return Likelihood(*numbers, sigma, images[0].numel())
+    return Likelihood(*numbers, sigma, images[0].numel(), found.ess.mean().item())
 
 
 def exact(log_prob: Tensor, sigma: float, images: Tensor) -> Likelihood:

@@ -7,7 +7,7 @@ not come from the prior: they start near the posterior, at draws of
 .. math:: q(z) = N(m, C), \qquad C^{-1} = I + J^\top J / \sigma^2
 
 with m the mode that the model infers and J the decoder's derivative there (Laplace), which takes
-hundreds of times fewer temperatures. Where they start decides how far apart the two bounds are,
+a hundredth of the temperatures. Where they start decides how far apart the two bounds are,
 and never whether they are bounds: m and C know the image, and nothing of the latents that it was
 drawn from.
 

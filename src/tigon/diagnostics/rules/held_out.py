@@ -3,7 +3,7 @@
 import math
 
 from tigon.diagnostics.evaluation import GAUSSIAN, MODEL, PCA, TRAINING, Evaluation
-from tigon.diagnostics.likelihood import DRAWN, OWN, SAME, Likelihoods
+from tigon.diagnostics.likelihood import DRAWN, OWN, SAME, Likelihood, Likelihoods
 from tigon.diagnostics.likelihood import HELD_OUT as UNSEEN
 from tigon.diagnostics.rules.base import Finding, Level, percent
 
@@ -121,7 +121,7 @@ def of_likelihood(found: Likelihoods | None) -> list[Finding]:
         f"log p of {own.images} held-out images is {own.lower:.1f} nats on average, that of "
         f"probabilistic PCA{what} {linear.lower:.1f}"
     )
-    slack = max(found.width, abs(own.width))
+    slack = found.width
     if own.lower >= linear.lower:
         return [*findings, Finding("likelihood", Level.GOOD, said, value=own.lower)]
     if own.lower + slack >= linear.lower:
@@ -133,12 +133,17 @@ def of_likelihood(found: Likelihoods | None) -> list[Finding]:
 
 def _bracket(found: Likelihoods) -> Finding:
     """Say how far apart the two ends of log p are, and whether that is wide."""
-    of = "images that the model drew" if DRAWN in found.rows else "log Z, of which one is no bound"
+    ends = [f"{row.width:.3g} nats of {name.removeprefix('model, ')}" for name, row in _own(found)]
     said = (
-        f"the two ends of log p are {found.width:.3g} nats apart, of {of}; up to {found.most:.3g} "
-        "it counts as narrow"
+        f"the two ends of log p are apart by {' and '.join(ends)}; up to {found.most:.3g} they "
+        "count as near"
     )
     if found.width <= found.most:
         return Finding("likelihood bracket", Level.GOOD, said, value=found.width)
     said += ": it is wide, and log p is not known; give more --likelihood-temperatures"
     return Finding("likelihood bracket", Level.NOTE, said, value=found.width)
+
+
+def _own(found: Likelihoods) -> list[tuple[str, Likelihood]]:
+    """Return the rows of the model itself, by name."""
+    return [(name, found.rows[name]) for name in (UNSEEN, DRAWN) if name in found.rows]
