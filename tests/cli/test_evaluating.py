@@ -61,7 +61,7 @@ def test_training_images_are_refused_as_held_out_ones(tigon, tmp_path):
     assert not (run / "evaluation.json").exists()
 
 
-FAST = ["--likelihood-chains", 2, "--likelihood-temperatures", 3, "--starts", 1]
+FAST = ["--count", 4, "--likelihood-chains", 2, "--likelihood-temperatures", 3, "--starts", 1]
 ROWS = [
     "model, held-out images",
     "model, images it drew",
