@@ -93,6 +93,14 @@ def test_how_probable_held_out_images_are(tigon, held_out, tmp_path):
     assert report[0] == 0 and "log p of held-out images" in (run / "report.html").read_text()
 
 
+def test_a_learned_prior_has_a_constant_that_is_estimated(tigon, held_out, tmp_path):
+    run = run_copy("latent-ebm", tmp_path)
+    words = ["--data", held_out, "--likelihood", "--likelihood-images", 2, *FAST, "--json"]
+    values = json.loads(tigon("evaluate", run, *words)[1])
+    assert list(values["likelihood"]["rows"])[:2] == ROWS[:2]
+    assert any("the prior is known up to a constant" in note for note in values["notes"])
+
+
 def test_a_density_of_images_has_one_constant(tigon, held_out, tmp_path):
     source = run_of("descriptor", grids=1, chains=ImageChains(steps=3, temperature=1.0))
     run = Path(shutil.copytree(source, tmp_path / "run"))

@@ -101,3 +101,9 @@ def test_numbers_out_of_range_are_refused(wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=f"{name} must be at least"):
         AIS(**wrong)
+
+
+def test_draws_that_do_not_divide_the_chains_are_refused():
+    for count in (0, 3):
+        with pytest.raises(ValueError, match=f"{count} draws do not divide 4 chains"):
+            AIS(4, 2).bracket(bent, LIKE, make_rng(0), torch.zeros(count, 1).double())

@@ -172,11 +172,14 @@ class AIS:
                 by their weights, and are no bound
         Raises:
             TigonError: if the target is not finite, or cannot be reached
+            ValueError: if the number of draws does not divide that of chains
 
         Example:
             found = tigon.AIS(64).bracket(lambda u: -(u**4).sum(1), torch.zeros(1, 2), rng)
             found.lower.value, found.upper.value
         """
+        if draws is not None and (not len(draws) or self.chains % len(draws)):
+            raise ValueError(f"{len(draws)} draws do not divide {self.chains} chains")
         like = like.new_zeros(self.chains, *like.shape[1:])
         plan = self._pilot(target, like, rng)
         forward = self._forward(target, like, plan, rng)
