@@ -23,9 +23,7 @@ from tigon.runs.run import Run
 CASES: tuple[tuple[Start, int], ...] = (
     ("mode", 5),
     ("mode", 25),
-    ("mode", 100),
     ("prior", 25),
-    ("prior", 100),
 )
 TEXT = """## How probable photographs of clothes are
 
