@@ -56,7 +56,7 @@ def test_bytes_and_floats_are_the_same_images(height, width, channels):
 
 def test_mask_and_condition_go_with_their_rows():
     images, labels = floats(), torch.arange(6) * 10
-    for mask in (images > 0, torch.ones(1, 1, 8, 12, dtype=torch.bool), images[:, :1] > 0):
+    for mask in (images > -0.5, torch.ones(1, 1, 8, 12, dtype=torch.bool), images[:, :1] > 0):
         data = as_data(images, labels, mask)
         batch = data.order(4, 0).read(data, 0, torch.zeros((), dtype=torch.float64))
         assert torch.equal(batch.condition, batch.index * 10) and batch.among == 6

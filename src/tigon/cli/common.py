@@ -45,6 +45,7 @@ Data = Annotated[
     ),
 ]
 Held = Annotated[Data | None, tyro.conf.arg(name="data", metavar="DATA")]
+MaskPlace = Annotated[str | None, tyro.conf.arg(name="mask", metavar="FOLDER|M.png|alpha")]
 Moved = Annotated[Data | None, tyro.conf.arg(name="data", metavar="NEW")]
 
 
@@ -112,15 +113,18 @@ def images_for(
     frames: Frames = "first",
     max_pixels: int = MAX_PIXELS,
     shape: tuple[int, int, int] | None = None,
+    mask: str | None = None,
 ) -> ImageSet:
     """Load images that a model has not seen, in the form that it expects.
 
     Arguments:
         shape: channels, height and width, if others than those of the model's images
+        mask: which values were observed, as `load_images` takes it
     """
     channels, height, width = shape or model.image_shape
     size = image_size(height, width)
-    images = load_images(data, size, model.fit, channels, frames=frames, max_pixels=max_pixels)
+    form = size, model.fit, channels, False, frames, max_pixels
+    images = load_images(data, *form, mask=mask)
     tell_of_data(images)
     return images
 
@@ -138,8 +142,19 @@ def load_with_latents(folder: Path, verb: str, device: str, checkpoint: str) -> 
     return model.to(place)
 
 
-def infer(model: Model, images: Tensor, starts: int, seed: int, chunk: int = 4) -> Reconstruction:
-    """Infer the latents of images (B, C, H, W), a few at a time."""
+def infer(
+    model: Model,
+    images: Tensor,
+    starts: int,
+    seed: int,
+    chunk: int = 4,
+    mask: Tensor | None = None,
+) -> Reconstruction:
+    """Infer the latents of images (B, C, H, W), a few at a time.
+
+    Arguments:
+        mask: 1 where a value was observed and 0 elsewhere, (B, 1 or C, H, W); None if all were
+    """
     assert isinstance(model, HasLatents)
     device = model.device
     parts = []
@@ -149,5 +164,6 @@ def infer(model: Model, images: Tensor, starts: int, seed: int, chunk: int = 4) 
         part = images[first : first + chunk].to(device)
         index = range(first * starts, (first + len(part)) * starts)
         rng = RowRng(seed, 0, index, "reconstruct")
-        parts.append(model.infer(part, rng, ColdStart(starts)))
+        known = None if mask is None else mask[first : first + chunk].to(device)
+        parts.append(model.infer(part, rng, ColdStart(starts), known))
     return Reconstruction(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))

@@ -6,7 +6,17 @@ from typing import Any
 
 from torch import Tensor
 
-from tigon.cli.common import Flag, Held, Json, Result, RunFolder, Which, images_for, infer
+from tigon.cli.common import (
+    Flag,
+    Held,
+    Json,
+    MaskPlace,
+    Result,
+    RunFolder,
+    Which,
+    images_for,
+    infer,
+)
 from tigon.cli.progress import SLOW, busy, steps_shown, tell
 from tigon.data.form import MAX_PIXELS, Frames
 from tigon.data.images import ImageSet
@@ -37,6 +47,8 @@ class Evaluate:
         run_folder: the run folder; the baselines are made from its training images
         data: images the model has not learned from: a folder, or a .npz with `images`; by default
             those that the run held out
+        mask: which values of --data were observed, as `tigon train --mask` has it; errors are then
+            over these
         frames: read the first or all pages or frames of a file
         max_pixels: leave out pictures with more pixels than this
         count: most images in each compared set, >= 2; latents are inferred for 64 at most
@@ -58,6 +70,7 @@ class Evaluate:
 
     run_folder: RunFolder
     data: Held = None
+    mask: MaskPlace = None
     frames: Frames = "first"
     max_pixels: int = MAX_PIXELS
     count: int = 1000
@@ -78,10 +91,12 @@ class Evaluate:
         asked = self._likelihood()
         run = Run(self.run_folder, self.checkpoint)
         how = self.count, self.starts, self.seed, asked
+        if self.data is None and self.mask is not None:
+            raise TigonError("--mask: is for images given as --data; a run's own have their masks")
         if self.data is None:
             return Result(*evaluated(run, self.device, *how))
         model = _model(run, self.device, asked)
-        held_out = images_for(model, self.data, self.frames, self.max_pixels)
+        held_out = images_for(model, self.data, self.frames, self.max_pixels, mask=self.mask)
         found = _measure(model, held_out, run.images(), *how)
         return Result(text_of(found), _saved(run, self.data, found))
 
@@ -156,8 +171,8 @@ def _measure(
     seed: int,
     likelihood: LikelihoodSettings | None,
 ) -> Evaluation:
-    def inferred(model: Model, images: Tensor) -> Reconstruction:
-        return infer(model, images, starts, seed)
+    def inferred(model: Model, images: Tensor, mask: Tensor | None = None) -> Reconstruction:
+        return infer(model, images, starts, seed, mask=mask)
 
     with busy("comparing images", log=True, after=SLOW):
         return evaluate(model, held_out, training, inferred, count, seed, tell, likelihood)

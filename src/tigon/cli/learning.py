@@ -13,6 +13,7 @@ from tigon.cli.common import (
     Data,
     Flag,
     Json,
+    MaskPlace,
     Moved,
     Result,
     RunFolder,
@@ -48,6 +49,10 @@ class Train(Generic[R]):
         data: a folder of images, a .npz with `images`, hf:NAME, embedded:animal-faces, or a
             pattern with * of pictures or shards
         out: the run folder
+        mask: values of the images are missing: a folder with a picture for each image, of the same
+            name and of --image-size, white where values were observed and black or transparent
+            where they are missing; one such picture for all images; or alpha: missing is where
+            images are transparent
         recipe: what is learned, and how
         origin: the run of a generator of the same images, where this run begins: with its weights
             and latents, and the form of its images, held-out share, --latent-dim, --network.*,
@@ -65,6 +70,7 @@ class Train(Generic[R]):
     data: Data
     out: Path
     recipe: Annotated[R, tyro.conf.arg(name="")]
+    mask: MaskPlace = None
     origin: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     device: str = "auto"
     checkpoint_every: int = 100
@@ -77,7 +83,9 @@ class Train(Generic[R]):
     def run(self) -> Result:
         """Train, then write the report."""
         origin = None if self.origin is None else str(self.origin)
-        experiment = Experiment(self.recipe.name, self.recipe, self.data, origin=origin)
+        experiment = Experiment(
+            self.recipe.name, self.recipe, self.data, origin=origin, mask=self.mask
+        )
         experiment = experiment.begun(Run(self.out))
         how = Keeping(self.checkpoint_every, self.keep, self.timeout, self.tensorboard)
         end = learn(experiment, self.out, self.device, how, self.continue_with)

@@ -8,22 +8,23 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 import tyro
+from torch import Tensor
 
 from tigon.cli.common import (
     Data,
     Flag,
     Json,
+    MaskPlace,
     ModelFolder,
     Result,
     Which,
     images_for,
     load_with_latents,
 )
-from tigon.cli.masks import read_masks
 from tigon.cli.progress import counted, steps_shown, tell
 from tigon.data.form import MAX_PIXELS
 from tigon.data.images import ImageSet
-from tigon.data.pixels import to_uint8
+from tigon.data.pixels import mean_observed, to_mask, to_uint8
 from tigon.diagnostics.similarity import psnr_and_ssim, require_similarity
 from tigon.errors import TigonError
 from tigon.inference.physics import Blur, Downsample, Grey, Mask, Physics
@@ -35,9 +36,8 @@ from tigon.sizes import image_size, size_text
 
 TOGETHER = 4  # images whose chains run together
 COLUMNS, SHOWN = 10, 3  # images in a row of the picture; draws of each that it shows
-MIDDLE, WIDEST = np.uint8(127), 50  # shown where nothing was observed; the widest blur, in pixels
+WIDEST = 50  # blur, in pixels
 WHITE = 0.5  # spread, on the scale of [-1, 1], that the picture shows as white
-MaskPath = Annotated[Path | None, tyro.conf.arg(metavar="M.png|FOLDER")]
 Truth = Annotated[Data | None, tyro.conf.arg(name="truth", metavar="DATA")]
 
 
@@ -51,8 +51,8 @@ class Restore:
         out: a .png (observed, mean, draws and spread below each other), a .npz (means as `images`,
             `samples`, `spread` and `latents`) or a folder of PNGs (means)
         mask: some values are missing: a picture of the size of the model's images, white where
-            values are kept and black or transparent where they are missing, or a folder with
-            one for each image, of the same name
+            values are kept and black or transparent where they are missing; a folder with one for
+            each image, of the same name; or alpha: missing is where images are transparent
         downsample: squares of so many pixels a side were averaged
         blur: images were convolved with a Gaussian of this standard deviation, in the model's
             pixels
@@ -74,7 +74,7 @@ class Restore:
     model_folder: ModelFolder
     data: Data
     out: Path
-    mask: MaskPath = None
+    mask: MaskPlace = None
     downsample: int | None = None
     blur: float | None = None
     grey: Flag = False
@@ -101,12 +101,14 @@ class Restore:
         if self.out.suffix == ".png":
             rows = 3 + min(SHOWN, self.chains * how.draws) + (truth is not None)
             require_rows_viewable(self.out, len(observed), (size[0], size[1]), rows, COLUMNS)
-        physics = self._physics(observed, (size[0], size[1]))
+        physics = self._physics(observed)
         found = self._restored(model, observed, physics, how)
-        self._write(observed, physics, found, truth)
-        return self._result(found, how, truth)
+        self._write(observed, found, truth)
+        return self._result(observed, found, how, truth)
 
-    def _result(self, found: Restored, how: Draws, truth: ImageSet | None) -> Result:
+    def _result(
+        self, observed: ImageSet, found: Restored, how: Draws, truth: ImageSet | None
+    ) -> Result:
         """Say what was drawn, and how near the truth it is, if that is known."""
         count, draws = found.samples.shape[:2]
         values = {
@@ -138,6 +140,13 @@ class Restore:
                 f"beside the truth: mean of the draws {near['psnr_mean']:.2f} dB, SSIM "
                 f"{near['ssim_mean']:.3f}; single draws {near['psnr_draws']:.2f} dB, SSIM "
                 f"{near['ssim_draws']:.3f}"
+            )
+        if truth is not None and observed.incomplete:
+            error = mean_observed((found.mean - truth.read()) ** 2, 1 - _kept(observed))
+            values["missing_error"] = error.nanmean().item()  # nothing may be missing of some
+            lines.append(
+                f"mean squared error of what was missing {values['missing_error']:.5f}, on the "
+                "scale of [-1, 1]"
             )
         lines.append(f"{self.out}: {self._what(truth is not None)}")
         return Result("\n".join(lines), values)
@@ -204,14 +213,15 @@ class Restore:
                 )
             height, width = sides
         shape = channels, height, width
-        return images_for(model, self.data, max_pixels=self.max_pixels, shape=shape)
+        return images_for(
+            model, self.data, max_pixels=self.max_pixels, shape=shape, mask=self.mask
+        )
 
-    def _physics(self, observed: ImageSet, size: tuple[int, int]) -> list[Physics]:
+    def _physics(self, observed: ImageSet) -> list[Physics]:
         """Return how each image was observed."""
         how: Physics
         if self.mask is not None:
-            names = list(observed.names)
-            return [Mask(mask) for mask in read_masks(self.mask, names, size)]
+            return [Mask(kept) for kept in _kept(observed)[:, 0]]
         if self.downsample is not None:
             how = Downsample(self.downsample)
         else:
@@ -247,9 +257,7 @@ class Restore:
         }
         return known.get(self.out.suffix, "a PNG of each mean")
 
-    def _write(
-        self, observed: ImageSet, physics: list[Physics], found: Restored, truth: ImageSet | None
-    ) -> None:
+    def _write(self, observed: ImageSet, found: Restored, truth: ImageSet | None) -> None:
         means = to_uint8(found.mean)
         if self.out.suffix != ".png":
             samples = to_uint8(found.samples.flatten(0, 1))
@@ -262,9 +270,6 @@ class Restore:
             )
             return
         seen = np.asarray(observed.pixels)
-        if self.mask is not None:
-            kept = np.stack([how.kept.numpy() > 0 for how in physics if isinstance(how, Mask)])
-            seen = np.where(kept[..., None], seen, MIDDLE)
         rows = [("observed", _enlarged(seen, means.shape[1:])), ("mean", means)]
         some = found.samples[:, :: max(1, found.samples.shape[1] // SHOWN)][:, :SHOWN]
         rows += [(f"draw {k + 1}", to_uint8(some[:, k])) for k in range(some.shape[1])]
@@ -276,6 +281,13 @@ class Restore:
         for first in range(0, len(means), COLUMNS):
             lines += [(label, pixels[first : first + COLUMNS]) for label, pixels in rows]
         write_rows(self.out, lines)
+
+
+def _kept(observed: ImageSet) -> Tensor:
+    """Return the mask of each image, (N, 1, H, W)."""
+    if observed.masks is None:  # they keep everything
+        return torch.ones(len(observed), 1, *observed.pixels.shape[1:3])
+    return to_mask(np.asarray(observed.masks))
 
 
 def _nearness(found: Restored, truth: ImageSet) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Batches: the examples that each iteration learns from, as a function of (seed, iteration)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tigon.distributed import Ownership
 from tigon.random.streams import make_rng
-from tigon.sizes import ImageSize
+from tigon.sizes import ImageSize, sides
 
 MOST = 4096  # means of a larger set are taken over this many images
 
@@ -19,10 +19,11 @@ MOST = 4096  # means of a larger set are taken over this many images
 class Batch(NamedTuple):
     """Images, their rows in the data set, and optionally masks and conditions.
 
-    Models that do not use a mask or a condition ignore it.
+    Learners that do not use a condition ignore it. Those that do not use a mask refuse data with
+    missing values: see `Learner.masks`.
 
     Attributes:
-        images: (B, C, H, W), in [-1, 1]
+        images: (B, C, H, W), in [-1, 1]; where a value is missing, what is there says nothing
         index: rows in the data set, (B,)
         mask: 1 where a value was observed and 0 elsewhere, with the images' type, (B, C, H, W) or
             broadcastable to it with B or 1 rows; None if all were observed
@@ -43,6 +44,17 @@ class Batch(NamedTuple):
     def size(self) -> int:
         """Number of images of the batch in all processes."""
         return len(self.index) if self.total is None else self.total
+
+    @property
+    def observed(self) -> Tensor | None:
+        """The mask of each value, (B, C, H, W); None if all were observed."""
+        return None if self.mask is None else self.mask.expand_as(self.images)
+
+    def completed(self, images: Tensor) -> Tensor:
+        """Return the images with those given, (B, C, H, W), in the place of missing values."""
+        return (
+            self.images if self.mask is None else torch.where(self.mask > 0, self.images, images)
+        )
 
     def to(self, like: Tensor) -> "Batch":
         """Return the batch on the device of `like`, with all floats in its type."""
@@ -138,6 +150,11 @@ class ImageData(ABC):
         return self.batch(index).images
 
     @property
+    def incomplete(self) -> bool:
+        """Whether values are missing: batches then have masks."""
+        return False
+
+    @property
     def streamed(self) -> bool:
         """Whether these are only the first images of a stream, which cannot be indexed by row."""
         return False
@@ -152,10 +169,10 @@ class ImageData(ABC):
         return BatchOrder(len(self), batch_size, seed)
 
     def mean_colours(self, count: int | None = None) -> Tensor:
-        """Return the mean colour of each of the first `count` images, (N, C), in [-1, 1]."""
+        """Return the mean observed colour of each of the first `count` images, (N, C)."""
         rows = slice(len(self) if count is None else count).indices(len(self))
         parts = chunks(range(*rows))
-        return torch.cat([self.read(part).mean((2, 3)) for part in parts])
+        return torch.cat([colours_of(self.batch(part)) for part in parts])
 
     def mean_rows(self) -> Sequence[int]:
         """Return the rows of the images that `mean_image` averages."""
@@ -165,11 +182,47 @@ class ImageData(ABC):
         """Return the mean of all images, (C, H, W), in [-1, 1].
 
         With more than 4096 images, it averages 4096 of them, evenly spaced: its error is then
-        1/64 of a pixel's standard deviation over the set, less than two grey levels of 255.
+        1/64 of a pixel's standard deviation over the set, less than two grey levels of 255. Each
+        value is averaged over the images where it was observed; one that never was has the mean of
+        its channel.
         """
-        rows = self.mean_rows()
-        total = sum(self.read(part).sum(0, dtype=torch.float64) for part in chunks(rows))
-        return (total / len(rows)).float()  # type: ignore[union-attr]
+        parts = (self.batch(part) for part in chunks(self.mean_rows()))
+        return mean_of(sums_of(parts, (self.channels, *sides(self.image_size))))
+
+
+def colours_of(batch: Batch) -> Tensor:
+    """Return the mean observed colour of each image, (B, C).
+
+    A channel of which nothing was observed has the mean of the image's others.
+    """
+    mask = batch.observed
+    if mask is None:
+        return batch.images.mean((2, 3))
+    sums, counts = (batch.images * mask).sum((2, 3)), mask.sum((2, 3))
+    others = sums.sum(1, keepdim=True) / counts.sum(1, keepdim=True)
+    return torch.where(counts > 0, sums / counts.clamp(min=1), others)
+
+
+def sums_of(batches: Iterable[Batch], shape: tuple[int, int, int]) -> Tensor:
+    """Return sums of observed values, and of how often each was, float64 (2, C, H, W).
+
+    Arguments:
+        shape: channels, height and width
+    """
+    sums = torch.zeros(2, *shape, dtype=torch.float64)
+    for batch in batches:
+        mask = batch.observed
+        images = batch.images if mask is None else batch.images * mask
+        sums[0] += images.sum(0, dtype=torch.float64).cpu()
+        sums[1] += len(images) if mask is None else mask.sum(0, dtype=torch.float64).cpu()
+    return sums
+
+
+def mean_of(sums: Tensor) -> Tensor:
+    """Return the mean image (C, H, W) of `sums_of` all batches."""
+    total, counts = sums
+    channels = total.sum((1, 2), keepdim=True) / counts.sum((1, 2), keepdim=True).clamp(min=1)
+    return torch.where(counts > 0, total / counts.clamp(min=1), channels).float()
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,11 @@ def _decode(
             if isinstance(found, str):
                 skipped.append(f"{name} {found}")
                 continue
+            if form.alpha and not found.pixels[..., -1].any():
+                raise TigonError(
+                    f"--mask alpha: {name} is transparent everywhere, so that nothing of it was "
+                    "observed; leave it out"
+                )
             file.write(found.pixels.tobytes())
             names.append(name)
             taken.append(number)

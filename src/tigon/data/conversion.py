@@ -12,6 +12,7 @@ from tigon.data.colours import to_srgb
 from tigon.data.form import Form
 from tigon.data.metadata import TURNS, orientation
 from tigon.data.notes import Note
+from tigon.data.pixels import MISSING
 from tigon.sizes import sides
 
 LARGE = 2**24  # pixels; larger pictures are converted one at a time
@@ -30,8 +31,9 @@ class Decoded(NamedTuple):
 def convert(picture: Image.Image, form: Form) -> Decoded | str:
     """Convert a picture to a form, large ones one at a time: each takes a gigabyte or more.
 
-    The camera's rotation is applied, colours are converted to sRGB, transparency becomes white,
-    and no picture is scaled by its own darkest and brightest value.
+    The camera's rotation is applied, colours are converted to sRGB, transparency becomes white, or
+    in a form with alpha a channel of its own, and no picture is scaled by its own darkest and
+    brightest value.
 
     Returns:
         the picture, or a text saying that it is too large
@@ -55,10 +57,13 @@ def _convert(picture: Image.Image, form: Form) -> Decoded:
     picture, noted = to_srgb(picture)
     if noted:
         notes.append(Note(noted))
-    picture = _on_white(picture)
+    picture = picture.convert("RGBA") if form.alpha else _on_white(picture)
     if turn in TURNS:
         picture = picture.transpose(TURNS[turn])
-    return Decoded(_sized(picture, form), tuple(notes))
+    pixels = _sized(picture, form)
+    if form.alpha and not pixels[..., -1].all():
+        notes.append(Note("missing", largest=float((pixels[..., -1] == 0).mean())))
+    return Decoded(pixels, tuple(notes))
 
 
 def _sized(picture: Image.Image, form: Form) -> np.ndarray:
@@ -67,9 +72,23 @@ def _sized(picture: Image.Image, form: Form) -> np.ndarray:
         picture = ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)
     elif picture.size != (width, height):
         picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    if form.alpha:
+        return _with_alpha(picture, form)
     if form.channels == 1:
         picture = picture.convert("L")
     return np.asarray(picture, dtype=np.uint8).reshape(form.shape)
+
+
+def _with_alpha(picture: Image.Image, form: Form) -> np.ndarray:
+    """Return the pixels (H, W, C + 1) of a picture with transparency.
+
+    Pillow resizes colours weighted by their opacity, so that none behind a transparent pixel
+    matters. A pixel was observed if at least half of what it is made of is opaque.
+    """
+    opaque = np.asarray(picture.getchannel("A"))[..., None] > 127
+    colours = np.asarray(picture.convert("RGB" if form.channels == 3 else "L"), np.uint8)
+    colours = colours.reshape(*form.shape[:2], form.channels)
+    return np.concatenate([np.where(opaque, colours, MISSING), opaque * np.uint8(255)], 2)
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

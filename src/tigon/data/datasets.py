@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tigon.data.batches import Batch, ImageData, even_rows
 from tigon.data.checks import require_images, warn_of_unit_range
-from tigon.data.pixels import to_float
+from tigon.data.pixels import MISSING, to_float
 from tigon.errors import TigonError
 from tigon.sizes import ImageSize, image_size
 
@@ -32,7 +32,8 @@ def as_data(
             with a length, whose items are an image (C, H, W), (image, label), or a dictionary of
             `image`, `mask` and `condition`. Items are read as batches need them
         condition: for a tensor's images: labels (N,) or any tensor (N, *)
-        mask: for a tensor's images: 1 where a value was observed, broadcastable to (N, C, H, W)
+        mask: for a tensor's images: 1 where a value was observed and 0 where it is missing,
+            broadcastable to (N, C, H, W)
     Raises:
         TigonError: if the data are none of these; it says how to convert them
     """
@@ -64,8 +65,8 @@ class TensorImages(ImageData):
     Arguments:
         images: floats in [-1, 1] (N, C, H, W), or uint8 (N, H, W, C) with 1 or 3 channels
         condition: labels (N,) or any tensor (N, *)
-        mask: 1 or True where a value was observed, (N, C, H, W) or broadcastable to it with N or
-            1 rows
+        mask: 1 or True where a value was observed and 0 where it is missing, (N, C, H, W) or
+            broadcastable to it with N or 1 rows; values that are missing may be anything
     Raises:
         TigonError: if they are of another type, range or shape; it says how to convert them
     """
@@ -73,8 +74,6 @@ class TensorImages(ImageData):
     def __init__(
         self, images: Tensor, condition: Tensor | None = None, mask: Tensor | None = None
     ) -> None:
-        require_images(images, "images")
-        warn_of_unit_range(images)
         for name, given, rows in (
             ("condition", condition, {len(images)}),
             ("mask", mask, {len(images), 1}),
@@ -84,9 +83,11 @@ class TensorImages(ImageData):
                     f"{name} of shape {tuple(given.shape)} for {len(images)} images: give a row "
                     "for each"
                 )
+        looked_at = images if mask is None else _hidden(images, mask, "mask", seen=True)
+        require_images(looked_at, "images")
+        warn_of_unit_range(looked_at)
+        images = images if mask is None else _hidden(images, mask, "mask")
         self.images, self.condition, self.mask = images, condition, mask
-        if mask is not None:
-            _require_mask(mask, self._form, "mask")
 
     @property
     def _floats(self) -> bool:
@@ -111,6 +112,11 @@ class TensorImages(ImageData):
         """Number of channels."""
         return self._form[0]
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether values are missing."""
+        return self.mask is not None
+
     def name(self, row: int) -> str:
         """Return the name of an image: its number."""
         return f"[{row}]"
@@ -128,10 +134,13 @@ class TensorImages(ImageData):
         return Batch(images, index, mask, condition)
 
     def fingerprint(self) -> str:
-        """Return a hash of the shape and at most 4096 of the images."""
+        """Return a hash of the shape and at most 4096 of the images, with their masks."""
         digest = hashlib.sha256(json.dumps(list(self.images.shape)).encode())
         for row in even_rows(len(self), 4096).tolist():
             digest.update(self.images[row].cpu().contiguous().numpy().tobytes())
+            if self.mask is not None:
+                mask = self.mask[row % len(self.mask)] > 0
+                digest.update(mask.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
 
@@ -158,15 +167,22 @@ class DatasetImages(ImageData):
         if not self.count:
             raise TigonError("the data set is empty")
         self.first = self._item(0)
-        images = self.batch(even_rows(self.count, LOOKED_AT)).images
+        some = self.batch(even_rows(self.count, LOOKED_AT))
+        images = some.images
         require_images(images, "images")
         warn_of_unit_range(images)
         digest = hashlib.sha256(json.dumps([self.count, *images.shape]).encode())
-        digest.update(images.cpu().contiguous().numpy().tobytes())
+        for part in (images, some.mask):
+            digest.update(b"" if part is None else part.cpu().contiguous().numpy().tobytes())
         self._fingerprint = digest.hexdigest()[:16]
 
     def __len__(self) -> int:
         return self.count
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether values are missing."""
+        return self.first.mask is not None
 
     @property
     def image_size(self) -> ImageSize:
@@ -209,14 +225,45 @@ class DatasetImages(ImageData):
         where = f"item {row}"
         image, mask, condition = _parts(self.dataset[row], where)
         image = _tensor(image, where)
-        require_images(image, where, one=True)
+        if mask is not None:
+            mask = _tensor(mask, f"{where}, mask")
+            shown = _hidden(image[None], mask[None], f"{where}, mask", seen=True)[0]
+            image = _hidden(image[None], mask[None], f"{where}, mask")[0]
+        require_images(image if mask is None else shown, where, one=True)
         if image.dtype == torch.uint8:
             image = to_float(image.cpu().numpy()[None])[0]
-        mask = None if mask is None else _tensor(mask, f"{where}, mask").to(image)
-        if mask is not None:
-            _require_mask(mask[None], image.shape, f"{where}, mask")
+        mask = None if mask is None else mask.to(image)
         condition = None if condition is None else _tensor(condition, f"{where}, condition")
         return Item(image, mask, condition)
+
+
+def _hidden(images: Tensor, mask: Tensor, what: str, seen: bool = False) -> Tensor:
+    """Return images, (N, C, H, W) or bytes (N, H, W, C), with mid-grey for missing values.
+
+    Arguments:
+        seen: put the mean of the observed ones there instead, which has no effect on their range
+    Raises:
+        TigonError: if the mask is not one, does not fit them, or nothing of an image was observed
+    """
+    if images.dim() != 4:
+        return images  # which is refused as such
+    last = not images.is_floating_point()
+    one, two, three = images.shape[1:]
+    _require_mask(mask, (three, one, two) if last else (one, two, three), what)
+    mask = mask.to(images.device)
+    if not ((mask == 0) | (mask == 1)).all():
+        raise TigonError(
+            f"{what}: must be 1 where a value was observed, and 0 where it is missing"
+        )
+    empty = ~mask.flatten(1).any(1)
+    if empty.any():
+        row = f" {int(empty.nonzero()[0])}" if len(mask) > 1 else ""
+        raise TigonError(f"{what}{row}: nothing was observed of its image; leave it out")
+    known = mask.movedim(1, 3) > 0 if last else mask > 0
+    hidden = torch.where(known, images, int(MISSING) if last else 0.0)
+    if last or not seen:
+        return hidden
+    return torch.where(known, images, hidden.sum() / known.expand_as(images).sum())
 
 
 def _require_mask(mask: Tensor, shape: Sequence[int], what: str) -> None:

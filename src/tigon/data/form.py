@@ -25,6 +25,8 @@ class Form:
         mirror: whether a mirrored copy of every image follows the images
         frames: read the `first` or `all` pages or frames of a file
         max_pixels: largest picture to read, >= 1; a side above 100,000 counts 1000 times
+        alpha: whether another channel follows: 255 where values were observed, 0 where pictures
+            are transparent
     Raises:
         TigonError: if one of these is invalid
     """
@@ -35,6 +37,7 @@ class Form:
     mirror: bool = False
     frames: Frames = "first"
     max_pixels: int = MAX_PIXELS
+    alpha: bool = False
 
     def __post_init__(self) -> None:
         require_choices(self)
@@ -50,8 +53,8 @@ class Form:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape of one image, (H, W, C)."""
-        return (*sides(self.image_size), self.channels)
+        """Shape of one image, (H, W, C), with the channel of its transparency if there is one."""
+        return (*sides(self.image_size), self.channels + self.alpha)
 
     def too_large(self, size: tuple[int, int]) -> str:
         """Return why a picture of this width and height is too large; "" if it is not."""

@@ -82,6 +82,7 @@ def taken(images: ImageSet, rows: np.ndarray, held_out: ImageSet | None = None) 
         whole=images,
         rows=rows,
         held_out=held_out,
+        masks=None if images.masks is None else TakenRows(images.masks, rows),  # type: ignore[arg-type]
     )
 
 
@@ -103,7 +104,7 @@ class TakenSet(ImageSet):
         return self.whole.read(torch.from_numpy(taken))
 
     def batch(self, index: Tensor) -> Batch:
-        """Return the images of rows (B,), with their labels as condition."""
+        """Return the images of rows (B,), with mask and condition if there are any."""
         taken = torch.from_numpy(self.rows[index.cpu().numpy()])
         return self.whole.batch(taken)._replace(index=index)
 

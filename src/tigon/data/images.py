@@ -1,5 +1,6 @@
 """ImageSet: the images of a data set as one memory-mapped uint8 array."""
 
+import hashlib
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from torch import Tensor
 from tigon.data.batches import Batch, ImageData
 from tigon.data.cache import Known, known_fingerprint, pixels_fingerprint
 from tigon.data.checks import require_bytes
-from tigon.data.pixels import to_float
+from tigon.data.pixels import to_float, to_mask
 from tigon.errors import TigonError
 from tigon.files import FileRows
 from tigon.sizes import ImageSize, image_size
@@ -27,8 +28,9 @@ class ImageSet(ImageData):
     hashes that the cache recorded, and `file` is the file that `pixels` is mapped from: batches
     are read from it, so that their time and memory do not depend on the number of images.
     `labels`, integers (N,), if any, are the batches' conditions, and `classes` their names by
-    number. `notes` are lines that say what was passed over and what was converted. `held_out` are
-    images of the same data that are not learned from, if any.
+    number. `masks`, if any, are not 0 where values were observed, (N, H, W), and pixels are
+    mid-grey elsewhere. `notes` are lines that say what was passed over and what was converted.
+    `held_out` are images of the same data that are not learned from, if any.
 
     Raises:
         TigonError: if pixels are anything else; it says which call converts them
@@ -43,10 +45,12 @@ class ImageSet(ImageData):
     classes: tuple[str, ...] = ()
     notes: Sequence[str] = ()
     held_out: "ImageSet | None" = field(default=None, repr=False, compare=False)
+    masks: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         require_bytes(self.pixels, "pixels of an ImageSet")
-        for what, rows in (("names", self.names), ("labels", self.labels)):
+        every = ("names", self.names), ("labels", self.labels), ("masks", self.masks)
+        for what, rows in every:
             if rows is not None and len(rows) != len(self.pixels):
                 raise TigonError(
                     f"{len(rows)} {what} for {len(self.pixels)} images: give one for each"
@@ -70,11 +74,17 @@ class ImageSet(ImageData):
         return self.names[row]
 
     def batch(self, index: Tensor) -> Batch:
-        """Return the images of rows (B,), with their labels as condition."""
-        if self.labels is None:
-            return Batch(self.read(index), index)
-        labels = np.array(self.labels[index.cpu().numpy()], np.int64)
-        return Batch(self.read(index), index, condition=torch.from_numpy(labels))
+        """Return the images of rows (B,), with their masks, and their labels as condition."""
+        rows, labels = index.cpu().numpy(), None
+        if self.labels is not None:
+            labels = torch.from_numpy(np.array(self.labels[rows], np.int64))
+        masks = None if self.masks is None else to_mask(self.masks[rows])
+        return Batch(self.read(index), index, masks, labels)
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether values are missing."""
+        return self.masks is not None
 
     def read(self, index: Tensor | slice = slice(None)) -> Tensor:
         """Return images by rows (B,) or a slice, as floats in [-1, 1], (B, C, H, W)."""
@@ -104,9 +114,17 @@ class ImageSet(ImageData):
 
     @cached_property
     def _content(self) -> str:
-        return pixels_fingerprint(self.pixels)
+        return self._with_masks(pixels_fingerprint(self.pixels))
+
+    def _with_masks(self, found: str) -> str:
+        """Return a hash that also covers the masks, if there are any."""
+        if self.masks is None:
+            return found
+        return hashlib.sha256(f"{found} {pixels_fingerprint(self.masks)}".encode()).hexdigest()[
+            :16
+        ]
 
     @cached_property
     def _fingerprint(self) -> str:
         """The hash: as recorded in the cache, if the pixels have not changed since."""
-        return known_fingerprint(self.known, self.names, self.pixels)
+        return self._with_masks(known_fingerprint(self.known, self.names, self.pixels))

@@ -5,6 +5,7 @@ import os
 from tigon.data.cache import cached
 from tigon.data.form import MAX_PIXELS, Form, Frames
 from tigon.data.images import ImageSet
+from tigon.data.masks import ALPHA, with_masks
 from tigon.data.pixels import Fit
 from tigon.data.shards import image_set, load_pattern
 from tigon.data.sources import is_pattern, open_source
@@ -19,6 +20,7 @@ def load_images(
     mirror: bool = False,
     frames: Frames = "first",
     max_pixels: int = MAX_PIXELS,
+    mask: str | os.PathLike[str] | None = None,
 ) -> ImageSet:
     """Load images of any depth, size and mode, and convert them to one size.
 
@@ -32,10 +34,16 @@ def load_images(
         mirror: whether to append a mirrored copy of every image
         frames: read the `first` or `all` pages or frames of a file
         max_pixels: largest picture to read, >= 1
+        mask: which values were observed: a picture of this size for all images, white where they
+            were, or a folder with one for each image, of the same name; or `alpha`: those where
+            the images are not transparent
     Raises:
         TigonError: if nothing can be read; it says what and why
     """
-    form = Form(image_size, fit, channels, mirror, frames, max_pixels)
-    if is_pattern(os.fspath(data)):
-        return load_pattern(os.fspath(data), form)
-    return image_set(cached(open_source(os.fspath(data)), form))
+    data, mask = os.fspath(data), None if mask is None else os.fspath(mask)
+    form = Form(image_size, fit, channels, mirror, frames, max_pixels, mask == ALPHA)
+    if is_pattern(data):
+        images = load_pattern(data, form)
+    else:
+        images = image_set(cached(open_source(data), form), form.alpha)
+    return images if mask is None else with_masks(images, mask, mirror)

@@ -140,6 +140,17 @@ def _brightest(note: Note) -> str:
     )
 
 
+def _missing(note: Note) -> str:
+    most = percent(note.largest)
+    return f"missing values, where it is transparent: {_which(note)}, at most {most} of one"
+
+
+def percent(part: float) -> str:
+    """Return a fraction as per cent, with three digits."""
+    value = 100 * part
+    return f"{value:.0f} %" if 99.5 <= abs(value) < 1e6 else f"{value:.3g} %"
+
+
 SAID: dict[str, Callable[[Note], str]] = {
     "left out": _left_out,
     "frames": _frames,
@@ -148,6 +159,7 @@ SAID: dict[str, Callable[[Note], str]] = {
     "exif": _exif,
     "floats": _floats,
     "deep": _deep,
+    "missing": _missing,
     "brightest": _brightest,
 }
 ORDER = ["passed over", *SAID]

@@ -18,11 +18,17 @@ from tigon.errors import TigonError
 
 Fit = Literal["stretch", "crop"]
 Interpolation = Literal["bilinear", "nearest"]
+MISSING = np.uint8(127)  # in the place of a value that was not observed: mid-grey
 
 
 def to_float(pixels: np.ndarray) -> Tensor:
     """Map uint8 (B, H, W, C) to float32 (B, C, H, W) in [-1, 1]."""
     return torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2) / 127.5 - 1
+
+
+def to_mask(masks: np.ndarray) -> Tensor:
+    """Map masks (B, H, W) to float32 (B, 1, H, W): 1 where they are not 0."""
+    return torch.from_numpy(np.asarray(masks) > 0).unsqueeze(1).float()
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
@@ -54,6 +60,37 @@ def reduced(images: Tensor, size: Sequence[int]) -> Tensor:
     """Average images (B, C, H, W) down to (B, C, h, w); h and w must divide H and W."""
     blocks = images.shape[2] // size[0], images.shape[3] // size[1]
     return images if blocks == (1, 1) else functional.avg_pool2d(images, blocks)
+
+
+def reduced_observed(
+    images: Tensor, mask: Tensor, size: Sequence[int], least: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Average the observed values of images down to (B, C, h, w); return where there are any, too.
+
+    Arguments:
+        images: (B, C, H, W); h and w must divide H and W
+        mask: 1 where a value was observed and 0 elsewhere, (B, 1 or C, H, W)
+        least: share of the values averaged that must be observed for an average to count as it
+    Returns:
+        averages, 0 where none was observed, and a mask, (B, 1 or C, h, w)
+    """
+    share = reduced(mask, size)
+    found = reduced(images * mask, size) / torch.where(share > 0, share, 1)
+    counts = (share > 0) & (share >= least)
+    return torch.where(counts, found, 0), counts.to(mask)
+
+
+def mean_observed(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the mean over the observed values of each row of (B, *), (B,).
+
+    Arguments:
+        mask: 1 where a value was observed and 0 elsewhere, broadcastable to the values; at least
+            one in each row; None if all were
+    """
+    if mask is None:
+        return values.flatten(1).mean(1)
+    counts = mask.expand_as(values).flatten(1).sum(1)
+    return (values * mask).flatten(1).sum(1) / counts
 
 
 def enlarged(images: Tensor, size: Sequence[int], mode: Interpolation = "bilinear") -> Tensor:

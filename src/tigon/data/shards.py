@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tigon.data.batches import chunks
+from tigon.data.batches import chunks, colours_of, mean_of, sums_of
 from tigon.data.cache import Entry, cached, known_fingerprint, pixels_fingerprint
 from tigon.data.folders import FileSource, open_pattern, what_else
 from tigon.data.form import Form
 from tigon.data.images import ImageSet
+from tigon.data.lazy_rows import layered
 from tigon.data.notes import Note, said
 from tigon.data.shard_rows import Shard, ShardedNames, ShardedRows, ownership
 from tigon.data.source import Source
@@ -59,7 +60,7 @@ class ShardedSet(ImageSet):
         """Return the mean colour of each of the first `count` images, (N, C), in [-1, 1]."""
         rows = torch.arange(min(len(self), len(self) if count is None else count))
         own = self.ownership.owned(rows)
-        parts = [self.read(part).mean((2, 3)) for part in own.split(1024)]
+        parts = [colours_of(self.batch(part)) for part in own.split(1024)]
         found = torch.empty(len(rows), self.channels)
         for index, colours in all_objects((own, torch.cat(parts))):
             found[index] = colours
@@ -69,10 +70,9 @@ class ShardedSet(ImageSet):
         """Return the mean of all images, or of 4096 of them, (C, H, W), in [-1, 1]."""
         rows = self.mean_rows()
         own = self.ownership.owned(torch.tensor(rows)).tolist()
-        total = torch.zeros(self.channels, *sides(self.image_size), dtype=torch.float64)
-        for part in chunks(own):
-            total += self.read(part).sum(0, dtype=torch.float64)
-        return (sum(all_objects(total)) / len(rows)).float()  # type: ignore[union-attr]
+        shape = self.channels, *sides(self.image_size)
+        sums = sums_of((self.batch(part) for part in chunks(own)), shape)
+        return mean_of(torch.stack(all_objects(sums)).sum(0))
 
 
 def load_pattern(pattern: str, form: Form) -> ImageSet:
@@ -102,14 +102,19 @@ def load_pattern(pattern: str, form: Form) -> ImageSet:
                 "that others see; put them where all do"
             )
         with first_process_first():
-            return image_set(cached(sources[os.path.abspath(pattern)], form))
+            return image_set(cached(sources[os.path.abspath(pattern)], form), form.alpha)
     notes = () if len(first) else first.notes  # otherwise they belong to a shard
     return _load_shards(assign(pattern, seen), sources, form, notes)
 
 
-def image_set(entry: Entry) -> ImageSet:
-    """Return the images of a cache entry."""
-    return ImageSet(*entry._replace(notes=said(entry.notes)))  # type: ignore[arg-type]
+def image_set(entry: Entry, alpha: bool = False) -> ImageSet:
+    """Return the images of a cache entry; with alpha, its last channel are their masks."""
+    told = entry._replace(notes=said(entry.notes))  # type: ignore[arg-type]
+    if alpha:
+        pixels, masks = layered(entry.pixels, alpha)
+        told = told._replace(pixels=pixels, known=None, file=None)  # type: ignore[arg-type]
+        return ImageSet(*told, masks=masks)  # type: ignore[arg-type]
+    return ImageSet(*told)  # type: ignore[arg-type]
 
 
 def _load_shards(
@@ -127,15 +132,17 @@ def _load_shards(
 
     told = {path: found for part in _together(load) for path, found in part}
     shards = tuple(Shard(p, owner, *told[p][:4]) for p, owner in owners.items())
-    pixels = ShardedRows(shards, {path: e.pixels for path, e in entries.items()}, form.shape)
+    rows = ShardedRows(shards, {path: e.pixels for path, e in entries.items()}, form.shape)
+    pixels, masks = layered(rows, form.alpha)
     labels, classes = _labels(shards, entries)
     return ShardedSet(
-        pixels,  # type: ignore[arg-type]
+        pixels,
         ShardedNames(shards, entries),
         [line for path in owners for line in told[path].skipped],
         labels=labels,  # type: ignore[arg-type]
         classes=classes,
         notes=said([*notes, *(note for path in owners for note in told[path].notes)]),
+        masks=masks,
         shards=shards,
     )
 

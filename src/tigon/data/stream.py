@@ -20,11 +20,14 @@ from tigon.data.batches import Batch, ImageData
 from tigon.data.form import MAX_PIXELS, Form, Frames
 from tigon.data.hf import PREFIX, Column, Name, open_column
 from tigon.data.images import ImageSet
+from tigon.data.lazy_rows import parted
+from tigon.data.masks import ALPHA
 from tigon.data.notes import Note, Notes, said
 from tigon.data.pictures import decode_all, reason
-from tigon.data.pixels import Fit, to_float
+from tigon.data.pixels import Fit, to_float, to_mask
 from tigon.distributed import all_objects, owned, world
 from tigon.errors import TigonError
+from tigon.files import printable
 from tigon.random.streams import make_rng
 from tigon.sizes import ImageSize
 
@@ -258,7 +261,9 @@ class StreamOrder:
         own = owned(index)
         place = torch.searchsorted(block.own, own)
         labels = None if block.labels is None else block.labels[place]
-        batch = Batch(to_float(block.pixels[place.numpy()]), own, condition=labels)
+        pixels, masks = parted(block.pixels[place.numpy()], self.examples.form.alpha)
+        mask = None if masks is None else to_mask(masks)
+        batch = Batch(to_float(pixels), own, mask, labels)
         return batch.to(like)._replace(total=len(index), among=math.inf)
 
     def index(self, iteration: int) -> Tensor:
@@ -297,6 +302,7 @@ def open_stream(
     fit: Fit = "stretch",
     channels: int = 3,
     max_pixels: int = MAX_PIXELS,
+    alpha: bool = False,
 ) -> ImageStream:
     """Open a Hugging Face data set as a stream; nothing is kept on disk.
 
@@ -306,26 +312,37 @@ def open_stream(
         fit: `stretch` each image to this size, or `crop` its centre
         channels: 3 (RGB) or 1 (grey)
         max_pixels: largest picture to read, >= 1
+        alpha: whether values are missing where pictures are transparent
     Raises:
         TigonError: if it cannot be opened, or its first images cannot be read
     """
-    form = Form(image_size, fit, channels, max_pixels=max_pixels)
+    form = Form(image_size, fit, channels, max_pixels=max_pixels, alpha=alpha)
     name = Name.of(data)
     examples = Examples(open_column(name, streaming=True), name.label, form)
     pixels, names, labels, notes = examples.first()
-    classes = examples.column.classes
+    pixels, masks = parted(pixels, alpha)
     return ImageStream(
-        pixels, names, [], labels=labels, classes=classes, notes=notes, examples=examples
+        pixels,
+        names,
+        [],
+        labels=labels,
+        classes=examples.column.classes,
+        notes=notes,
+        masks=masks,
+        examples=examples,
     )
 
 
-def refuse_stream(data: str, persistent: bool, mirror: bool, frames: Frames) -> None:
+def refuse_stream(
+    data: str, persistent: bool, mirror: bool, frames: Frames, mask: str | None = None
+) -> None:
     """Refuse options that do not work with a stream.
 
     Arguments:
         persistent: whether a chain is kept for each image
         mirror: whether mirrored copies should follow the images
         frames: read the `first` or `all` pages or frames of a file
+        mask: which values were observed, if not all
     Raises:
         TigonError: if an option does not work, or the data cannot be streamed
     """
@@ -338,6 +355,11 @@ def refuse_stream(data: str, persistent: bool, mirror: bool, frames: Frames) -> 
         )
     if not data.startswith(PREFIX):
         raise TigonError(f"--stream: only hf: data can be read as a stream, not {data!r}")
+    if mask not in (None, ALPHA):
+        raise TigonError(
+            f"--stream with --mask {printable(str(mask))}: images of a stream have no names that "
+            "masks could go by; make what is missing transparent, and give --mask alpha"
+        )
     if mirror:
         raise TigonError(
             "--stream with --mirror: mirrored copies come after the images of a set, and a stream "

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tigon.data.batches import even_rows
 from tigon.data.images import ImageSet
+from tigon.data.pixels import mean_observed
 from tigon.data.principal import MOST, PrincipalComponents, principal_components
 from tigon.diagnostics.copies import LEAST, CopiesTest, copies_test
 from tigon.diagnostics.distances import Estimate, frechet, kid_of_subsets, precision_and_recall
@@ -27,12 +28,18 @@ from tigon.models.cold_start import Reconstruction
 from tigon.random.streams import RowRng, make_rng
 
 COMPONENTS = 64  # of models without latents
+INCOMPLETE_MOST = 1000  # images with missing values that components are fitted to, at most
 RECONSTRUCTED = 64  # held-out images whose latents are inferred, at most: it takes seconds each
 MODEL, PCA, GAUSSIAN = "model", "PCA", "Gaussian on PCA scores"
 MEAN, NEAREST = "mean image", "nearest training image"
 TRAINING, HELD_OUT = "training images", "held-out images"
 TESTED = (MODEL, HELD_OUT, TRAINING)  # for copies
-Infer = Callable[[Model, Tensor], Reconstruction]
+INCOMPLETE = (
+    "values are missing: errors are over those that were observed, and images that the model draws "
+    "were neither compared with incomplete ones nor looked at for copies; with --truth, `tigon "
+    "restore` measures what was missing"
+)
+Infer = Callable[..., Reconstruction]  # of a model and images, and a mask where values are missing
 
 
 class Reconstructed(NamedTuple):
@@ -158,7 +165,8 @@ def evaluate(
         held_out: images in the model's form, at least 2, that it has not learned from; those that
             are the `held_out` of the training images are left out where they are copies of one
         training: those that it learned from, at least 2
-        infer: infers the latents of images (B, C, H, W), if the model has any
+        infer: infers the latents of images (B, C, H, W), if the model has any; where values are
+            missing, given the mask, too
         count: images at most in each set that is compared
         seed: of samples, subsets and partitions
         told: hears what is being done
@@ -167,6 +175,10 @@ def evaluate(
         TigonError: if there are too few images, the two sets share images, the model draws
             values that are not finite, or it has no likelihood
     """
+    if min(len(held_out), len(training)) < 2:
+        raise TigonError("evaluate: needs at least 2 held-out and 2 training images")
+    if held_out.incomplete or training.incomplete:
+        return _incomplete(model, held_out, training, infer, seed, told)
     sets, notes = _sets(model, held_out, training, count, seed)
     shown: dict[str, Reconstructed] = {}
     if infer is not None and isinstance(model, HasLatents):
@@ -198,8 +210,6 @@ def _sets(
     Raises:
         TigonError: if there are too few, or images that a user gave are training images
     """
-    if min(len(held_out), len(training)) < 2:
-        raise TigonError("evaluate: needs at least 2 held-out and 2 training images")
     numbers = model.latent_dim if isinstance(model, HasLatents) else COMPONENTS
     seen = training.read(even_rows(len(training), max(count, MOST)))
     unseen = held_out.read(even_rows(len(held_out), count))
@@ -218,6 +228,35 @@ def _sets(
     return Sets(unseen, seen, nearest, principal_components(training, numbers, seed)), notes
 
 
+def _incomplete(
+    model: Model,
+    held_out: ImageSet,
+    training: ImageSet,
+    infer: Infer | None,
+    seed: int,
+    told: Callable[[str], object],
+) -> Evaluation:
+    """Measure reconstructions over the values of held-out images that were observed.
+
+    Principal components are those of the training images' observed values.
+    """
+    if infer is None or not isinstance(model, HasLatents):
+        notes = ["nothing was measured: " + INCOMPLETE]
+        return Evaluation(len(held_out), 0, len(training), 0, 0, notes=notes)
+    told("inferring latents of held-out images")
+    batch = held_out.batch(even_rows(len(held_out), RECONSTRUCTED))
+    y, masks = batch.images, () if batch.mask is None else (batch.mask,)
+    components = principal_components(training, model.latent_dim, seed, INCOMPLETE_MOST)
+    images = {
+        MODEL: infer(model, y, *masks).images.cpu(),
+        PCA: components.reconstruct(y, batch.mask),
+        MEAN: components.mean.unflatten(0, y.shape[1:]).expand_as(y),
+    }
+    shown = {name: _reconstructed(found, y, batch.mask) for name, found in images.items()}
+    numbers = (len(held_out), len(y), len(training), 0, len(components.deviations))
+    return Evaluation(*numbers, shown, notes=[INCOMPLETE])
+
+
 def _reconstructions(model: Model, sets: Sets, infer: Infer) -> dict[str, Reconstructed]:
     """Return the errors of the model and of what needs no learning, by name."""
     some = even_rows(len(sets.held_out), RECONSTRUCTED)
@@ -231,8 +270,8 @@ def _reconstructions(model: Model, sets: Sets, infer: Infer) -> dict[str, Recons
     return {name: _reconstructed(images, y) for name, images in shown.items()}
 
 
-def _reconstructed(images: Tensor, y: Tensor) -> Reconstructed:
-    errors = (images.double() - y).square().flatten(1).mean(1)
+def _reconstructed(images: Tensor, y: Tensor, mask: Tensor | None = None) -> Reconstructed:
+    errors = mean_observed((images.double() - y).square(), mask)
     psnr = 10 * torch.log10(4 / errors.clamp(min=1e-12))
     return Reconstructed(errors.mean().item(), psnr.mean().item())
 

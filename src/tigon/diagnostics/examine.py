@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tigon.data.batches import Batch, even_rows
 from tigon.data.images import ImageSet
-from tigon.data.pixels import reduced
+from tigon.data.pixels import mean_observed, reduced
 from tigon.data.principal import principal_components
 from tigon.diagnostics.drawing import image_figures, latent_figures
 from tigon.diagnostics.examination import Examination
@@ -91,6 +91,7 @@ def examine_grids(
     *coarser, finest = grids.values()
     found = examine_synthesis(finest, images, length, seed)
     some = _some(images, MOST, next(finest.model.parameters()))
+    some = finest.completed(some, RowRng(seed, 0, some.index, "diagnose completed"))
     found.shows = of_agreement(records, mean_image_distance(some))
     found.findings += [found.shows.finding] if found.shows else []
     for size, learner in zip(grids, coarser, strict=False):
@@ -103,6 +104,7 @@ def examine_synthesis(
 ) -> Examination:
     """Run the chains of some images for `length` times as long as in training."""
     batch = first_images(images, IMAGES, next(learner.model.parameters()))
+    batch = learner.completed(batch, RowRng(seed, 0, batch.index, "diagnose completed"))
     batch = batch._replace(images=reduced(batch.images, learner.model.image_shape[1:]))
     probe = probe_images(learner, batch, RowRng(seed, 0, batch.index, "diagnose"), length)
     return Examination(
@@ -128,9 +130,10 @@ def linear_findings(
     dim = learner.model.latent_dim
     if len(images) <= 2 * dim or not shown.variance:
         return []
-    y = seen.images.cpu()
+    y, mask = seen.images.cpu(), None if seen.mask is None else seen.mask.cpu()
     components = principal_components(images, dim, most=LINEAR)
-    left = (components.reconstruct(y) - y).double().square().mean().item() / shown.variance
+    squares = (components.reconstruct(y, mask) - y).double().square()
+    left = mean_observed(squares, mask).mean().item() / shown.variance
     noise = dim * learner.model.sigma.item() ** 2 / y[0].numel() / shown.variance
     return [of_linear(shown.errors.mean().item(), left, noise, len(components.deviations))]
 
@@ -159,7 +162,7 @@ def mode_findings(
     """
     chains = range(len(batch.index) * COLD.starts)
     rng = RowRng(seed, 0, chains, "diagnose from the prior")
-    begin = cold_chains(learner.model, batch.images, rng, COLD).x
+    begin = cold_chains(learner.model, batch.images, rng, COLD, batch.mask).x
     return of_modes(probe_modes(learner, batch, own, begin, rng))
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import Batch
-from tigon.data.pixels import saturation
+from tigon.data.pixels import mean_observed, saturation
 from tigon.densities.log_density import LogDensity, value_and_grad
 from tigon.diagnostics.statistics import (
     effective_sample_size,
@@ -88,8 +88,8 @@ def probe_latents(
         mean(one.accept for one in runs),
         mean(one.gradient for one in runs),
         mean(one.temperature for one in runs),
-        _error(learner.decode(inferred), batch.images),
-        _error(decoded, batch.images),
+        _error(learner.decode(inferred), batch),
+        _error(decoded, batch),
         points,
         values,
         decoded,
@@ -231,8 +231,8 @@ def probe_images(
     )
 
 
-def _error(shown: Tensor, images: Tensor) -> float:
-    return ((shown - images) ** 2).mean().item()
+def _error(shown: Tensor, batch: Batch) -> float:
+    return mean_observed((shown - batch.images) ** 2, batch.mask).mean().item()
 
 
 def _between(images: Tensor) -> float:

@@ -65,6 +65,9 @@ class SynthesisesImages(Protocol):
     def chain_density(self, batch: Batch) -> AbstractContextManager[LogDensity]:
         """Yield the model's log-density, with the parameters frozen."""
 
+    def completed(self, batch: Batch, rng: Rng) -> Batch:
+        """Return a batch with images in the place of missing values, without a mask."""
+
     def sample_chain(
         self, index: Tensor, rng: Rng, batch_statistics: bool = False, keep: int = 0
     ) -> Trace:

@@ -37,6 +37,7 @@ class Learner(nn.Module, ABC):
     Attributes:
         model: the model that is trained
         metrics: the metrics that it logs and that are displayed; more may be logged
+        masks: whether it learns from images with missing values, by `Batch.mask`
         measure: name of the metric that measures the model's quality, lower is better: the
             checkpoint with its lowest mean is the best; none if empty
         gradient_evaluations: number of (forward and backward) passes of the network over one
@@ -49,6 +50,7 @@ class Learner(nn.Module, ABC):
 
     model: Model
     metrics: tuple[Metric, ...] = ()
+    masks: ClassVar[bool] = False
     measure: ClassVar[str] = ""
     averaged: dict[str, Tensor] | None = None
     gradient_evaluations: float = 0
@@ -82,6 +84,16 @@ class Learner(nn.Module, ABC):
 
         Parts sum to the loss over processes; metrics are those of the whole batch in each process.
         """
+
+    def completed(self, batch: Batch, rng: Rng) -> Batch:
+        """Return a batch with what the model shows in the place of missing values, without a mask.
+
+        Raises:
+            ValueError: if values are missing, and this kind of learner does not learn from such
+        """
+        if batch.mask is not None:
+            raise ValueError(f"a {type(self).__name__} needs images without missing values")
+        return batch
 
     def sample(self, count: int, rng: Rng) -> Tensor:
         """Draw images from the model, (count, C, H, W)."""

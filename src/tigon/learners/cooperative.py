@@ -8,6 +8,9 @@ latents are known:
 
 .. math:: \frac{w}{2\sigma^2} \lVert \tilde Y_i - f(\tilde Z_i; W) \rVert^2
 
+Where values are missing, the images that the descriptor learns from have f(z), at the latents that
+chains infer, in their place.
+
 References:
     Xie, Lu, Gao, Zhu and Wu, "Cooperative training of descriptor and generator networks",
     IEEE TPAMI 2020: the generator learns from the revision alone there (w = 1), and from no
@@ -122,6 +125,7 @@ class CooperativeLearner(GeneratorLearner):
         self.lead, self.teach = lead, teach
         self.revising = lead == 0
         self._revision: Revision | None = None
+        self._completed = torch.empty(0)  # the batch's images, as the descriptor sees them
 
     def begin(self, progress: float) -> None:
         """Set the run's `progress`; once the descriptor learns, it goes on in a longer run."""
@@ -141,6 +145,7 @@ class CooperativeLearner(GeneratorLearner):
         """Move the latents of the batch by (2); revise as many images of the generator by (5)."""
         latents = super().run_chains(batch, rng)
         self._revision = self.revision(len(latents), rng) if self.revising else None
+        self._completed = self.completed(batch, rng).images if self.revising else batch.images
         return latents
 
     def revision(self, count: int, rng: Rng) -> Revision:
@@ -157,6 +162,8 @@ class CooperativeLearner(GeneratorLearner):
             return loss + 0.0 * unused, metrics  # all processes wait for all gradients
         latents, proposed, revised = self._revision
         network = self.model.descriptor.network
+        if batch.mask is not None:
+            batch = batch._replace(images=self._completed, mask=None)
         with self.products():
             observed, synthesised = network(batch.images), network(revised)
         contrast, found = contrasted(observed.to(loss), synthesised.to(loss), revised, batch)
@@ -238,6 +245,10 @@ class Reviser:
         """Yield the descriptor's log-density, with the parameters frozen."""
         with frozen(self.model), mode(self.model, training=False), self.learner.products():
             yield self.model
+
+    def completed(self, batch: Batch, rng: Rng) -> Batch:
+        """Return a batch with f(z) in the place of missing values."""
+        return self.learner.completed(batch, rng)
 
     def sample_chain(
         self, index: Tensor, rng: Rng, batch_statistics: bool = False, keep: int = 0

@@ -16,6 +16,11 @@ A model with coarser grids learns them all at once: each grid's chains go on fro
 ones synthesised, each grid has its own (6), between its samples and the observed images averaged
 to its size, and no gradient passes between grids.
 
+Where values of the observed images are missing, chains complete them first, given the others:
+see `EnergyModel.complete`. With draws of the missing values from the current density, (6) is the
+gradient of the likelihood of the observed ones (Fisher's identity). Each grid learns from the
+completed images averaged to its size, so that the observed values reach all grids.
+
 References:
     Gao, Lu, Zhou, Zhu and Wu, "Learning generative ConvNets via multi-grid modeling and sampling",
     CVPR 2018.
@@ -34,7 +39,7 @@ import torch
 from torch import Tensor
 
 from tigon.choices import require_choice
-from tigon.data.batches import MOST, Batch, ImageData
+from tigon.data.batches import MOST, Batch, ImageData, colours_of
 from tigon.data.datasets import as_data
 from tigon.data.pixels import reduced, saturations
 from tigon.densities.compiled import Compiled
@@ -173,9 +178,12 @@ class DescriptorLearner(Learner):
             the batch; the model's start images, which cover only some images, are then used
             only by `sample` and `show`
         compiled: run chains on a `Compiled` log-density during training
+        completing: values of the images are missing, and chains complete them at each iteration;
+            if not given, the first batch says it
     """
 
     metrics: tuple[Metric, ...] = METRICS
+    masks = True
     measure = "energy_distance"
     model: EnergyModel
 
@@ -185,12 +193,15 @@ class DescriptorLearner(Learner):
         batch_statistics: bool = False,
         in_batches: bool = False,
         compiled: bool = False,
+        completing: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
         self.batch_statistics, self.in_batches = batch_statistics, in_batches
         self._compiled = [Compiled(grid) if compiled else None for grid in model.grids]
+        self.completing = completing
         self._traces: list[Trace] = []
+        self._completed: Tensor | None = None  # the batch's images, if values are missing
         self.metrics = grid_metrics(self.sizes)
 
     @property
@@ -218,11 +229,12 @@ class DescriptorLearner(Learner):
     def evaluations_per_example(self) -> float:
         """Those of the chains, and two for the update: observed and synthesised.
 
+        Chains that complete images cost as much as those that synthesise them.
         A pass on a coarser grid counts by its number of pixels.
         """
         pixels = self.model.image_shape[1:]
         return sum(
-            (grid.chains.gradient_evaluations + 2)
+            ((1 + self.completing) * grid.chains.gradient_evaluations + 2)
             * math.prod(grid.image_shape[1:])
             / math.prod(pixels)
             for grid in self.model.grids
@@ -237,7 +249,21 @@ class DescriptorLearner(Learner):
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Synthesise one image for each image of the batch, (B, C, H, W), with (5)."""
         self._traces = self._run(batch, rng)
+        self._completed, self.completing = None, batch.mask is not None
+        if self.completing:
+            self._completed = self.completed(batch, rng).images
         return self._traces[-1].x
+
+    def completed(self, batch: Batch, rng: Rng) -> Batch:
+        """Return a batch of this model's size with chains' ends in the place of missing values."""
+        if batch.mask is None:
+            return batch
+        starts = self._starts_of(batch)
+        with self.products():
+            images = self.model.complete(
+                batch.images, batch.mask, rng, starts, self.batch_statistics
+            )
+        return batch._replace(images=images, mask=None)
 
     def _run(self, batch: Batch, rng: Rng, keep: int = 0) -> list[Trace]:
         """Run the chains of a batch and return the trace of each grid."""
@@ -248,7 +274,7 @@ class DescriptorLearner(Learner):
     def _starts_of(self, batch: Batch) -> Tensor:
         """Return where the chains of a batch start during training, on the coarsest grid."""
         if self.in_batches:
-            return batch.images.mean((2, 3), keepdim=True)
+            return colours_of(batch)[:, :, None, None]
         return self.model.grids[0].start(batch.index)
 
     def synthesise(self, index: Tensor, rng: Rng, batch_statistics: bool = False) -> Tensor:
@@ -275,8 +301,12 @@ class DescriptorLearner(Learner):
         which is undefined for one image of several.
 
         Raises:
-            ValueError: if there are coarser grids, whose chains have not run
+            ValueError: if there are coarser grids, or missing values, whose chains have not run
         """
+        if batch.mask is not None:
+            if self._completed is None:
+                raise ValueError("the missing values have no samples: call run_chains first")
+            batch = batch._replace(images=self._completed, mask=None)
         self.gradient_evaluations += self.evaluations_per_example * batch.size
         traces: list[Trace | None] = [*self._traces] or [None]
         if len(traces) != len(self.model.grids):
@@ -321,6 +351,11 @@ class DescriptorLearner(Learner):
         """Run one chain per start image, (count, C, H, W); see `EnergyModel.sample`."""
         with self.products():
             return self.model.sample(count, rng, chunk)
+
+    def chains_finite(self, samples: Tensor) -> bool:
+        """Return whether synthesised images, and completed ones if there are any, are finite."""
+        completed = self._completed is None or bool(self._completed.isfinite().all())
+        return completed and super().chains_finite(samples)
 
     def ran_away(self, batch: Batch, rng: Rng) -> bool:
         """Run the batch's chains again: did they leave the images' range on ordinary gradients?"""

@@ -50,9 +50,9 @@ METRICS = (
         "Reconstruction error",
         better="lower",
         axis="log",
-        caption="Mean squared error of f(z) at the chains' latents, on the scale of [-1, 1]: "
-        "lower is better. The original code prints it over 2 x 0.3^2. One gradient evaluation is "
-        "one forward and backward pass of the network over the whole set.",
+        caption="Mean squared error of f(z) at the chains' latents, over the observed values, on "
+        "the scale of [-1, 1]: lower is better. The original code prints it over 2 x 0.3^2. One "
+        "gradient evaluation is one forward and backward pass of the network over the whole set.",
         brief="the mean squared error of f(z) at the chains' latents, on the scale of [-1, 1]: it "
         "falls",
         short="error",
@@ -131,6 +131,7 @@ class GeneratorLearner(Learner):
 
     metrics: tuple[Metric, ...] = METRICS
     measure = "reconstruction_error"
+    masks = True
     model: GeneratorModel
 
     def __init__(
@@ -248,7 +249,7 @@ class GeneratorLearner(Learner):
         """
         weight = 1 / batch.size if self.average_likelihood else 1.0
         with frozen(self.model), mode(self.model, self.average_likelihood):
-            yield self.model.posterior(batch.images, weight, sigma)
+            yield self.model.posterior(batch.images, weight, sigma, mask=batch.mask)
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Move the latents of the batch by (2), and return them, (B, d)."""
@@ -291,6 +292,9 @@ class GeneratorLearner(Learner):
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
         """Return the batch mean of (3), so that the learning rate does not depend on its size.
 
+        Where values are missing, (3) sums over those that were observed, and the metric
+        `reconstruction_error` is that sum over the batch divided by their number.
+
         The metrics `latent_mean` and `latent_std` are of this batch's latents, after they have
         moved and before parameter expansion brings them to the prior's.
         """
@@ -298,18 +302,21 @@ class GeneratorLearner(Learner):
         with self.products():
             decoded = self.model(samples).to(samples.dtype)
         residuals, sigma = batch.images - decoded, self.chain_sigma
-        if self.model.residuals is not None:
+        if self.model.residuals is not None and batch.mask is None:  # else S stays sigma^2 I
             self.model.residuals.update(residuals, batch.size)
         squares = residuals**2
+        if batch.mask is not None:
+            squares = squares * batch.mask
         loss = sum_event(squares).sum() / batch.size / (2 * sigma**2)
-        error = mean_over(squares.detach().flatten(1).mean(1), batch)
+        error = error_of(squares.detach(), batch)
+        observed = batch.completed(decoded.detach())
         self._error = error, batch.size / self.count
         middle = all_sum(samples.sum(0)) / batch.size
         return loss, {
             "sigma": loss.new_tensor(sigma),
             "reconstruction_error": error,
             **self._seen,
-            "spread": spread(decoded, batch.images, batch),
+            "spread": spread(decoded, observed, batch),
             "latent_mean": middle,
             "latent_std": (all_sum(((samples - middle) ** 2).sum(0)) / batch.size).sqrt(),
         }
@@ -371,6 +378,13 @@ class GeneratorLearner(Learner):
     def sample(self, count: int, rng: Rng, noise: bool = False) -> Tensor:
         """Draw images (count, C, H, W) from the model; see `GeneratorModel.sample`."""
         return self.model.sample(count, rng, noise)
+
+    def completed(self, batch: Batch, rng: Rng) -> Batch:
+        """Return a batch with f(z) at its chains' latents in the place of missing values."""
+        if batch.mask is None:
+            return batch
+        latents = self.store.read(self.ownership.slots(batch.index))
+        return batch._replace(images=batch.completed(self.decode(latents)), mask=None)
 
     def decode(self, latents: Tensor, chunk: int = 64) -> Tensor:
         """Return f(z), (B, C, H, W), of latents (B, d), `chunk` at a time."""
@@ -475,6 +489,20 @@ class GeneratorLearner(Learner):
         fresh = self.model.latents(len(index), rng, self.store.points)
         here = torch.isin(index, self.ownership.owned(index))
         self.store.write(self.ownership.slots(index[here]), fresh[here])
+
+
+def error_of(squares: Tensor, batch: Batch) -> Tensor:
+    """Return the mean of squares (B, C, H, W) over all observed values of a batch, ().
+
+    Arguments:
+        squares: 0 where a value is missing
+    """
+    mask = batch.observed
+    if mask is None:
+        return mean_over(squares.flatten(1).mean(1), batch)
+    counts = mask.flatten(1).sum(1)
+    shares = counts / mean_over(counts, batch)  # of a row in the mean: 1 if all were observed
+    return mean_over(squares.flatten(1).sum(1) / counts * shares, batch)
 
 
 def _possible(step_size: float) -> float:

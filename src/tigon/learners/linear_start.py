@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import ImageData, even_rows
-from tigon.data.pixels import reduced
+from tigon.data.pixels import reduced, reduced_observed
 from tigon.data.principal import components_of
 from tigon.distributed import all_objects
 from tigon.models.cold_start import LinearGuess
@@ -33,6 +33,8 @@ class LinearStart:
 
     Components are those of at most 2000 images, at even distances, averaged to about 32 pixels.
     Where there are fewer components than latents, the other latents stay as they were drawn.
+    Where values are missing, averages are those of the observed ones, components those of
+    probabilistic PCA, and scores the mean given what was observed.
 
     Arguments:
         images: the images, at least two that differ
@@ -45,13 +47,13 @@ class LinearStart:
     def __init__(self, images: ImageData, latent_dim: int, seed: int = 0) -> None:
         self.images, self.dim = images, latent_dim
         self.rows = even_rows(len(images), MOST)
-        many = max(latent_dim, min(FEATURES, len(self.rows) // 4))
+        more = 0 if images.incomplete else min(FEATURES, len(self.rows) // 4)
         self.size = sides(averaged_size(images.image_size))
-        seen = self._read_by_owners(self.rows)
-        shape = (images.channels, *self.size)
-        self.variance = seen.flatten(1).var(0, unbiased=False).sum().item()
-        self.components = components_of(seen.flatten(1).clone(), shape, many, seed)
-        self.features = self.components.scores(seen)
+        seen, mask = self._read_by_owners(self.rows)
+        shape, many = (images.channels, *self.size), max(latent_dim, more)
+        self.variance = _variance(seen, mask)
+        self.components = components_of(seen.flatten(1).clone(), shape, many, seed, mask)
+        self.features = self.components.scores(seen, mask)
 
     @property
     def colour(self) -> Tensor:
@@ -64,20 +66,31 @@ class LinearStart:
         enough = (parts >= explained).nonzero()
         return int(enough[0]) + 1 if len(enough) else None
 
-    def _read(self, rows: Tensor) -> Tensor:
-        """Return averaged images (R, C, h, w), reading a few at a time."""
+    def _read(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return averaged images (R, C, h, w), and their masks, reading a few at a time."""
         shape = (0, self.images.channels, *self.size)
-        parts = [
-            reduced(self.images.read(some), self.size) for some in rows.split(READ) if len(some)
-        ]
-        return torch.cat([torch.zeros(shape), *parts])
+        parts = [self._averaged(some) for some in rows.split(READ) if len(some)]
+        masks = [mask for _, mask in parts if mask is not None]
+        images = torch.cat([torch.zeros(shape), *(some for some, _ in parts)])
+        if not self.images.incomplete:
+            return images, None
+        return images, torch.cat(masks) if masks else torch.zeros(shape)[:, :1]
 
-    def _read_by_owners(self, rows: Tensor) -> Tensor:
+    def _averaged(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        batch = self.images.batch(rows)
+        if batch.mask is None:
+            return reduced(batch.images, self.size), None
+        mask = batch.mask.expand(len(rows), -1, *batch.images.shape[2:])
+        return reduced_observed(batch.images, mask, self.size)
+
+    def _read_by_owners(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the same, of which each process reads those that it owns."""
         own = self.images.ownership.owned(rows)
-        parts = all_objects((own, self._read(own)))
-        index = torch.cat([rows for rows, _ in parts])
-        return torch.cat([images for _, images in parts])[index.argsort()]
+        parts = all_objects((own, *self._read(own)))
+        order = torch.cat([rows for rows, _, _ in parts]).argsort()
+        masks = [mask for _, _, mask in parts if mask is not None]
+        images = torch.cat([images for _, images, _ in parts])[order]
+        return images, torch.cat(masks)[order] if masks else None
 
     def latents(self, part: slice, drawn: Tensor) -> Tensor:
         """Return the start of the chains of some rows, given draws of the prior (B, d).
@@ -85,7 +98,7 @@ class LinearStart:
         Only of rows that this process owns; the others stay as they were drawn.
         """
         rows = self.images.ownership.owned(torch.arange(part.start, part.stop))
-        scores = self.components.scores(self._read(rows))[:, : self.dim]
+        scores = self.components.scores(*self._read(rows))[:, : self.dim]
         start = drawn.clone()
         start[rows - part.start, : scores.shape[1]] = scores.to(drawn)
         return start
@@ -99,6 +112,16 @@ class LinearStart:
         matrix = (weights / self.components.deviations) @ self.components.directions
         guess.matrix.copy_(matrix)
         guess.offset.copy_(middle.to(self.features) - matrix @ self.components.mean)
+
+
+def _variance(images: Tensor, mask: Tensor | None) -> float:
+    """Return the variance of images (n, C, h, w) over the set, summed over observed values."""
+    if mask is None:
+        return images.flatten(1).var(0, unbiased=False).sum().item()
+    known = mask.expand_as(images)
+    counts = known.sum(0).clamp(min=1)
+    mean = (images * known).sum(0) / counts
+    return (((images - mean) ** 2 * known).sum(0) / counts).sum().item()
 
 
 def averaged_size(size: ImageSize) -> ImageSize:

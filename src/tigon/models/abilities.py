@@ -22,8 +22,14 @@ class HasLatents(HasPosterior, Protocol):
 
     latent_dim: int
 
-    def infer(self, images: Tensor, rng: Rng, how: ColdStart | None = None) -> Reconstruction:
-        """Infer latents of images (B, C, H, W) from a cold start."""
+    def infer(
+        self,
+        images: Tensor,
+        rng: Rng,
+        how: ColdStart | None = None,
+        mask: Tensor | None = None,
+    ) -> Reconstruction:
+        """Infer latents of images (B, C, H, W) from a cold start, from what a mask keeps."""
 
 
 @runtime_checkable

@@ -30,7 +30,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from tigon.data.pixels import reduced
+from tigon.data.pixels import mean_observed, reduced
 from tigon.densities.log_density import LogDensity, frozen, mode, value_and_grad
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
@@ -40,6 +40,7 @@ from tigon.models.config import register_part
 from tigon.random.streams import Rng
 
 BETAS = 0.9, 0.999  # of the climb's moments
+FILLED = 20  # guesses of an image with missing values, each of what the one before decodes to
 FURTHER = 3.0  # the climb's first step, in a chain's
 
 
@@ -82,17 +83,24 @@ class HasPosterior(Protocol):
     def decode(self, latents: Tensor, chunk: int = 64) -> Tensor:
         """Decode latents (B, d) to images (B, C, H, W), without noise."""
 
-    def posterior(self, images: Tensor, likelihood_weight: float | Tensor = 1.0) -> LogDensity:
+    def posterior(
+        self,
+        images: Tensor,
+        likelihood_weight: float | Tensor = 1.0,
+        *,
+        mask: Tensor | None = None,
+    ) -> LogDensity:
         """Return the log-density of latents given images (B, C, H, W), row by row.
 
-        The weight of the likelihood is one number, or one for each row, (B,).
+        The weight of the likelihood is one number, or one for each row, (B,). With a mask, it is
+        given the values where that is 1.
         """
 
 
 class Reconstruction(NamedTuple):
     """Latents (B, d), images f(z) (B, C, H, W), and the mean squared error of each, (B,).
 
-    Errors are on the scale of [-1, 1].
+    Errors are on the scale of [-1, 1], over the values that were observed.
     """
 
     latents: Tensor
@@ -173,7 +181,9 @@ class Descent(NamedTuple):
     accept_prob: Tensor | None
 
 
-def descend(model: HasPosterior, images: Tensor, rng: Rng, how: ColdStart) -> Iterator[Descent]:
+def descend(
+    model: HasPosterior, images: Tensor, rng: Rng, how: ColdStart, mask: Tensor | None = None
+) -> Iterator[Descent]:
     """Yield chains from their starts to the posterior of images (B, C, H, W), step by step.
 
     Step sizes adapt to the mean acceptance of an image's chains, and are frozen for the second
@@ -182,20 +192,22 @@ def descend(model: HasPosterior, images: Tensor, rng: Rng, how: ColdStart) -> It
     Arguments:
         rng: one generator, or streams of B * starts rows
         how: the number of chains, temperatures and steps
+        mask: 1 where a value was observed and 0 elsewhere, (B, 1 or C, H, W); None if all were
     """
     assert isinstance(model, nn.Module)
     repeated = images.repeat_interleave(how.starts, 0)
+    masks = None if mask is None else mask.repeat_interleave(how.starts, 0)
     x, size = model.latents(len(repeated), rng, images), None
     many = how.guessed(model)
     numbers = torch.arange(len(repeated), device=x.device) % how.starts
     guessed = numbers >= how.starts - many
     if many:
-        x = torch.where(guessed[:, None], model.guess(repeated).to(x), x)  # type: ignore[operator]
+        x = torch.where(guessed[:, None], guesses(model, repeated, masks).to(x), x)
     adapting = how.chains(many)
     frozen_from = how.steps * how.temperatures - how.steps // 2
     for level, temperature in enumerate(how.levels()):
         weights = torch.where(guessed, 1.0, 1 / temperature).to(x)
-        log_density = model.posterior(repeated, weights)
+        log_density = _posterior(model, repeated, masks, weights)
         with frozen(model), mode(model, training=False):
             state = adapting.kernel.init(log_density, x, size)
         if not level:
@@ -210,7 +222,7 @@ def descend(model: HasPosterior, images: Tensor, rng: Rng, how: ColdStart) -> It
             yield Descent(step + 1, temperature, state, draws.accept_prob)
         x, size = state.x, state.step_size
     best = highest(state, how.starts)
-    climbing = climb(model.posterior(images), state, best, how.climb)
+    climbing = climb(_posterior(model, images, mask), state, best, how.climb)
     for step in range(how.climb):
         with frozen(model), mode(model, training=False):
             point, value = next(climbing)
@@ -218,6 +230,28 @@ def descend(model: HasPosterior, images: Tensor, rng: Rng, how: ColdStart) -> It
         values = state.log_density.index_copy(0, best, value)
         moved = state._replace(x=x, log_density=values)
         yield Descent(how.steps * how.temperatures + step + 1, 1.0, moved, None)
+
+
+def guesses(model: HasPosterior, images: Tensor, mask: Tensor | None) -> Tensor:
+    """Return a model's guess of the latents of images (B, C, H, W), (B, d).
+
+    Missing values are those that the guess itself decodes to, found by repetition.
+    """
+    assert isinstance(model, nn.Module) and isinstance(model.guess, nn.Module)
+    if mask is None:
+        return model.guess(images)
+    z: Tensor = model.guess(images)
+    for _ in range(FILLED):
+        z = model.guess(torch.where(mask > 0, images, model.decode(z)))
+    return z
+
+
+def _posterior(
+    model: HasPosterior, images: Tensor, mask: Tensor | None, weight: float | Tensor = 1.0
+) -> LogDensity:
+    if mask is None:  # a model may know none
+        return model.posterior(images, weight)
+    return model.posterior(images, weight, mask=mask)
 
 
 def highest(state: State, starts: int) -> Tensor:
@@ -254,25 +288,34 @@ def climb(
         yield point, value
 
 
-def cold_chains(model: HasPosterior, images: Tensor, rng: Rng, how: ColdStart) -> State:
+def cold_chains(
+    model: HasPosterior, images: Tensor, rng: Rng, how: ColdStart, mask: Tensor | None = None
+) -> State:
     """Return chains at the end of a cold start; see `descend`."""
-    (last,) = deque(descend(model, images, rng, how), maxlen=1)
+    (last,) = deque(descend(model, images, rng, how, mask), maxlen=1)
     return last.state
 
 
 def infer_latents(
-    model: HasPosterior, images: Tensor, rng: Rng, how: ColdStart | None = None
+    model: HasPosterior,
+    images: Tensor,
+    rng: Rng,
+    how: ColdStart | None = None,
+    mask: Tensor | None = None,
 ) -> Reconstruction:
     """Infer latents of images (B, C, H, W) in [-1, 1] from a cold start.
 
     Arguments:
         rng: one generator, or streams of B * starts rows
         how: the number of chains, temperatures and steps
+        mask: see `descend`
     Returns:
         the mode that the highest chain of each image climbed to; not a draw from the posterior
     """
     how = how or ColdStart()
-    found = cold_chains(model, images, rng, how)
+    if mask is not None:
+        images = torch.where(mask > 0, images, 0)
+    found = cold_chains(model, images, rng, how, mask)
     latents = found.x[highest(found, how.starts)]
     decoded = model.decode(latents)
-    return Reconstruction(latents, decoded, ((decoded - images) ** 2).flatten(1).mean(1))
+    return Reconstruction(latents, decoded, mean_observed((decoded - images) ** 2, mask))

@@ -19,8 +19,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from tigon.data.batches import Batch, colours_of
 from tigon.data.checks import require_points, require_shape
-from tigon.data.pixels import enlarged
+from tigon.data.pixels import enlarged, reduced_observed
 from tigon.densities.gaussian import Gaussian
 from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.mcmc.adaptation import StepSizeDecay
@@ -31,6 +32,8 @@ from tigon.models.base import Model, drawn_in_parts
 from tigon.models.config import build, register_part, to_plain
 from tigon.random.streams import Rng, RowRng
 from tigon.sizes import ImageSize, sides, size_text
+
+HALF = 0.5  # share of a coarse pixel's values that make it an observed one
 
 
 def short_run(
@@ -53,6 +56,27 @@ def short_run(
     decay = StepSizeDecay.to(shrink, steps) if shrink != 1 else None
     final = replace(kernel, temperature=0.0) if noiseless_last_step else None
     return MCMC(kernel, steps, decay, final, evaluate_end=False)
+
+
+class Given:
+    """The log-density of missing values given the others: those of a point do not matter.
+
+    Arguments:
+        model: an energy-based model
+        images: (B, C, H, W)
+        mask: 1 where a value is given and 0 elsewhere, (B, 1 or C, H, W)
+    """
+
+    def __init__(self, model: nn.Module, images: Tensor, mask: Tensor) -> None:
+        self.model, self.images, self.mask = model, images, mask
+
+    def whole(self, x: Tensor) -> Tensor:
+        """Return points x (B, C, H, W) with the given values in their places."""
+        return torch.where(self.mask > 0, self.images, x)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the log-density, (B, C, H, W) to (B,)."""
+        return self.model(self.whole(x))
 
 
 @register_part
@@ -241,6 +265,45 @@ class EnergyModel(Model):
             points = grid.entered(traces[-1].x if traces else starts, rng)
             traces.append(grid.run_chains(points, rng, keep, batch_statistics, density))
         return traces
+
+    def complete(
+        self,
+        images: Tensor,
+        mask: Tensor,
+        rng: Rng,
+        starts: Tensor | None = None,
+        batch_statistics: bool = False,
+    ) -> Tensor:
+        r"""Run chains on the missing values of images given the others, grid after grid.
+
+        The conditional density of the missing values x_m given those observed, y_o, is that of
+        the whole image up to a constant, so that a chain on it is (5) for x_m alone:
+
+        .. math:: \log p(x_m \mid y_o) = f(x_m, y_o) + \log p_0(x_m) + c
+
+        They start at the mean colour, if no starts are given. On coarser grids, where chains only
+        decide where the finer ones start, a pixel counts as observed if at least half of its
+        values are, and has their mean: if values are missing at random, hardly any pixel of a
+        coarse grid has them all.
+
+        Arguments:
+            images: (B, C, H, W), of this model's size, or of a finer grid's
+            mask: 1 where a value was observed and 0 elsewhere, (B, 1 or C, H, W)
+            starts: where chains start, broadcastable to the coarsest grid's images
+            batch_statistics: see `run_chains`
+        Returns:
+            images of this model's size (B, C, H, W): the observed values, and chains' ends
+        """
+        images = torch.where(mask > 0, images, 0)
+        if starts is None:
+            starts = colours_of(Batch(images, torch.arange(len(images)), mask))[:, :, None, None]
+        points = starts
+        for grid in self.grids:
+            seen = reduced_observed(images, mask, grid.image_shape[1:], HALF)
+            x = Given(grid, *seen)
+            begin = grid.enlarged(points).expand_as(seen[0])
+            points = x.whole(grid.run_chains(begin, rng, 0, batch_statistics, x).x)
+        return points
 
     def sample_chain(
         self, index: Tensor, rng: Rng, keep: int = 0, batch_statistics: bool = False

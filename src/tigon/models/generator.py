@@ -87,33 +87,46 @@ class GeneratorModel(Model):
         return getattr(self.prior, "chains", None) is None
 
     def log_likelihood(
-        self, images: Tensor, z: Tensor, sigma: float | Tensor | None = None
+        self,
+        images: Tensor,
+        z: Tensor,
+        sigma: float | Tensor | None = None,
+        *,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Return log p(images | z) up to a constant, (B,): minus the summand of (3).
 
-        If `sigma` is given, it replaces the model's own.
+        If `sigma` is given, it replaces the model's own. With a mask it is that of the values
+        where it is 1: see `posterior`.
 
         Raises:
             TigonError: if the images have another shape, are not floats, or range to 1 or 255
         """
-        require_points(images, "images")
-        return self._log_likelihood(images, z, sigma)
+        images = _looked_at(images, mask)
+        return self._log_likelihood(images, z, sigma, mask)
 
     def _log_likelihood(
-        self, images: Tensor, z: Tensor, sigma: float | Tensor | None = None
+        self,
+        images: Tensor,
+        z: Tensor,
+        sigma: float | Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Return the same of images that were looked at, once for all steps of a chain."""
         noise, decoded = self.sigma if sigma is None else sigma, self.network(z)
         require_shape(images, "images", decoded.shape[1:])
-        return -sum_event((images - decoded) ** 2) / (2 * noise**2)
+        squares = (images - decoded) ** 2
+        return -sum_event(squares if mask is None else squares * mask) / (2 * noise**2)
 
     def posterior(
         self,
         images: Tensor,
         likelihood_weight: float | Tensor = 1.0,
         sigma: float | Tensor | None = None,
+        *,
+        mask: Tensor | None = None,
     ) -> LogDensity:
-        """Return the log-density of z given `images` (B, C, H, W), row by row.
+        r"""Return the log-density of z given `images` (B, C, H, W), row by row.
 
         `likelihood_weight` is 1 for the posterior, and 1/T for a likelihood at temperature T, one
         number or one for each row (B,). The
@@ -121,13 +134,20 @@ class GeneratorModel(Model):
         `generator-original` reproduces that. If `sigma` is given, it replaces the model's own, as
         during annealing.
 
+        `mask` is 1 where a value was observed and 0 elsewhere, broadcastable to the images. The
+        noise of values is independent, so that those that are missing just drop out:
+
+        .. math:: \log p(z \mid y_o) = -\frac{1}{2 \sigma^2} \sum_k m_k (y_k - f_k(z))^2
+                  + \log p(z) + c
+
         Raises:
             TigonError: if the images have another shape, are not floats, or range to 1 or 255
         """
-        require_points(images, "images")
+        images = _looked_at(images, mask)
+        mask = None if mask is None else mask.to(images)
 
         def log_density(z: Tensor) -> Tensor:
-            likelihood = self._log_likelihood(images, z, sigma)
+            likelihood = self._log_likelihood(images, z, sigma, mask)
             return likelihood_weight * likelihood + self.log_prior(z)
 
         return log_density
@@ -164,7 +184,13 @@ class GeneratorModel(Model):
         """Draw these of the images that `sample` draws."""
         return self.sample(len(rows), rng, noise)
 
-    def infer(self, images: Tensor, rng: Rng, how: ColdStart | None = None) -> Reconstruction:
+    def infer(
+        self,
+        images: Tensor,
+        rng: Rng,
+        how: ColdStart | None = None,
+        mask: Tensor | None = None,
+    ) -> Reconstruction:
         """Infer latents of images (B, C, H, W) in [-1, 1] that have no chain to continue from.
 
         Chains start at draws from the prior, and at the model's guess if it has one; see
@@ -173,13 +199,16 @@ class GeneratorModel(Model):
         Arguments:
             rng: one generator, or streams of B * starts rows
             how: the number of chains, temperatures and steps
+            mask: 1 where a value was observed and 0 where it is missing, (B, 1 or C, H, W)
         Returns:
             the mode that the highest chain of each image climbed to; not a draw from the posterior
         Raises:
             TigonError: if they are not images of the model: of another shape, type or range
         """
-        require_points(images, "images")
-        return infer_latents(self, images.to(self.plane), rng, how)
+        images = _looked_at(images, mask).to(self.plane)
+        if mask is not None:
+            mask = mask.to(images).expand(len(images), -1, -1, -1)
+        return infer_latents(self, images, rng, how, mask)
 
     def config(self) -> dict[str, Any]:
         """Return the model's settings."""
@@ -208,6 +237,20 @@ def principal_directions(covariance: Tensor) -> Tensor:
         return torch.eye(2, dim, dtype=covariance.dtype, device=covariance.device)
     _, directions = torch.linalg.eigh(covariance)
     return directions[:, [-1, -2]].T
+
+
+def _looked_at(images: Tensor, mask: Tensor | None) -> Tensor:
+    """Return images with 0 in the place of missing values, after a look at the others.
+
+    Raises:
+        TigonError: if they are of another type or range
+    """
+    if mask is None:
+        require_points(images, "images")
+        return images
+    known = mask.to(images.device) > 0
+    require_points(images[known.expand_as(images)], "images")
+    return torch.where(known, images, 0)
 
 
 def _density_of(prior: Prior) -> Callable[[Tensor], Tensor]:

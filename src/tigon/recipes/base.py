@@ -228,24 +228,33 @@ class Recipe(ABC):
             files: chain rows in files, if the checkpoint has them
         """
 
-    def load(self, data: str) -> ImageSet:
+    def load(self, data: str, mask: str | None = None) -> ImageSet:
         """Load the images to learn from, in the form that this recipe needs.
 
         Those that are not learned from are their `held_out`.
 
+        Arguments:
+            mask: which values were observed, as `load_images` takes it; all, if not given
         Raises:
-            TigonError: if they cannot be read, or streaming was requested but is not possible
+            TigonError: if they cannot be read, streaming was requested but is not possible, or
+                this kind of model does not learn from images with missing values
         """
+        if mask is not None and not self.learner_type.masks:
+            raise TigonError(
+                f"--mask: a {self.name} learns from complete images alone; leave out --mask, or "
+                "use another recipe, such as generator"
+            )
         if self.stream:
             if self.held_out:
                 raise TigonError(
                     "--stream with --held-out: a stream has no end, and so no share of it can be "
                     "held out; leave out one of the two"
                 )
-            refuse_stream(data, self.persistent, self.mirror, self.frames)
-            return open_stream(data, self.image_size, self.fit, self.channels, self.max_pixels)
-        form = self.image_size, self.fit, self.channels, self.mirror, self.frames, self.max_pixels
-        return hold_out(load_images(data, *form), self.held_out, self.mirror)
+            refuse_stream(data, self.persistent, self.mirror, self.frames, mask)
+            form = self.image_size, self.fit, self.channels, self.max_pixels
+            return open_stream(data, *form, alpha=mask is not None)
+        kind = self.image_size, self.fit, self.channels, self.mirror, self.frames, self.max_pixels
+        return hold_out(load_images(data, *kind, mask=mask), self.held_out, self.mirror)
 
     def trainer(
         self,

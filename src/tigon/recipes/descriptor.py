@@ -193,8 +193,11 @@ class DescriptorRecipe(Recipe):
     def learner(self, images: ImageData) -> DescriptorLearner:
         """Return a new descriptor learner, whose chains start from these images' means."""
         start = self.chains.start
-        model = self.model(start_images(images, start))
-        return self._build(model, starts_in_batches(images, start))
+        model, in_batches = (
+            self.model(start_images(images, start)),
+            starts_in_batches(images, start),
+        )
+        return self._build(model, in_batches, images.incomplete)
 
     def restored(
         self, chains: dict[str, Tensor], files: ChainStore | None = None
@@ -202,8 +205,11 @@ class DescriptorRecipe(Recipe):
         """Return a descriptor learner, whose start images are loaded with its model's state."""
         return self._build(self.model())
 
-    def _build(self, model: EnergyModel, in_batches: bool = False) -> DescriptorLearner:
-        return DescriptorLearner(model, self.batch_statistics, in_batches, self.compile)
+    def _build(
+        self, model: EnergyModel, in_batches: bool = False, completing: bool = False
+    ) -> DescriptorLearner:
+        statistics = self.batch_statistics
+        return DescriptorLearner(model, statistics, in_batches, self.compile, completing)
 
     def _network(self, size: ImageSize) -> ConvDescriptor:
         return ConvDescriptor(

@@ -14,10 +14,11 @@ import torch
 from tigon.data.images import ImageSet
 from tigon.diagnostics.examination import Examination
 from tigon.diagnostics.examine import IMAGES
+from tigon.diagnostics.quality import missing
 from tigon.diagnostics.rules.base import Finding, Level, Record, too_short
 from tigon.diagnostics.rules.course import of_events, of_gradient, of_length
 from tigon.diagnostics.rules.held_out import of_unmeasured
-from tigon.diagnostics.rules.quality import Shows, of_course
+from tigon.diagnostics.rules.quality import Shows, of_course, of_missing
 from tigon.errors import TigonError
 from tigon.figures import Figure
 from tigon.learners.base import RECENT, Learner
@@ -99,6 +100,8 @@ def diagnose(
     else:
         seen = _examined(run, learner.to(device), images, records, (length, seed))
         unmeasured = [of_unmeasured(len(images.held_out or ()))]
+        hidden = missing(images)
+        found += [] if hidden is None else [of_missing(hidden)]
     enough = len(records) >= RECENT
     chains = seen.findings if enough else too_short(seen.findings)
     found += [*seen.always, *chains, *metric_findings(run.experiment.recipe, records)]

@@ -223,9 +223,9 @@ def load(experiment: Experiment) -> ImageSet:
     Shards are decoded by their owners, in parallel.
     """
     if is_pattern(experiment.data):
-        return experiment.recipe.load(experiment.data)
+        return experiment.load()
     with first_process_first():
-        return experiment.recipe.load(experiment.data)
+        return experiment.load()
 
 
 def choose_device(name: str) -> torch.device:

@@ -24,6 +24,7 @@ from torch import Tensor
 from tigon.data.batches import ImageData
 from tigon.data.datasets import as_data
 from tigon.data.images import ImageSet
+from tigon.data.masks import ALPHA
 from tigon.data.sources import resolved
 from tigon.errors import TigonError
 from tigon.files import open_regular, printable, replace_file
@@ -49,6 +50,8 @@ class Experiment:
         name: the recipe's name
         recipe: the recipe with its numbers
         data: a folder, a `.npz`, a picture, hf:NAME or embedded:animal-faces
+        mask: which values of the images were observed: a picture, a folder, or alpha; all, if not
+            given
         why: numbers that were chosen from the images, by name, and why
         origin: the run folder where it begins, if it does not begin anew
     """
@@ -58,6 +61,7 @@ class Experiment:
     data: str
     why: dict[str, Choice] = field(default_factory=dict, compare=False)
     origin: str | None = None
+    mask: str | None = None
 
     def begun(self, run: "Run | None" = None) -> "Experiment":
         """Return the experiment with the numbers of the run that it begins from, if it does.
@@ -90,6 +94,8 @@ class Experiment:
         head = {"recipe": self.name, "data": resolved(self.data)}
         if self.origin is not None:
             head["from"] = str(Path(self.origin).resolve())
+        if self.mask is not None:
+            head["mask"] = self.mask if self.mask == ALPHA else resolved(self.mask)
         return head | to_plain(self.recipe)
 
     @staticmethod
@@ -100,13 +106,25 @@ class Experiment:
             ValueError, TigonError: if a name or a value is wrong
         """
         values = dict(values)
-        head = {name: values.pop(name, None) for name in ("recipe", "data", "from")}
+        head = {name: values.pop(name, None) for name in ("recipe", "data", "from", "mask")}
         if not isinstance(head["recipe"], str) or not isinstance(head["data"], str):
             raise ValueError("recipe and data are both needed, as text")
         if not isinstance(head["from"], str | None):
             raise ValueError("from is a run folder, as text")
-        recipe = from_plain(recipe_type(head["recipe"]), values)
-        return Experiment(head["recipe"], recipe, head["data"], origin=head["from"])
+        if not isinstance(head["mask"], str | None):
+            raise ValueError("mask is a picture or a folder, or alpha, as text")
+        recipe, kept = from_plain(recipe_type(head["recipe"]), values), head["mask"]
+        return Experiment(head["recipe"], recipe, head["data"], origin=head["from"], mask=kept)
+
+    def load(self) -> ImageSet:
+        """Return the images to learn from.
+
+        Raises:
+            TigonError: if they, or their masks, cannot be read
+        """
+        if self.mask is None:  # a recipe from elsewhere may know no masks
+            return self.recipe.load(self.data)
+        return self.recipe.load(self.data, self.mask)
 
 
 @dataclass(frozen=True)
@@ -297,7 +315,7 @@ class Run:
         """
         data = self.experiment.data
         try:
-            images = self.experiment.recipe.load(data)
+            images = self.experiment.load()
         except TigonError as error:
             raise error if self.data is not None else perhaps_moved(error, data) from error
         self.refuse_other_images(images)
@@ -306,7 +324,7 @@ class Run:
     def refuse_other_images(self, images: ImageData) -> None:
         """Refuse images other than those whose chains this run keeps, row by row.
 
-        Their names and location do not matter.
+        Their names and location do not matter, nor what is behind missing values; masks do.
 
         Raises:
             TigonError: if their number or any image differs

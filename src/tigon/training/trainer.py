@@ -100,6 +100,11 @@ class Trainer:
         average: float | None = None,
     ) -> None:
         self.data = as_data(data)
+        if self.data.incomplete and not learner.masks:
+            raise ValueError(
+                f"values of the images are missing, and a {type(learner).__name__} learns from "
+                "complete images alone"
+            )
         self.learner, self.budget, self.clip, self.seed = learner, budget, clip, seed
         self.callbacks = list(callbacks)
         self.like = next(learner.parameters()).detach()

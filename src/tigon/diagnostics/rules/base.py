@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any, NamedTuple
 
+from tigon.data.notes import percent as percent
+
 Record = dict[str, Any]
 
 
@@ -52,12 +54,6 @@ def too_short(findings: Iterable[Finding]) -> list[Finding]:
         finding._replace(level=Level.NOTE, what=f"too short to judge: {finding.what}", remedy="")
         for finding in findings
     ]
-
-
-def percent(part: float) -> str:
-    """Return a fraction as per cent, with three digits."""
-    value = 100 * part
-    return f"{value:.0f} %" if 99.5 <= abs(value) < 1e6 else f"{value:.3g} %"
 
 
 def logged(records: list[Record]) -> str:

@@ -6,7 +6,7 @@ from itertools import combinations
 from statistics import median
 from typing import NamedTuple
 
-from tigon.diagnostics.quality import Reconstructions
+from tigon.diagnostics.quality import Missing, Reconstructions
 from tigon.diagnostics.rules.base import Finding, Level, Record, percent
 from tigon.learners.base import RECENT
 
@@ -52,6 +52,23 @@ def of_reconstructions(found: Reconstructions) -> Shows | None:
         remedy = "lower the learning rate (--optimizer.learning-rate), or train for longer"
     words = f"reconstructions explain {_whole(part)} of the images' variance"
     return Shows(_banded("reconstructions", part, EXPLAINED, said, remedy), words, part)
+
+
+def of_missing(found: Missing) -> Finding:
+    """Say how much of the training images was missing, and what the model knows of it."""
+    said = (
+        f"{percent(found.mean)} of the values of {found.images} training images were not "
+        f"observed ({percent(found.least)} to {percent(found.most)} of one): the model was "
+        "learned from the others alone, and errors are over these"
+    )
+    remedy = ""
+    if found.never:
+        said += (
+            f"; {percent(found.never)} of the places were observed in no image, so that nothing "
+            "but the network says what is there"
+        )
+        remedy = "use other masks, or crop the images to what was observed"
+    return Finding("missing values", Level.NOTE, said, remedy, found.mean)
 
 
 def of_sigma(sigma: float, residual: float, learned: bool) -> Finding:
