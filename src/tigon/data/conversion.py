@@ -68,10 +68,13 @@ def _convert(picture: Image.Image, form: Form) -> Decoded:
 
 def _sized(picture: Image.Image, form: Form) -> np.ndarray:
     height, width = sides(form.image_size)
+    filtered = Image.Resampling.LANCZOS
+    if form.alpha and picture.getchannel("A").getextrema() != (255, 255):
+        filtered = Image.Resampling.HAMMING  # without negative weights, which sum to no opacity
     if form.fit == "crop":
-        picture = ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)
+        picture = ImageOps.fit(picture, (width, height), filtered)
     elif picture.size != (width, height):
-        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+        picture = picture.resize((width, height), filtered)
     if form.alpha:
         return _with_alpha(picture, form)
     if form.channels == 1:

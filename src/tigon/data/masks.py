@@ -52,7 +52,7 @@ def with_masks(images: Set, mask: str, mirrored: bool = False) -> Set:
     masks = np.concatenate([masks, masks[:, :, ::-1]]) if mirrored else masks
     if masks.all():
         return images
-    said = f"{percent(1 - masks.mean())} of the values of {len(images)} images are missing"
+    said = f"{percent(1 - masks.mean() / 255)} of the values of {len(images)} images are missing"
     return replace(
         images,
         pixels=HiddenRows(images.pixels, masks),  # type: ignore[arg-type]
@@ -94,7 +94,7 @@ class HiddenRows(LazyRows):
 
 
 def read_masks(path: Path, names: Sequence[str], size: tuple[int, int]) -> np.ndarray:
-    """Return a mask for each image, (N, H, W): True where it is white, and False where black.
+    """Return a mask for each image, uint8 (N, H, W): 255 where it is white, 0 elsewhere.
 
     Arguments:
         path: a picture, or a folder with one for each image, of the same name without its ending
@@ -142,4 +142,4 @@ def _mask(path: Path, size: tuple[int, int]) -> np.ndarray:
         raise TigonError(f"--mask {path}: cannot be read as a picture ({error})") from error
     if not (grey > 127).any():
         raise TigonError(f"--mask {path}: keeps nothing: it must be white where values are kept")
-    return grey > 127
+    return np.where(grey > 127, np.uint8(255), np.uint8(0))

@@ -50,12 +50,18 @@ class PrincipalComponents(NamedTuple):
         """Return whitened scores (B, d) of images (B, C, H, W), of variance 1 on those fitted.
 
         Arguments:
-            mask: 1 where a value was observed and 0 elsewhere, (B, 1 or C, H, W); scores are then
-                the mean given what was observed
+            mask: 1 where a value was observed and 0 elsewhere, (B, 1 or C, H, W); scores of
+                images that lack some are the mean given what was observed
         """
         flat = images.flatten(1).to(self.mean)
+        found = (flat - self.mean) @ self.directions.T / self.deviations
         if mask is None:
-            return (flat - self.mean) @ self.directions.T / self.deviations
+            return found
+        complete = (mask > 0).flatten(1).all(1, keepdim=True)
+        return torch.where(complete, found, self._means(flat, mask))
+
+    def _means(self, flat: Tensor, mask: Tensor) -> Tensor:
+        """Return the mean scores of images (B, D) given what was observed of them."""
         least = LEAST * self.deviations[0].item() ** 2
         widths = (self.deviations**2 - self.noise).clamp(min=least).sqrt()
         model = Linear(widths[:, None] * self.directions, self.mean, max(self.noise, least))

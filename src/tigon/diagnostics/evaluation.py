@@ -35,9 +35,9 @@ MEAN, NEAREST = "mean image", "nearest training image"
 TRAINING, HELD_OUT = "training images", "held-out images"
 TESTED = (MODEL, HELD_OUT, TRAINING)  # for copies
 INCOMPLETE = (
-    "values are missing: errors are over those that were observed, and images that the model draws "
-    "were neither compared with incomplete ones nor looked at for copies; with --truth, `tigon "
-    "restore` measures what was missing"
+    "values are missing: errors are over those that were observed, and images that the model "
+    "draws were neither compared with incomplete ones nor looked at for copies; with --truth, "
+    "`tigon restore` measures what was missing"
 )
 Infer = Callable[..., Reconstruction]  # of a model and images, and a mask where values are missing
 

@@ -20,7 +20,8 @@ class Reconstructions(NamedTuple):
 
     Attributes:
         images: number of images used
-        variance: mean over observed values of these images' variance, on [-1, 1]; 0 for a single image
+        variance: mean over observed values of these images' variance, on [-1, 1]; 0 for a
+            single image
         errors: mean squared error of each image's reconstruction divided by that variance, (N,):
             0 is perfect, 1 is as bad as the images' mean; divided by 1 if there is no variance
     """

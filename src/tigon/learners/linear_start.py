@@ -47,9 +47,10 @@ class LinearStart:
     def __init__(self, images: ImageData, latent_dim: int, seed: int = 0) -> None:
         self.images, self.dim = images, latent_dim
         self.rows = even_rows(len(images), MOST)
-        more = 0 if images.incomplete else min(FEATURES, len(self.rows) // 4)
         self.size = sides(averaged_size(images.image_size))
         seen, mask = self._read_by_owners(self.rows)
+        lacking = mask is not None and not bool((mask > 0).all())
+        more = 0 if lacking else min(FEATURES, len(self.rows) // 4)  # EM is slow with many
         shape, many = (images.channels, *self.size), max(latent_dim, more)
         self.variance = _variance(seen, mask)
         self.components = components_of(seen.flatten(1).clone(), shape, many, seed, mask)
