@@ -378,6 +378,54 @@ def verdicts(studio: Studio) -> Path:
     return rewrite(HERE / "diagnostics.md", "verdicts", f"{rows}\n\n{note}")
 
 
+def shifted(folder: Path, sides: int = 32, room: int = 9, each: int = 12) -> None:
+    """Write what is seen of each photograph through a window that moves, and a mask for each.
+
+    A mask hides half of the pixels, at random, or a square of a quarter of the area.
+    """
+    whole = load_images(FACES, sides + room - 1)
+    numbers = np.random.default_rng(0)
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for row, photograph in enumerate(whole.pixels):
+        for number in range(each):
+            top, left = numbers.integers(0, room, 2)
+            seen = photograph[top : top + sides, left : left + sides]
+            mask = numbers.random((sides, sides)) < 0.5
+            if number % 2:
+                top, left = numbers.integers(0, sides // 2, 2)
+                mask[:] = True
+                mask[top : top + sides // 2, left : left + sides // 2] = False
+            name = f"{row}-{number:02}.png"
+            Image.fromarray(seen).save(folder / "images" / name)
+            Image.fromarray(np.uint8(255) * mask).save(folder / "masks" / name)
+
+
+def incomplete(studio: Studio) -> Path:
+    """Show images of which a part was observed, what was recovered, and the images themselves."""
+    folder = studio.runs / "incomplete"
+    if not (folder / "run" / "config.toml").exists():
+        shifted(folder)
+        recipe = GeneratorRecipe(image_size=32, latent_dim=16, sigma=0.1, iterations=500)
+        recipe = replace(recipe, held_out=0.0, network=replace(recipe.network, width=16))
+        experiment = Experiment(
+            "generator", recipe, str(folder / "images"), mask=str(folder / "masks")
+        )
+        train(experiment, folder / "run", "cpu")
+    run = Run(folder / "run")
+    images, truth = run.images(), load_images(folder / "images", 32)
+    some = [12 * row + row % 2 for row in range(10)]
+    latents = run.learner().store.read(torch.tensor(some))
+    batch = images.batch(torch.tensor(some))
+    recovered = batch.completed(run.model().decode(latents))
+    rows = [
+        ("observed", to_uint8(batch.images)),
+        ("what the model recovered of them while it learned", to_uint8(recovered)),
+        ("the images themselves", truth.pixels[some]),
+    ]
+    return save("incomplete", figures.stages(rows))
+
+
 REPORTED = {
     "generator-reconstructions": ("generator", "figure-1-reconstructions"),
     "generator-prior": ("generator", "figure-2-prior"),
@@ -400,6 +448,7 @@ PICTURES: dict[str, Callable[[Studio], Path]] = {
     "unusual-places": unusual_places,
     "texture": texture,
     "likelihood-brackets": likelihood_brackets,
+    "incomplete": incomplete,
     "verdicts": verdicts,
 }
 

@@ -34,7 +34,7 @@ ELSEWHERE = {
     "examples.md",
     "data.md",
 }  # the examples, and tests/data/test_data_page.py
-NAMES = {"README.md", "docs", "photos", "others", "runs"}
+NAMES = {"README.md", "docs", "holes", "photos", "others", "runs"}
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,14 @@ def train_words(recipe, data, out):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder as the pages assume it: `photos/`, `others/`, `normal/` and `brick.png`."""
+    """A folder as the pages assume it: pictures, their masks `holes/`, and `brick.png`."""
     monkeypatch.chdir(tmp_path)
     some_pictures(tmp_path / "photos", 6, 0)
+    (tmp_path / "holes").mkdir()
+    for k in range(6):
+        mask = np.full((16, 16), 255, np.uint8)
+        mask[k : k + 8, 4:12] = 0
+        Image.fromarray(mask).save(tmp_path / "holes" / f"{k}.png")
     some_pictures(tmp_path / "others", 3, 1)
     some_pictures(tmp_path / "normal", 20, 2)
     noise = np.random.default_rng(2).integers(0, 256, (96, 128, 3), np.uint8)
@@ -189,6 +194,7 @@ QUICK = {
     "custom_density": r"replica exchange 0\.(7[5-9]|8\d)",
     "custom_kernel": r"acceptance 0\.",
     "fine_tuning": r"three others: 0\.\d+, then 0\.0",
+    "incomplete": r"missing 0\.(0\d|1[0-4])\d*, of grey in its place 0\.2",
     "labels": r"blue: latents around .[01]\.\d+\nred: latents around .[01]\.",
     "likelihood": r"between -?\d+\.\d\d and -?\d+(.|\n)*bits per value of 0 to 255",
     "optimizer_and_scheduler": r"rate 1e-05\ntorch.Size\(\[4, 3, 16, 16\]\)",
