@@ -415,9 +415,8 @@ def incomplete(studio: Studio) -> Path:
     run = Run(folder / "run")
     images, truth = run.images(), load_images(folder / "images", 32)
     some = [12 * row + row % 2 for row in range(10)]
-    latents = run.learner().store.read(torch.tensor(some))
     batch = images.batch(torch.tensor(some))
-    recovered = batch.completed(run.model().decode(latents))
+    recovered = run.learner().completed(batch, make_rng("pictures", 0)).images
     rows = [
         ("observed", to_uint8(batch.images)),
         ("what the model recovered of them while it learned", to_uint8(recovered)),

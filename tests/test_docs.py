@@ -194,7 +194,7 @@ QUICK = {
     "custom_density": r"replica exchange 0\.(7[5-9]|8\d)",
     "custom_kernel": r"acceptance 0\.",
     "fine_tuning": r"three others: 0\.\d+, then 0\.0",
-    "incomplete": r"missing 0\.(0\d|1[0-4])\d*, of grey in its place 0\.2",
+    "missing_values": r"missing 0\.(0\d|1[0-4])\d*, of grey in its place 0\.2",
     "labels": r"blue: latents around .[01]\.\d+\nred: latents around .[01]\.",
     "likelihood": r"between -?\d+\.\d\d and -?\d+(.|\n)*bits per value of 0 to 255",
     "optimizer_and_scheduler": r"rate 1e-05\ntorch.Size\(\[4, 3, 16, 16\]\)",
