@@ -139,3 +139,20 @@ def test_the_mean_image_is_of_the_images_that_show_each_value():
 def test_masks_by_name_are_for_named_images(tmp_path):
     with pytest.raises(TigonError, match="has no mask for 0.png"):
         with_masks(image_set(2), str(tmp_path))
+
+
+def test_shards_have_the_masks_of_their_transparency(masked):
+    for name in ("a", "b"):
+        (masked / f"part-{name}").mkdir()
+    for k in range(6):
+        (masked / "alpha" / f"{k}.png").rename(masked / f"part-{'ab'[k // 3]}" / f"{k}.png")
+    images = load_images(str(masked / "part-*"), 8, mask="alpha")
+    rows = torch.tensor([4, 1])
+    known = load_images(masked / "images", 8, mask=masked / "masks").batch(rows)
+    batch = images.batch(rows)
+    assert torch.equal(batch.images, known.images) and torch.equal(batch.mask, known.mask)
+    whole = load_images(masked / "images", 8, mask=masked / "masks")
+    torch.testing.assert_close(images.mean_image(), whole.mean_image())
+    torch.testing.assert_close(images.mean_colours(), whole.mean_colours())
+    with pytest.raises(TigonError, match="in others' shards"):
+        load_images(str(masked / "part-*"), 8, mask=masked / "masks")

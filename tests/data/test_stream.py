@@ -1,14 +1,16 @@
 """Streams: images as they come, in an order that is a function of (seed, iteration)."""
 
+import io
 import json
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bad_input import run_watched, says
-from hf_sets import tints
+from hf_sets import parquet, tints
 from small import descriptor_recipe, generator_recipe, parameters
 from tigon.cli.main import main
 from tigon.data import stream
@@ -103,6 +105,29 @@ def test_the_first_images_stand_for_the_set(tmp_path):
     assert images.streamed and images.names[:2] == ["tints[0]", "tints[2]"]
     assert images.pixels.shape == (7, 8, 8, 3) and images.name(17) == "tints[17]"
     assert images.fingerprint() == open_stream("hf:tints", 8).fingerprint()
+
+
+def test_transparent_examples_have_masks_and_empty_ones_are_left_out(tmp_path, capsys):
+    def png_of(opaque):
+        pixels = np.full((8, 8, 4), 200, np.uint8)
+        pixels[..., 3] = 0
+        pixels[:opaque, :, 3] = 255
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG")
+        return file.getvalue()
+
+    opaque = [1, 2, 0, 3, 4, 5]
+    parquet(tmp_path / "tints", [png_of(rows) for rows in opaque])
+    images = open_stream("hf:tints", 8, alpha=True)
+    assert images.incomplete and len(images) == 5 and images.pixels.shape == (5, 8, 8, 3)
+    order = images.order(3, 0)
+    for iteration in range(2):
+        batch = order.read(images, iteration, LIKE)
+        rows = [opaque[row] for row in batch.index.tolist()]
+        assert batch.mask[:, 0, :, 0].sum(1).tolist() == rows
+        seen = batch.observed > 0
+        assert (batch.images[seen] > 0.5).all() and (batch.images[~seen].abs() < 0.01).all()
+    assert "[2] is transparent everywhere" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("start", ["mean-colour", "mean-image"])

@@ -176,6 +176,9 @@ class Examples:
             if isinstance(found, str):
                 yield position, found
                 continue
+            if self.form.alpha and not found.pixels[..., -1].any():
+                yield position, "is transparent everywhere"
+                continue
             for note in found.notes:
                 notes.add(note._replace(first=f"{self.name}[{position}]"))
             yield position, found.pixels
