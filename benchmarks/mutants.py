@@ -47,7 +47,7 @@ INWARDS, RISE = "new.log_density.abs(), log_ratio)", "hot.log_density - cold.log
 CENTRE, RECOVERED = "centre - log_size], 1)", "steps.sqrt() / self.gamma * shortfall], 1)"
 SHIFT = "        bias.add_(weight @ mean)\n"
 TURN = "    weight.copy_(weight @ root)\n"
-SQUARES = "sum_event((images - decoded) ** 2)"
+SQUARES = "-sum_event(squares)"
 LOSS = "sum_event(squares).sum() / batch.size"
 POOLED = "accepted.mean(1, keepdim=True).expand_as(accepted).reshape(-1)"
 FALLS = " * (1 + count / self.delay) ** -self.decay"
@@ -58,7 +58,7 @@ WRITE = 'written twice")\n'
 BETWEEN = "    return 2 * between - within - torch.cdist(y, y).mean()"
 REFERRED = "    reference = alike(draw(max(REFERENCE, count)).detach().cpu().double())"
 AVERAGE = "(1 - weight) * sigma**2 + weight * error"
-ERRORS = "mean_over(squares.detach().flatten(1).mean(1), batch)"
+ERRORS = "mean_over(squares.flatten(1).mean(1), batch)"
 FLIP = "        index = index.flip(0)\n"
 
 
@@ -154,7 +154,7 @@ MUTATIONS = [
         "likelihood over pixels averaged",
         GENERATIVE,
         SQUARES,
-        SQUARES.replace("sum_event(", "(").replace("** 2)", "** 2).flatten(1).mean(1)"),
+        "-squares.flatten(1).mean(1)",
     ),
     Mutation("likelihood over sigma", GENERATIVE, "(2 * noise**2)", "(2 * noise)"),
     Mutation("no prior", GENERATIVE, " + self.log_prior(z)", ""),
@@ -191,8 +191,20 @@ MUTATIONS = [
     Mutation(
         "posterior without its sigma",
         GENERATIVE,
-        "likelihood = self._log_likelihood(images, z, sigma)",
-        "likelihood = self._log_likelihood(images, z)",
+        "likelihood = self._log_likelihood(images, z, sigma, mask)",
+        "likelihood = self._log_likelihood(images, z, None, mask)",
+    ),
+    Mutation(
+        "latents given missing values",
+        GENERATIVE,
+        "is None else squares * mask",
+        "is None else squares",
+    ),
+    Mutation(
+        "weights given missing values",
+        GENERATOR,
+        "squares = squares * batch.mask",
+        "squares = squares * 1",
     ),
     Mutation("noise sigma^2", GENERATIVE, "self.sigma * normal", "self.sigma**2 * normal"),
     Mutation("sigma from the residual itself", SIGMA, AVERAGE, f"{AVERAGE}.sqrt()"),

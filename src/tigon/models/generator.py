@@ -116,7 +116,8 @@ class GeneratorModel(Model):
         noise, decoded = self.sigma if sigma is None else sigma, self.network(z)
         require_shape(images, "images", decoded.shape[1:])
         squares = (images - decoded) ** 2
-        return -sum_event(squares if mask is None else squares * mask) / (2 * noise**2)
+        squares = squares if mask is None else squares * mask
+        return -sum_event(squares) / (2 * noise**2)
 
     def posterior(
         self,
