@@ -111,6 +111,8 @@ def test_held_out_errors_are_over_what_was_observed(tigon, folders):
         Image.fromarray(image).save(Path("images") / name)
     again = json.loads(tigon("evaluate", "run", "--json")[1])
     assert again["reconstructions"] == found["reconstructions"]
+    status, _, err = tigon("score", "run", "--data", "images", "--out", "s.csv")
+    assert status == 2 and "its images have missing values" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

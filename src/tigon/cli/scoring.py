@@ -197,11 +197,18 @@ class Score:
         """Return the images that the run learned from.
 
         Raises:
-            TigonError: if they cannot be read again, or have changed
+            TigonError: if they cannot be read again, have changed, or lack values
         """
         run = Run(self.model_folder, self.checkpoint)
         # Named as if by --data, so that an error does not advise to give them by it.
-        return Run(self.model_folder, self.checkpoint, run.experiment.data).images()
+        images = Run(self.model_folder, self.checkpoint, run.experiment.data).images()
+        if images.incomplete:
+            raise TigonError(
+                f"run {self.model_folder}: its images have missing values, beside which whole "
+                "ones cannot be judged; give whole ones with --calibrate, or ask for scores alone "
+                "with --raw"
+            )
+        return images
 
     def _baselines(self, model: Model) -> Baselines:
         """Fit baselines to the run's training images; of a model folder, to train/good."""
