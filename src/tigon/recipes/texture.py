@@ -139,14 +139,15 @@ class TextureRecipe(DescriptorRecipe):
             found["image_size"] = Choice(sides(images.image_size)[0], "")
         return found
 
-    def load(self, data: str) -> ImageSet:
+    def load(self, data: str, mask: str | None = None) -> ImageSet:
         """Load crops of the picture to learn from; those of its end are their `held_out`.
 
         Raises:
             TigonError: if it is not one picture, is smaller than the crops, or these cannot be
                 synthesised
         """
-        for name, given in (("stream", self.stream), ("frames all", self.frames == "all")):
+        refused = ("stream", self.stream), ("frames all", self.frames == "all"), ("mask", mask)
+        for name, given in refused:
             if given:
                 raise TigonError(f"--{name}: a texture is learned from one picture; leave it out")
         size = self.image_size
