@@ -178,6 +178,8 @@ def evaluate(
     if min(len(held_out), len(training)) < 2:
         raise TigonError("evaluate: needs at least 2 held-out and 2 training images")
     if held_out.incomplete or training.incomplete:
+        if likelihood is not None:
+            raise TigonError("the likelihood is of whole images, but values of these are missing")
         return _incomplete(model, held_out, training, infer, seed, told)
     sets, notes = _sets(model, held_out, training, count, seed)
     shown: dict[str, Reconstructed] = {}
