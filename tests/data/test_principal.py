@@ -59,9 +59,9 @@ def test_the_density_of_probabilistic_pca_is_scikit_learns():
     y = images.read()
     found, theirs = principal_components(images, 4), PCA(4).fit(y.flatten(1).double().numpy())
     shrink = 59 / 60  # their variances are over n - 1
-    assert found.noise(y) == pytest.approx((theirs.noise_variance_ * shrink) ** 0.5, rel=1e-3)
+    assert found.sigma_of(y) == pytest.approx((theirs.noise_variance_ * shrink) ** 0.5, rel=1e-3)
     theirs.explained_variance_ *= shrink
-    for sigma in (found.noise(y), 1.5 * found.deviations[2].item()):
+    for sigma in (found.sigma_of(y), 1.5 * found.deviations[2].item()):
         theirs.noise_variance_ = sigma**2
         theirs.explained_variance_ = np.maximum(theirs.explained_variance_, sigma**2 * (1 + 1e-9))
         expected = theirs.score_samples(y.flatten(1).double().numpy())
@@ -71,6 +71,6 @@ def test_the_density_of_probabilistic_pca_is_scikit_learns():
 def test_the_own_sigma_of_probabilistic_pca_has_the_greatest_likelihood():
     images = pictures(60)
     y, found = images.read(), principal_components(images, 4)
-    best = found.noise(y)
+    best = found.sigma_of(y)
     scores = [found.log_prob(y, factor * best).mean() for factor in (0.97, 1.0, 1.03)]
     assert scores[1] > max(scores[0], scores[2])

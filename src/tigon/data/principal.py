@@ -82,7 +82,7 @@ class PrincipalComponents(NamedTuple):
         """
         return self.decode(self.scores(images, mask))
 
-    def noise(self, images: Tensor) -> float:
+    def sigma_of(self, images: Tensor) -> float:
         """Return probabilistic PCA's maximum-likelihood sigma on the images (N, C, H, W).
 
         It is the deviation that the components leave in each of the D - d other directions; 0 if

@@ -180,7 +180,7 @@ def likelihoods(
         rows[DRAWN] = mean_of(drawn, sigma, images)
         accepts.append(drawn.accept)
     notes = _notes(model, constant)
-    noise = components.noise(training)
+    noise = components.sigma_of(training)
     if noise > 1e-6:
         rows[OWN] = exact(components.log_prob(y, noise), noise, y)
     else:
