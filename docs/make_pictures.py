@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from composing_picture import composed_figure
 from explorer_pictures import explorer
 from made_pictures import HERE, Table, drawn, machine, rewrite, strip
 from moving_picture import frames
@@ -286,6 +287,11 @@ def unusual_places(studio: Studio) -> Path:
     return save("unusual-places", figures.stages(rows))
 
 
+def composed(studio: Studio) -> Path:
+    """Show images of two descriptors, and of their mixture, product and quotient."""
+    return save("composed", composed_figure(studio.runs), 150)
+
+
 def texture(studio: Studio) -> Path:
     """Show two pictures, images that their textures have synthesised, and tilings."""
     return save("texture", texture_figure(studio.runs), 150)
@@ -446,6 +452,7 @@ PICTURES: dict[str, Callable[[Studio], Path]] = {
     "sick-latents": sick_latents,
     "unusual-places": unusual_places,
     "texture": texture,
+    "composed": composed,
     "likelihood-brackets": likelihood_brackets,
     "incomplete": incomplete,
     "verdicts": verdicts,

@@ -39,7 +39,8 @@ def run_of(name: str, **options) -> Path:
     start = options.pop("start", None)
     if start:
         recipe = replace(recipe, chains=replace(recipe.chains, start=start))
-    folder = _home() / "-".join([name, start or "", *map(str, options.values())])
+    given = [f"{key}={value}" for key, value in options.items()]
+    folder = _home() / "-".join([name, start or "", *given])
     data = _home() / ("wall.png" if name == "texture" else "pictures.npz")
     experiment = Experiment(name, replace(recipe, **options), str(data))
     train(experiment, folder, "cpu")

@@ -22,8 +22,9 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-RUNS = {"runs/faces": "generator", "runs/textures": "descriptor"}
+RUNS = {"runs/faces": "generator", "runs/textures": "descriptor", "runs/walls": "descriptor"}
 MIXED = {  # whose Python needs what its commands have made
+    "composing.md",
     "judging.md",
     "likelihood.md",
     "restoring.md",
@@ -191,6 +192,7 @@ def test_ten_examples_are_short():
 
 
 QUICK = {
+    "compose": r"mixture: mean log-densities -?\d+ and -?\d+, up to constants\nproduct: ",
     "custom_density": r"replica exchange 0\.(7[5-9]|8\d)",
     "custom_kernel": r"acceptance 0\.",
     "fine_tuning": r"three others: 0\.\d+, then 0\.0",

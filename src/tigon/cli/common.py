@@ -29,6 +29,10 @@ RunFolder = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(name="run", meta
 RunFolders = Annotated[
     tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(name="run", metavar="RUN [RUN ...]")
 ]
+ModelFolders = Annotated[
+    tyro.conf.Positional[tuple[Path, ...]],
+    tyro.conf.arg(name="model", metavar="RUN|MODEL [RUN|MODEL ...]"),
+]
 ModelFolder = Annotated[
     tyro.conf.Positional[Path], tyro.conf.arg(name="model", metavar="RUN|MODEL")
 ]

@@ -13,6 +13,7 @@ from tigon.cli.common import (
     Flag,
     Json,
     ModelFolder,
+    ModelFolders,
     Result,
     Which,
     images_for,
@@ -24,6 +25,7 @@ from tigon.data.pixels import saturations, to_uint8
 from tigon.errors import TigonError
 from tigon.export.load import load
 from tigon.figures import tiled
+from tigon.inference.compose import Composed, Way
 from tigon.inference.interpolation import arc, changed, line, plane_along
 from tigon.models.abilities import HasLatents, HasSizes
 from tigon.models.base import Model
@@ -41,26 +43,37 @@ PIXELS = 64 * 128 * 128  # of images that are drawn together: chains of more nee
 class Sample:
     """Draw images from a model: from the prior, or one chain per start image, in order.
 
+    From two models or more that have a log-density, such as descriptors with the same grids:
+    images that are probable under all of them (their product), or under any (their mixture).
+
     Arguments:
-        model_folder: the run folder, or a model folder
+        model_folders: the run folder, or a model folder; several are composed
         out: a .npz, a .png (a grid) or a folder of PNGs
         count: number of images
         noise: add a generator's noise around f(z), of standard deviation sigma
         size: of a texture, height and width of the images in pixels, instead of those of the crops
             that it was learned from
         periodic: of a texture, images whose opposite borders meet: copies of one tile the plane
+        weights: of several models, a number for each: that of its log-density in a product (below
+            0 to avoid what it draws), or of its density in a mixture, > 0; 1 over their number if
+            not given
+        mixture: of several models, images that are probable under any
+        temperature: of several models, what their composed log-density is divided by, > 0
         seed: seed for the draws, >= 0
         checkpoint: the checkpoint to use: last, best, or an iteration
         device: auto, cpu, cuda, cuda:N, or mps (untested)
         json: print one JSON object instead of text
     """
 
-    model_folder: ModelFolder
+    model_folders: ModelFolders
     out: Path
     count: int = 64
     noise: bool = False
     size: ImageSize | None = None
     periodic: Flag = False
+    weights: tuple[float, ...] | None = None
+    mixture: Flag = False
+    temperature: float | None = None
     seed: int = 0
     checkpoint: Which = "last"
     device: str = "auto"
@@ -71,8 +84,7 @@ class Sample:
         if not 1 <= self.count <= MOST or self.seed < 0:
             raise TigonError(f"--count must be 1 to {MOST}, and --seed at least 0")
         check_out(self.out)
-        place = choose_device(self.device)
-        model = load(self.model_folder, self.checkpoint).to(place)
+        model = self._model()
         if self.noise and not isinstance(model, HasLatents):
             raise TigonError("--noise: needs a model with latents; this one has none")
         if self.size is not None or self.periodic:
@@ -83,13 +95,38 @@ class Sample:
         values = {"out": str(self.out), "count": self.count, "saturation": outside}
         return Result(text, values)
 
+    def _model(self) -> Model:
+        """Load the model, or what several are composed to.
+
+        Raises:
+            TigonError: if options of several models are given for one, or they do not go together
+        """
+        given = {"weights": self.weights, "temperature": self.temperature}
+        asked = [name for name, value in given.items() if value is not None]
+        if not self.model_folders:
+            raise TigonError("sample: give a run folder or a model folder")
+        if len(self.model_folders) == 1 and (asked or self.mixture):
+            raise TigonError(f"--{(asked or ['mixture'])[0]}: is for two models or more")
+        if self.weights is not None and len(self.weights) != len(self.model_folders):
+            raise TigonError(
+                f"--weights: {counted(len(self.weights), 'number')} for "
+                f"{counted(len(self.model_folders), 'model')}; give one for each"
+            )
+        place = choose_device(self.device)
+        models = [load(folder, self.checkpoint).to(place) for folder in self.model_folders]
+        if len(models) == 1:
+            return models[0]
+        way: Way = "mixture" if self.mixture else "product"
+        temperature = 1.0 if self.temperature is None else self.temperature
+        return Composed(models, self.weights, way, temperature)
+
     def _sized(self, model: Model) -> Model:
         """Return a model for images of the size, and with the borders, that were asked for."""
-        own = image_size(*model.image_shape[1:])
+        own, folder = image_size(*model.image_shape[1:]), self.model_folders[0]
         option = "--periodic" if self.size is None else f"--size {size_text(self.size)}"
         if not isinstance(model, HasSizes):
             raise TigonError(
-                f"{option}: {self.model_folder} is not of a texture: its images have one size, "
+                f"{option}: {folder} is not of a texture: its images have one size, "
                 f"{size_text(own)}, and borders that do not meet"
             )
         try:
