@@ -112,7 +112,16 @@ def test_bad_input_is_one_line_and_nothing_is_written(restore, tmp_path, words, 
     assert not (tmp_path / "r.png").exists()
 
 
-def test_a_descriptor_cannot_restore(tigon, pictures):
-    words = ["--data", pictures, "--grey", "--out", "r.png"]
-    status, _, err = tigon("restore", run_of("descriptor"), *words)
-    assert status == 2 and "this model has no latents, which restore needs" in err
+def test_a_descriptor_restores_what_a_mask_hides_and_nothing_else(restore, tigon, pictures):
+    words = ["--data", pictures, "--chains", "2", "--out"]
+    status, text, _ = tigon("restore", run_of("descriptor"), "--mask", "hole.png", *words, "r.npz")
+    assert status == 0 and "2 draws of each by 2 chains: the model's own short chains" in text
+    with np.load("r.npz") as arrays:
+        assert arrays["samples"].shape == (5, 2, 8, 8, 3) and arrays["latents"].shape == (5, 2, 0)
+        assert arrays["spread"][:, :2].max() < 1e-6 < arrays["spread"][:, 2:5, 3:].max()
+    assert tigon("restore", run_of("descriptor"), "--mask", "hole.png", *words, "r.png")[0] == 0
+    for how in (["--grey"], ["--mask", "hole.png", "--noise", "0.1"]):
+        status, _, err = tigon("restore", run_of("descriptor"), *how, *words, "bad.png")
+        assert status == 2 and "has no latents, and restores what --mask hides" in err
+    status, _, err = tigon("restore", run_of("texture"), "--mask", "hole.png", *words, "bad.png")
+    assert status == 2 and "a texture does not complete pictures" in err

@@ -68,11 +68,30 @@ def test_chains_are_resampled_by_their_weights():
     assert torch.allclose(counts / 2000, weights, atol=0.015)
 
 
+def test_a_descriptor_draws_what_a_mask_hides_by_its_own_chains():
+    model, kept = descriptor_learner(image_set()).model, torch.ones(1, 8, 8)
+    kept[:, :, 4:] = 0
+    images = image_set().read()[:2]
+
+    def physics(x):  # as other libraries' objects
+        return x * kept
+
+    found = restore(model, physics(images), physics, RowRng(0, 0, range(6)), how=Draws(3))
+    assert found.samples.shape == (2, 3, 3, 8, 8) and found.latents.shape == (2, 3, 0)
+    assert torch.equal(found.samples[..., :4], images[:, None, ..., :4].expand(-1, 3, -1, -1, -1))
+    assert found.spread[..., :4].max() < 1e-6 < 1e-4 < found.spread[..., 4:].min()
+    assert torch.allclose(found.mean, found.samples.mean(1)) and found.accept.isnan().all()
+    alone = restore(model, physics(images[1:]), physics, RowRng(0, 0, range(3, 6)), how=Draws(3))
+    assert torch.allclose(found.samples[1], alone.samples[0], atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"noise": -0.1}, "noise level must be at least 0"),
-        ({"model": "descriptor"}, "needs a model with latents"),
+        ({"model": "descriptor", "physics": lambda x: x / 2}, "restores what a mask hides"),
+        ({"model": "descriptor", "noise": 0.1}, "restores what a mask hides, without noise"),
+        ({"model": "descriptor", "physics": Grey()}, r"the physics makes \(1, 1, 8, 8\) of"),
         ({"physics": Grey()}, r"the physics makes \(1, 1, 8, 8\) of images \(1, 3, 8, 8\)"),
     ],
 )

@@ -19,7 +19,6 @@ from tigon.cli.common import (
     Result,
     Which,
     images_for,
-    load_with_latents,
 )
 from tigon.cli.progress import counted, steps_shown, tell
 from tigon.data.form import MAX_PIXELS
@@ -27,11 +26,14 @@ from tigon.data.images import ImageSet
 from tigon.data.pixels import mean_observed, to_mask, to_uint8
 from tigon.diagnostics.similarity import psnr_and_ssim, require_similarity
 from tigon.errors import TigonError
+from tigon.export.load import load
 from tigon.inference.physics import Blur, Downsample, Grey, Mask, Physics
 from tigon.inference.restore import Draws, Restored, restore
+from tigon.models.abilities import HasCompletion, HasDecoder
 from tigon.models.base import Model
 from tigon.outputs import check_out, require_rows_viewable, write_images, write_rows
 from tigon.random.streams import RowRng
+from tigon.runs.experiment import choose_device
 from tigon.sizes import image_size, size_text
 
 TOGETHER = 4  # images whose chains run together
@@ -46,7 +48,7 @@ class Restore:
     """Draw images given what was observed of them: with values missing, made small, blurred, grey.
 
     Arguments:
-        model_folder: a generator's run folder or model folder
+        model_folder: a run folder or model folder: a generator's, or for --mask a descriptor's
         data: what was observed: a folder of images, a .npz with `images`, or one picture
         out: a .png (observed, mean, draws and spread below each other), a .npz (means as `images`,
             `samples`, `spread` and `latents`) or a folder of PNGs (means)
@@ -63,7 +65,7 @@ class Restore:
             `restore`)
         pixel_noise: draws have details like those of images in what was not observed, although
             the model does not know which
-        chains: chains per image, each of which gives 4 draws
+        chains: chains per image, each of which gives 4 draws, or one without latents
         max_pixels: leave out pictures with more pixels than this
         seed: seed for the chains, >= 0
         checkpoint: the checkpoint to use: last, best, or an iteration
@@ -94,17 +96,38 @@ class Restore:
         check_out(self.out)
         if self.truth is not None:
             require_similarity()
-        model = load_with_latents(self.model_folder, "restore", self.device, self.checkpoint)
+        model = self._model()
         _, *size = model.image_shape
         observed, how = self._observed(model), Draws(self.chains)
         truth = self._true(model, len(observed))
         if self.out.suffix == ".png":
-            rows = 3 + min(SHOWN, self.chains * how.draws) + (truth is not None)
+            draws = self.chains * (how.draws if isinstance(model, HasDecoder) else 1)
+            rows = 3 + min(SHOWN, draws) + (truth is not None)
             require_rows_viewable(self.out, len(observed), (size[0], size[1]), rows, COLUMNS)
         physics = self._physics(observed)
         found = self._restored(model, observed, physics, how)
         self._write(observed, found, truth)
         return self._result(observed, found, how, truth)
+
+    def _model(self) -> Model:
+        """Load the model.
+
+        Raises:
+            TigonError: if it cannot restore what was observed like this
+        """
+        place = choose_device(self.device)
+        model = load(self.model_folder, self.checkpoint)
+        if not isinstance(model, HasDecoder | HasCompletion):
+            raise TigonError(
+                f"{self.model_folder}: this model has neither latents nor chains that complete "
+                "images, which restore needs"
+            )
+        if not isinstance(model, HasDecoder) and (self.mask is None or self.noise != 0):
+            raise TigonError(
+                f"{self.model_folder}: this model has no latents, and restores what --mask hides, "
+                "without --noise, and nothing else"
+            )
+        return model.to(place)
 
     def _result(
         self, observed: ImageSet, found: Restored, how: Draws, truth: ImageSet | None
@@ -115,15 +138,18 @@ class Restore:
             "out": str(self.out),
             "images": count,
             "draws": draws,
-            "acceptance": found.accept.mean().item(),
             "spread": found.spread.mean().item(),
             "noise": found.noise.mean().item(),
-            "gradient_evaluations": how.gradient_evaluations,
         }
+        accept, evaluations = found.accept.mean().item(), how.gradient_evaluations
+        how_drawn = f"mean acceptance {accept:.2f}; {evaluations} gradient evaluations an image"
+        if math.isnan(accept):
+            how_drawn = "the model's own short chains, which accept every step"
+        else:
+            values |= {"acceptance": accept, "gradient_evaluations": evaluations}
         lines = [
             f"{counted(count, 'image')}, {counted(draws, 'draw')} of each by "
-            f"{counted(self.chains, 'chain')}: mean acceptance {values['acceptance']:.2f}; "
-            f"{how.gradient_evaluations} gradient evaluations an image",
+            f"{counted(self.chains, 'chain')}: {how_drawn}",
             f"mean spread {values['spread']:.3f}: the standard deviation of a value given what "
             "was observed, on the scale of [-1, 1]",
         ]

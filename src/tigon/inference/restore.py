@@ -8,6 +8,9 @@ of an image are resampled by their weights, as in sequential Monte Carlo, so tha
 modes follow those in good ones; then they are left to themselves at temperature 1, step sizes
 frozen.
 
+A descriptor has no latents. Of values that a mask hides it runs its own chains, given the others,
+and each draw is the end of one: of a sampler, as its other images are, and not of a posterior.
+
 References:
     Del Moral, Doucet and Jasra, "Sequential Monte Carlo samplers", JRSS B 2006.
 """
@@ -29,9 +32,10 @@ from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.annealed import resampled
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
-from tigon.models.abilities import HasDecoder
+from tigon.models.abilities import HasCompletion, HasDecoder
 from tigon.models.base import Model
 from tigon.models.cold_start import cooling
+from tigon.models.residuals import White
 from tigon.random.streams import Rng, make_rng, normal
 
 FEWEST, EACH = 256, 8  # prior draws that the linear start is fitted to: at least, and for a latent
@@ -90,8 +94,9 @@ class Restored(NamedTuple):
         spread: standard deviation of x given y for each value, (B, C, H, W)
         samples: draws, (B, S, C, H, W), those of a chain not next to each other: S is the number
             of draws times that of chains
-        latents: those of the draws, (B, S, d)
-        accept: mean acceptance of each image's chains, (B,); healthy is about .4 to .75
+        latents: those of the draws, (B, S, d); d is 0 without latents
+        accept: mean acceptance of each image's chains, (B,); healthy is about .4 to .75; not a
+            number for chains that accept every step
         noise: the noise level that was given or estimated, (B,)
     """
 
@@ -115,7 +120,8 @@ def restore(
     """Draw images given y = A(x) + noise, with A the `physics`.
 
     Arguments:
-        model: a model with latents, whose images are f(z) + sigma eps
+        model: a model with latents, whose images are f(z) + sigma eps; or one whose chains
+            complete images, for what a mask hides, without noise, and one draw of each chain
         y: observations (B, *), on the scale of images in [-1, 1]
         physics: A, from images (B, C, H, W) to (B, *), row by row
         rng: one generator, or streams of B * `how.chains` rows
@@ -125,8 +131,8 @@ def restore(
             those of images; without it they are E[x | z, y] for draws of z
         how: the number of chains, temperatures and steps
     Raises:
-        TigonError: if the model has no latents, the physics does not fit model and observations,
-            or `noise` is below 0 or not finite
+        TigonError: if the model has neither, the physics does not fit model and observations, or
+            `noise` is below 0 or not finite
 
     Example:
         kept = torch.ones(64, 64)
@@ -135,12 +141,12 @@ def restore(
         found = tigon.restore(model, physics(images), physics, tigon.make_rng(0))
         found.mean, found.spread
     """
-    if not isinstance(model, HasDecoder):
-        raise TigonError("restore needs a model with latents, such as a generator's")
     if noise is not None and not 0 <= noise < math.inf:
         raise TigonError(f"the noise level must be at least 0 and finite, not {noise}")
-    assert isinstance(model, nn.Module)
     how = how or Draws()
+    if not isinstance(model, HasDecoder):
+        return _completed(model, y, physics, rng, noise, how)
+    assert isinstance(model, nn.Module)
     like = next(model.parameters()).new_empty(len(y), *model.image_shape)
     observation = Observation(physics, y, like, model.image_noise(), noise)
     completed, drawn, latents, accepts = [], [], [], []
@@ -159,6 +165,49 @@ def restore(
         torch.stack(accepts).mean(0).view(len(y), -1).mean(1),
         observation.noise,
     )
+
+
+def _completed(
+    model: Model, y: Tensor, physics: Physics, rng: Rng, noise: float | None, how: Draws
+) -> Restored:
+    """Draw what a mask hides by the model's own chains."""
+    if not isinstance(model, HasCompletion):
+        raise TigonError(
+            "restore needs a model with latents, such as a generator's, or one whose chains "
+            "complete images, such as a descriptor's"
+        )
+    like = next(model.parameters()).new_empty(len(y), *model.image_shape)
+    kept = mask_of(physics, y, like)
+    if kept is None or noise != 0:
+        raise TigonError(
+            "a model without latents restores what a mask hides, without noise, and nothing else"
+        )
+    rows = (y.to(like), kept)
+    images, masks = (values.repeat_interleave(how.chains, 0) for values in rows)
+    samples = model.complete(images, masks, rng).detach().unflatten(0, (len(y), -1))
+    return Restored(
+        samples.mean(1),
+        samples.std(1, correction=0),
+        samples,
+        like.new_empty(*samples.shape[:2], 0),
+        like.new_full((len(y),), math.nan),
+        like.new_zeros(len(y)),
+    )
+
+
+@torch.no_grad()
+def mask_of(physics: Physics, y: Tensor, like: Tensor) -> Tensor | None:
+    """Return what a physics keeps, 1 or 0 for each value (B, C, H, W), if it is a mask.
+
+    Raises:
+        TigonError: if it does not fit images and observations, as `Observation`
+    """
+    Observation(physics, y, like, White(1.0), 0.0)
+    if y.shape != like.shape:
+        return None
+    kept, other = physics(torch.ones_like(like)), torch.full_like(like, 0.5)
+    same = torch.equal(physics(other), kept * other)
+    return kept if same and ((kept == 0) | (kept == 1)).all() else None
 
 
 def _draws(

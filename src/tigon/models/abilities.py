@@ -50,6 +50,18 @@ class HasDecoder(HasLatents, Protocol):
 
 
 @runtime_checkable
+class HasCompletion(Protocol):
+    """A model whose chains run on the missing values of images, given the others."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the images."""
+
+    def complete(self, images: Tensor, mask: Tensor, rng: Rng) -> Tensor:
+        """Return images (B, C, H, W) with chains' ends where the mask is 0, (B, 1 or C, H, W)."""
+
+
+@runtime_checkable
 class HasLogDensity(Protocol):
     """A model whose log-density of images can be computed, up to a constant."""
 

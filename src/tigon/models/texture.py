@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tigon.data.pixels import enlarged
+from tigon.errors import TigonError
 from tigon.mcmc.chain import MCMC
 from tigon.models.config import build, register_part, to_plain
 from tigon.models.energy import EnergyModel
@@ -108,6 +109,10 @@ class TextureModel(EnergyModel):
     @property
     def _coarsest(self) -> "TextureModel":
         return self if self.coarser is None else self.coarser._coarsest
+
+    def complete(self, *given: Any, **options: Any) -> Tensor:  # noqa: ANN401
+        """Raise TigonError: chains run on a torus, which a picture is no part of."""
+        raise TigonError("a texture does not complete pictures: its chains run on a torus")
 
     def at_size(self, size: ImageSize, periodic: bool = False) -> "TextureModel":
         """Return this model, with the same weights, for images of another size.
