@@ -37,7 +37,7 @@ def learned(tmp_path, name, recipe):
         ("generator", GeneratorRecipe(image_size=16, network=GeneratorNetwork(16))),
         (
             "descriptor",
-            DescriptorRecipe(image_size=16, network=DescriptorNetwork(16), iterations=150),
+            DescriptorRecipe(image_size=8, network=DescriptorNetwork(16), iterations=150),
         ),
     ],
 )
