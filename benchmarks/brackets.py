@@ -1,6 +1,7 @@
 """How probable photographs of clothes are, and how wide the bracket of log p is.
 
-    python benchmarks/brackets.py [--minutes 10] [--images 16] [--write benchmarks/RESULTS.md]
+    python benchmarks/brackets.py [--minutes 10] [--images 16] [--few 4]
+        [--write benchmarks/RESULTS.md]
 
 It trains `generator` on clothing64 (64 x 64, width 32) and runs `tigon evaluate --likelihood` on
 the data's own test images. Then it brackets log p of images that the model drew, with more and
@@ -38,7 +39,8 @@ The same, of {few} images that the model drew, over which ends and widths are me
 
 {widths}
 
-Printed by `python benchmarks/brackets.py`, seed 0, on {machine}."""
+Printed by `python benchmarks/brackets.py --minutes {minutes:g} --images {images} --few {few}`, seed 0,
+on {machine}."""
 
 
 def widths(model: Model, count: int) -> list[dict[str, str]]:
