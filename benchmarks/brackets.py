@@ -39,8 +39,8 @@ The same, of {few} images that the model drew, over which ends and widths are me
 
 {widths}
 
-Printed by `python benchmarks/brackets.py --minutes {minutes:g} --images {images} --few {few}`, seed 0,
-on {machine}."""
+Printed by `python benchmarks/brackets.py --minutes {minutes:g} --images {images} --few {few}`,
+seed 0, on {machine}."""
 
 
 def widths(model: Model, count: int) -> list[dict[str, str]]:

@@ -118,7 +118,7 @@ def test_held_out_errors_are_over_what_was_observed(tigon, folders):
 @pytest.mark.parametrize(
     ("data", "mask", "words", "said"),
     [
-        ("images", "none", [], "--mask none: cannot be read as a picture"),
+        ("images", "none", [], "--mask none: cannot be found"),
         ("images", "few", [], "--mask few: has no mask for 00.png"),
         ("images", "masks", ["--image-size", "16"], "is 8, but the model's images are 16"),
         ("images", "black.png", [], "black.png: keeps nothing"),

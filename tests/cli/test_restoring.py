@@ -87,7 +87,7 @@ def test_bright_images_are_shown(restore, tmp_path):
         (["--grey", "--blur", "1"], "give exactly one of"),
         (["--mask", "large.png"], "--mask large.png: is 9, but the model's images are 8"),
         (["--mask", "black.png"], "keeps nothing"),
-        (["--mask", "none.png"], "cannot be read as a picture"),
+        (["--mask", "none.png"], "cannot be found"),
         (["--mask", "few"], "has no mask for 0.png"),
         (["--downsample", "2"], "--downsample 2: must be 2 or more, divide 8"),
         (["--downsample", "-1"], "--downsample -1: must be 2 or more"),

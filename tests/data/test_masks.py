@@ -89,7 +89,7 @@ def test_what_cannot_be_right_is_said_in_one_line(masked):
         ("alpha", "alpha", "9.png is transparent everywhere"),
         ("images", "alpha", "no image has anything transparent"),
         ("images", masked / "masks", "2.webp: is 9, but the model's images are 8"),
-        ("images", masked / "other.png", "cannot be read as a picture"),
+        ("images", masked / "other.png", "cannot be found"),
     ):
         with pytest.raises(TigonError, match=said) as error:
             load_images(masked / data, 8, mask=mask)

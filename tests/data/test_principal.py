@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 
 from tigon.data import principal
 from tigon.data.images import ImageSet
-from tigon.data.principal import principal_components
+from tigon.data.principal import components_of, principal_components
 from tigon.random.streams import make_rng
 
 
@@ -74,3 +74,18 @@ def test_the_own_sigma_of_probabilistic_pca_has_the_greatest_likelihood():
     best = found.sigma_of(y)
     scores = [found.log_prob(y, factor * best).mean() for factor in (0.97, 1.0, 1.03)]
     assert scores[1] > max(scores[0], scores[2])
+
+
+@pytest.mark.parametrize(("seen", "noise"), [(0.7, 0.005), (0.3, 0.2)])
+def test_components_of_incomplete_images_have_the_scale_of_complete_ones(seen, noise):
+    rng, rank, count = torch.Generator().manual_seed(0), 6, 400
+    weights = torch.randn(rank, 64, generator=rng) * torch.linspace(2, 1, rank)[:, None]
+    flat = torch.randn(count, rank, generator=rng) @ weights
+    flat += noise * torch.randn(count, 64, generator=rng)
+    mask = (torch.rand(count, 1, 8, 8, generator=rng) < seen).float()
+    whole = components_of(flat.clone(), (1, 8, 8), rank)
+    hidden = torch.where(mask.flatten(1) > 0, flat, 0)
+    found = components_of(hidden.clone(), (1, 8, 8), rank, mask=mask)
+    assert torch.allclose(found.deviations, whole.deviations, rtol=0.08)
+    scores = found.scores(hidden.unflatten(1, (1, 8, 8)), mask)
+    assert torch.allclose(scores.std(0), torch.ones(rank), atol=0.08)

@@ -94,7 +94,7 @@ class Table(NamedTuple):
         """Say what was scored, and beside what."""
         said = f"{counted(len(self.images), 'image')} scored by {self.by}"
         if self.calibrated:
-            said += f", beside {self.calibrated} that the model has not learned from"
+            said += f", beside {counted(self.calibrated, 'calibration image')}"
         if self.limit is not None:
             said += f"; {self.labels.sum()} labelled 1, above {self.limit:.6g}"
         return said

@@ -105,6 +105,10 @@ class Score:
         by = self._by(model)
         calibrating = None if self.raw else self._calibrating(model)
         layout = is_defect_layout(self.data)
+        if layout and self.frames != "first":
+            raise TigonError(
+                f"--frames {self.frames}: in the layout of {self.data} a mask is of one picture"
+            )
         defects = read_defects(Path(self.data), partial(self._load, model)) if layout else None
         images = defects.images if defects else self._images(model, self.data)
         baselines = self._baselines(model) if defects else None

@@ -86,9 +86,18 @@ def read_defects(root: Path, load: Load) -> DefectSet:
 
 
 def _masks(folder: Path, load: Load) -> dict[str, np.ndarray]:
-    """Return masks, bool (H, W), by CLASS/NAME of their images; the first is that of good ones."""
+    """Return masks, bool (H, W), by CLASS/NAME of their images; the first is that of good ones.
+
+    Raises:
+        TigonError: if none of them is white anywhere
+    """
     masks = load(folder, GREY)
     nowhere = np.zeros(masks.pixels.shape[1:3], bool)
+    if masks.pixels.size and 0 < np.asarray(masks.pixels).max() <= HALF:
+        raise TigonError(
+            f"data '{folder}': no mask has a value above {HALF}: they must be 255 where a defect "
+            "is, and 0 elsewhere"
+        )
     named = {_key(name).removesuffix("_mask"): row for row, name in enumerate(masks.names)}
     found = {key: masks.pixels[row, :, :, 0] > HALF for key, row in named.items()}
     return {GOOD: nowhere} | found

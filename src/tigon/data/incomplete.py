@@ -13,13 +13,17 @@ References:
     and appendix B.
     Ilin and Raiko, "Practical approaches to principal component analysis in the presence of
     missing values", JMLR 11, 2010.
+    Liu, Rubin and Wu, "Parameter expansion to accelerate EM: the PX-EM algorithm", Biometrika
+    1998.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+TOGETHER = 256  # images, or groups of values, that are solved for at once
 SWEEPS, STILL = 40, 1e-3  # of EM, at most; it ends where sigma^2 changes by less, relatively
 LEAST = 1e-8  # of the values' variance: the smallest sigma^2
 
@@ -53,6 +57,11 @@ class Rows(NamedTuple):
             values, mask = flat[:, :, None], mask.flatten(1)
         return Rows(values * mask[:, :, None], mask)
 
+    def split(self, size: int) -> Iterator["Rows"]:
+        """Yield parts of at most so many images."""
+        parts = zip(self.values.split(size), self.mask.split(size), strict=True)
+        return (Rows(*part) for part in parts)
+
     def grouped(self, rows: Tensor) -> Tensor:
         """Return what images' values have, (k, D), by groups: (G, r, k)."""
         return rows.unflatten(1, (-1, self.values.shape[1])).permute(2, 1, 0)
@@ -84,28 +93,58 @@ def posterior(rows: Rows, model: Linear) -> tuple[Tensor, Tensor]:
 def sweep(rows: Rows, model: Linear) -> Linear:
     """Take one step of EM: regress every value on the latents of the images that show it.
 
+    The parameters are expanded by the mean and the covariance of all latents.
+
     A value that few images show is drawn towards mu = 0 and no dependence on latents, by as much
     as a prior N(0, 1) of both does.
     """
-    means, covariances = posterior(rows, model)
-    dim = means.shape[1]
-    z = torch.cat([means, means.new_ones(len(means), 1)], 1)
-    moments = z[:, :, None] * z[:, None, :]
-    moments[:, :dim, :dim] += covariances
+    dim, groups, width = len(model.weights), rows.mask.shape[1], rows.values.shape[2]
     left, right = torch.triu_indices(dim + 1, dim + 1)
-    found = rows.mask.T @ moments[:, left, right]
-    normal = found.new_zeros(len(found), dim + 1, dim + 1)
+    moments = model.weights.new_zeros(dim + 1, dim + 1)  # of (z, 1), summed over images
+    found = model.weights.new_zeros(groups, len(left))  # over those that show a group
+    towards = model.weights.new_zeros(groups, dim + 1, width)
+    for part in rows.split(TOGETHER):
+        means, covariances = posterior(part, model)
+        z = torch.cat([means, means.new_ones(len(means), 1)], 1)
+        own = z[:, :, None] * z[:, None, :]
+        own[:, :dim, :dim] += covariances
+        moments += own.sum(0)
+        found += part.mask.T @ own[:, left, right]
+        towards += torch.einsum("ngr,nk->gkr", part.values, z)
+    slopes = torch.cat(
+        [_regressed(*pair, model.noise) for pair in _paired(found, towards, TOGETHER)]
+    )
+    rest = rows.values.square().sum(dtype=torch.float64)
+    rest -= (slopes * towards).sum(dtype=torch.float64)
+    noise = (rest - model.noise * slopes.square().sum()) / (rows.mask.sum() * width)
+    return _expanded(rows.flat(slopes.mT), moments, noise.item())
+
+
+def _paired(one: Tensor, other: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(one.split(size), other.split(size), strict=True)
+
+
+def _regressed(found: Tensor, towards: Tensor, noise: float) -> Tensor:
+    """Return slopes and offsets (g, d + 1, r) of groups of values on latents."""
+    size = towards.shape[1]
+    left, right = torch.triu_indices(size, size)
+    normal = found.new_zeros(len(found), size, size)
     normal[:, left, right] = found
     normal[:, right, left] = found
-    normal.diagonal(dim1=1, dim2=2).add_(model.noise)
-    towards = torch.einsum("ngr,nk->gkr", rows.values, z)
-    slopes = torch.linalg.solve(normal, towards)
-    count = rows.mask.sum() * rows.values.shape[2]
-    left = rows.values.square().sum(dtype=torch.float64)
-    left -= (slopes * towards).sum(dtype=torch.float64)
-    noise = (left - model.noise * slopes.square().sum()) / count
-    flat = rows.flat(slopes.mT)
-    return Linear(flat[:-1], flat[-1], noise.item())
+    normal.diagonal(dim1=1, dim2=2).add_(noise)
+    return torch.linalg.solve(normal, towards)
+
+
+def _expanded(flat: Tensor, moments: Tensor, noise: float) -> Linear:
+    """Return the model with z at mean 0 and covariance I, as it was drawn (Liu et al.).
+
+    Without this, EM hardly moves the scale of W where there is little noise.
+    """
+    dim = len(flat) - 1
+    middle = moments[:dim, dim] / moments[dim, dim]
+    covariance = moments[:dim, :dim] / moments[dim, dim] - torch.outer(middle, middle)
+    root = torch.linalg.cholesky(covariance)
+    return Linear(root.T @ flat[:-1], flat[-1] + middle @ flat[:-1], noise)
 
 
 def fitted(rows: Rows, model: Linear, sweeps: int = SWEEPS, still: float = STILL) -> Linear:

@@ -41,6 +41,8 @@ def with_masks(images: Set, mask: str, mirrored: bool = False) -> Set:
     """
     if mask == ALPHA:
         return _transparent(images)
+    if not mask:
+        raise TigonError("--mask: is empty; give a picture, a folder, or alpha")
     if isinstance(images.ownership, ShardOwnership):
         raise TigonError(
             f"--mask {printable(mask)}: a process knows no names of the images in others' shards; "
@@ -138,6 +140,11 @@ def _mask(path: Path, size: tuple[int, int]) -> np.ndarray:
             whole = picture.convert("RGBA")  # what is transparent is not kept
             black = Image.new("RGBA", whole.size, "black")
             grey = np.asarray(Image.alpha_composite(black, whole).convert("L"))
+    except FileNotFoundError as error:
+        raise TigonError(
+            f"--mask {path}: cannot be found; if it was moved, move it back, or change `mask` in "
+            "the run's config.toml"
+        ) from error
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise TigonError(f"--mask {path}: cannot be read as a picture ({error})") from error
     if not (grey > 127).any():

@@ -215,19 +215,34 @@ def _sets(
     numbers = model.latent_dim if isinstance(model, HasLatents) else COMPONENTS
     seen = training.read(even_rows(len(training), max(count, MOST)))
     unseen = held_out.read(even_rows(len(held_out), count))
+    new, nearest, notes = _unshared(unseen, seen, held_out is training.held_out)
+    components = principal_components(training, numbers, seed)
+    return Sets(unseen[new], seen, nearest[new], components), notes
+
+
+def _unshared(unseen: Tensor, seen: Tensor, own: bool) -> tuple[Tensor, Tensor, list[str]]:
+    """Return which held-out images are no training images, and the nearest one of each.
+
+    And what to say of those that are left out.
+
+    Arguments:
+        own: whether the run held them out itself
+    Raises:
+        TigonError: if images that a user gave are training images, or all are
+    """
     nearest = torch.cdist(unseen.flatten(1), seen.flatten(1)).argmin(1)
     # In single precision, cdist gives copies a distance: it is taken again of the nearest alone.
     new = (unseen - seen[nearest]).flatten(1).norm(dim=1) >= 1e-3
-    shared, notes = int((~new).sum()), []
-    if shared and held_out is training.held_out and len(unseen) - shared >= 2:
-        notes = [f"{shared} of {len(unseen)} held-out images are also training images: left out"]
-        unseen, nearest = unseen[new], nearest[new]
-    elif shared:
-        raise TigonError(
-            f"evaluate: {shared} of {len(unseen)} held-out images are training images; give "
-            "images that the model has not learned from"
-        )
-    return Sets(unseen, seen, nearest, principal_components(training, numbers, seed)), notes
+    shared = int((~new).sum())
+    if not shared:
+        return new, nearest, []
+    if own and len(unseen) - shared >= 2:
+        said = f"{shared} of {len(unseen)} held-out images are also training images: left out"
+        return new, nearest, [said]
+    raise TigonError(
+        f"evaluate: {shared} of {len(unseen)} held-out images are training images; give "
+        "images that the model has not learned from"
+    )
 
 
 def _incomplete(
@@ -246,7 +261,10 @@ def _incomplete(
         notes = ["nothing was measured: " + INCOMPLETE]
         return Evaluation(len(held_out), 0, len(training), 0, 0, notes=notes)
     told("inferring latents of held-out images")
-    batch = held_out.batch(even_rows(len(held_out), RECONSTRUCTED))
+    rows, seen = even_rows(len(held_out), RECONSTRUCTED), even_rows(len(training), MOST)
+    some = held_out.read(rows), training.read(seen)  # with grey where values are missing
+    new, _, notes = _unshared(*some, held_out is training.held_out)
+    batch = held_out.batch(rows[new])
     y, masks = batch.images, () if batch.mask is None else (batch.mask,)
     components = principal_components(training, model.latent_dim, seed, INCOMPLETE_MOST)
     images = {
@@ -256,7 +274,7 @@ def _incomplete(
     }
     shown = {name: _reconstructed(found, y, batch.mask) for name, found in images.items()}
     numbers = (len(held_out), len(y), len(training), 0, len(components.deviations))
-    return Evaluation(*numbers, shown, notes=[INCOMPLETE])
+    return Evaluation(*numbers, shown, notes=[*notes, INCOMPLETE])
 
 
 def _reconstructions(model: Model, sets: Sets, infer: Infer) -> dict[str, Reconstructed]:

@@ -173,11 +173,11 @@ def likelihoods(
 
     own = found(y, HELD_OUT)
     sigma = float(model.sigma) if isinstance(model, HasLikelihood) else None
-    rows, accepts = {HELD_OUT: mean_of(own, sigma, y)}, [own.accept]
+    rows, accepts = {HELD_OUT: mean_of(own, constant, sigma, y)}, [own.accept]
     if isinstance(model, HasLikelihood):
         images, latents = simulated(model, max(2, len(y) // 2), make_rng(DRAWN, how.seed))
         drawn = found(images, DRAWN, latents)
-        rows[DRAWN] = mean_of(drawn, sigma, images)
+        rows[DRAWN] = mean_of(drawn, constant, sigma, images)
         accepts.append(drawn.accept)
     notes = _notes(model, constant)
     noise = components.sigma_of(training)
@@ -191,10 +191,14 @@ def likelihoods(
     return Likelihoods(chains.chains, chains.temperatures, accept, rows, notes)
 
 
-def mean_of(found: LogLikelihood, sigma: float | None, images: Tensor) -> Likelihood:
-    """Return the mean over images of what was estimated."""
+def mean_of(
+    found: LogLikelihood, constant: Bracket, sigma: float | None, images: Tensor
+) -> Likelihood:
+    """Return the mean over images of what was estimated; all share the error of the constant."""
     count = len(found.lower)
-    error = found.lower.std().item() / count**0.5 if count > 1 else None
+    error = None
+    if count > 1:
+        error = math.hypot(found.lower.std().item() / count**0.5, constant.upper.error)
     numbers = count, found.lower.mean().item(), found.upper.mean().item(), error
     return Likelihood(*numbers, sigma, images[0].numel(), found.ess.mean().item())
 

@@ -31,6 +31,7 @@ from tigon.diagnostics.features import features
 from tigon.errors import TigonError
 
 MOST, TOGETHER = 5000, 256  # training images of the baselines at most; images at a time
+LEAST = 1e-8  # variance that components must leave for a Gaussian
 GAUSSIAN, PCA, NEAREST = "Gaussian (PPCA)", "PCA residual", "nearest features"
 Measure = Callable[[np.ndarray, np.ndarray], float]
 
@@ -120,12 +121,15 @@ class Baselines:
         left = [_residuals(components, training.read(part)).mean((1, 2)) for part in parts]
         dims = math.prod(components.shape)
         free = dims / max(1, dims - len(components.deviations))
-        noise = max(free * torch.cat(left).mean().item(), 1e-8)
+        noise, notes = free * torch.cat(left).mean().item(), []
+        if noise <= LEAST:
+            notes = [f"{GAUSSIAN}: left out; the components leave nothing of the training images"]
         try:
             seen = torch.cat([features(training.read(part)) for part in parts])
         except TigonError as error:
-            return Baselines(components, noise, None, (f"{NEAREST}: left out; {error}",))
-        return Baselines(components, noise, seen)
+            notes.append(f"{NEAREST}: left out; {error}")
+            return Baselines(components, noise, None, tuple(notes))
+        return Baselines(components, noise, seen, tuple(notes))
 
     def scores(self, images: Tensor) -> dict[str, Tensor]:
         """Return scores (B,) of images (B, C, H, W) in [-1, 1], by name; higher is more unusual.
@@ -135,8 +139,11 @@ class Baselines:
         `nearest features` the distance to the nearest training image in features.
         """
         z, residual = self.components.scores(images), self.residuals(images).mean((1, 2))
-        square = residual * math.prod(self.components.shape) / self.noise
-        found = {GAUSSIAN: (z.square().sum(1) + square) / 2, PCA: residual}
+        found = {}
+        if self.noise > LEAST:
+            square = residual * math.prod(self.components.shape) / self.noise
+            found[GAUSSIAN] = (z.square().sum(1) + square) / 2
+        found[PCA] = residual
         if self.nearest is not None:
             apart = [torch.cdist(features(part), self.nearest) for part in images.split(TOGETHER)]
             found[NEAREST] = torch.cat([distances.min(1).values for distances in apart])

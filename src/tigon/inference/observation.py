@@ -74,8 +74,8 @@ class Observation:
         if not self.known and (self.observed is None or self.observed.spectrum is None):
             raise TigonError(
                 "the noise level cannot be estimated: that needs a model that has measured its "
-                "residuals while learning, as `generator` does, and a physics that is linear and "
-                "makes images; give it as `noise`"
+                "residuals while learning from complete images, as `generator` does, and a "
+                "physics that is linear and makes images; give it as `noise`"
             )
 
     def observe(self, images: Tensor) -> Tensor:
@@ -228,6 +228,9 @@ class Observation:
         zero = self._observe_checked(torch.zeros_like(a))
         never = (of_a == 0) & (of_b == 0) & (zero == 0)
         self.seen = (~never).to(self.y)
+        nothing = (sum_event(self.seen) == 0).nonzero()[:, 0].tolist()
+        if nothing:
+            raise TigonError(f"nothing was observed of image {nothing[0] + 1} of {len(self.y)}")
         if (self.y[never] != 0).any():
             raise TigonError(
                 "what was observed is not 0 where the physics always makes 0, such as where a "

@@ -124,9 +124,11 @@ def _by_density(model: HasLogDensity, images: Tensor) -> Scored:
     scores: dict[str, Tensor] = {}
     maps = []
     for grid, end in _grids(model):
-        seen = reduced(images, grid.image_shape[1:]) if end else images
+        seen, density = images, grid.log_density
+        if end:  # averages have no levels by which to tell their scale
+            seen, density = reduced(images, grid.image_shape[1:]), grid.image_density
         with frozen(grid), mode(grid, training=False):
-            value, gradient = value_and_grad(grid.log_density, seen)
+            value, gradient = value_and_grad(density, seen)
         scores |= {DENSITY + end: -value, GRADIENT + end: gradient.flatten(1).norm(dim=1)}
         maps.append(enlarged(gradient.norm(dim=1, keepdim=True), images.shape[2:]))
     return Scored(scores, maps[0][:, 0])
@@ -185,8 +187,10 @@ def score_all(
         shown: goes through the rows where parts begin, to show progress
         maps: keep the maps of all images; without it none, (0, H, W)
     Raises:
-        TigonError: as `score`, and if there are no images
+        TigonError: as `score`, and if there are no images, or values of them are missing
     """
+    if images.incomplete:
+        raise TigonError("score looks at whole images, but values of these are missing")
     how, parts = how or ColdStart(4), []
     chunk = max(1, ROWS // how.starts)
     for first in shown(range(0, len(images), chunk)):

@@ -98,7 +98,7 @@ class Observed(NamedTuple):
             scale = torch.where(value < worst, size, scale)
             best = torch.where(value < worst, size * ratio, best)
             worst = worst.minimum(value)
-        return scale.to(residual), (best / white).sqrt().to(residual)
+        return scale.to(residual).clamp(*SCALES), (best / white).sqrt().to(residual)
 
 
 def _relative(values: Tensor, squares: Tensor) -> Tensor:

@@ -89,7 +89,7 @@ class LinearStart:
         own = self.images.ownership.owned(rows)
         parts = all_objects((own, *self._read(own)))
         order = torch.cat([rows for rows, _, _ in parts]).argsort()
-        masks = [mask for _, _, mask in parts if mask is not None]
+        masks = [mask for own, _, mask in parts if mask is not None and len(own)]
         images = torch.cat([images for _, images, _ in parts])[order]
         return images, torch.cat(masks)[order] if masks else None
 

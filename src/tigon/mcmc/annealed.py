@@ -115,7 +115,8 @@ class Side(NamedTuple):
 
     Attributes:
         value: log Z, in nats
-        error: its standard error, to be believed while it is below 0.3 or so
+        error: its standard error, to be believed while it is below 0.3 or so; of chains that
+            share a draw from which they start it is a lower limit, as if they were independent
         ess: how many of the chains count, from 1 to all: (sum w)^2 / sum w^2
     """
 

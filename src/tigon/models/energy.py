@@ -154,7 +154,11 @@ class EnergyModel(Model):
         require_points(x, "images")
         if self.starts is not None or self.coarser is not None:
             require_shape(x, "images", self.image_shape)
-        return self(x)
+        return self.image_density(x)
+
+    def image_density(self, x: Tensor) -> Tensor:
+        """Return the same of images (B, C, H, W) that are not looked at."""
+        return self.observed(x).to(x.dtype) + self.reference.log_prob(x)
 
     @property
     def no_likelihood(self) -> str:

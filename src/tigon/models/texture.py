@@ -31,7 +31,7 @@ from tigon.nn.stationary import StationaryDescriptor
 from tigon.random.streams import Rng, normal
 from tigon.sizes import ImageSize, image_size, sides, size_text
 
-CUT = 16  # pixels on each side at least that are cut off where borders are not to meet
+CUT = 16  # pixels at least by which the torus is larger where borders are not to meet
 
 
 @register_part
@@ -77,6 +77,11 @@ class TextureModel(EnergyModel):
         if not (noise >= 0 and detail >= 0):
             raise ValueError(f"noise and detail must be at least 0, not {noise} and {detail}")
         self.noise, self.detail, self.periodic = noise, detail, periodic
+
+    @property
+    def no_likelihood(self) -> str:
+        """Why its log-density is not that of pictures."""
+        return "it is a density of images whose borders meet, and those of pictures do not"
 
     def observed(self, images: Tensor) -> Tensor:
         """Return f of observed images (B, C, H, W), whose borders do not meet, (B,)."""

@@ -122,6 +122,12 @@ def of_likelihood(found: Likelihoods | None) -> list[Finding]:
         f"probabilistic PCA{what} {linear.lower:.1f}"
     )
     slack = found.width
+    if DRAWN not in found.rows:  # of the two ends of log p, only the upper one is a bound
+        said = said.replace(f"is {own.lower:.1f}", f"is at most {own.upper:.1f}")
+        if own.upper >= linear.lower:
+            return [*findings, Finding("likelihood", Level.NOTE, said, value=own.upper)]
+        said += ": the model is worse than a linear one"
+        return [*findings, Finding("likelihood", Level.BAD, said, LONGER, own.upper)]
     if own.lower >= linear.lower:
         return [*findings, Finding("likelihood", Level.GOOD, said, value=own.lower)]
     if own.lower + slack >= linear.lower:
@@ -138,6 +144,9 @@ def _bracket(found: Likelihoods) -> Finding:
         f"the two ends of log p are apart by {' and '.join(ends)}; up to {found.most:.3g} they "
         "count as near"
     )
+    if found.width <= found.most and DRAWN not in found.rows:
+        said += ": no exact draw of the density is known, so that near ends may both be wrong"
+        return Finding("likelihood bracket", Level.NOTE, said, value=found.width)
     if found.width <= found.most:
         return Finding("likelihood bracket", Level.GOOD, said, value=found.width)
     said += ": it is wide, and log p is not known; give more --likelihood-temperatures"
