@@ -44,7 +44,7 @@ from tigon.runs.run import Run
 SIZE, HOLE, FACTOR, BATCH = 64, (22, 42), 4, 4
 STARTS, STEPS, RATE = 4, 300, 0.05  # of the search for a mode
 INSIDE = 1.645  # standard deviations from the mean: 90 % of a Gaussian
-METHODS = ["generator", "PCA", "VAE", "without a model"]
+METHODS = ["generator", "PCA", "without a model", "VAE"]
 ABOUT = """## Restored images
 
 `python benchmarks/restoring.py`: {images} test images of clothing64 at 64 x 64; a generator and a
