@@ -28,6 +28,7 @@ from tigon.distributed import all_sum
 from tigon.models.config import register_part
 
 DECAY = 0.98  # of the running averages over updates
+FEW = 30  # images of which the mean over neighbours says as much as a value of its own
 DEVIATION = 0.02  # the least standard deviation: that of a picture's own noise, such as rounding
 VARIANCE = 0.01  # the least variance of a frequency, whose mean is 1
 
@@ -130,20 +131,27 @@ class Residuals(nn.Module):
         shape: channels, height and width of the images
     """
 
-    UNAVERAGED: ClassVar[tuple[str, ...]] = ("squares", "spectrum", "updates")
+    UNAVERAGED: ClassVar[tuple[str, ...]] = ("squares", "spectrum", "updates", "images")
     squares: Tensor
     spectrum: Tensor
     updates: Tensor
+    images: Tensor
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
         super().__init__()
         self.register_buffer("squares", torch.zeros(tuple(shape)))
         self.register_buffer("spectrum", torch.zeros(tuple(shape)))
         self.register_buffer("updates", torch.zeros(()))
+        self.register_buffer("images", torch.zeros(()))
 
     @torch.no_grad()
-    def update(self, residuals: Tensor, size: int) -> None:
-        """Add residuals (B, C, H, W) of a batch of `size` images over all processes."""
+    def update(self, residuals: Tensor, size: int, count: int) -> None:
+        """Add residuals (B, C, H, W) of a batch of `size` images over all processes.
+
+        Arguments:
+            count: number of images in the data set
+        """
+        self.images.fill_(count)
         residuals = residuals.detach().to(self.squares)
         self.updates += 1
         share = (1 - DECAY) / (1 - DECAY ** self.updates.item())
@@ -152,8 +160,13 @@ class Residuals(nn.Module):
         self.spectrum.lerp_(all_sum(frequencies.square().sum(0)) / size, share)
 
     def deviations(self) -> Tensor:
-        """Return D, averaged over neighbouring places."""
-        return smooth(self.squares[None])[0].sqrt().clamp(min=DEVIATION)
+        """Return D."""
+        return self._steadied(self.squares).sqrt().clamp(min=DEVIATION)
+
+    def _steadied(self, values: Tensor) -> Tensor:
+        """Return values (C, H, W), the fewer images there are the nearer to neighbours' means."""
+        own = self.images / (self.images + FEW)
+        return own * values + (1 - own) * smooth(values[None])[0]
 
     @property
     def measured(self) -> bool:
@@ -162,7 +175,7 @@ class Residuals(nn.Module):
 
     def noise(self) -> Correlated:
         """Return the distribution of residuals."""
-        return Correlated(self.deviations(), smooth(self.spectrum[None])[0].clamp(min=VARIANCE))
+        return Correlated(self.deviations(), self._steadied(self.spectrum).clamp(min=VARIANCE))
 
     def config(self) -> dict[str, Any]:
         """Return the arguments of this part."""
