@@ -2,7 +2,7 @@
 
     python benchmarks/restoring.py [--seeds 0 1 2] [--minutes 15] [--latent-dim 64] [--images 24]
         [--threads 1] [--table] [--log benchmarks/restoring.jsonl] [--out build/restoring]
-        [--write benchmarks/RESULTS.md]
+        [--write benchmarks/RESULTS.md] [--picture]
 
 A generator learns from the training images of clothing64 by `tigon train generator --latent-dim D
 --minutes M --seed S`, and a VAE with its decoder, d and sigma for as many minutes. Of evenly
@@ -11,7 +11,8 @@ were averaged. `tigon.restore` draws with its defaults; PCA of the same d is the
 mean of probabilistic PCA; the VAE's is the mode of its latents given what was observed, found from
 several starts; biharmonic and bicubic are scikit-image's and Pillow's. All keep what was observed.
 What was measured is added to --log, one line a row, and not measured again while it stands there;
---table measures nothing, and prints those that are there.
+--table measures nothing, and prints those that are there. --picture draws docs/pictures/
+restored.webp, of the first seed's run.
 """
 
 import json
@@ -32,8 +33,10 @@ from judging import find
 from measuring import arguments, publish
 from recipes import ROOT, SHARED, between, clothing, commit, stored, tigon
 from results import machine, table
+from tigon import figures
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
+from tigon.data.pixels import to_uint8
 from tigon.diagnostics.similarity import psnr_and_ssim
 from tigon.inference.physics import Downsample, Mask, Physics
 from tigon.inference.restore import Draws, restore
@@ -42,6 +45,8 @@ from tigon.random.streams import RowRng, make_rng
 from tigon.runs.run import Run
 
 SIZE, HOLE, FACTOR, BATCH = 64, (22, 42), 4, 4
+PICTURED, WHITE = 6, 0.5  # images of the picture, and the spread that it shows as white
+PICTURE = ROOT / "docs" / "pictures" / "restored.webp"
 STARTS, STEPS, RATE = 4, 300, 0.05  # of the search for a mode
 INSIDE = 1.645  # standard deviations from the mean: 90 % of a Gaussian
 METHODS = ["generator", "PCA", "without a model", "VAE"]
@@ -160,6 +165,31 @@ def learned(options: Namespace, seed: int) -> Run:
     return run
 
 
+def picture(options: Namespace) -> None:
+    """Show what was observed of some test images, the mean, a draw, the spread and the truth."""
+    run = learned(options, options.seeds[0])
+    model = run.model()
+    path = stored(options.out / "data" / "clothing64-test.npz", lambda: clothing("test"))
+    tests = load_images(path, SIZE)
+    x = tests.read(torch.linspace(7, len(tests) - 8, PICTURED).long())
+    rows = [("photographs that the model has not seen", to_uint8(x))]
+    for name, physics in tasks().items():
+        y = physics(x)
+        streams = RowRng(1, 0, range(len(x) * Draws().chains))
+        found = restore(model, y, physics, streams)
+        seen = y if y.shape == x.shape else y.repeat_interleave(4, 2).repeat_interleave(4, 3)
+        spread = (found.spread.mean(1, keepdim=True) / WHITE).clamp(max=1) * 2 - 1
+        rows += [
+            (f"{name}: observed", to_uint8(seen)),
+            ("mean", to_uint8(found.mean)),
+            ("a draw", to_uint8(found.samples[:, 0])),
+            (f"spread (white: {WHITE:g} or more)", to_uint8(spread.expand(-1, 3, -1, -1))),
+        ]
+    made = options.out / "restored.png"
+    figures.stages(rows).savefig(made, dpi=110)
+    Image.open(made).convert("RGB").save(PICTURE, "webp", quality=85, method=6)
+
+
 def measured(options: Namespace, seed: int) -> Iterator[dict[str, Any]]:
     """Yield the rows of all methods and tasks, measured now if they were not before."""
     same = {"seed": seed, "minutes": options.minutes, "d": options.latent_dim}
@@ -220,6 +250,7 @@ def main() -> None:
     parser.add_argument("--latent-dim", type=int, default=64)
     parser.add_argument("--images", type=int, default=24, help="that are restored")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--picture", action="store_true", help="draw the guide's picture")
     parser.add_argument("--table", action="store_true", help="print what the log has")
     parser.add_argument("--log", type=Path, default=Path(__file__).with_suffix(".jsonl"))
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "restoring")
@@ -227,6 +258,8 @@ def main() -> None:
     if not (options.table or SHARED.is_dir()):
         parser.exit(message=f"restoring: skipped, since the shared data are not at {SHARED}\n")
     torch.set_num_threads(options.threads)
+    if options.picture:
+        picture(options)
     rows = list(lines(options))
     if not rows:
         parser.exit(1, f"restoring: {options.log} has none of these rows\n")
