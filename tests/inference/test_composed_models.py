@@ -50,7 +50,7 @@ def test_images_do_not_depend_on_those_that_are_drawn_with_them():
         ({"other": "generator"}, "model 2 of 2 has no log-density"),
         ({"grids": 1}, "have the same grids, not 3x8x8; "),
         ({"weights": [1.0]}, "2 log-densities and 1 weights"),
-        ({"way": "sum"}, "composed as product or mixture, not 'sum'"),
+        ({"way": "sum"}, "way must be one of product, mixture, not 'sum'"),
         ({"way": "mixture", "weights": [1.0, -1.0]}, "must be above 0"),
     ],
 )

@@ -40,8 +40,9 @@ def load_images(
     Raises:
         TigonError: if nothing can be read; it says what and why
     """
-    data, mask = os.fspath(data), None if mask is None else os.fspath(mask)
+    mask = None if mask is None else os.fspath(mask)
     form = Form(image_size, fit, channels, mirror, frames, max_pixels, mask == ALPHA)
+    data = os.fspath(data)
     if is_pattern(data):
         images = load_pattern(data, form)
     else:

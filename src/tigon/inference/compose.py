@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from tigon.choices import require_choice
 from tigon.densities.compose import Mixture, Product
 from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.errors import TigonError
@@ -49,9 +50,8 @@ class Composed(Model):
         temperature: float = 1.0,
     ) -> None:
         super().__init__()
+        require_choice("way", way, Way)
         _require_alike(models)
-        if way not in WAYS:
-            raise TigonError(f"models are composed as product or mixture, not {way!r}")
         self.models = nn.ModuleList(models)
         self.weights = [1 / len(models)] * len(models) if weights is None else list(weights)
         self.way, self.temperature = way, temperature

@@ -28,11 +28,12 @@ References:
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from tigon.choices import require_choice
 from tigon.data.checks import require_points, require_shape
 from tigon.densities.log_density import frozen, mode, sum_event, value_and_grad
 from tigon.errors import TigonError
@@ -95,17 +96,15 @@ def log_likelihood(
         each: wraps the loop over images, to show a bar
     Raises:
         TigonError: if the model has no likelihood (it says why), images or latents do not fit it,
-            or a log-density is not finite
-        ValueError: if `start` is neither
+            a log-density is not finite, or `start` is neither
 
     Example:
         images, latents = tigon.simulated(model, 8, tigon.make_rng(0))
         found = tigon.log_likelihood(model, images, tigon.make_rng(1), latents=latents)
         found.upper - found.lower
     """
+    require_choice("start", start, Start)
     able = require_likelihood(model)
-    if start not in get_args(Start):
-        raise ValueError(f"start must be one of {', '.join(get_args(Start))}, not {start!r}")
     require_points(images, "images")
     require_shape(images, "images", able.image_shape)
     constant = constant or log_partition(model, make_rng("log Z", 0))
