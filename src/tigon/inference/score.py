@@ -33,11 +33,12 @@ import torch
 from torch import Tensor, nn
 
 from tigon.data.batches import ImageData
+from tigon.data.checks import require_points, require_shape
 from tigon.data.datasets import as_data
 from tigon.data.pixels import enlarged, reduced
 from tigon.densities.log_density import frozen, mode, value_and_grad
 from tigon.errors import TigonError
-from tigon.models.abilities import HasDecoder, HasGrids, HasLatents, HasLogDensity
+from tigon.models.abilities import HasDecoder, HasGrids, HasLatents, HasLogDensity, grids_of
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart
 from tigon.random.streams import Rng, RowRng
@@ -123,10 +124,12 @@ def _by_density(model: HasLogDensity, images: Tensor) -> Scored:
     images = images.to(next(model.parameters()))
     scores: dict[str, Tensor] = {}
     maps = []
+    if by_grids := isinstance(model, HasGrids):
+        require_points(images, "images")  # whose averages have no levels that tell their scale
+        require_shape(images, "images", grids_of(model)[-1].image_shape)
     for grid, end in _grids(model):
-        seen, density = images, grid.log_density
-        if end:  # averages have no levels by which to tell their scale
-            seen, density = reduced(images, grid.image_shape[1:]), grid.image_density
+        seen = reduced(images, grid.image_shape[1:]) if end else images
+        density = grid.image_density if by_grids else grid.log_density
         with frozen(grid), mode(grid, training=False):
             value, gradient = value_and_grad(density, seen)
         scores |= {DENSITY + end: -value, GRADIENT + end: gradient.flatten(1).norm(dim=1)}

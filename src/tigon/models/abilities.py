@@ -100,7 +100,7 @@ class HasGrids(HasChains, Protocol):
         """The models of all grids, each with chains, from the coarsest to this one."""
 
     def image_density(self, x: Tensor) -> Tensor:
-        """Return what `log_density` returns, without looking at the scale of the images."""
+        """Return the log-density of observed images, (B,), without looking at their scale."""
 
     def enlarged(self, images: Tensor) -> Tensor:
         """Interpolate images of a coarser grid (B, C, h, w) to this model's size."""

@@ -154,10 +154,10 @@ class EnergyModel(Model):
         require_points(x, "images")
         if self.starts is not None or self.coarser is not None:
             require_shape(x, "images", self.image_shape)
-        return self.image_density(x)
+        return self(x)
 
     def image_density(self, x: Tensor) -> Tensor:
-        """Return the same of images (B, C, H, W) that are not looked at."""
+        """Return the same of observed images (B, C, H, W), which are not looked at, (B,)."""
         return self.observed(x).to(x.dtype) + self.reference.log_prob(x)
 
     @property
