@@ -104,8 +104,7 @@ class Restore:
             draws = self.chains * (how.draws if isinstance(model, HasDecoder) else 1)
             rows = 3 + min(SHOWN, draws) + (truth is not None)
             require_rows_viewable(self.out, len(observed), (size[0], size[1]), rows, COLUMNS)
-        physics = self._physics(observed)
-        found = self._restored(model, observed, physics, how)
+        found = self._restored(model, observed, how)
         self._write(observed, found, truth)
         return self._result(observed, found, how, truth)
 
@@ -243,33 +242,27 @@ class Restore:
             model, self.data, max_pixels=self.max_pixels, shape=shape, mask=self.mask
         )
 
-    def _physics(self, observed: ImageSet) -> list[Physics]:
-        """Return how each image was observed."""
-        how: Physics
+    def _physics(self, kept: Tensor) -> Physics:
+        """Return how images with these masks (B, 1, H, W) were observed."""
         if self.mask is not None:
-            return [Mask(kept) for kept in _kept(observed)[:, 0]]
+            return Mask(kept)
         if self.downsample is not None:
-            how = Downsample(self.downsample)
-        else:
-            how = Grey() if self.blur is None else Blur(self.blur)
-        return [how] * len(observed)
+            return Downsample(self.downsample)
+        return Grey() if self.blur is None else Blur(self.blur)
 
-    def _restored(
-        self, model: Model, observed: ImageSet, physics: list[Physics], how: Draws
-    ) -> Restored:
-        parts = []
+    def _restored(self, model: Model, observed: ImageSet, how: Draws) -> Restored:
+        parts, kept = [], _kept(observed)
         tell(f"restoring {counted(len(observed), 'image')}, {counted(how.chains, 'chain')} each")
         noise = None if self.noise == "auto" else self.noise
         for first in steps_shown(range(0, len(observed), TOGETHER), "restoring"):
             rows = range(first, min(first + TOGETHER, len(observed)))
-            y, how_seen = observed.read(slice(rows.start, rows.stop)), physics[first]
-            if self.mask is not None:
-                how_seen = Mask(torch.stack([physics[row].kept for row in rows])[:, None])  # type: ignore[attr-defined]
-                y = how_seen(y)
+            some = slice(rows.start, rows.stop)
+            y, physics = observed.read(some), self._physics(kept[some])
+            y = y if self.mask is None else physics(y)
             chains = range(rows.start * how.chains, rows.stop * how.chains)
             rng = RowRng(self.seed, 0, chains, "restore")
             y = y.to(model.device)
-            found = restore(model, y, how_seen, rng, noise, self.pixel_noise, how)
+            found = restore(model, y, physics, rng, noise, self.pixel_noise, how)
             parts.append(Restored(*(tensor.cpu() for tensor in found)))
         return Restored(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
