@@ -28,7 +28,13 @@ from torch import Tensor
 from tigon.densities.log_density import sum_event
 from tigon.errors import TigonError
 from tigon.inference.physics import Physics
-from tigon.inference.solving import SCALES, Observed, conjugate_gradients, solve_dense
+from tigon.inference.solving import (
+    SCALES,
+    Observed,
+    conjugate_gradients,
+    factorised,
+    solve_factorised,
+)
 from tigon.models.residuals import ImageNoise
 from tigon.random.streams import Rng, make_rng, normal
 
@@ -71,6 +77,7 @@ class Observation:
         self.observed = self._observed() if self.linear and image_noise.measured else None
         small = self.observed is not None and self.y[0].numel() <= DENSE
         self.gram = self._gram() if small else None
+        self._factor: Tensor | None = None
         if not self.known and (self.observed is None or self.observed.spectrum is None):
             raise TigonError(
                 "the noise level cannot be estimated: that needs a model that has measured its "
@@ -94,18 +101,18 @@ class Observation:
         return gradient
 
     @torch.no_grad()
-    def solve(self, values: Tensor, extra: float | Tensor = 0.0) -> Tensor:
+    def solve(self, values: Tensor, extra: Tensor | None = None) -> Tensor:
         """Return K^-1 r for values (B * S, *), or (K + extra I)^-1 r.
 
         An A that is not linear has K = (tau v + s^2) I.
         """
-        ridge = self._rows(self.noise**2, values) + extra
+        ridge = self._rows(self.noise**2, values)
+        ridge = ridge if extra is None else ridge + extra
         scale = self._rows(self.scale, values)
         if not self.linear:
             return values / (scale * self.image_noise.variance + ridge)
         if self.gram is not None:
-            ridges = ridge.view(len(self.y), -1)[:, 0]
-            return solve_dense(self.gram, self.scale, ridges, self.seen, values)
+            return solve_factorised(self._factor_of(extra, ridge), self.seen, values)
 
         def product(r: Tensor) -> Tensor:
             covered = self.image_noise.product(self.adjoint(r))
@@ -113,6 +120,18 @@ class Observation:
 
         near = self.observed and self.observed.preconditioner(scale, ridge, self.seen)
         return conjugate_gradients(product, values, self.image_noise.precise, near)
+
+    def _factor_of(self, extra: Tensor | None, ridge: Tensor) -> Tensor:
+        """Return the factors of K + extra I, those of K itself from one `fit` to the next."""
+        assert self.gram is not None
+        own = extra is None
+        if own and self._factor is not None:
+            return self._factor
+        ridges = ridge.view(len(self.y), -1)[:, 0]
+        factor = factorised(self.gram, self.scale, ridges, self.seen)
+        if own:
+            self._factor = factor
+        return factor
 
     def _rows(self, per_image: Tensor, values: Tensor) -> Tensor:
         """Return a number of each image (B,) as (B * S, 1, ...), to multiply values (B * S, *)."""
@@ -127,6 +146,7 @@ class Observation:
         """
         if not self.image_noise.measured:
             return
+        self._factor = None
         residual = self.residual(images)
         if self.observed is not None and not self.known:
             self.scale, self.noise = self.observed.fitted(residual, self.seen)

@@ -111,21 +111,23 @@ def _bounded(values: Tensor) -> Tensor:
     return values.maximum(LEAST * values.amax((1, 2, 3), keepdim=True))
 
 
-def solve_dense(
-    gram: Tensor, scale: Tensor, ridge: Tensor, seen: Tensor, values: Tensor
-) -> Tensor:
-    """Solve (scale G + ridge I) u = r, where something is observed, by Cholesky's factorisation.
+def factorised(gram: Tensor, scale: Tensor, ridge: Tensor, seen: Tensor) -> Tensor:
+    """Return Cholesky's factors of scale G + ridge I, where something is observed, (B, M, M).
 
     Arguments:
         gram: G of each image, (B, M, M)
         scale, ridge: of each image, (B,)
         seen: 1 where something is observed, (B, *) of M values
-        values: r, (B * S, *)
     """
     kept = seen.flatten(1).double()
     diagonal = ridge[:, None].double() * kept + (1 - kept)
-    factor = torch.linalg.cholesky(scale[:, None, None].double() * gram + diagonal.diag_embed())
-    right = values.flatten(1).double().unflatten(0, (len(gram), -1)) * kept[:, None]
+    return torch.linalg.cholesky(scale[:, None, None].double() * gram + diagonal.diag_embed())
+
+
+def solve_factorised(factor: Tensor, seen: Tensor, values: Tensor) -> Tensor:
+    """Solve with `factorised` matrices for values (B * S, *), where something is observed."""
+    kept = seen.flatten(1).double()
+    right = values.flatten(1).double().unflatten(0, (len(factor), -1)) * kept[:, None]
     return torch.cholesky_solve(right.mT, factor).mT.reshape(values.shape).to(values)
 
 
