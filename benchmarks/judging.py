@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from measuring import arguments, publish
+from measuring import arguments, find, publish
 from recipes import ENTRY, ROOT, SHARED, between, clothing, commit, digits, packed, stored, tigon
 from results import machine, table
 from tigon.data.defects import GOOD
@@ -103,13 +103,6 @@ def asked(options: Namespace, case: str, recipe: str, seed: int) -> dict[str, An
     """Return what a row of the log must have to be the one that is wanted."""
     sizes = {"minutes": options.minutes, "image_size": options.image_size}
     return {"case": case, "recipe": recipe, "seed": seed, "count": options.count} | sizes
-
-
-def find(log: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what was measured, the latest if it was several times; None if it was not."""
-    lines = log.read_text().splitlines() if log.exists() else []
-    rows = (json.loads(line) for line in reversed(lines))
-    return next((row for row in rows if wanted.items() <= row.items()), None)
 
 
 def measured(options: Namespace, case: str, recipe: str, seed: int) -> dict[str, Any] | None:

@@ -145,6 +145,18 @@ def in_turns(script: str, cases: Sequence[Sequence[object]], rounds: int) -> lis
     return [list(found) for found in zip(*turns, strict=True)]
 
 
+def logged(log: Path) -> list[dict[str, Any]]:
+    """Return the rows of a log, one JSON object a line; none if there is no log."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def find(log: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what was measured, the latest if it was several times; None if it was not."""
+    rows = reversed(logged(log))
+    return next((row for row in rows if wanted.items() <= row.items()), None)
+
+
 def arguments(doc: str | None, section: str) -> argparse.ArgumentParser:
     """Return a parser with the option of every benchmark: `--write`, a Markdown file."""
     parser = argparse.ArgumentParser(description=(doc or "").split("\n")[0])

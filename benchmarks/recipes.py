@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from measuring import alone, arguments, publish
+from measuring import alone, arguments, find, logged, publish
 from results import machine, table
 from tigon.diagnostics.evaluation import GAUSSIAN, MODEL, NEAREST, PCA, TRAINING
 from tigon.runs.run import Run
@@ -163,16 +163,11 @@ class Place(NamedTuple):
     def find(self, name: str, learned_by: str, seed: int) -> dict[str, Any] | None:
         """Return what was measured, the latest if it was several times; None if it was not."""
         wanted = {"images": name, "learned_by": learned_by, "seed": seed, "asked": self.minutes}
-        found = reversed(self._lines())
-        return next((one for one in found if wanted.items() <= one.items()), None)
+        return find(self.log, wanted)
 
     def asked(self) -> list[float | None]:
         """Return the minutes that rows were learned for, None for their own iterations."""
-        return sorted({one["asked"] for one in self._lines()}, key=lambda asked: asked or 0)
-
-    def _lines(self) -> list[dict[str, Any]]:
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [json.loads(line) for line in lines]
+        return sorted({one["asked"] for one in logged(self.log)}, key=lambda asked: asked or 0)
 
     def images(self, name: str) -> Path | str:
         """Return a data set's images, as the command line takes them."""

@@ -29,8 +29,7 @@ from PIL import Image
 from torch import Tensor
 
 import vae
-from judging import find
-from measuring import arguments, publish
+from measuring import arguments, find, publish
 from recipes import ROOT, SHARED, between, clothing, commit, stored, tigon
 from results import machine, table
 from tigon import figures
