@@ -9,7 +9,7 @@ and given z, too, the image is Gaussian:
 
 .. math:: E[x \mid z, y] = f(z) + \tau S A^T K^{-1} (y - A f(z)).
 
-K is never formed, see `inference.solving`. An A that is not linear is taken as
+How K is solved with: see `inference.solving`. An A that is not linear is taken as
 :math:`y = A(f(z)) + \sqrt{\tau v + s^2} \, \eta`, with v the mean variance of a value.
 
 S may be that of residuals of training images (`models.residuals`). Some images fit worse than
