@@ -31,6 +31,7 @@ from tigon.inference.score import (
     require_quantile,
     score_all,
     score_names,
+    white_of,
 )
 from tigon.models.abilities import HasLatents
 from tigon.models.base import Model
@@ -41,7 +42,6 @@ from tigon.runs.experiment import choose_device
 from tigon.runs.run import Run
 
 COLUMNS = 10  # images in a row of the picture
-BRIGHTEST = 0.999  # part of the pixels that are darker than white in a map
 MapPath = Annotated[Path | None, tyro.conf.arg(name="map", metavar="FOLDER|FILE.png")]
 Calibrate = Annotated[Data | None, tyro.conf.arg(name="calibrate", metavar="DATA")]
 By = Annotated[str | None, tyro.conf.arg(name="by", metavar="SCORE")]
@@ -247,7 +247,7 @@ class Score:
         if self.map is None:
             return None
         of = scored.found.maps if beside is None else beside.maps
-        white = max(float(np.quantile(of.numpy(), BRIGHTEST)), 1e-12)
+        white = white_of(of)
         maps = (scored.found.maps / white).clamp(max=1).mul(255).round().to(torch.uint8)
         pixels = maps.numpy()[..., None]
         if not self.map.suffix:

@@ -16,6 +16,7 @@ References:
 """
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -26,19 +27,19 @@ from torch import Tensor, nn
 from tigon.choices import require_choices
 from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.errors import TigonError
+from tigon.inference.linear_posterior import Near, linear_posterior
 from tigon.inference.observation import Observation
 from tigon.inference.physics import Physics
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.annealed import resampled
-from tigon.mcmc.chain import MCMC
+from tigon.mcmc.chain import MCMC, Trace
+from tigon.mcmc.kernel import State
 from tigon.mcmc.langevin import MALA
 from tigon.models.abilities import HasCompletion, HasDecoder
 from tigon.models.base import Model
 from tigon.models.cold_start import cooling
 from tigon.models.residuals import White
-from tigon.random.streams import Rng, make_rng, normal
-
-FEWEST, EACH = 256, 8  # prior draws that the linear start is fitted to: at least, and for a latent
+from tigon.random.streams import Rng, normal
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,11 @@ class Draws:
         cooling = self.temperatures * (self.steps + 1)
         return self.chains * (cooling + 1 + self.settle + self.draws * self.apart)
 
+    @property
+    def length(self) -> int:
+        """Steps of each chain."""
+        return self.temperatures * self.steps + self.settle + self.draws * self.apart
+
     def levels(self) -> list[float]:
         """Return the weights of the likelihood, 1 / T, in increasing order up to 1."""
         return [1 / temperature for temperature in cooling(self.hottest, self.temperatures)]
@@ -106,6 +112,22 @@ class Restored(NamedTuple):
     latents: Tensor
     accept: Tensor
     noise: Tensor
+
+
+class Restoring(NamedTuple):
+    """Chains on their way to draws.
+
+    Attributes:
+        step: number of steps taken so far, of `Draws.length`
+        latents: those of all chains, (B * chains, d), those of an image adjacent
+        found: what is known from the draws so far; None before the first
+        drawn: whether this step was a draw
+    """
+
+    step: int
+    latents: Tensor
+    found: Restored | None
+    drawn: bool
 
 
 def restore(
@@ -146,25 +168,47 @@ def restore(
     how = how or Draws()
     if not isinstance(model, HasDecoder):
         return _completed(model, y, physics, rng, noise, how)
-    assert isinstance(model, nn.Module)
+    (last,) = deque(restoring(model, y, physics, rng, noise, pixel_noise, how), maxlen=1)
+    assert last.found is not None
+    return last.found
+
+
+def restoring(
+    model: Model,
+    y: Tensor,
+    physics: Physics,
+    rng: Rng,
+    noise: float | None = 0.0,
+    pixel_noise: bool = False,
+    how: Draws | None = None,
+) -> Iterator[Restoring]:
+    """Restore as `restore` does with latents, and yield the chains after each of their steps.
+
+    Arguments and errors are those of `restore`. The last has all draws.
+    """
+    assert isinstance(model, HasDecoder)
+    how = how or Draws()
     like = next(model.parameters()).new_empty(len(y), *model.image_shape)
     observation = Observation(physics, y, like, model.image_noise(), noise)
-    completed, drawn, latents, accepts = [], [], [], []
-    for z, accept in _draws(model, observation, rng, how):
-        decoded = model.decode(z)
-        completed.append(observation.completed(decoded).unflatten(0, (len(y), -1)))
-        drawn.append(observation.drawn(decoded, rng).unflatten(0, (len(y), -1)))
-        latents.append(z.unflatten(0, (len(y), -1)))
-        accepts.append(accept)
-    means, images = torch.cat(completed, 1), torch.cat(drawn, 1)
-    return Restored(
-        means.mean(1),
-        images.std(1, correction=0),
-        images if pixel_noise else means,
-        torch.cat(latents, 1),
-        torch.stack(accepts).mean(0).view(len(y), -1).mean(1),
-        observation.noise,
-    )
+    means, images, latents, accepts = [], [], [], []
+    found = None
+    for step, (z, accept) in enumerate(_draws(model, observation, rng, how), 1):
+        if accept is not None:
+            decoded = model.decode(z)
+            means.append(observation.completed(decoded).unflatten(0, (len(y), -1)))
+            images.append(observation.drawn(decoded, rng).unflatten(0, (len(y), -1)))
+            latents.append(z.unflatten(0, (len(y), -1)))
+            accepts.append(accept.view(len(y), -1).mean(1))
+            every = torch.cat(means, 1), torch.cat(images, 1)
+            found = Restored(
+                every[0].mean(1),
+                every[1].std(1, correction=0),
+                every[int(pixel_noise)],
+                torch.cat(latents, 1),
+                torch.stack(accepts).mean(0),
+                observation.noise,
+            )
+        yield Restoring(step, z, found, accept is not None)
 
 
 def _completed(
@@ -212,10 +256,10 @@ def mask_of(physics: Physics, y: Tensor, like: Tensor) -> Tensor | None:
 
 def _draws(
     model: HasDecoder, observation: Observation, rng: Rng, how: Draws
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield draws of latents (B * S, d), those of an image's chains one after another.
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield the latents of all chains after each step, (B * S, d), those of an image adjacent.
 
-    And the acceptance of the chains since the draw before, (B * S,).
+    And where they are draws, the acceptance of the chains since the draw before, (B * S,).
     """
     assert isinstance(model, nn.Module)
     count, dim = len(observation.y), model.latent_dim
@@ -225,12 +269,14 @@ def _draws(
         u = normal(rng, like)
     else:
         u = near.inverse(model.latents(len(like), rng, like))
-    moving = MCMC(MALA(0.3), how.steps, StepSizeAdaptation(pool=how.chains))
+    moving = MCMC(MALA(0.3), 1, StepSizeAdaptation(pool=how.chains))
+    settled = MCMC(moving.kernel, 1)
     levels, size = how.levels(), None
     with frozen(model), mode(model, training=False):
         for weight, following in zip(levels, [*levels[1:], 1.0], strict=True):
             density = _density(model, observation, near, weight)
-            trace = moving.run(density, u, rng, size)
+            for trace in _steps(moving, how.steps, density, u, rng, size):
+                yield near(trace.x), None
             prior = model.log_prior(near(trace.x))
             likelihood = (trace.log_density - prior) / weight
             chosen = resampled((following - weight) * likelihood, how.chains, rng)
@@ -238,73 +284,32 @@ def _draws(
         observation.fit(model(near(u)))
         density = _density(model, observation, near, 1.0)
         half = how.settle // 2
-        adapting = MCMC(moving.kernel, half, moving.adaptation)
-        trace = adapting.run(density, u, rng, size)
-        trace = MCMC(moving.kernel, how.settle - half).run(density, trace.state, rng)
+        for trace in _steps(moving, half, density, u, rng, size):
+            yield near(trace.x), None
+        adapted = trace.state
+        for trace in _steps(settled, how.settle - half, density, adapted, rng):
+            yield near(trace.x), None
         for _ in range(how.draws):
-            trace = MCMC(moving.kernel, how.apart).run(density, trace.state, rng)
-            yield near(trace.x), trace.accept_prob
+            accepts, last = [], trace.state
+            for trace in _steps(settled, how.apart, density, last, rng):
+                accepts.append(trace.accept_prob)
+                drawn = torch.stack(accepts).mean(0) if len(accepts) == how.apart else None
+                yield near(trace.x), drawn
 
 
-class Near(NamedTuple):
-    """A Gaussian near the posterior of each image's latents: z = m + C^{1/2} u.
-
-    Attributes:
-        mean: m, (B, d)
-        root: a square root of C, lower triangular, (B, d, d)
-    """
-
-    mean: Tensor
-    root: Tensor
-
-    def __call__(self, u: Tensor) -> Tensor:
-        """Return latents (B * S, d) of points (B * S, d)."""
-        apart = u.unflatten(0, (len(self.mean), -1))
-        return (self.mean[:, None] + apart @ self.root.mT).flatten(0, 1)
-
-    def inverse(self, z: Tensor) -> Tensor:
-        """Return points (B * S, d) of latents (B * S, d)."""
-        apart = z.unflatten(0, (len(self.mean), -1)) - self.mean[:, None]
-        solved = torch.linalg.solve_triangular(self.root, apart.mT, upper=False)
-        return solved.mT.flatten(0, 1)
-
-
-@torch.no_grad()
-def linear_posterior(model: HasDecoder, observation: Observation) -> Near:
-    """Return the posterior of latents as it were if A f were linear, and z Gaussian.
-
-    A f is regressed on draws of the prior; what it differs from its regression counts as noise.
-    """
-    count, dim = len(observation.y), model.latent_dim
-    like = observation.like.new_empty(max(FEWEST, EACH * dim), dim)
-    z = model.latents(len(like), make_rng("linear posterior", 0), like)
-    seen = observation.observe(model.decode(z).repeat(count, 1, 1, 1))
-    seen = seen.unflatten(0, (count, -1)).flatten(2).double()
-    z = z.double()
-    centre, centred = z.mean(0), z - z.mean(0)
-    middle = seen.mean(1)
-    slopes = torch.linalg.pinv(centred) @ (seen - middle[:, None])  # (B, d, M)
-    rests = (seen - middle[:, None] - centred @ slopes).square().mean(1)
-    varying = (seen.var(1) > 0).sum(1).clamp(min=1)
-    shape = observation.y.shape[1:]
-    rest = (rests.sum(1) / varying).to(like).repeat_interleave(dim)
-    rest = rest.view(-1, *[1] * len(shape))
-
-    def solved(values: Tensor) -> Tensor:
-        """Solve with K for values (B, k, M)."""
-        apart = values.to(like).flatten(0, 1).unflatten(1, shape)
-        return observation.solve(apart, rest).flatten(1).view_as(values).double()
-
-    weighted = solved(slopes)
-    covariance = centred.mT @ centred / (len(z) - 1)
-    precision = torch.linalg.inv(covariance) + weighted @ slopes.mT
-    precision = (precision + precision.mT) / 2
-    left = observation.y.flatten(1).double() - middle
-    towards = (weighted @ left[:, :, None]).squeeze(2)
-    posterior = torch.linalg.inv(precision)
-    mean = centre + (posterior @ towards[:, :, None]).squeeze(2)
-    root = torch.linalg.cholesky((posterior + posterior.mT) / 2)
-    return Near(mean.to(like), root.to(like))
+def _steps(
+    chains: MCMC,
+    count: int,
+    density: LogDensity,
+    x: Tensor | State,
+    rng: Rng,
+    size: Tensor | None = None,
+) -> Iterator[Trace]:
+    """Yield chains of one step after each of `count` of them."""
+    for _ in range(count):
+        trace = chains.run(density, x, rng, size)
+        x, size = trace.state, None
+        yield trace
 
 
 def _density(model: HasDecoder, observation: Observation, near: Near, weight: float) -> LogDensity:

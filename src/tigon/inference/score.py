@@ -25,7 +25,7 @@ References:
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -40,11 +40,12 @@ from tigon.densities.log_density import frozen, mode, value_and_grad
 from tigon.errors import TigonError
 from tigon.models.abilities import HasDecoder, HasGrids, HasLatents, HasLogDensity, grids_of
 from tigon.models.base import Model
-from tigon.models.cold_start import ColdStart
+from tigon.models.cold_start import ColdStart, Reconstruction, descend, reconstructed
 from tigon.random.streams import Rng, RowRng
 
 FEWEST = 20  # calibration images: a percentile of fewer says little
 ROWS = 64  # of chains, or of images, that are computed together
+BRIGHTEST = 0.999  # part of the pixels that are darker than white where maps are shown
 JOINT, ERROR, PRIOR = "minus_log_joint", "reconstruction_error", "minus_log_prior"
 DENSITY, GRADIENT = "minus_log_density", "gradient_norm"
 NOT = {  # what a score is not, wherever it is shown
@@ -96,9 +97,35 @@ def score(model: Model, images: Tensor, rng: Rng, how: ColdStart | None = None) 
         found.scores[found.main].argsort(descending=True)  # the most unusual first
     """
     score_names(model)
-    parts = []
+    inferred = None
     if isinstance(model, HasLatents):
-        parts.append(_by_latents(model, images, rng, how or ColdStart(4)))
+        inferred = model.infer(images, rng, how or ColdStart(4))
+    return _scored(model, images, inferred)
+
+
+def scoring(
+    model: Model, images: Tensor, rng: Rng, how: ColdStart | None = None
+) -> Generator[tuple[int, int], None, Scored]:
+    """Score as `score` does, and yield the steps taken and all there are while chains run.
+
+    Raises:
+        TigonError: as `score`
+    """
+    score_names(model)
+    inferred, how = None, how or ColdStart(4)
+    images = images.to(model.device)
+    if isinstance(model, HasLatents):
+        for seen in descend(model, images, rng, how):
+            yield seen.step, how.length
+        inferred = reconstructed(model, images, seen.state, how)
+    return _scored(model, images, inferred)
+
+
+def _scored(model: Model, images: Tensor, inferred: Reconstruction | None) -> Scored:
+    """Score images whose latents were inferred, if the model has any."""
+    parts = []
+    if inferred is not None:
+        parts.append(_by_latents(model, images, inferred))
     if isinstance(model, HasLogDensity):
         parts.append(_by_density(model, images))
     found = Scored({name: s for part in parts for name, s in part.scores.items()}, parts[0].maps)
@@ -108,9 +135,7 @@ def score(model: Model, images: Tensor, rng: Rng, how: ColdStart | None = None) 
     return found
 
 
-def _by_latents(model: HasLatents, images: Tensor, rng: Rng, how: ColdStart) -> Scored:
-    assert isinstance(model, nn.Module)
-    found = model.infer(images, rng, how)
+def _by_latents(model: Any, images: Tensor, found: Reconstruction) -> Scored:  # noqa: ANN401
     images = images.to(found.images)
     with torch.no_grad(), mode(model, training=False):
         scores = {JOINT: -model.posterior(images)(found.latents), ERROR: found.errors}
@@ -206,6 +231,11 @@ def score_all(
         raise TigonError("score: there are no images")
     scores = {name: torch.cat([p.scores[name] for p in parts]).cpu() for name in parts[0].scores}
     return Scored(scores, torch.cat([part.maps.cpu() for part in parts]))
+
+
+def white_of(maps: Tensor) -> float:
+    """Return the value from which on maps (B, H, W) are shown white: 0.001 of the pixels are."""
+    return max(float(np.quantile(maps.numpy(), BRIGHTEST)), 1e-12)
 
 
 def percentiles(scores: Tensor, calibration: Tensor) -> Tensor:

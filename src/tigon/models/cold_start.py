@@ -315,7 +315,13 @@ def infer_latents(
     how = how or ColdStart()
     if mask is not None:
         images = torch.where(mask > 0, images, 0)
-    found = cold_chains(model, images, rng, how, mask)
-    latents = found.x[highest(found, how.starts)]
+    return reconstructed(model, images, cold_chains(model, images, rng, how, mask), how, mask)
+
+
+def reconstructed(
+    model: HasPosterior, images: Tensor, state: State, how: ColdStart, mask: Tensor | None = None
+) -> Reconstruction:
+    """Return what the highest chain of each image came to, at the end of a cold start."""
+    latents = state.x[highest(state, how.starts)]
     decoded = model.decode(latents)
     return Reconstruction(latents, decoded, mean_observed((decoded - images) ** 2, mask))
