@@ -10,14 +10,20 @@ from pydantic import Field, TypeAdapter, ValidationError
 from tigon.errors import TigonError
 from tigon.explorer.frames import unpack
 from tigon.explorer.panels import PANELS
-from tigon.explorer.panels.base import Request
+from tigon.explorer.panels.base import Number, Request
 
 
 @dataclass(frozen=True)
 class Steer(Request):
-    """Stop the chain for good, hold it, or resume it."""
+    """Stop chains for good, hold them, or resume them: those with this number, or all."""
 
     type: Literal["stop", "hold", "go"]
+    id: Number | None = None
+
+    @property
+    def slot(self) -> str:
+        """Each of the chains waits separately."""
+        return f"{self.type} {self.id}"
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""One open page: its requests, its chain, and the messages to it."""
+"""One open page: its requests, its chains, and the messages to it."""
 
 import json
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from tigon.errors import TigonError
@@ -12,12 +13,29 @@ from tigon.explorer.panels import panel_asked
 from tigon.explorer.panels.base import Adjustment, Course, Model, Request
 from tigon.explorer.requests import Follow, Look, Steer
 
-UNSENT = 8  # messages that may wait for the page before its chain does
+UNSENT = 8  # messages that may wait for the page before its chains do
 Message = str | bytes
 
 
+@dataclass
+class Watched:
+    """The course of a panel.
+
+    Arguments:
+        course: chains that the page watches
+        running: whether steps are left
+        held: whether it waits until the page lets it go on
+        due: when its next step may be taken, as `time.monotonic` tells
+    """
+
+    course: Course
+    running: bool = True
+    held: bool = False
+    due: float = 0.0
+
+
 class Session:
-    """A page's requests and its chain, processed only by the worker's thread.
+    """A page's requests and its courses, one of each panel, processed by the worker's thread.
 
     Arguments:
         send: sends a message to the page; may be called from any thread
@@ -40,9 +58,8 @@ class Session:
         self._send, self._wake = send, wake
         self._asked: dict[str, Request] = {}
         self._lock = threading.Lock()
-        self._course: Course | None = None
-        self._running, self._held, self._seen, self._due = False, False, True, 0.0
-        self.unsent = 0
+        self._watched: dict[str, Watched] = {}
+        self._seen, self.unsent = True, 0
 
     def ask(self, request: Request) -> None:
         """Queue a request; it replaces a waiting one with the same purpose."""
@@ -55,24 +72,31 @@ class Session:
         """Return in how many seconds there is work; None while there are no requests."""
         if self._asked:
             return 0
-        idle = self._held or not self._seen or self.unsent > UNSENT
-        if not self._running or idle:
-            return None
-        return max(0.0, self._due - now)
+        name = self._next() if self._seen and self.unsent <= UNSENT else None
+        return None if name is None else max(0.0, self._watched[name].due - now)
+
+    def _next(self) -> str | None:
+        """Return the panel whose course takes the next step: the one that has waited longest."""
+        due = {n: w.due for n, w in self._watched.items() if w.running and not w.held}
+        return min(due, key=due.__getitem__, default=None)
 
     def turn(self) -> None:
-        """Answer one request, or take one step of the chain."""
+        """Answer one request, or take one step of a course."""
         with self._lock:
             waiting = sorted(self._asked.values(), key=lambda asked: not asked.urgent)
             request = self._asked.pop(waiting[0].slot) if waiting else None
+        name = self._next()
         try:
-            self._answer(request) if request else self._step()
+            if request is not None:
+                self._answer(request)
+            elif name is not None:
+                self._step(self._watched[name])
         except TigonError as error:
-            self._fail(request, str(error))
+            self._fail(request, name, str(error))
         except Exception as error:  # the page is told, and the server goes on
             traceback.print_exc()
             reason = " ".join(str(error).split())[:200] or type(error).__name__
-            self._fail(request, f"the server could not do this ({reason})")
+            self._fail(request, name, f"the server could not do this ({reason})")
 
     def say(self, **values: Any) -> None:  # noqa: ANN401
         """Send a message without arrays."""
@@ -100,20 +124,22 @@ class Session:
             self.say(type="offer", iteration=model.iteration)
 
     def _take(self, model: Model) -> None:
-        self._end("a newer checkpoint was loaded")
+        for name in list(self._watched):
+            self._end(name, "a newer checkpoint was loaded")
         self.model = model
         self.tell(model.message)
 
-    def _fail(self, request: Request | None, reason: str) -> None:
+    def _fail(self, request: Request | None, name: str | None, reason: str) -> None:
+        """Report why a request, or else the step of a panel's course, has failed."""
         if request is None:
-            self._end(reason)
+            self._end(name, reason)
         else:
             self.say(type="error", of=request.type, id=getattr(request, "id", 0), message=reason)
 
     def _answer(self, request: Request) -> None:
         match request:
             case Steer():
-                self._steer(request.type)
+                self._steer(request)
             case Look():
                 self._seen = request.seen
             case Follow():
@@ -126,41 +152,43 @@ class Session:
     def _ask_panel(self, request: Request) -> None:
         if self.model is None:
             raise TigonError("there is no checkpoint yet")
-        answer = panel_asked(request).answer(self.model, request)
+        panel = panel_asked(request)
+        answer = panel.answer(self.model, request)
         if isinstance(answer, bytes):
             self.tell(answer)
             return
-        self._end("another was started")
-        self._course, self._running, self._held, self._due = answer, True, False, 0.0
+        self._end(panel.name, "another was started")
+        self._watched[panel.name] = Watched(answer)
 
-    def _step(self) -> None:
-        if self._course is None or not self._running:
-            return
-        message = next(self._course, None)
+    def _step(self, watched: Watched) -> None:
+        course = watched.course
+        message = next(course, None)
         if message is None:
-            self._running = False
-            self.say(type="ended", id=self._course.id, reason="")
+            watched.running = False
+            self.say(type="ended", id=course.id, reason="")
             return
-        self._due = time.monotonic() + self._course.pause
+        watched.due = time.monotonic() + course.pause
         self.tell(message)
 
     def _adjust(self, request: Adjustment) -> None:
-        if self._course is None:
-            return
-        goes_on = self._course.adjust(request)
-        self._due, self._running = 0.0, self._running or goes_on
+        watched = self._watched.get(panel_asked(request).name)
+        if watched is not None:
+            goes_on = watched.course.adjust(request)
+            watched.due, watched.running = 0.0, watched.running or goes_on
 
-    def _steer(self, word: str) -> None:
-        self._held = word == "hold"
-        if word == "stop":
-            self._end("stopped")
+    def _steer(self, asked: Steer) -> None:
+        for name, watched in list(self._watched.items()):
+            if asked.id not in (None, watched.course.id):
+                continue
+            watched.held = asked.type == "hold"
+            if asked.type == "stop":
+                self._end(name, "stopped")
 
-    def _end(self, reason: str) -> None:
-        """Forget the chains, and report why they have ended if they were running."""
-        course, running = self._course, self._running
-        self._course, self._running = None, False
-        if course is not None and running:
-            self.say(type="ended", id=course.id, reason=reason)
+    def _end(self, name: str | None, reason: str) -> None:
+        """Forget the course of a panel, and report why it has ended if it was running."""
+        watched = self._watched.pop(name, None) if name is not None else None
+        if watched is not None and watched.running:
+            self.say(type="ended", id=watched.course.id, reason=reason)
 
     def _follow(self, request: Follow) -> None:
         self.follows = request.on

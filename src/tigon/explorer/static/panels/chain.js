@@ -137,10 +137,10 @@ export function chain({ link }) {
   });
 
   find("synthesise").addEventListener("click", start);
-  find("stop").addEventListener("click", () => link.send({ type: "stop" }));
+  find("stop").addEventListener("click", () => link.send({ type: "stop", id: state.id }));
   find("hold").addEventListener("click", () => {
     state.held = !state.held;
-    link.send({ type: state.held ? "hold" : "go" });
+    link.send({ type: state.held ? "hold" : "go", id: state.id });
     buttons();
   });
   find("as-learned").addEventListener("click", () => {

@@ -104,7 +104,7 @@ export function inference({ link, run, look }) {
     find("file").value = "";
   });
   find("infer-again").addEventListener("click", start);
-  find("infer-stop").addEventListener("click", () => link.send({ type: "stop" }));
+  find("infer-stop").addEventListener("click", () => link.send({ type: "stop", id: current.id }));
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
     document.body.classList.add("dragging");
