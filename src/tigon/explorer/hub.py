@@ -78,6 +78,7 @@ class Hub:
             "metrics": [_shown(metric) for metric in recipe.metrics],
             "image_size": sides(recipe.image_size),
             "channels": recipe.channels,
+            "fit": recipe.fit,
             "device": str(self.device),
             "checkpoint": self._tried is not None,
         }

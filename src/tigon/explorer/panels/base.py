@@ -4,6 +4,7 @@ A page consists of panels. When a model is loaded, each adds its part to the mes
 A request of the page is answered by the panel that knows it, at once or over many turns.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,10 +16,11 @@ from pydantic import Field
 from torch import Tensor
 
 from tigon.data.images import ImageSet
+from tigon.data.pixels import to_float
 from tigon.errors import TigonError
 from tigon.explorer.frames import pack, thumbnails
 from tigon.learners.base import Learner
-from tigon.sizes import ImageSize
+from tigon.sizes import ImageSize, sides
 
 Number = Annotated[int, Field(ge=0, le=2**53)]
 SHOWN, FEW = 300, 100  # training images that are shown; up to so many, larger
@@ -155,6 +157,24 @@ class Model:
         if self.images is None:
             raise TigonError(f"there is no mean image: {self.note}")
         return self.images.mean_image()[None].to(self.device)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of its images."""
+        height, width = sides(self.image_size)
+        return height, width, self.channels
+
+    def picture(self, pixels: bytes) -> Tensor:
+        """Return a picture of the page, uint8 (H, W, C), as an image (1, C, H, W).
+
+        Raises:
+            TigonError: if it has another size
+        """
+        if len(pixels) != math.prod(self.shape):
+            size = " x ".join(map(str, self.shape))
+            raise TigonError(f"a picture for this model has {size} bytes")
+        found = np.frombuffer(pixels, np.uint8).reshape(1, *self.shape)
+        return to_float(found).to(self.device)
 
     @cached_property
     def count(self) -> int:

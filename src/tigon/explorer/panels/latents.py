@@ -1,6 +1,5 @@
 """Panels for models with latents: the latent plane, the picture at a latent, and inference."""
 
-import math
 import time
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol, runtime_checkable
@@ -10,7 +9,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from tigon.data.pixels import to_float
 from tigon.errors import TigonError
 from tigon.explorer.frames import pack, pictures
 from tigon.explorer.panels.base import Course, Model, Number, Panel, Part, Question, Request
@@ -20,7 +18,6 @@ from tigon.mcmc.store import ChainStore
 from tigon.models.abilities import HasLatents
 from tigon.models.cold_start import ColdStart, Descent, descend
 from tigon.random.streams import RowRng
-from tigon.sizes import sides
 
 MEASURED = 20_000  # latents that the principal directions are found from
 MOST_AT_ONCE = 64
@@ -149,11 +146,7 @@ class InferencePanel(Panel):
         """
         assert isinstance(request, Infer)
         able, how = with_latents(model), ColdStart(request.starts)
-        shape = (*sides(model.image_size), model.channels)
-        if len(request.pixels) != math.prod(shape):
-            raise TigonError(f"a picture for this model has {' x '.join(map(str, shape))} bytes")
-        pixels = np.frombuffer(request.pixels, np.uint8).reshape(1, *shape)
-        image = to_float(pixels).to(model.device)
+        image = model.picture(request.pixels)
         rng = RowRng(request.seed, 0, range(how.starts), "reconstruct")
         steps = descend(able, image, rng, how)
         return Course(request.id, (_inferring(able, image, how, request, seen) for seen in steps))

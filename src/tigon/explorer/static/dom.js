@@ -28,6 +28,26 @@ export function canvases({ values, shape }) {
     paint(make("canvas"), values.subarray(k * size, (k + 1) * size), height, width));
 }
 
+/** Return the RGBA bytes of a picture's bytes, which have one or three for each of `count` pixels. */
+export function opaque(pixels, count) {
+  const channels = pixels.length / count;
+  return new Uint8Array(count * 4).map((_, k) =>
+    (k % 4 === 3 ? 255 : pixels[(k >> 2) * channels + Math.min(k % 4, channels - 1)]));
+}
+
+/** Show an array of pictures on one canvas, in rows of about as many as columns; return how many. */
+export function tile(canvas, pixels) {
+  const made = canvases(pixels);
+  const [count, height, width] = pixels.shape;
+  const columns = Math.ceil(Math.sqrt(count));
+  const gap = Math.max(1, width >> 5);
+  const [across, down] = [width + gap, height + gap];
+  [canvas.width, canvas.height] = [columns * across - gap, Math.ceil(count / columns) * down - gap];
+  made.forEach((one, k) =>
+    canvas.getContext("2d").drawImage(one, (k % columns) * across, Math.floor(k / columns) * down));
+  return columns;
+}
+
 /** Save what a canvas shows as a PNG. */
 export function save(canvas, name) {
   canvas.toBlob((blob) => {

@@ -1,48 +1,22 @@
-// Your own picture: upload it, and watch the chains that infer its latent.
+// The latent of the user's own picture: watch the chains that infer it.
 
 import { Chart } from "../chart.js";
-import { find, notice, paint, whole } from "../dom.js";
+import { find, opaque, paint, whole } from "../dom.js";
 
-const LARGEST = 20 * 2 ** 20;
-
-export function inference({ link, run, look }) {
+export function inference({ link, run, look, own }) {
   const [height, width] = run.image_size;
   const error = new Chart(find("error-chart"), { title: "Error of the best chain", axis: "log" });
   const accept = new Chart(find("accept-chart"), { title: "Mean acceptance", range: [0, 1], marks: [0.574] });
   const current = { pixels: null, name: "", id: 0, running: false, history: [], best: 0, last: null };
 
-  /** Send a file to be read as a picture, then infer its latent. */
-  async function upload(file) {
-    if (!file) return;
-    if (file.size > LARGEST) { refuse(`${file.name}: this file is larger than 20 MB`); return; }
-    status(`Reading ${file.name}`);
-    try {
-      const answer = await fetch("/picture", { method: "POST", body: file });
-      if (!answer.ok) { refuse(`${file.name}: ${await answer.text()}`); return; }
-      current.pixels = new Uint8Array(await answer.arrayBuffer());
-    } catch {
-      refuse(`${file.name}: the server did not answer`);
-      return;
-    }
-    current.name = file.name;
-    showOwn();
+  own.on(({ pixels, name }) => {
+    Object.assign(current, { pixels, name });
+    find("infer-view").hidden = false;
+    paint(find("own"), opaque(pixels, width * height), height, width);
     start();
-  }
-
-  function refuse(text) {
-    status(text);
-    notice(text);
-  }
+  });
 
   function status(text) { find("infer-status").textContent = text; }
-
-  function showOwn() {
-    find("infer-view").hidden = false;
-    const channels = current.pixels.length / (width * height);
-    const pixels = new Uint8Array(width * height * 4).map((_, k) =>
-      (k % 4 === 3 ? 255 : current.pixels[(k >> 2) * channels + Math.min(k % 4, channels - 1)]));
-    paint(find("own"), pixels, height, width);
-  }
 
   function start() {
     if (!current.pixels) return;
@@ -99,23 +73,6 @@ export function inference({ link, run, look }) {
     look.follow([], -1);
   });
 
-  find("file").addEventListener("change", () => {
-    upload(find("file").files[0]);
-    find("file").value = "";
-  });
   find("infer-again").addEventListener("click", start);
   find("infer-stop").addEventListener("click", () => link.send({ type: "stop", id: current.id }));
-  document.addEventListener("dragover", (event) => {
-    event.preventDefault();
-    document.body.classList.add("dragging");
-  });
-  document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) document.body.classList.remove("dragging");
-  });
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    document.body.classList.remove("dragging");
-    if (event.dataTransfer.files.length) upload(event.dataTransfer.files[0]);
-    else notice("This is not a picture file; drop a picture file");
-  });
 }

@@ -1,6 +1,6 @@
 // Images drawn from the model, which every model can show.
 
-import { canvases, find, save, whole } from "../dom.js";
+import { find, save, tile, whole } from "../dom.js";
 
 export function pictures({ link }) {
   const sheet = find("drawn");
@@ -15,14 +15,8 @@ export function pictures({ link }) {
   link.on("model", draw);
   link.on("drawn", (message) => {
     if (message.id !== id) return;
-    const made = canvases(message.arrays.pixels);
-    const [count, height, width] = message.arrays.pixels.shape;
-    const columns = Math.ceil(Math.sqrt(count));
-    const gap = Math.max(1, width >> 5);
-    const [across, down] = [width + gap, height + gap];
-    [sheet.width, sheet.height] = [columns * across - gap, Math.ceil(count / columns) * down - gap];
-    made.forEach((one, k) =>
-      sheet.getContext("2d").drawImage(one, (k % columns) * across, Math.floor(k / columns) * down));
+    const columns = tile(sheet, message.arrays.pixels);
+    const [count] = message.arrays.pixels.shape;
     sheet.setAttribute("aria-label", `${count} pictures with seed ${message.seed}, ${columns} in a row`);
     find("draw-status").textContent = `${count} draws with seed ${message.seed}, not selected`;
     sheet.dispatchEvent(new CustomEvent("painted"));
