@@ -21,6 +21,8 @@ from explored import make_pictures, make_run, make_runs
 from small import descriptor_recipe, generator_recipe
 from test_extension import ToyRecipe
 from tigon.data.pixels import to_uint8
+from tigon.inference.physics import Mask
+from tigon.inference.restore import Draws, restore
 from tigon.random.streams import RowRng
 from tigon.recipes import GeneratorRecipe, recipes, register
 from tigon.runs.run import Run
@@ -404,6 +406,73 @@ def test_an_inference_can_be_stopped(visit, serve, runs):
     page.click("#infer-stop")
     until(page, "document.querySelector('#infer-status').textContent.includes('stopped')")
     assert page.locator("#infer-stop").is_disabled()
+
+
+def on_paint(page, column, row, size=8):
+    """Where a place of the painted picture is, in its pixels from the upper left."""
+    box = page.get_by_test_id("paint").bounding_box()
+    return box["x"] + box["width"] * column / size, box["y"] + box["height"] * row / size
+
+
+@pytest.mark.parametrize("name", ["generator", "descriptor"])
+def test_one_paints_over_a_picture_and_watches_it_filled(visit, serve, runs, name):
+    page = visit(serve(runs[name].folder))
+    ready(page)
+    page.click("#fill-start")
+    assert "no picture yet" in page.locator("#fill-status").inner_text()
+    page.select_option("#fill-image", label="1.png")
+    wait_for_text(page, "#fill-status", "1.png: paint over")
+    page.click("#fill-start")
+    wait_for_text(page, "#fill-status", "nothing is painted over yet")
+    page.get_by_role("button", name="Rectangle").click()
+    page.get_by_test_id("paint").scroll_into_view_if_needed()
+    page.mouse.move(*on_paint(page, 2.2, 3.2))
+    page.mouse.down()
+    page.mouse.move(*on_paint(page, 4, 4))
+    page.mouse.move(*on_paint(page, 5.8, 5.8))
+    page.mouse.up()
+    wait_for_text(page, "#paint-status", "12 of 64 pixels")
+    page.locator("#fill-chains").fill("3")
+    page.locator("#fill-seed").fill("5")
+    page.click("#fill-start")
+    until(page, "document.querySelector('#fill-status').textContent.startsWith('Done')")
+    kept = torch.ones(8, 8)
+    kept[3:6, 2:6] = 0
+    run = Run(runs[name].folder)
+    physics, rng = Mask(kept), RowRng(5, 0, range(3), "restore")
+    image = run.images().read(slice(1, 2))
+    wanted = restore(run.learner().model, physics(image), physics, rng, how=Draws(3))
+    mean = pixels(page, "[data-testid=fill-mean]")
+    assert np.abs(mean.astype(int) - to_uint8(wanted.mean)[0]).max() <= 1
+    told = page.locator("#fill-remark")
+    assert told.is_hidden() if name == "generator" else "no posterior" in told.inner_text()
+
+
+def test_the_keyboard_and_a_finger_paint_and_a_fill_can_be_stopped(visit, serve, runs):
+    page = visit(serve(runs["large"].folder), has_touch=True)
+    ready(page)
+    page.set_input_files("#file", CAT)
+    wait_for_text(page, "#fill-status", "cat.png: paint over")
+    assert "stretched to 64 × 64" in page.locator("#own-status").inner_text()
+    page.locator("#brush-size").fill("1")
+    page.get_by_test_id("paint").focus()
+    for key in ("Space", "ArrowRight", "Space", "Shift+ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    wait_for_text(page, "#paint-status", "3 of 4096 pixels")
+    page.keyboard.press("Control+z")
+    wait_for_text(page, "#paint-status", "2 of 4096 pixels")
+    page.get_by_test_id("paint").scroll_into_view_if_needed()
+    page.touchscreen.tap(*on_paint(page, 10.5, 10.5, 64))
+    wait_for_text(page, "#paint-status", "3 of 4096 pixels")
+    page.click("#paint-clear")
+    wait_for_text(page, "#paint-status", "0 of 4096 pixels")
+    page.click("#paint-undo")
+    wait_for_text(page, "#paint-status", "3 of 4096 pixels")
+    page.click("#fill-start")
+    wait_for_text(page, "#fill-status", "Step 2")
+    page.click("#fill-stop")
+    wait_for_text(page, "#fill-status", "stopped")
+    assert page.locator("#fill-stop").is_disabled()
 
 
 def test_axes_are_chosen_where_there_are_more_than_two(visit, serve, runs):

@@ -16,14 +16,15 @@ from tigon.explorer.app import make_app
 
 OWN = "http://127.0.0.1:8765"
 HEADERS = {"origin": OWN, "host": "127.0.0.1:8765"}
+FIELDS = "type id latents place seed settings on starts chains image".split()
+WORDS = "decode infer synthesise change point look fill image stop".split()
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(["type", "id", "latents", "place", "seed", "settings", "on", "starts"])
-            | st.text(max_size=5),
-            inner | st.sampled_from(["decode", "infer", "synthesise", "change", "point", "look"]),
+            st.sampled_from([*FIELDS]) | st.text(max_size=5),
+            inner | st.sampled_from([*WORDS]),
             max_size=6,
         )
     ),
@@ -87,6 +88,12 @@ def test_whatever_is_said_gets_an_answer_and_the_server_lives(client, message):
         ({"type": "decode", "id": 1, "place": "point", "latents": [["a", 0]]}, "latents"),
         ({"type": "infer", "id": 1, "starts": 65, "seed": 0}, "starts"),
         ({"type": "change", "settings": {"temperature": -1}}, "temperature"),
+        ({"type": "fill", "id": 1, "chains": 33, "seed": 0}, "chains"),
+        ({"type": "fill", "id": 1, "chains": 8, "seed": -1}, "seed"),
+        ({"type": "fill", "id": 1, "chains": 8, "seed": 0}, "bytes"),
+        ({"type": "image", "id": 1, "image": -1}, "image"),
+        ({"type": "image", "id": 1, "image": 5}, "no number 5"),
+        ({"type": "stop", "id": -1}, "id"),
     ],
 )
 def test_wrong_content_is_named(client, values, reason):

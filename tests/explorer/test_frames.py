@@ -4,9 +4,10 @@ import struct
 
 import numpy as np
 import pytest
+import torch
 
 from explored import opened
-from tigon.explorer.frames import pack, rgba, thumbnails, unpack
+from tigon.explorer.frames import pack, rgba, shades, thumbnails, unpack
 
 
 def test_what_is_packed_is_what_is_read():
@@ -42,3 +43,9 @@ def test_thumbnails_are_no_larger_than_asked_and_small_pictures_stay():
     assert thumbnails(pixels, 32).shape == (2, 32, 32, 4)
     assert np.array_equal(thumbnails(pixels, 64), rgba(pixels))
     assert thumbnails(pixels[:, :, :16], 32).shape == (2, 32, 8, 4)
+
+
+def test_shades_go_from_black_to_white_and_no_further():
+    found = shades(torch.tensor([[[0.0, 0.5], [1.0, 3.0]]]))
+    assert found[0, ..., 0].tolist() == [[0, 128], [255, 255]]
+    assert (found[..., :3] == found[..., :1]).all() and (found[..., 3] == 255).all()

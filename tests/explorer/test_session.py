@@ -8,6 +8,7 @@ from explored import Page, hub_of
 from learned import run_of
 from tigon.data.pixels import to_uint8
 from tigon.explorer.panels.chain import Change, Settings, Synthesise, would_accept
+from tigon.explorer.panels.fill import Fill
 from tigon.explorer.panels.latents import Decode, Infer
 from tigon.explorer.requests import Follow, Look, Steer
 from tigon.explorer.session import UNSENT
@@ -222,6 +223,26 @@ def test_a_chain_can_be_held_and_stopped_and_waits_while_the_page_is_hidden(hub)
     page.run()
     assert page.of("ended")[0]["reason"] == "stopped"
     assert page.session.wait(float("inf")) is None
+
+
+def test_chains_of_two_panels_go_on_side_by_side_and_are_stopped_one_by_one(hub):
+    page = Page(hub("descriptor"))
+    model = page.session.model
+    page.session.ask(Synthesise("synthesise", 1, "image", 0, 0, settings_of(model, steps=500)))
+    content = model.images.pixels[0].tobytes() + bytes(32) + b"\1" * 32
+    page.session.ask(Fill("fill", 2, 32, 0, content))
+    page.run(14)
+    assert len(page.of("synthesising")) == len(page.of("filling")) == 6
+    page.session.ask(Steer("hold", 2))
+    page.run(11)
+    assert len(page.of("synthesising")) == 16 and len(page.of("filling")) == 6
+    page.session.ask(Steer("stop", 1))
+    page.session.ask(Steer("go", 2))
+    page.run(2)
+    assert page.of("ended") == [{"type": "ended", "id": 1, "reason": "stopped"}]
+    page.session.ask(Steer("stop", 1))  # which has ended
+    page.run()
+    assert len(page.of("filling")) == 32 and page.of("ended")[-1]["id"] == 2
 
 
 def test_a_chain_waits_for_a_page_that_does_not_take_its_messages(hub):

@@ -4,7 +4,7 @@ import torch
 from small import descriptor_learner, generator_learner, image_set
 from tigon.errors import TigonError
 from tigon.inference.physics import Grey, Mask
-from tigon.inference.restore import Draws, resampled, restore
+from tigon.inference.restore import Draws, resampled, restore, restoring
 from tigon.random.streams import RowRng, make_rng
 
 QUICK = Draws(4, temperatures=2, steps=3, settle=4, draws=2, apart=2)
@@ -35,6 +35,21 @@ def test_an_image_of_the_model_is_found_from_its_half():
     found = restore(learner.model, physics(images), physics, make_rng(0), how=Draws(4))
     error = (found.mean - images).square()[..., 4:].mean()
     assert error < 0.1 * (images.mean(0) - images).square()[..., 4:].mean()
+
+
+def test_watched_chains_are_those_of_restore():
+    learner, physics = generator_learner(2), half()
+    y = physics(learner.show(2))
+    seen = list(restoring(learner.model, y, physics, RowRng(0, 0, range(8)), how=QUICK))
+    wanted = restore(learner.model, y, physics, RowRng(0, 0, range(8)), how=QUICK)
+    assert [one.step for one in seen if one.latents is not None] == list(
+        range(1, QUICK.length + 1)
+    )
+    assert [one.step for one in seen if one.drawn] == [QUICK.length - 2, QUICK.length]
+    first, last = (one.found for one in seen if one.drawn)
+    assert torch.equal(first.samples, wanted.samples[:, :4])
+    assert all(torch.equal(a, b) for a, b in zip(last, wanted, strict=True))
+    assert torch.equal(seen[-1].latents.view(2, 4, -1), wanted.latents[:, -4:])
 
 
 def test_what_an_image_becomes_does_not_depend_on_the_others():

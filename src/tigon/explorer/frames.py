@@ -9,6 +9,7 @@ import struct
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -59,6 +60,12 @@ def pictures(images: Tensor) -> np.ndarray:
         TigonError: if a value is not finite
     """
     return rgba(to_uint8(images))
+
+
+def shades(values: Tensor) -> np.ndarray:
+    """Return values (B, H, W) from 0 (black) to 1 (white) as RGBA, uint8 (B, H, W, 4)."""
+    grey = (255 * values.clamp(0, 1)).round().to("cpu", torch.uint8)
+    return rgba(grey[..., None].numpy())
 
 
 def thumbnails(pixels: np.ndarray, side: int) -> np.ndarray:

@@ -4,6 +4,7 @@ A f is regressed on draws z of the prior. If it were linear, and z Gaussian, the
 N(m, C); :math:`z = m + C^{1/2} u` makes its directions alike for chains that move u.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from tigon.models.abilities import HasDecoder
 from tigon.random.streams import make_rng
 
 FEWEST, EACH = 256, 8  # prior draws that it is fitted to: at least, and for a latent
+PART = 64  # of them that are decoded together
 
 
 class Near(NamedTuple):
@@ -40,15 +42,20 @@ class Near(NamedTuple):
 
 
 @torch.no_grad()
-def linear_posterior(model: HasDecoder, observation: Observation) -> Near:
-    """Return the posterior of latents as it were if A f were linear, and z Gaussian.
+def linear_posterior(model: HasDecoder, observation: Observation) -> Iterator[Near | None]:
+    """Yield the posterior of latents as it were if A f were linear, and z Gaussian.
 
     A f is regressed on draws of the prior; what it differs from its regression counts as noise.
+    While these are decoded, a part at a time, None is yielded.
     """
     count, dim = len(observation.y), model.latent_dim
     like = observation.like.new_empty(max(FEWEST, EACH * dim), dim)
     z = model.latents(len(like), make_rng("linear posterior", 0), like)
-    seen = observation.observe(model.decode(z).repeat(count, 1, 1, 1))
+    decoded = []
+    for part in z.split(PART):
+        decoded.append(model.decode(part))
+        yield None
+    seen = observation.observe(torch.cat(decoded).repeat(count, 1, 1, 1))
     seen = seen.unflatten(0, (count, -1)).flatten(2).double()
     z = z.double()
     centre, centred = z.mean(0), z - z.mean(0)
@@ -74,4 +81,4 @@ def linear_posterior(model: HasDecoder, observation: Observation) -> Near:
     posterior = torch.linalg.inv(precision)
     mean = centre + (posterior @ towards[:, :, None]).squeeze(2)
     root = torch.linalg.cholesky((posterior + posterior.mT) / 2)
-    return Near(mean.to(like), root.to(like))
+    yield Near(mean.to(like), root.to(like))

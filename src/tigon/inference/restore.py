@@ -119,13 +119,14 @@ class Restoring(NamedTuple):
 
     Attributes:
         step: number of steps taken so far, of `Draws.length`
-        latents: those of all chains, (B * chains, d), those of an image adjacent
+        latents: those of all chains, (B * chains, d), those of an image adjacent; None before the
+            first step
         found: what is known from the draws so far; None before the first
         drawn: whether this step was a draw
     """
 
     step: int
-    latents: Tensor
+    latents: Tensor | None
     found: Restored | None
     drawn: bool
 
@@ -191,9 +192,10 @@ def restoring(
     like = next(model.parameters()).new_empty(len(y), *model.image_shape)
     observation = Observation(physics, y, like, model.image_noise(), noise)
     means, images, latents, accepts = [], [], [], []
-    found = None
-    for step, (z, accept) in enumerate(_draws(model, observation, rng, how), 1):
-        if accept is not None:
+    found, step = None, 0
+    for z, accept in _draws(model, observation, rng, how):
+        step += z is not None
+        if z is not None and accept is not None:
             decoded = model.decode(z)
             means.append(observation.completed(decoded).unflatten(0, (len(y), -1)))
             images.append(observation.drawn(decoded, rng).unflatten(0, (len(y), -1)))
@@ -256,15 +258,19 @@ def mask_of(physics: Physics, y: Tensor, like: Tensor) -> Tensor | None:
 
 def _draws(
     model: HasDecoder, observation: Observation, rng: Rng, how: Draws
-) -> Iterator[tuple[Tensor, Tensor | None]]:
+) -> Iterator[tuple[Tensor | None, Tensor | None]]:
     """Yield the latents of all chains after each step, (B * S, d), those of an image adjacent.
 
-    And where they are draws, the acceptance of the chains since the draw before, (B * S,).
+    And where they are draws, the acceptance of the chains since the draw before, (B * S,). None
+    while their start is computed.
     """
     assert isinstance(model, nn.Module)
     count, dim = len(observation.y), model.latent_dim
     like = observation.like.new_empty(count * how.chains, dim)
-    near = linear_posterior(model, observation)
+    for near in linear_posterior(model, observation):
+        if near is None:
+            yield None, None
+    assert near is not None
     if how.start == "linear":
         u = normal(rng, like)
     else:

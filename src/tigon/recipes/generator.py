@@ -90,7 +90,13 @@ class GeneratorRecipe(Recipe):
         "The first training images, and below them f(z) at their inferred latents after some "
         "iterations.",
     )
-    panels: ClassVar[tuple[str, ...]] = ("plane", "picture", "inference", "curves")
+    panels: ClassVar[tuple[str, ...]] = (
+        "plane",
+        "picture",
+        "inference",
+        "fill",
+        "curves",
+    )
     prior: ClassVar[str] = "N(0, I)"  # of the latents, in words
     drawn: ClassVar[str] = "f(z)"  # what its images are, in words
     parts: ClassVar[tuple[str, ...]] = ()  # fields of what it has besides a decoder

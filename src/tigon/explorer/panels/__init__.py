@@ -7,6 +7,7 @@ in `PANELS`, and a module with the same name in `static/panels`.
 from tigon.errors import TigonError
 from tigon.explorer.panels.base import Panel, Request
 from tigon.explorer.panels.chain import ChainPanel
+from tigon.explorer.panels.fill import FillPanel
 from tigon.explorer.panels.latents import InferencePanel, PicturePanel, PlanePanel
 from tigon.explorer.panels.pictures import CurvesPanel, PicturesPanel
 
@@ -17,6 +18,7 @@ PANELS: dict[str, Panel] = {
         PicturePanel(),
         InferencePanel(),
         ChainPanel(),
+        FillPanel(),
         PicturesPanel(),
         CurvesPanel(),
     )

@@ -6,13 +6,14 @@ import { Look } from "./look.js";
 import { Own } from "./own.js";
 import { chain } from "./panels/chain.js";
 import { curves } from "./panels/curves.js";
+import { fill } from "./panels/fill.js";
 import { inference } from "./panels/inference.js";
 import { picture } from "./panels/picture.js";
 import { pictures } from "./panels/pictures.js";
 import { plane } from "./panels/plane.js";
 
-const PANELS = { plane, picture, inference, chain, pictures, curves };
-const TAKING = ["inference"]; // panels that take the user's own picture
+const PANELS = { plane, picture, inference, chain, fill, pictures, curves };
+const TAKING = ["inference", "fill"]; // panels that take the user's own picture
 
 /** Make the page of a run: its panels in order, each card in the column that its template names. */
 export function compose(link, run) {
