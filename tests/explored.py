@@ -51,6 +51,13 @@ def make_runs(folder: Path) -> dict[str, Run]:
     }
 
 
+def make_calibrated(folder: Path) -> dict[str, Run]:
+    """A generator and a descriptor of 8 x 8 images that held 22 of them out."""
+    data = make_pictures(folder / "pictures", 44)
+    recipes = (generator_recipe(held_out=0.5), descriptor_recipe(held_out=0.5))
+    return {kind.name: make_run(folder / kind.name, kind.name, kind, data) for kind in recipes}
+
+
 def hub_of(run: Run) -> Hub:
     """The hub of a run, on the CPU."""
     return Hub(Run(run.folder), torch.device("cpu"))

@@ -17,12 +17,14 @@ import numpy as np
 import pytest
 import torch
 
-from explored import make_pictures, make_run, make_runs
+from explored import make_calibrated, make_pictures, make_run, make_runs
 from small import descriptor_recipe, generator_recipe
 from test_extension import ToyRecipe
+from tigon.data.load import load_images
 from tigon.data.pixels import to_uint8
 from tigon.inference.physics import Mask
 from tigon.inference.restore import Draws, restore
+from tigon.inference.score import score
 from tigon.random.streams import RowRng
 from tigon.recipes import GeneratorRecipe, recipes, register
 from tigon.runs.run import Run
@@ -93,6 +95,12 @@ def runs(tmp_path_factory):
         shape = recipe(image_size=(8, 12))
         found[f"wide {name}"] = make_run(folder / f"wide-{name}", name, shape, data)
     return found
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory):
+    """Runs that held images out."""
+    return make_calibrated(tmp_path_factory.mktemp("calibrated"))
 
 
 @pytest.fixture(scope="module")
@@ -473,6 +481,31 @@ def test_the_keyboard_and_a_finger_paint_and_a_fill_can_be_stopped(visit, serve,
     page.click("#fill-stop")
     wait_for_text(page, "#fill-status", "stopped")
     assert page.locator("#fill-stop").is_disabled()
+
+
+@pytest.mark.parametrize("name", ["generator", "descriptor"])
+def test_a_dropped_picture_is_scored_beside_held_out_images(visit, serve, name, calibrated):
+    run = calibrated[name]
+    page = visit(serve(run.folder))
+    ready(page)
+    page.set_input_files("#file", CAT)
+    wait_for_text(page, "#score-status", "beside 22 images")
+    image = load_images(str(CAT), 8).read()
+    found = score(run.learner().model, image, RowRng(0, 0, range(4), "score"))
+    rows = page.locator("#score-table tbody tr")
+    assert rows.count() == len(found.scores)
+    value, percentile = rows.first.locator("td").all_inner_texts()
+    assert float(value) == pytest.approx(found.scores[found.main].item(), rel=0.01)
+    assert 0 <= float(percentile) < 100 and page.locator("#score-why").is_hidden()
+    assert pixels(page, "[data-testid=score-map]").shape == (8, 8, 3)
+
+
+def test_without_held_out_images_the_page_says_why_there_is_no_percentile(visit, serve, runs):
+    page = visit(serve(runs["grids"].folder), ready="#chain-picture")
+    ready(page)
+    page.set_input_files("#file", CAT)
+    wait_for_text(page, "#score-why", "no percentile: that needs 20 or more images")
+    assert page.locator("#score-table tbody tr").first.locator("td").all_inner_texts()[1] == "–"
 
 
 def test_axes_are_chosen_where_there_are_more_than_two(visit, serve, runs):

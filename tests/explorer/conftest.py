@@ -2,7 +2,7 @@
 
 import pytest
 
-from explored import hub_of, make_runs
+from explored import hub_of, make_calibrated, make_runs
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +15,10 @@ def runs(tmp_path_factory):
 def hub(runs):
     """Returns the hub of a run by its name."""
     return lambda name: hub_of(runs[name])
+
+
+@pytest.fixture(scope="session")
+def calibrated(tmp_path_factory):
+    """Returns the hub of a run that held images out, by its name."""
+    made = make_calibrated(tmp_path_factory.mktemp("calibrated"))
+    return lambda name: hub_of(made[name])

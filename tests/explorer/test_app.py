@@ -17,7 +17,7 @@ from tigon.explorer.app import make_app
 OWN = "http://127.0.0.1:8765"
 HEADERS = {"origin": OWN, "host": "127.0.0.1:8765"}
 FIELDS = "type id latents place seed settings on starts chains image".split()
-WORDS = "decode infer synthesise change point look fill image stop".split()
+WORDS = "decode infer synthesise change point look fill image score stop".split()
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
     lambda inner: (
@@ -93,6 +93,7 @@ def test_whatever_is_said_gets_an_answer_and_the_server_lives(client, message):
         ({"type": "fill", "id": 1, "chains": 8, "seed": 0}, "bytes"),
         ({"type": "image", "id": 1, "image": -1}, "image"),
         ({"type": "image", "id": 1, "image": 5}, "no number 5"),
+        ({"type": "score", "id": 1, "seed": 0.5}, "seed"),
         ({"type": "stop", "id": -1}, "id"),
     ],
 )

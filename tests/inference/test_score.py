@@ -11,7 +11,7 @@ from exactness.linear_models import images_of, linear_model, posterior
 from tigon.data.datasets import as_data
 from tigon.data.pixels import enlarged
 from tigon.errors import TigonError
-from tigon.inference.score import Detector, percentiles, score, score_all, threshold
+from tigon.inference.score import Detector, percentiles, score, score_all, scoring, threshold
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart
 from tigon.models.energy import EnergyModel
@@ -39,6 +39,22 @@ def by_grids() -> EnergyModel:
 def some(count=5, size=4, rng=None):
     drawn = torch.randn(count, 1, size, size, generator=rng or make_rng(3), dtype=torch.float64)
     return 0.3 * drawn
+
+
+def test_watched_scores_are_those_of_score(rng):
+    model, how = linear_model(rng), ColdStart(4, temperatures=2, steps=3, climb=4)
+    y = images_of(model, torch.randn(3, 2, generator=rng, dtype=torch.float64), rng)
+    for able in (model, by_grids()):
+        images = y if able is model else some()
+        rows = range(4 * len(images))
+        seen = list(scoring(able, images, RowRng(0, 0, rows), how))
+        wanted = score(able, images, RowRng(0, 0, rows), how)
+        found = seen[-1].found
+        assert [one.step for one in seen[:-1]] == list(
+            range(how.length + 1 if able is model else 0)
+        )
+        assert all(torch.equal(found.scores[name], wanted.scores[name]) for name in wanted.scores)
+        assert torch.equal(found.maps, wanted.maps) and len(found.scores) == len(wanted.scores)
 
 
 def test_scores_of_a_linear_generator_are_those_of_its_posterior_mode(rng):

@@ -25,7 +25,7 @@ References:
 """
 
 import math
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -80,6 +80,20 @@ class Scored(NamedTuple):
         return next(iter(self.scores))
 
 
+class Scoring(NamedTuple):
+    """Scores on their way.
+
+    Attributes:
+        step: number of steps that the chains have taken so far
+        steps: number of them in all; 0 without latents
+        found: the scores, when they are known
+    """
+
+    step: int
+    steps: int
+    found: Scored | None
+
+
 def score(model: Model, images: Tensor, rng: Rng, how: ColdStart | None = None) -> Scored:
     """Score how unusual each image is, in every way that its model is able to.
 
@@ -105,20 +119,20 @@ def score(model: Model, images: Tensor, rng: Rng, how: ColdStart | None = None) 
 
 def scoring(
     model: Model, images: Tensor, rng: Rng, how: ColdStart | None = None
-) -> Generator[tuple[int, int], None, Scored]:
-    """Score as `score` does, and yield the steps taken and all there are while chains run.
+) -> Iterator[Scoring]:
+    """Score as `score` does, and yield where it is after each step of the chains.
 
-    Raises:
-        TigonError: as `score`
+    Arguments and errors are those of `score`. The last has the scores.
     """
     score_names(model)
-    inferred, how = None, how or ColdStart(4)
+    inferred, how, steps = None, how or ColdStart(4), 0
     images = images.to(model.device)
     if isinstance(model, HasLatents):
+        steps = how.length
         for seen in descend(model, images, rng, how):
-            yield seen.step, how.length
+            yield Scoring(seen.step, steps, None)
         inferred = reconstructed(model, images, seen.state, how)
-    return _scored(model, images, inferred)
+    yield Scoring(steps, steps, _scored(model, images, inferred))
 
 
 def _scored(model: Model, images: Tensor, inferred: Reconstruction | None) -> Scored:
@@ -229,6 +243,11 @@ def score_all(
         parts.append(found if maps else found._replace(maps=found.maps[:0]))
     if not parts:
         raise TigonError("score: there are no images")
+    return joined(parts)
+
+
+def joined(parts: Sequence[Scored]) -> Scored:
+    """Return the scores of parts of a data set, one after another, on the CPU."""
     scores = {name: torch.cat([p.scores[name] for p in parts]).cpu() for name in parts[0].scores}
     return Scored(scores, torch.cat([part.maps.cpu() for part in parts]))
 

@@ -136,7 +136,7 @@ class DescriptorRecipe(Recipe):
         "synthesises after some iterations. Values outside [-1, 1] are clipped for display.",
     )
     batch_statistics: ClassVar[bool] = False  # whether images of a batch share them in chains
-    panels: ClassVar[tuple[str, ...]] = ("chain", "fill", "curves")
+    panels: ClassVar[tuple[str, ...]] = ("chain", "fill", "score", "curves")
     bytes_range: ClassVar[bool] = False  # whether the network sees pixels from 0 to 255
     loc: ClassVar[float] = 0.0  # mean of the reference density
 

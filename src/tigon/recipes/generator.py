@@ -95,6 +95,7 @@ class GeneratorRecipe(Recipe):
         "picture",
         "inference",
         "fill",
+        "score",
         "curves",
     )
     prior: ClassVar[str] = "N(0, I)"  # of the latents, in words

@@ -104,7 +104,7 @@ class TextureRecipe(DescriptorRecipe):
     demo: ClassVar = False
     option_of: ClassVar = ("descriptor", "texture")
     card: ClassVar = "texture-card.md.jinja"
-    panels: ClassVar[tuple[str, ...]] = ("chain", "curves")  # it completes no pictures
+    panels: ClassVar[tuple[str, ...]] = ("chain", "score", "curves")  # it completes no pictures
     growth: ClassVar[tuple[int, float]] = (300, 0.0)
     chosen: ClassVar[tuple[str, ...]] = ("image_size", "held_out", "iterations")
     stages: ClassVar = Stages(

@@ -10,6 +10,7 @@ from tigon.explorer.panels.chain import ChainPanel
 from tigon.explorer.panels.fill import FillPanel
 from tigon.explorer.panels.latents import InferencePanel, PicturePanel, PlanePanel
 from tigon.explorer.panels.pictures import CurvesPanel, PicturesPanel
+from tigon.explorer.panels.score import ScorePanel
 
 PANELS: dict[str, Panel] = {
     panel.name: panel
@@ -19,6 +20,7 @@ PANELS: dict[str, Panel] = {
         InferencePanel(),
         ChainPanel(),
         FillPanel(),
+        ScorePanel(),
         PicturesPanel(),
         CurvesPanel(),
     )

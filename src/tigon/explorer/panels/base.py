@@ -18,6 +18,7 @@ from torch import Tensor
 from tigon.data.images import ImageSet
 from tigon.data.pixels import to_float
 from tigon.errors import TigonError
+from tigon.explorer.calibration import Calibration
 from tigon.explorer.frames import pack, thumbnails
 from tigon.learners.base import Learner
 from tigon.sizes import ImageSize, sides
@@ -157,6 +158,11 @@ class Model:
         if self.images is None:
             raise TigonError(f"there is no mean image: {self.note}")
         return self.images.mean_image()[None].to(self.device)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """The scores of held-out images, computed once for all pages, while one of them waits."""
+        return Calibration(self.learner.model, self.images, self.note)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -11,9 +11,10 @@ import { inference } from "./panels/inference.js";
 import { picture } from "./panels/picture.js";
 import { pictures } from "./panels/pictures.js";
 import { plane } from "./panels/plane.js";
+import { score } from "./panels/score.js";
 
-const PANELS = { plane, picture, inference, chain, fill, pictures, curves };
-const TAKING = ["inference", "fill"]; // panels that take the user's own picture
+const PANELS = { plane, picture, inference, chain, fill, score, pictures, curves };
+const TAKING = ["inference", "fill", "score"]; // panels that take the user's own picture
 
 /** Make the page of a run: its panels in order, each card in the column that its template names. */
 export function compose(link, run) {
