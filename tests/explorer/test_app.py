@@ -104,6 +104,49 @@ def test_wrong_content_is_named(client, values, reason):
         assert reason in until(socket, "error")["message"]
 
 
+def packed(header: dict, content: bytes) -> bytes:
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(4, "little") + text + content
+
+
+@settings(max_examples=60)
+@given(
+    kind=st.sampled_from(["fill", "score", "infer"]),
+    content=st.binary(max_size=300) | st.integers(0, 255).map(lambda k: bytes([k]) * 256),
+    chains=st.integers(-1, 40),
+)
+def test_whatever_bytes_are_sent_to_be_filled_or_scored_the_server_lives(
+    client, kind, content, chains
+):
+    header = {"type": kind, "id": 3, "chains": chains, "starts": chains, "seed": 0}
+    with client.websocket_connect("/socket", headers=HEADERS) as socket:
+        until(socket, "model")
+        socket.send_bytes(packed(header, content))
+        socket.send_text("{")  # an error, even if chains have started
+        answer = until(socket, "error")
+        assert answer["message"] and "\n" not in answer["message"]
+    with client.websocket_connect("/socket", headers=HEADERS) as socket:
+        until(socket, "model")
+
+
+def test_an_uploaded_picture_is_filled_in_and_scored(client):
+    pixels = client.post("/picture", content=png(), headers=HEADERS).content
+    kept = bytes(24) + bytes([1]) * 40
+    with client.websocket_connect("/socket", headers=HEADERS) as socket:
+        until(socket, "model")
+        header = {"type": "fill", "id": 3, "chains": 2, "seed": 0}
+        socket.send_bytes(packed(header, pixels + kept))
+        while "mean" not in (found := until(socket, "filling")):
+            pass
+        assert found["mean"].shape == (1, 8, 8, 4) and found["draws"] >= 1
+        until(socket, "ended")
+        socket.send_bytes(packed({"type": "score", "id": 4, "seed": 0}, pixels))
+        found = until(socket, "scored")
+    shown = np.frombuffer(pixels, np.uint8).reshape(8, 8, 3)
+    assert len(found["scores"]) >= 2 and found["map"].shape == (1, 8, 8, 4)
+    assert shown.shape == found["map"].shape[1:3] + (3,)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP"])
 def test_a_picture_comes_back_in_the_models_form(client, kind):
     answer = client.post("/picture", content=png(kind=kind), headers=HEADERS)
