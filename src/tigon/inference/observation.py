@@ -35,7 +35,7 @@ from tigon.inference.solving import (
     factorised,
     solve_factorised,
 )
-from tigon.models.residuals import ImageNoise
+from tigon.models.residuals import ImageNoise, White
 from tigon.random.streams import Rng, make_rng, normal
 
 PROBES = 64  # draws of residuals
@@ -259,3 +259,18 @@ class Observation:
         found, wanted = self._observe_checked(2 * a - b), 2 * of_a - of_b
         near = 1e-4 * wanted.abs().max()
         return bool((found - wanted).abs().max() <= near and zero.abs().max() <= near)
+
+
+@torch.no_grad()
+def mask_of(physics: Physics, y: Tensor, like: Tensor) -> Tensor | None:
+    """Return what a physics keeps, 1 or 0 for each value (B, C, H, W), if it is a mask.
+
+    Raises:
+        TigonError: if it does not fit images and observations, as `Observation`
+    """
+    Observation(physics, y, like, White(1.0), 0.0)
+    if y.shape != like.shape:
+        return None
+    kept, other = physics(torch.ones_like(like)), torch.full_like(like, 0.5)
+    same = torch.equal(physics(other), kept * other)
+    return kept if same and ((kept == 0) | (kept == 1)).all() else None

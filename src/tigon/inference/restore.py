@@ -28,7 +28,7 @@ from tigon.choices import require_choices
 from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.errors import TigonError
 from tigon.inference.linear_posterior import Near, linear_posterior
-from tigon.inference.observation import Observation
+from tigon.inference.observation import Observation, mask_of
 from tigon.inference.physics import Physics
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.annealed import resampled
@@ -38,7 +38,6 @@ from tigon.mcmc.langevin import MALA
 from tigon.models.abilities import HasCompletion, HasDecoder
 from tigon.models.base import Model
 from tigon.models.cold_start import cooling
-from tigon.models.residuals import White
 from tigon.random.streams import Rng, normal
 
 
@@ -239,21 +238,6 @@ def _completed(
         like.new_full((len(y),), math.nan),
         like.new_zeros(len(y)),
     )
-
-
-@torch.no_grad()
-def mask_of(physics: Physics, y: Tensor, like: Tensor) -> Tensor | None:
-    """Return what a physics keeps, 1 or 0 for each value (B, C, H, W), if it is a mask.
-
-    Raises:
-        TigonError: if it does not fit images and observations, as `Observation`
-    """
-    Observation(physics, y, like, White(1.0), 0.0)
-    if y.shape != like.shape:
-        return None
-    kept, other = physics(torch.ones_like(like)), torch.full_like(like, 0.5)
-    same = torch.equal(physics(other), kept * other)
-    return kept if same and ((kept == 0) | (kept == 1)).all() else None
 
 
 def _draws(
