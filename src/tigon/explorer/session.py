@@ -18,7 +18,7 @@ Message = str | bytes
 
 
 @dataclass
-class Watched:
+class CourseState:
     """The course of a panel.
 
     Arguments:
@@ -58,7 +58,7 @@ class Session:
         self._send, self._wake = send, wake
         self._asked: dict[str, Request] = {}
         self._lock = threading.Lock()
-        self._watched: dict[str, Watched] = {}
+        self._courses: dict[str, CourseState] = {}
         self._seen, self.unsent = True, 0
 
     def ask(self, request: Request) -> None:
@@ -73,11 +73,11 @@ class Session:
         if self._asked:
             return 0
         name = self._next() if self._seen and self.unsent <= UNSENT else None
-        return None if name is None else max(0.0, self._watched[name].due - now)
+        return None if name is None else max(0.0, self._courses[name].due - now)
 
     def _next(self) -> str | None:
         """Return the panel whose course takes the next step: the one that has waited longest."""
-        due = {n: w.due for n, w in self._watched.items() if w.running and not w.held}
+        due = {n: s.due for n, s in self._courses.items() if s.running and not s.held}
         return min(due, key=due.__getitem__, default=None)
 
     def turn(self) -> None:
@@ -90,7 +90,7 @@ class Session:
             if request is not None:
                 self._answer(request)
             elif name is not None:
-                self._step(self._watched[name])
+                self._step(self._courses[name])
         except TigonError as error:
             self._fail(request, name, str(error))
         except Exception as error:  # the page is told, and the server goes on
@@ -124,7 +124,7 @@ class Session:
             self.say(type="offer", iteration=model.iteration)
 
     def _take(self, model: Model) -> None:
-        for name in list(self._watched):
+        for name in list(self._courses):
             self._end(name, "a newer checkpoint was loaded")
         self.model = model
         self.tell(model.message)
@@ -158,37 +158,37 @@ class Session:
             self.tell(answer)
             return
         self._end(panel.name, "another was started")
-        self._watched[panel.name] = Watched(answer)
+        self._courses[panel.name] = CourseState(answer)
 
-    def _step(self, watched: Watched) -> None:
-        course = watched.course
+    def _step(self, state: CourseState) -> None:
+        course = state.course
         message = next(course, None)
         if message is None:
-            watched.running = False
+            state.running = False
             self.say(type="ended", id=course.id, reason="")
             return
-        watched.due = time.monotonic() + course.pause
+        state.due = time.monotonic() + course.pause
         self.tell(message)
 
     def _adjust(self, request: Adjustment) -> None:
-        watched = self._watched.get(panel_asked(request).name)
-        if watched is not None:
-            goes_on = watched.course.adjust(request)
-            watched.due, watched.running = 0.0, watched.running or goes_on
+        state = self._courses.get(panel_asked(request).name)
+        if state is not None:
+            goes_on = state.course.adjust(request)
+            state.due, state.running = 0.0, state.running or goes_on
 
     def _steer(self, asked: Steer) -> None:
-        for name, watched in list(self._watched.items()):
-            if asked.id not in (None, watched.course.id):
+        for name, state in list(self._courses.items()):
+            if asked.id not in (None, state.course.id):
                 continue
-            watched.held = asked.type == "hold"
+            state.held = asked.type == "hold"
             if asked.type == "stop":
                 self._end(name, "stopped")
 
     def _end(self, name: str | None, reason: str) -> None:
         """Forget the course of a panel, and report why it has ended if it was running."""
-        watched = self._watched.pop(name, None) if name is not None else None
-        if watched is not None and watched.running:
-            self.say(type="ended", id=watched.course.id, reason=reason)
+        state = self._courses.pop(name, None) if name is not None else None
+        if state is not None and state.running:
+            self.say(type="ended", id=state.course.id, reason=reason)
 
     def _follow(self, request: Follow) -> None:
         self.follows = request.on
