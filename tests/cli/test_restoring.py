@@ -24,6 +24,7 @@ def test_missing_values_are_drawn_and_the_others_kept(restore, pictures):
     status, text, _ = restore(*words, "--out", "r.npz")
     assert status == 0 and "5 images, 8 draws of each by 2 chains" in text
     assert "beside the truth: mean of the draws" in text
+    said = text
     with np.load("r.npz") as arrays:
         assert arrays["samples"].shape == (5, 8, 8, 8, 3) and arrays["latents"].shape == (5, 8, 2)
         truth = np.stack([Image.open(pictures / f"{k}.png").resize((8, 8), 1) for k in range(5)])
@@ -34,6 +35,9 @@ def test_missing_values_are_drawn_and_the_others_kept(restore, pictures):
     values = json.loads(text)
     assert values["images"] == 5 and values["psnr_mean"] > 10 and -1 <= values["ssim_mean"] <= 1
     assert Image.open("r.png").width >= 320
+    assert f"{values['without_decoder']} of 5 images restored without f(z)" in said
+    _, text, _ = restore(*words, "--decoder-only", "--out", "r.png", "--json")
+    assert "without_decoder" not in json.loads(text)
 
 
 @pytest.mark.parametrize("how", [["--blur", "0.4"], ["--grey"]])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tigon.errors import TigonError
 from tigon.inference.observation import Observation, conjugate_gradients
 from tigon.inference.physics import Blur, Downsample, Mask
-from tigon.models.residuals import White
+from tigon.models.residuals import Correlated, White
 from tigon.random.streams import make_rng
 
 LIKE = torch.empty(2, 1, 4, 4, dtype=torch.float64)
@@ -52,6 +52,29 @@ def test_likelihood_and_gradient_are_those_of_the_whole_covariance(physics):
     found.sum().backward()
     exact.sum().backward()
     assert torch.allclose(x.grad, y.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_evidence_is_the_density_at_the_scale_that_suits_what_was_observed_best():
+    kept = torch.ones(4, 4)
+    kept[1:3, 1:3] = 0
+    noise = Correlated(
+        0.1 + torch.rand(1, 4, 4, generator=make_rng(3), dtype=LIKE.dtype),
+        torch.rand(1, 4, 4, generator=make_rng(4), dtype=LIKE.dtype) + 0.1,
+    )
+    images = torch.rand(LIKE.shape, generator=make_rng(0), dtype=LIKE.dtype)
+    seen = Observation(Mask(kept), Mask(kept)(images), LIKE, noise, 0.0)
+    residual = seen.residual(LIKE.zero_())
+    chosen = kept.flatten() == 1
+    whole = noise.product(torch.eye(16, dtype=LIKE.dtype).view(16, 1, 4, 4)).flatten(1)
+    part, values = whole[chosen][:, chosen], residual.flatten(1)[:, chosen]
+
+    def density(scale):
+        mean = torch.zeros(12, dtype=LIKE.dtype)
+        return torch.distributions.MultivariateNormal(mean, scale * part).log_prob(values)
+
+    scales = torch.logspace(-2, 2, 2001, dtype=LIKE.dtype)
+    best = torch.stack([density(scale) for scale in scales]).amax(0)
+    assert torch.allclose(seen.log_evidence(residual), best, atol=1e-3)
 
 
 def test_one_mask_for_each_image_belongs_to_its_image():

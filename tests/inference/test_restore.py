@@ -1,10 +1,12 @@
 import pytest
 import torch
+from torch.nn import functional
 
 from small import descriptor_learner, generator_learner, image_set
 from tigon.errors import TigonError
 from tigon.inference.physics import Grey, Mask
 from tigon.inference.restore import Draws, resampled, restore, restoring
+from tigon.models.residuals import Residuals
 from tigon.random.streams import RowRng, make_rng
 
 QUICK = Draws(4, temperatures=2, steps=3, settle=4, draws=2, apart=2)
@@ -48,7 +50,7 @@ def test_watched_chains_are_those_of_restore():
     assert [one.step for one in seen if one.drawn] == [QUICK.length - 2, QUICK.length]
     first, last = (one.found for one in seen if one.drawn)
     assert torch.equal(first.samples, wanted.samples[:, :4])
-    assert all(torch.equal(a, b) for a, b in zip(last, wanted, strict=True))
+    torch.testing.assert_close(tuple(last), tuple(wanted), rtol=0, atol=0, equal_nan=True)
     assert torch.equal(seen[-1].latents.view(2, 4, -1), wanted.latents[:, -4:])
 
 
@@ -71,6 +73,52 @@ def test_gradient_evaluations_are_those_that_are_taken():
     )
     restore(learner.model, y, physics, make_rng(0), how=QUICK)
     assert sum(taken) == QUICK.gradient_evaluations
+
+
+def measured_model():
+    """A generator with small residuals, among images most of which it does not make.
+
+    Returns:
+        it, two images f(z) and two that are smooth and far from any, (4, 3, 8, 8)
+    """
+    model = generator_learner(4).model
+    model.residuals = Residuals((3, 8, 8))
+    rng = make_rng("whole images")
+    for _ in range(30):
+        decoded = model.decode(model.latents(64, rng, model.plane))
+        smooth = functional.interpolate(
+            torch.randn(64, 3, 3, 3, generator=rng), size=(8, 8), mode="bilinear"
+        )
+        model.residuals.add(0.02 * torch.randn(decoded.shape, generator=rng), 64, 1000)
+        model.residuals.whole.add(0.5 * smooth, 64, 1000)
+    return model, torch.cat([decoded[:2], 0.5 * smooth[:2]])
+
+
+def test_images_that_f_cannot_make_are_restored_without_it_and_those_that_it_makes_with_it():
+    model, images = measured_model()
+    kept = torch.ones(8, 8)
+    kept[3:6, 3:6] = 0
+    physics = Mask(kept)
+    found = restore(model, physics(images), physics, RowRng(0, 0, range(16)), how=Draws(4))
+    assert ((found.evidence > 0) == torch.tensor([True, True, False, False])).all()
+    with_f = restore(
+        model, physics(images), physics, RowRng(0, 0, range(16)), how=Draws(4), gaussian=False
+    )
+    assert with_f.evidence.isnan().all()
+    assert torch.equal(found.mean[:2], with_f.mean[:2])
+    errors = ((one.mean - images).square()[2:, :, 3:6, 3:6].mean() for one in (found, with_f))
+    assert next(errors) < 0.5 * next(errors)
+    mean, noise = model.whole_images()
+    covariance = noise.product(torch.eye(192).view(192, 3, 8, 8)).flatten(1).double()
+    seen = kept.expand(3, 8, 8).flatten() == 1
+    gain = torch.linalg.solve(covariance[seen][:, seen], covariance[seen][:, ~seen])
+    left = (images[2:] - mean).flatten(1).double()[:, seen]
+    exact = mean.flatten().double()[~seen] + left @ gain
+    assert torch.allclose(found.mean[2:].flatten(1)[:, ~seen].double(), exact, atol=0.01)
+    rest = covariance[~seen][:, ~seen] - covariance[~seen][:, seen] @ gain
+    spread = found.spread[2:].flatten(1)[:, ~seen].double()
+    ratio = (spread / rest.diagonal().sqrt()).mean(1)
+    assert (ratio > 0.5).all() and (ratio < 2).all()  # each image has its own scale
 
 
 def test_chains_are_resampled_by_their_weights():

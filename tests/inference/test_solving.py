@@ -1,9 +1,11 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tigon.inference.observation import Observation
 from tigon.inference.physics import Blur, Downsample, Grey, Mask
-from tigon.inference.solving import conjugate_gradients
+from tigon.inference.solving import conjugate_gradients, log_quadratic
 from tigon.models.residuals import Correlated
 from tigon.random.streams import make_rng
 
@@ -85,3 +87,30 @@ def test_what_is_small_is_solved_as_what_is_large(name, monkeypatch):
         assert torch.allclose(
             wanted * large.seen.repeat_interleave(3, 0), found, rtol=5e-3, atol=5e-3
         )
+
+
+@given(st.integers(1, 4), st.integers(1, 10), st.integers(0, 2**30))
+def test_logarithms_are_those_of_eigenvalues(rows, size, seed):
+    rng = make_rng("logarithms", seed)
+    halves = torch.randn(rows, size, size, generator=rng, dtype=torch.float64)
+    systems = halves @ halves.mT + 0.1 * torch.eye(size)
+    systems[0] = 2.0 * torch.eye(size)  # one eigenvalue, whatever the probe
+    probes = torch.randn(rows, size, generator=rng, dtype=torch.float64)
+    found = log_quadratic(lambda v: (systems @ v[:, :, None]).squeeze(2), probes)
+    values, vectors = torch.linalg.eigh(systems)
+    wanted = ((vectors.mT @ probes[:, :, None]).squeeze(2).square() * values.log()).sum(1)
+    assert torch.allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["hole", "down"])
+def test_a_large_determinant_is_near_that_of_the_matrix_and_nearer_between_two(name, monkeypatch):
+    physics, like, found, exact = PHYSICS[name], torch.empty(1, 3, SIDE, SIDE), [], []
+    white = Correlated(0.3 * torch.ones(3, SIDE, SIDE), torch.ones(3, SIDE, SIDE))
+    for noise in (natural(), white):
+        y = physics(noise.shaped(torch.randn(like.shape, generator=make_rng(6))))
+        monkeypatch.setattr("tigon.inference.observation.DENSE", 10_000)
+        exact.append(Observation(physics, y, like, noise, 0.01).log_determinant().item())
+        monkeypatch.setattr("tigon.inference.observation.DENSE", 0)
+        found.append(Observation(physics, y, like, noise, 0.01).log_determinant().item())
+    assert found == pytest.approx(exact, abs=0.03 * y.numel())
+    assert found[0] - found[1] == pytest.approx(exact[0] - exact[1], abs=0.02 * y.numel())

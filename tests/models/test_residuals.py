@@ -48,7 +48,7 @@ def test_what_was_measured_is_the_covariance_of_smooth_residuals_that_are_larger
 
     assert not residuals.measured
     for _ in range(200):
-        residuals.update(drawn(64), 64, 10_000)
+        residuals.add(drawn(64), 64, 10_000)
     found = residuals.noise().product(torch.eye(256).view(256, 1, 16, 16)).flatten(1)
     exact = torch.cov(drawn(20_000).flatten(1).T)
     scale = exact.diagonal().sqrt()
@@ -61,9 +61,9 @@ def test_what_was_measured_is_the_covariance_of_smooth_residuals_that_are_larger
 
 def test_parts_of_a_batch_in_several_processes_are_one_batch_and_the_first_counts_whole():
     residuals = Residuals((1, 4, 4))
-    residuals.update(torch.full((2, 1, 4, 4), 0.5), 2, 2)
+    residuals.add(torch.full((2, 1, 4, 4), 0.5), 2, 2)
     assert torch.allclose(residuals.squares, torch.tensor(0.25))
-    residuals.update(torch.zeros(2, 1, 4, 4), 2, 2)
+    residuals.add(torch.zeros(2, 1, 4, 4), 2, 2)
     share = 0.02 / (1 - 0.98**2)
     assert torch.allclose(residuals.squares, torch.tensor(0.25 * (1 - share)))
     residuals.squares.zero_()
@@ -75,8 +75,15 @@ def test_a_learner_measures_them_and_a_model_folder_keeps_them(tmp_path):
     network, shape = learner.model.network, learner.model.image_shape
     assert isinstance(learner.model.image_noise(), White)
     model = GeneratorModel(network, 2, 0.3, residuals=Residuals(shape))
-    model.residuals.update(torch.randn(4, *shape, generator=make_rng(3)), 4, 4)
+    assert model.whole_images() is None
+    images, decoded = torch.randn(2, 4, *shape, generator=make_rng(3))
+    model.residuals.update(images, decoded, 4, 4)
     model.save_pretrained(tmp_path / "model")
-    found = GeneratorModel.from_pretrained(tmp_path / "model").image_noise()
+    loaded = GeneratorModel.from_pretrained(tmp_path / "model")
+    found = loaded.image_noise()
     assert isinstance(found, Correlated)
     assert torch.equal(found.variances, model.image_noise().variances)
+    mean, noise = loaded.whole_images()
+    assert torch.allclose(mean, images.mean(0)) and isinstance(noise, Correlated)
+    squares = (images - images.mean(0)).square().mean(0)
+    assert torch.allclose(model.residuals.whole.squares, squares)

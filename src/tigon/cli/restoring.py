@@ -65,6 +65,8 @@ class Restore:
             `restore`)
         pixel_noise: draws have details like those of images in what was not observed, although
             the model does not know which
+        decoder_only: restore every image by f(z), also where the Gaussian of whole images explains
+            what was observed better
         chains: chains per image, each of which gives 4 draws, or one without latents
         max_pixels: leave out pictures with more pixels than this
         seed: seed for the chains, >= 0
@@ -83,6 +85,7 @@ class Restore:
     noise: float | Literal["auto"] = 0.0
     truth: Truth = None
     pixel_noise: Flag = False
+    decoder_only: Flag = False
     chains: int = 8
     max_pixels: int = MAX_PIXELS
     seed: int = 0
@@ -152,6 +155,13 @@ class Restore:
             f"mean spread {values['spread']:.3f}: the standard deviation of a value given what "
             "was observed, on the scale of [-1, 1]",
         ]
+        if not found.evidence.isnan().all():
+            without = int((found.evidence < 0).sum())
+            values["without_decoder"] = without
+            lines.append(
+                f"{without} of {counted(count, 'image')} restored without f(z): the Gaussian of "
+                "whole images explains what was observed of them better"
+            )
         if self.noise == "auto":
             lowest, highest = found.noise.min(), found.noise.max()
             lines.append(
@@ -262,7 +272,9 @@ class Restore:
             chains = range(rows.start * how.chains, rows.stop * how.chains)
             rng = RowRng(self.seed, 0, chains, "restore")
             y = y.to(model.device)
-            found = restore(model, y, physics, rng, noise, self.pixel_noise, how)
+            found = restore(
+                model, y, physics, rng, noise, self.pixel_noise, how, not self.decoder_only
+            )
             parts.append(Restored(*(tensor.cpu() for tensor in found)))
         return Restored(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 

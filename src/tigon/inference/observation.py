@@ -22,6 +22,8 @@ for draws of z; with S the model's own noise, it is 1. Where s is not known, bot
 spectrum of the observed residuals.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -30,9 +32,11 @@ from tigon.errors import TigonError
 from tigon.inference.physics import Physics
 from tigon.inference.solving import (
     SCALES,
+    LinearMap,
     Observed,
     conjugate_gradients,
     factorised,
+    log_quadratic,
     solve_factorised,
 )
 from tigon.models.residuals import ImageNoise, White
@@ -40,6 +44,7 @@ from tigon.random.streams import Rng, make_rng, normal
 
 PROBES = 64  # draws of residuals
 DENSE = 1024  # observed values up to which K is formed
+SIGNS = 16  # random signs that a determinant is estimated with
 UNKNOWN = 0.1  # the noise level before it is estimated
 
 
@@ -113,13 +118,19 @@ class Observation:
             return values / (scale * self.image_noise.variance + ridge)
         if self.gram is not None:
             return solve_factorised(self._factor_of(extra, ridge), self.seen, values)
+        product = self._product(scale, ridge)
+        near = self.observed and self.observed.preconditioner(scale, ridge, self.seen)
+        return conjugate_gradients(product, values, self.image_noise.precise, near)
+
+    def _product(self, scale: Tensor, ridge: Tensor) -> LinearMap:
+        """Return the map from r to (scale A S A^T + ridge I) r."""
+        scale = scale.view(-1, *[1] * (self.y.dim() - 1))
 
         def product(r: Tensor) -> Tensor:
             covered = self.image_noise.product(self.adjoint(r))
             return scale * self.observe(covered) + ridge * r
 
-        near = self.observed and self.observed.preconditioner(scale, ridge, self.seen)
-        return conjugate_gradients(product, values, self.image_noise.precise, near)
+        return product
 
     def _factor_of(self, extra: Tensor | None, ridge: Tensor) -> Tensor:
         """Return the factors of K + extra I, those of K itself from one `fit` to the next."""
@@ -182,6 +193,34 @@ class Observation:
         solved = self.solve(residual.detach())
         half = sum_event(residual.detach() * solved) / 2
         return half - sum_event(residual * solved)  # whose gradient has K^-1 r only once
+
+    @torch.no_grad()
+    def log_evidence(self, residual: Tensor) -> Tensor:
+        r"""Return the log-density of residuals y - A f (B * S, *) under N(0, c K), (B * S,).
+
+        With the factor c that is best for each, the mean of :math:`r^T K^{-1} r` over values, so
+        that what images are like counts, and not how well their scale was known.
+        """
+        count = sum_event(self.seen).double().repeat_interleave(len(residual) // len(self.y))
+        squares = sum_event(residual * self.solve(residual)).double()
+        whole = self.log_determinant().repeat_interleave(len(residual) // len(self.y))
+        factor = squares / count
+        return -(count * (1 + math.log(2 * math.pi) + factor.log()) + whole) / 2
+
+    @torch.no_grad()
+    def log_determinant(self) -> Tensor:
+        """Return log det K of each image, over what was observed, (B,).
+
+        Of a K that is not formed it is estimated, with the same signs for every image noise.
+        """
+        ridge = self._rows(self.noise**2, self.y)
+        if self.gram is not None:
+            return 2 * self._factor_of(None, ridge).diagonal(dim1=1, dim2=2).log().sum(1)
+        rng, found = make_rng("signs", 0), []
+        for _ in range(SIGNS):
+            signs = normal(rng, self.y[:1]).sign() * self.seen
+            found.append(log_quadratic(self._product(self.scale, ridge), signs))
+        return torch.stack(found).mean(0)
 
     def residual(self, images: Tensor) -> Tensor:
         """Return y - A(x) for images (B * S, C, H, W), (B * S, *)."""

@@ -6,7 +6,8 @@ which gives a Gaussian posterior N(m, C) to start from, and z = m + C^{1/2} u ma
 alike for the chains, which move u. While the temperature of the likelihood falls to 1, the chains
 of an image are resampled by their weights, as in sequential Monte Carlo, so that those in poor
 modes follow those in good ones; then they are left to themselves at temperature 1, step sizes
-frozen.
+frozen. Images that the Gaussian of whole images explains better are restored by that instead
+(`inference.whole`).
 
 A descriptor has no latents. Of values that a mask hides it runs its own chains, given the others,
 and each draw is the end of one: of a sampler, as its other images are, and not of a posterior.
@@ -30,6 +31,7 @@ from tigon.errors import TigonError
 from tigon.inference.linear_posterior import Near, linear_posterior
 from tigon.inference.observation import Observation, mask_of
 from tigon.inference.physics import Physics
+from tigon.inference.whole import Completions, compared
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.annealed import resampled
 from tigon.mcmc.chain import MCMC, Trace
@@ -103,6 +105,8 @@ class Restored(NamedTuple):
         accept: mean acceptance of each image's chains, (B,); healthy is about .4 to .75; not a
             number for chains that accept every step
         noise: the noise level that was given or estimated, (B,)
+        evidence: log p(y) with f(z), less that of whole images without it, in nats, (B,): images
+            for which it is below 0 are restored without f(z); not a number if not compared
     """
 
     mean: Tensor
@@ -111,6 +115,7 @@ class Restored(NamedTuple):
     latents: Tensor
     accept: Tensor
     noise: Tensor
+    evidence: Tensor
 
 
 class Restoring(NamedTuple):
@@ -138,6 +143,7 @@ def restore(
     noise: float | None = 0.0,
     pixel_noise: bool = False,
     how: Draws | None = None,
+    gaussian: bool = True,
 ) -> Restored:
     """Draw images given y = A(x) + noise, with A the `physics`.
 
@@ -152,6 +158,9 @@ def restore(
         pixel_noise: samples are draws of x given y, with residuals in what was not observed like
             those of images; without it they are E[x | z, y] for draws of z
         how: the number of chains, temperatures and steps
+        gaussian: restore images without f(z) that the Gaussian of whole images explains better
+            (`inference.whole`), if the model has measured that; all of their E[x | z, y] are the
+            same
     Raises:
         TigonError: if the model has neither, the physics does not fit model and observations, or
             `noise` is below 0 or not finite
@@ -168,7 +177,7 @@ def restore(
     how = how or Draws()
     if not isinstance(model, HasDecoder):
         return _completed(model, y, physics, rng, noise, how)
-    (last,) = deque(restoring(model, y, physics, rng, noise, pixel_noise, how), maxlen=1)
+    (last,) = deque(restoring(model, y, physics, rng, noise, pixel_noise, how, gaussian), maxlen=1)
     assert last.found is not None
     return last.found
 
@@ -181,6 +190,7 @@ def restoring(
     noise: float | None = 0.0,
     pixel_noise: bool = False,
     how: Draws | None = None,
+    gaussian: bool = True,
 ) -> Iterator[Restoring]:
     """Restore as `restore` does with latents, and yield the chains after each of their steps.
 
@@ -190,24 +200,33 @@ def restoring(
     how = how or Draws()
     like = next(model.parameters()).new_empty(len(y), *model.image_shape)
     observation = Observation(physics, y, like, model.image_noise(), noise)
-    means, images, latents, accepts = [], [], [], []
+    near = None
+    for near in linear_posterior(model, observation):
+        yield Restoring(0, None, None, False)
+    assert near is not None
+    whole = model.whole_images() if gaussian and observation.linear else None
+    draws, latents, accepts = [], [], []
     found, step = None, 0
-    for z, accept in _draws(model, observation, rng, how):
-        step += z is not None
-        if z is not None and accept is not None:
-            decoded = model.decode(z)
-            means.append(observation.completed(decoded).unflatten(0, (len(y), -1)))
-            images.append(observation.drawn(decoded, rng).unflatten(0, (len(y), -1)))
+    for z, accept in _draws(model, observation, near, rng, how):
+        step += 1
+        if accept is not None:
+            draws.append(Completions.of(observation, model.decode(z), rng))
             latents.append(z.unflatten(0, (len(y), -1)))
             accepts.append(accept.view(len(y), -1).mean(1))
-            every = torch.cat(means, 1), torch.cat(images, 1)
+            made, z_all = Completions.together(draws), torch.cat(latents, 1)
+            evidence, level = torch.full_like(accepts[0], math.nan), observation.noise
+            if whole is not None and len(draws) == how.draws:
+                made, level, evidence = compared(
+                    observation, near, made, z_all, whole, how.chains, rng
+                )
             found = Restored(
-                every[0].mean(1),
-                every[1].std(1, correction=0),
-                every[int(pixel_noise)],
-                torch.cat(latents, 1),
+                made.means.mean(1),
+                made.images.std(1, correction=0),
+                made.images if pixel_noise else made.means,
+                z_all,
                 torch.stack(accepts).mean(0),
-                observation.noise,
+                level,
+                evidence,
             )
         yield Restoring(step, z, found, accept is not None)
 
@@ -237,24 +256,20 @@ def _completed(
         like.new_empty(*samples.shape[:2], 0),
         like.new_full((len(y),), math.nan),
         like.new_zeros(len(y)),
+        like.new_full((len(y),), math.nan),
     )
 
 
 def _draws(
-    model: HasDecoder, observation: Observation, rng: Rng, how: Draws
-) -> Iterator[tuple[Tensor | None, Tensor | None]]:
+    model: HasDecoder, observation: Observation, near: Near, rng: Rng, how: Draws
+) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield the latents of all chains after each step, (B * S, d), those of an image adjacent.
 
-    And where they are draws, the acceptance of the chains since the draw before, (B * S,). None
-    while their start is computed.
+    And where they are draws, the acceptance of the chains since the draw before, (B * S,).
     """
     assert isinstance(model, nn.Module)
     count, dim = len(observation.y), model.latent_dim
     like = observation.like.new_empty(count * how.chains, dim)
-    for near in linear_posterior(model, observation):
-        if near is None:
-            yield None, None
-    assert near is not None
     if how.start == "linear":
         u = normal(rng, like)
     else:

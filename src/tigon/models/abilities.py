@@ -45,6 +45,9 @@ class HasDecoder(HasLatents, Protocol):
     def image_noise(self) -> ImageNoise:
         """Return how images lie about f(z): as residuals were measured, or with sigma alone."""
 
+    def whole_images(self) -> tuple[Tensor, ImageNoise] | None:
+        """Return the mean of images (C, H, W) and how they lie about it, if that was measured."""
+
     def log_prior(self, z: Tensor) -> Tensor:
         """Return the prior's log-density of latents (B, d), (B,), up to a constant."""
 

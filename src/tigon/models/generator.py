@@ -159,6 +159,12 @@ class GeneratorModel(Model):
             return self.residuals.noise()
         return White(float(self.sigma))
 
+    def whole_images(self) -> tuple[Tensor, ImageNoise] | None:
+        """Return the mean of images (C, H, W) and how they lie about it, if that was measured."""
+        if self.residuals is None or not self.residuals.measured:
+            return None
+        return self.residuals.whole.mean, self.residuals.whole.noise()
+
     def latents(self, count: int, rng: Rng, like: Tensor) -> Tensor:
         """Draw `count` latents from the prior, (count, d), with the type and device of `like`."""
         return self.prior.sample(like.new_empty(count, self.latent_dim), rng)

@@ -1,5 +1,7 @@
 r"""What a generator leaves out of images: the covariance of the residuals r = x - f(z).
 
+And, beside it, how the images themselves lie about their mean, as if f(z) were that.
+
 The model's noise is white, :math:`\sigma^2 I`, and learning needs no more. Real residuals are
 not: they are larger in some places than in others, and neighbours err alike. So, with D the
 diagonal of their standard deviations and C the discrete cosine transform over channels, height and
@@ -123,9 +125,8 @@ class Correlated:
         return sum_event(transformed(residuals / deviations).square() / variances)
 
 
-@register_part
-class Residuals(nn.Module):
-    """Running averages of the squares of residuals and of their frequencies, while learning.
+class Spread(nn.Module):
+    """Running averages of squares, and of those of frequencies, of images about some centre.
 
     Arguments:
         shape: channels, height and width of the images
@@ -145,19 +146,24 @@ class Residuals(nn.Module):
         self.register_buffer("images", torch.zeros(()))
 
     @torch.no_grad()
-    def update(self, residuals: Tensor, size: int, count: int) -> None:
-        """Add residuals (B, C, H, W) of a batch of `size` images over all processes.
+    def add(self, residuals: Tensor, size: int, count: int) -> None:
+        """Add residuals (B, C, H, W) of a batch.
 
         Arguments:
-            count: number of images in the data set
+            size: number of images of the batch over all processes; count: of the data set
         """
         self.images.fill_(count)
         residuals = residuals.detach().to(self.squares)
         self.updates += 1
-        share = (1 - DECAY) / (1 - DECAY ** self.updates.item())
+        share = self.share(self.updates)
         self.squares.lerp_(all_sum(residuals.square().sum(0)) / size, share)
         frequencies = transformed(residuals / self.deviations())
         self.spectrum.lerp_(all_sum(frequencies.square().sum(0)) / size, share)
+
+    @staticmethod
+    def share(updates: Tensor) -> float:
+        """Return the weight of the last of so many batches in the averages."""
+        return (1 - DECAY) / (1 - DECAY ** updates.item())
 
     def deviations(self) -> Tensor:
         """Return D."""
@@ -174,8 +180,54 @@ class Residuals(nn.Module):
         return bool(self.updates > 0)
 
     def noise(self) -> Correlated:
-        """Return the distribution of residuals."""
+        """Return their distribution about the centre."""
         return Correlated(self.deviations(), self._steadied(self.spectrum).clamp(min=VARIANCE))
+
+
+class Whole(Spread):
+    """Running averages of images, and of how they lie about their mean.
+
+    Arguments:
+        shape: channels, height and width of the images
+    """
+
+    UNAVERAGED: ClassVar[tuple[str, ...]] = ("mean", *Spread.UNAVERAGED)
+    mean: Tensor
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        super().__init__(shape)
+        self.register_buffer("mean", torch.zeros(tuple(shape)))
+
+    @torch.no_grad()
+    def add(self, images: Tensor, size: int, count: int) -> None:
+        """Add images (B, C, H, W) of a batch, as `Spread.add`."""
+        images = images.detach().to(self.mean)
+        self.mean.lerp_(all_sum(images.sum(0)) / size, self.share(self.updates + 1))
+        super().add(images - self.mean, size, count)
+
+
+@register_part
+class Residuals(Spread):
+    """What a generator leaves out of images, and how they lie about their mean, while learning.
+
+    Arguments:
+        shape: channels, height and width of the images
+    Attributes:
+        whole: the images without f(z)
+    """
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        super().__init__(shape)
+        self.whole = Whole(shape)
+
+    def update(self, images: Tensor, decoded: Tensor, size: int, count: int) -> None:
+        """Add images of a batch and what was decoded for them, (B, C, H, W).
+
+        Arguments:
+            size: number of images of the batch over all processes; count: of the data set
+        """
+        self.add(images - decoded.detach(), size, count)
+        self.whole.add(images, size, count)
 
     def config(self) -> dict[str, Any]:
         """Return the arguments of this part."""
