@@ -11,8 +11,8 @@ were averaged. `tigon.restore` draws with its defaults; PCA of the same d is the
 mean of probabilistic PCA; the VAE's is the mode of its latents given what was observed, found from
 several starts; biharmonic and bicubic are scikit-image's and Pillow's. All keep what was observed.
 What was measured is added to --log, one line a row, and not measured again while it stands there;
---table measures nothing, and prints those that are there. --picture draws docs/pictures/
-restored.webp, of the first seed's run.
+--table measures nothing, and prints those that are there. --picture draws restored.webp and
+filled.webp in docs/pictures, of the first seed's run.
 """
 
 import json
@@ -45,7 +45,7 @@ from tigon.runs.run import Run
 
 SIZE, HOLE, FACTOR, BATCH = 64, (22, 42), 4, 4
 PICTURED, WHITE = 6, 0.5  # images of the picture, and the spread that it shows as white
-PICTURE = ROOT / "docs" / "pictures" / "restored.webp"
+PICTURES = ROOT / "docs" / "pictures"
 STARTS, STEPS, RATE = 4, 300, 0.05  # of the search for a mode
 INSIDE = 1.645  # standard deviations from the mean: 90 % of a Gaussian
 METHODS = ["generator", "PCA", "without a model", "VAE"]
@@ -55,8 +55,9 @@ ABOUT = """## Restored images
 VAE of d = {dim} that learned for {minutes:g} minutes each, PCA of the same d, and biharmonic (for
 missing pixels) or bicubic interpolation. PSNR in dB and SSIM, means over images, medians over
 seeds {seeds} and their range in square brackets if there are several. `PSNR of a draw` is of a
-single draw of the generator. `inside` is the part of the missing values (for 4x: of all) that lie
-within the 90 % interval, the mean of the draws and 1.645 times their spread.
+single draw of the generator, and `without f(z)` the part of the images that it restores by the
+Gaussian of whole images, whose evidence is higher. `inside` is the part of the missing values (for
+4x: of all) that lie within the 90 % interval, the mean of the draws and 1.645 times their spread.
 `benchmarks/restoring.jsonl` has every number. Printed on {machine}."""
 
 
@@ -90,7 +91,9 @@ def by_generator(model: GeneratorModel, y: Tensor, physics: Physics, x: Tensor) 
     if isinstance(physics, Mask):
         inside = inside[(physics.kept == 0).expand_as(x)]
     psnr, ssim = psnr_and_ssim(draws.clamp(-1, 1), x)
+    without = torch.cat([one.evidence for one in found]) < 0
     more = {"psnr_draw": psnr, "ssim_draw": ssim, "inside": inside.float().mean().item()}
+    more["without"] = without.float().mean().item()
     return near(mean, x) | more | {"seconds": seconds}
 
 
@@ -184,9 +187,12 @@ def picture(options: Namespace) -> None:
             ("a draw", to_uint8(found.samples[:, 0])),
             (f"spread (white: {WHITE:g} or more)", to_uint8(spread.expand(-1, 3, -1, -1))),
         ]
-    made = options.out / "restored.png"
-    figures.stages(rows).savefig(made, dpi=110)
-    Image.open(made).convert("RGB").save(PICTURE, "webp", quality=85, method=6)
+    hole = next(k for k, (name, _) in enumerate(rows) if name.startswith("hole"))
+    for name, shown in {"restored": rows, "filled": [*rows[hole : hole + 3], rows[0]]}.items():
+        made = options.out / f"{name}.png"
+        figures.stages(shown).savefig(made, dpi=110)
+        to = PICTURES / f"{name}.webp"
+        Image.open(made).convert("RGB").save(to, "webp", quality=85, method=6)
 
 
 def measured(options: Namespace, seed: int) -> Iterator[dict[str, Any]]:
@@ -229,6 +235,7 @@ def lines(options: Namespace) -> Iterator[dict[str, str]]:
     """Yield a line of the table for each task and method."""
     rows = [row for seed in options.seeds for row in measured(options, seed)]
     columns = {"PSNR": "psnr", "SSIM": "ssim", "PSNR of a draw": "psnr_draw", "inside": "inside"}
+    columns["without f(z)"] = "without"
     for task in tasks():
         for method in METHODS:
             some = [row for row in rows if (row["task"], row["method"]) == (task, method)]

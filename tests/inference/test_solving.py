@@ -82,8 +82,8 @@ def test_what_is_small_is_solved_as_what_is_large(name, monkeypatch):
     small.scale = large.scale = torch.tensor([0.5, 2.0])
     extra = torch.tensor([0.1, 0.3]).repeat_interleave(3).view(-1, 1, 1, 1)
     assert small.gram is not None and large.gram is None
-    for given in (None, extra):
-        wanted, found = large.solve(values, given), small.solve(values, given)
+    for ridge in (None, extra):
+        wanted, found = large.solve(values, ridge), small.solve(values, ridge)
         assert torch.allclose(
             wanted * large.seen.repeat_interleave(3, 0), found, rtol=5e-3, atol=5e-3
         )
