@@ -59,6 +59,8 @@ def test_draws_of_a_generator_are_those_of_restore(hub):
     assert np.array_equal(last["spread"], shades(wanted.spread.mean(1) / 0.5))
     assert np.array_equal(last["pixels"][..., :3], to_uint8(wanted.samples[0, -3:]))
     assert last["accept"] == pytest.approx(wanted.accept.item()) and last["draws"] == 12
+    assert last["evidence"] == pytest.approx(wanted.evidence.item(), abs=1e-3)
+    assert {one["evidence"] for one in seen[:-1]} == {None}  # known with all draws
     assert page.of("ended") == [{"type": "ended", "id": 4, "reason": ""}]
 
 

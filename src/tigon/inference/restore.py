@@ -200,8 +200,9 @@ def restoring(
     how = how or Draws()
     like = next(model.parameters()).new_empty(len(y), *model.image_shape)
     observation = Observation(physics, y, like, model.image_noise(), noise)
-    near = None
-    for near in linear_posterior(model, observation):
+    near: Near | None = None
+    for near_so_far in linear_posterior(model, observation):
+        near = near_so_far
         yield Restoring(0, None, None, False)
     assert near is not None
     whole = model.whole_images() if gaussian and observation.linear else None

@@ -1,4 +1,4 @@
-r"""Images given what was observed of them: with f(z), or by the Gaussian of whole images without it.
+r"""Complete images by what was observed: with f(z), or by the Gaussian of whole images alone.
 
 Some images f cannot make, and then an f(z) that fits what was observed says little about the rest.
 So each image is restored by f(z), or by N(m, S_0), the Gaussian of whole images

@@ -1,5 +1,6 @@
 """Panel that fills in what was painted over in a picture, with draws of what may be there."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -172,15 +173,17 @@ def _by_completion(able: Any, y: Tensor, physics: Mask, request: Fill) -> Iterat
 
 
 def _header(request: Fill, step: int, steps: int, found: Restored | None) -> dict[str, Any]:
-    accept = None if found is None else found.accept.item()
+    known = {}
+    for name in ("accept", "evidence"):
+        value = math.nan if found is None else getattr(found, name).item()
+        known[name] = None if math.isnan(value) else value
     return {
         "type": "filling",
         "id": request.id,
         "step": step,
         "steps": steps,
         "draws": 0 if found is None else found.samples.shape[1],
-        "accept": None if accept is None or accept != accept else accept,
-    }
+    } | known
 
 
 def _drawn(header: dict[str, Any], found: Restored, chains: int) -> bytes:

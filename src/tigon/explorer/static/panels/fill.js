@@ -6,7 +6,7 @@ import { Painter } from "../painter.js";
 
 export function fill({ link, run, own }) {
   const [height, width] = run.image_size;
-  const state = { pixels: null, name: "", id: 0, asked: 0, sent: null, running: false, draws: 0, accept: null };
+  const state = { pixels: null, name: "", id: 0, asked: 0, sent: null, running: false, draws: 0, accept: null, evidence: null };
   const painter = new Painter(find("paint"), told);
 
   function status(text) { find("fill-status").textContent = text; }
@@ -41,7 +41,7 @@ export function fill({ link, run, own }) {
   function send() {
     const { content, chains, seed } = state.sent;
     if (state.running) link.send({ type: "stop", id: state.id });
-    Object.assign(state, { id: link.number, draws: 0, accept: null });
+    Object.assign(state, { id: link.number, draws: 0, accept: null, evidence: null });
     if (!link.send({ type: "fill", id: state.id, chains, seed }, content)) { status("The server is not reachable"); return; }
     state.running = true;
     find("fill-progress").value = 0;
@@ -63,8 +63,8 @@ export function fill({ link, run, own }) {
 
   link.on("filling", (message) => {
     if (message.id !== state.id || !state.running) return;
-    const { step, steps, draws, accept, arrays } = message;
-    Object.assign(state, { draws, accept });
+    const { step, steps, draws, accept, evidence, arrays } = message;
+    Object.assign(state, { draws, accept, evidence });
     find("fill-progress").value = step / steps;
     status(`Step ${step} of ${steps}, ${counted(draws)} so far`);
     if (!arrays.pixels) return;
@@ -83,7 +83,9 @@ export function fill({ link, run, own }) {
   link.on("ended", ({ id, reason }) => {
     if (id !== state.id || !state.running) return;
     const accepted = state.accept === null ? "" : `, mean acceptance ${short(state.accept)}`;
-    finish(`${reason ? `Ended early (${reason})` : "Done"}: ${counted(state.draws)}${accepted}`);
+    const without = state.evidence !== null && state.evidence < 0
+      ? `. Filled in without f(z): the Gaussian of whole images explains the rest better, by ${short(-state.evidence)} nats` : "";
+    finish(`${reason ? `Ended early (${reason})` : "Done"}: ${counted(state.draws)}${accepted}${without}`);
   });
   link.on("error", ({ of, id, message }) => {
     if (of === "fill" && id === state.id) finish(message);
