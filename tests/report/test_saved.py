@@ -15,6 +15,7 @@ from tigon.runs.provenance import provenance
 from tigon.runs.run import Experiment, Run
 
 RECIPES = {"generator": generator_recipe(), "descriptor": descriptor_recipe()}
+one_kind = pytest.mark.parametrize("reported", ["generator"], indirect=True)  # enough
 
 
 @pytest.fixture(params=RECIPES, scope="module")
@@ -93,6 +94,7 @@ def test_a_diagnosis_that_is_damaged_or_of_something_else_is_not_used(run, damag
     assert kept(run) is None
 
 
+@one_kind
 def test_what_cannot_be_used_is_made_anew(run, diagnoses):
     append(run.folder / "figures/diagnosis-traces.png")
     write_report(run)
@@ -108,6 +110,7 @@ def test_a_figure_of_a_name_that_leads_elsewhere_is_not_read(run, monkeypatch):
     assert kept(run) is None
 
 
+@one_kind
 @pytest.mark.parametrize(
     ("verb", "read"),
     [*(("diagnose", read) for read in ("records", "events", "learner", "images")),
@@ -137,6 +140,7 @@ def test_another_version_length_seed_or_device_is_another_diagnosis(run, name):
     assert kept(run) is not None and kept(run, **{name: "other"}) is None
 
 
+@one_kind
 def test_a_run_that_went_on_is_diagnosed_anew(run, diagnoses):
     assert main(["resume", str(run.folder), "--iterations", "8"]) == 0
     assert len(diagnoses) == 1
@@ -144,6 +148,7 @@ def test_a_run_that_went_on_is_diagnosed_anew(run, diagnoses):
     assert told["verdict"] == "too short to judge (8 iterations)"
 
 
+@one_kind
 def test_tigon_diagnose_always_runs_anew_and_a_report_takes_its_diagnosis(run, diagnoses):
     path = run.folder / "diagnosis.json"
     path.write_text("{}")
