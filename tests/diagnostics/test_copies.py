@@ -51,6 +51,21 @@ def test_blurred_images_lie_near_everything_and_are_no_copies(training):
     assert found.statistic < -3 and found.relative > -3 and not found.copied
 
 
+def test_images_as_near_as_training_images_are_to_each_other_are_no_copies():
+    def groups(rng, count):  # of pictures of one thing each
+        return 3 * torch.randn(count, 1, DIM, generator=rng).expand(-1, 5, -1)
+
+    rng = make_rng(7)
+    seen, others = groups(rng, 80), groups(rng, 30)
+    training, held_out, drawn = (
+        (things + 0.5 * torch.randn(things.shape, generator=rng)).flatten(0, 1)
+        for things in (seen, others, seen)
+    )
+    found = copies_test(drawn[:150], held_out, training)
+    assert found.statistic < -8 and found.relative > -3 and not found.copied
+    assert copies_test(training[:150] + 0.01, held_out, training).copied
+
+
 def test_images_unlike_all_others_are_far_above_zero(training):
     assert copies_test(draws(150, 2) + 3, draws(150, 1), training).statistic > 5
 

@@ -8,8 +8,12 @@ miss another:
 .. math:: C_T = \frac{\sum_\pi P_n(\pi) Z_U(\pi)}{\sum_\pi P_n(\pi)}
 
 Blurred images lie near everything, training images included, and C_T alone would call them copies.
-So the test is made again with each distance over that to the nearest held-out image, and images
-count as copies only where both tests say so.
+So the test is made again with each distance over that to the nearest held-out image. Held-out
+images may be further from the training images than these are from each other, where what belongs
+together was not divided; a model that copies nothing then draws images nearer to its training
+images, too. So such relative distances are compared with those of held-out images and with those
+of training images to the others, and what says less counts. Images are copies only where both
+tests say so.
 
 References:
     Meehan, Chaudhuri and Dasgupta, "A non-parametric test to detect data-copying in generative
@@ -25,6 +29,8 @@ from scipy.cluster.vq import kmeans2
 from scipy.stats import rankdata
 from torch import Tensor
 
+from tigon.random.streams import make_rng
+
 LEAST, CELL = 20, 50  # images that the test needs; held-out ones a cell has on average
 COPIED = -3.0  # standard deviations, beyond which drawn images count as copies
 
@@ -35,8 +41,8 @@ class CopiesTest(NamedTuple):
     Attributes:
         statistic: C_T, in standard deviations: far below 0 where drawn images are nearer to the
             training images than held-out ones are, far above 0 where they are further away
-        relative: the same of distances over those to the nearest held-out image, which copies
-            alone make small
+        relative: the same of distances over those to the nearest held-out image, beside held-out
+            images or beside training images and the others, whichever is larger
         nearer: probability that a drawn image is nearer to the training images than a held-out one
         nearest: the nearest training row of each drawn image, (N,)
         distances: to it, (N,)
@@ -67,15 +73,21 @@ def copies_test(drawn: Tensor, held_out: Tensor, training: Tensor, seed: int = 0
         raise ValueError(f"the test of copies needs {LEAST} drawn and {LEAST} held-out images")
     x, y, t = drawn.double(), held_out.double(), training.double()
     centres = _centres(t, max(1, min(len(y) // CELL, len(t))), seed)
-    cells = torch.cdist(x, centres).argmin(1), torch.cdist(y, centres).argmin(1)
+    order = torch.randperm(len(t), generator=make_rng("copies", seed))[: len(y)].to(t.device)
+    some = t[order]
+    of_x, of_y, of_some = (torch.cdist(rows, centres).argmin(1) for rows in (x, y, some))
     of_drawn, of_held = torch.cdist(x, t).min(1), torch.cdist(y, t).min(1)
     others = torch.cdist(y, y).fill_diagonal_(math.inf).min(1).values
-    absolute = of_drawn.values, of_held.values
-    relative = of_drawn.values / torch.cdist(x, y).min(1).values, of_held.values / others
+    between = torch.cdist(some, t).scatter(1, order[:, None], math.inf).min(1).values
+    relative = of_drawn.values / torch.cdist(x, y).min(1).values
+    of_training = between / torch.cdist(some, y).min(1).values
     nearer = (of_drawn.values[:, None] < of_held.values).double().mean().item()
     return CopiesTest(
-        _over_cells(*absolute, *cells),
-        _over_cells(*relative, *cells),
+        _over_cells(of_drawn.values, of_held.values, of_x, of_y),
+        max(
+            _over_cells(relative, of_held.values / others, of_x, of_y),
+            _over_cells(relative, of_training, of_x, of_some),
+        ),
         nearer,
         of_drawn.indices,
         of_drawn.values,
