@@ -153,6 +153,17 @@ def iterations(recipe, count):
     return recipe.resolved(ImageSet(pixels, [""] * count, [])).iterations
 
 
+def test_a_descriptor_of_few_images_is_narrow():
+    recipe = DescriptorRecipe(image_size=8, iterations=1)
+    for count, width in ((3, 32), (49, 32), (50, 64)):
+        images = ImageSet(np.zeros((count, 8, 8, 3), np.uint8), [""] * count, [])
+        assert recipe.resolved(images).network.width == width
+        assert recipe.trainer(images).learner.model.network.config()["width"] == width
+    given = replace(recipe, network=replace(recipe.network, width=6))
+    assert given.resolved(images).network.width == 6
+    assert OriginalDescriptorRecipe().resolved(image_set()).network.width == 64
+
+
 def test_what_is_given_is_not_chosen():
     recipe = GeneratorRecipe(latent_dim=3, iterations=7, held_out=0.0)
     assert not recipe.choices(image_set(60))

@@ -33,7 +33,7 @@ from tigon.learners.metrics import Metric
 from tigon.mcmc.store import ChainStore
 from tigon.models.base import Model
 from tigon.random.streams import RowRng
-from tigon.recipes.settings import known, require
+from tigon.recipes.settings import known, require, with_value
 from tigon.sizes import ImageSize, sides
 from tigon.training.guard import Guard
 from tigon.training.settings import AdamSettings, Budget
@@ -56,7 +56,7 @@ class Choice(NamedTuple):
     """A number that the images decide.
 
     Attributes:
-        value: of the recipe's field
+        value: of the recipe's field, or with a dot in its name of a part's
         why: in half a sentence; empty where nothing needs to be said
     """
 
@@ -204,8 +204,10 @@ class Recipe(ABC):
 
     def with_choices(self, made: Mapping[str, Choice]) -> Self:
         """Return this recipe with the numbers that were chosen."""
-        values: dict[str, Any] = {name: choice.value for name, choice in made.items()}
-        return replace(self, **values)
+        found = self
+        for name, choice in made.items():
+            found = with_value(found, name, choice.value)
+        return found
 
     def resolved(self, images: ImageData) -> Self:
         """Return this recipe with every number given: see `choices`."""

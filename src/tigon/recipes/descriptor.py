@@ -26,7 +26,7 @@ from tigon.models.base import Model
 from tigon.models.energy import EnergyModel
 from tigon.nn.dcgan import ConvDescriptor
 from tigon.random.streams import RowRng, make_rng
-from tigon.recipes.base import ORIGINAL, SAMPLES, Recipe, RunContext, Stages
+from tigon.recipes.base import ORIGINAL, SAMPLES, Choice, Recipe, RunContext, Stages
 from tigon.recipes.settings import (
     DescriptorNetwork,
     ImageChains,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tigon.figures import Figure
 
 BYTES = 127.5
+FEW, NARROW, WIDE = 50, 32, 64  # images, and widths of networks for fewer and for more of them
 SHOWN = 8  # images in a row of a figure
 
 
@@ -129,6 +130,7 @@ class DescriptorRecipe(Recipe):
     card: ClassVar = "descriptor-card.md.jinja"
     learner_type: ClassVar = DescriptorLearner
     growth: ClassVar[tuple[int, float]] = (300, 0.2)
+    chosen: ClassVar[tuple[str, ...]] = (*Recipe.chosen, "network.width")
     stages: ClassVar = Stages(
         "figure-5-synthesised",
         "Synthesised images as the model learns",
@@ -154,6 +156,16 @@ class DescriptorRecipe(Recipe):
         super().__post_init__()
         require(self.scale > 0, f"scale must be above 0, not {self.scale}")
         require(self.grids is None or self.grids >= 1, "grids must be at least 1")
+
+    def choices(self, images: ImageData) -> dict[str, Choice]:
+        """Return what these images decide of what is not given: also the width of networks."""
+        found = super().choices(images)
+        if self.network.width is None:
+            width = NARROW if len(images) < FEW else WIDE
+            found["network.width"] = Choice(
+                width, f"{len(images)} image{'s' * (len(images) != 1)}"
+            )
+        return found
 
     @property
     def sizes(self) -> list[ImageSize]:
@@ -215,7 +227,7 @@ class DescriptorRecipe(Recipe):
         return ConvDescriptor(
             size,
             self.channels,
-            self.network.width,
+            self.network.width or WIDE,
             self.network.norm,
             self.bytes_range,
             make_rng("weights", self.seed),
@@ -393,7 +405,7 @@ class OriginalDescriptorRecipe(DescriptorRecipe):
     grids: int | None = 1
     iterations: int | None = 1000
     batch_size: int = 64
-    network: DescriptorNetwork = DescriptorNetwork(norm="batch")
+    network: DescriptorNetwork = DescriptorNetwork(WIDE, norm="batch")
     chains: ImageChains = ImageChains(30, 0.3 / BYTES, 1.0, 1.0, noiseless_last_step=False)
     optimizer: AdamSettings = AdamSettings(0.1, (0.5, 0.999), "constant")
     guard: ImageGuard = ImageGuard(enabled=False)

@@ -33,6 +33,7 @@ from tigon.learners.metrics import optional_names
 from tigon.models.base import Model
 from tigon.recipes import Recipe, recipe_type
 from tigon.recipes.base import Choice
+from tigon.recipes.settings import value_at, with_value
 from tigon.runs.config import from_plain, to_plain
 from tigon.runs.images import describe_images, perhaps_moved, same_images
 from tigon.training.callbacks.metrics import read_events, read_metrics
@@ -188,9 +189,10 @@ class Run:
         if not self.config.exists() or self.experiment.name != experiment.name:
             return experiment
         recipe, before = experiment.recipe, self.experiment.recipe
-        missing = [name for name in recipe.chosen if getattr(recipe, name) is None]
-        kept: dict[str, Any] = {name: getattr(before, name) for name in missing}
-        return replace(experiment, recipe=replace(recipe, **kept))
+        for name in recipe.chosen:
+            if value_at(recipe, name) is None:
+                recipe = with_value(recipe, name, value_at(before, name))
+        return replace(experiment, recipe=recipe)
 
     def plain_config(self) -> dict[str, Any]:
         """Return the content of config.toml.
