@@ -2,6 +2,7 @@
 
     python benchmarks/seed.py [--out runs/seed] [--seeds 0 1 2 3 4] [--write benchmarks/RESULTS.md]
     python benchmarks/seed.py --no-originals --descriptor-seeds    # tigon's and plain, in minutes
+    python benchmarks/seed.py --no-originals --seeds               # descriptors alone
 
 An original generator's run ends when it has come to the loss `--until`, or has spent
 `--evaluations`; a run of `plain.py` when it has come to the last threshold, or has spent
@@ -203,7 +204,7 @@ def main() -> None:
     """Run everything and print the tables."""
     parser = arguments(__doc__, "seed")
     parser.add_argument("--out", type=Path, default=Path("runs/seed"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
     parser.add_argument("--descriptor-seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--originals", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument(
@@ -214,8 +215,12 @@ def main() -> None:
     options = parser.parse_args()
     if not DATA.is_dir():
         sys.exit(f"the images of the original experiments are not at {DATA}")
+    if options.originals and not options.seeds:
+        parser.error("--seeds: the originals need at least one; or give --no-originals")
     options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
+    if not options.seeds:
+        return publish(options.write, "seed-descriptors", alone(descriptors(options)))
     generators, originals, plain = [], [], []
     for seed in options.seeds:
         out = options.out / f"generator-{seed}"
@@ -281,6 +286,18 @@ def page(
         f"Prior KID-lite0 of the default, mean over seeds: {mean_of(rows)}.",
     ]
     return "\n\n".join([*parts, *(descriptor_parts(of_images) if of_images else [])]) + "\n"
+
+
+def alone(runs: Sequence[Run]) -> str:
+    """Return the table of descriptors, with what it depends on."""
+    machine = runs[0].environment
+    about = (
+        "Printed by `python benchmarks/seed.py --no-originals --seeds` on "
+        f"{machine['processor']}, {machine['cores']} cores ({machine['threads']} thread a run), "
+        f"torch {machine['torch']}, {machine['when']}. KID-lite0 of one chain per start image, against the training images."
+    )
+    head = "## The default descriptor of the original's egrets"
+    return "\n\n".join([head, about, *descriptor_parts(runs)[1:]])
 
 
 def descriptor_parts(runs: Sequence[Run]) -> list[str]:
