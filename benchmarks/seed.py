@@ -294,7 +294,8 @@ def alone(runs: Sequence[Run]) -> str:
     about = (
         "Printed by `python benchmarks/seed.py --no-originals --seeds` on "
         f"{machine['processor']}, {machine['cores']} cores ({machine['threads']} thread a run), "
-        f"torch {machine['torch']}, {machine['when']}. KID-lite0 of one chain per start image, against the training images."
+        f"torch {machine['torch']}, {machine['when']}. KID-lite0 of one chain per start image, "
+        "against the training images."
     )
     head = "## The default descriptor of the original's egrets"
     return "\n\n".join([head, about, *descriptor_parts(runs)[1:]])
