@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,10 +21,22 @@ from tigon.cli.progress import counted
 from tigon.recipes import recipes
 
 
+@pytest.fixture(scope="module")
+def once():
+    """Run folders that were trained, by recipe, and the pictures of each."""
+    return {}
+
+
 @pytest.fixture
-def generator(tigon, pictures):
-    """A run folder of a trained generator."""
-    assert tigon("train", "generator", "--data", pictures, "--out", "gen", *SMALL)[0] == 0
+def generator(tigon, pictures, once, tmp_path_factory):
+    """A run folder of a trained generator: a copy, whose pictures are this test's."""
+    if not once:
+        folder = tmp_path_factory.mktemp("once") / "gen"
+        assert tigon("train", "generator", "--data", pictures, "--out", folder, *SMALL)[0] == 0
+        once.update(folder=folder, pictures=pictures)
+    config = shutil.copytree(once["folder"], "gen") + "/config.toml"
+    text = Path(config).read_text()
+    Path(config).write_text(text.replace(str(once["pictures"]), str(pictures)))
     return "gen"
 
 
