@@ -1,6 +1,7 @@
 """The source tree: a kind of model is named where it is defined, and nowhere else."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ FILES = [
 ]
 
 
+@cache
 def kinds():
     """The names of all classes of a kind, and of its recipes."""
     found = {*recipes()}
