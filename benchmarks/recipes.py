@@ -28,17 +28,24 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
 
+from lite0 import covered
 from measuring import alone, arguments, find, logged, publish
 from results import machine, table
+from tigon.diagnostics.distances import kid
 from tigon.diagnostics.evaluation import GAUSSIAN, MODEL, NEAREST, PCA, TRAINING
+from tigon.diagnostics.features import features
+from tigon.learners.base import RECENT
+from tigon.random.streams import RowRng
 from tigon.runs.run import Run
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 ENTRY = Path(sys.executable).with_name("tigon")
 EMBEDDED = "embedded:animal-faces"
+MANY = 160  # draws of a model of few images
 RECIPES = ["generator", "descriptor", "cooperative"]
 LATENT = {"generator", "latent-ebm", "cooperative"}
 RIVALS = {"generator": "vae", "descriptor": "ddpm"}
@@ -55,13 +62,17 @@ beside those of as many principal components as the model has latents, and of th
 image. KID-lite0 is to held-out images, beside that of a Gaussian on the scores of as many
 principal components (64 for a descriptor), and of training images. Copies: whether the test for
 copies convicts the drawn images, and the larger of its two statistics, in pixels or in features
-(none of a row that was measured before the test compared training images with each other; below -3
-are copies). clothing64 is measured on its
-own test images, cifar10 and mnist_t10k on the tenth that runs hold out (at most 1000); of ten
-photographs none is held out; of textures, 900 squares of the left three quarters are learned
+(none of a row that was measured before the test compared training images with each other; below
+-3 are copies). clothing64 is measured on its own test images, cifar10 and mnist_t10k on the tenth
+that runs hold out (at most 1000); of textures, 900 squares of the left three quarters are learned
 from, and 300 of the right quarter are not. A VAE has the decoder, d and sigma of the generator
 above it and learned for as many minutes, and so did a small diffusion model (DDPM) below its
 descriptor."""
+FEW = """Of the ten embedded photographs none is held out: the more a model draws them, the more it
+has learned, and they are copies. Each with its own number of iterations: how many of the
+photographs are the nearest one of some drawn image, the mean squared distance to that on the scale
+of [0, 1], KID-lite0 of {many} draws to the photographs, and the median size of the gap at the end,
+in nats per dimension of f, on the grid where it is largest."""
 
 
 class Case(NamedTuple):
@@ -224,7 +235,35 @@ def learned(place: Place, name: str, recipe: str, seed: int) -> dict[str, Any]:
         "updates": last["iteration"],
         "minutes": last["seconds"] / 60,
     }
-    return place.add(name, recipe, seed, learned_at, **model, **evaluated(run))
+    measured = remembered(run) if case.learned is None else evaluated(run)
+    return place.add(name, recipe, seed, learned_at, **model, **measured)
+
+
+def remembered(run: Run) -> dict[str, Any]:
+    """Return how a model draws the few images that it has learned from, none being held out.
+
+    Of as many drawn images as there are, and of 160: how many training images are the nearest one
+    of some, the mean squared distance to it on the scale of [0, 1], and KID-lite0 to them. And the
+    median size of the gap on each grid at the end, if there is one.
+    """
+    images, model, records = run.images().read(), run.model(), run.records()[-RECENT:]
+    drawn = model.sample(MANY, RowRng(0, 0, range(MANY), "remembered")).clamp(-1, 1)
+    apart = torch.cdist(drawn.flatten(1), images.flatten(1)).square() / (4 * images[0].numel())
+    gaps = {
+        name: median(abs(record[name]) for record in records)
+        for name in records[-1]
+        if name.startswith("gap")
+    }
+    return {
+        "remembered": {
+            "images": len(images),
+            "covered": covered(drawn[: len(images)], images),
+            "covered_by_many": covered(drawn, images),
+            "distance": apart.amin(1).mean().item(),
+            "kid": float(kid(features(drawn), features(images))),
+            "gaps": gaps,
+        }
+    }
 
 
 def rival(place: Place, name: str, kind: str, one: dict[str, Any]) -> dict[str, Any]:
@@ -299,6 +338,23 @@ def line(found: list[dict[str, Any]]) -> dict[str, str]:
     return cells
 
 
+def remembered_line(found: list[dict[str, Any]]) -> dict[str, str]:
+    """Return a line of the table of few images: medians over seeds, with ranges."""
+    several = [one["remembered"] for one in found]
+    count = several[0]["images"]
+    gaps = [max(one["gaps"].values(), default=0.0) for one in several]
+    return {
+        "learned by": found[0]["learned_by"],
+        "seeds": ", ".join(str(one["seed"]) for one in found),
+        "minutes": between([one["minutes"] for one in found], "{:.1f}"),
+        f"covered by {count} draws": between([one["covered"] for one in several], "{:.0f}"),
+        f"by {MANY}": between([one["covered_by_many"] for one in several], "{:.0f}"),
+        "distance to the nearest": between([one["distance"] for one in several], "{:.4f}"),
+        "KID-lite0": between([one["kid"] for one in several], "{:.2f}"),
+        "largest gap of a grid": between(gaps, "{:.2f}") if several[0]["gaps"] else "",
+    }
+
+
 def beside(found: list[dict[str, Any]], what: str, form: str, others: dict[str, str]) -> str:
     """Return the model's number over seeds, and in brackets the first seed's of some baselines."""
     own = between([one[MODEL][what] for one in found], form)
@@ -316,6 +372,7 @@ def between(values: list[float], form: str) -> str:
 
 def rows(place: Place, name: str, recipe: str, options: Namespace) -> Iterator[dict[str, str]]:
     """Yield the line of a recipe, and that of its rival, for a data set."""
+    shown = remembered_line if CASES[name].learned is None else line
     kind = RIVALS.get(recipe) if options.rivals and CASES[name].learned is not None else None
     if options.table:
         for asked in [options.minutes] if options.minutes else place.asked():
@@ -323,12 +380,12 @@ def rows(place: Place, name: str, recipe: str, options: Namespace) -> Iterator[d
             for by in filter(None, (recipe, kind)):
                 found = [one for seed in options.seeds if (one := there.find(name, by, seed))]
                 if found:
-                    yield line(found)
+                    yield shown(found)
         return
     found = [learned(place, name, recipe, seed) for seed in options.seeds]
-    yield line(found)
+    yield shown(found)
     if kind:
-        yield line([rival(place, name, kind, one) for one in found])
+        yield shown([rival(place, name, kind, one) for one in found])
 
 
 def main() -> None:
@@ -347,16 +404,20 @@ def main() -> None:
     if not (options.table or SHARED.is_dir()):
         parser.exit(message=f"recipes: skipped, since the shared data are not at {SHARED}\n")
     place = Place(options.out, options.log, options.minutes, options.threads)
+    few: list[dict[str, str]] = []
     lines: list[dict[str, str]] = []
     for name in options.only:
+        whole = few if CASES[name].learned is None else lines
         for recipe in options.recipes:
-            lines += rows(place, name, recipe, options)
-            print(table(lines[-2:]) if lines else "", file=sys.stderr)
-    if not lines:
+            whole += rows(place, name, recipe, options)
+            print(table(whole[-2:]) if whole else "", file=sys.stderr)
+    if not lines and not few:
         parser.exit(1, f"recipes: {options.log} has none of these rows\n")
     minutes = f" --minutes {options.minutes:g}" if options.minutes else ""
     about = ABOUT.format(minutes=minutes, machine=machine(threads=options.threads))
-    publish(options.write, "recipes", f"{about}\n\n{table(lines)}")
+    parts = [about, table(lines)] if lines else []
+    parts += [FEW.format(many=MANY), table(few)] if few else []
+    publish(options.write, "recipes", "\n\n".join(parts))
 
 
 if __name__ == "__main__":
