@@ -8,6 +8,9 @@ comma := ,
 OUT ?= tigon-demo
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
+# Two processes test at once: with a thread each they do not wait for one another.
+test test-slow: export OMP_NUM_THREADS := 1
+
 .PHONY: demo test test-slow test-browser lint format setup bench docs models clean help
 
 help:            ## list the targets
