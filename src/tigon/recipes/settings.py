@@ -37,15 +37,8 @@ def known(value: T | None, name: str) -> T:
     return value
 
 
-def value_at(settings: Any, name: str) -> Any:  # noqa: ANN401
-    """Return the number of this name, which has dots where it is a part's, as `network.width`."""
-    for part in name.split("."):
-        settings = getattr(settings, part)
-    return settings
-
-
 def with_value(settings: T, name: str, value: Any) -> T:  # noqa: ANN401
-    """Return settings with another number of this name, likewise."""
+    """Return settings with another number of this name, with dots for parts: `network.width`."""
     first, _, rest = name.partition(".")
     if rest:
         value = with_value(getattr(settings, first), rest, value)

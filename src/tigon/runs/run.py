@@ -13,6 +13,7 @@ import json
 import tomllib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from tigon.learners.metrics import optional_names
 from tigon.models.base import Model
 from tigon.recipes import Recipe, recipe_type
 from tigon.recipes.base import Choice
-from tigon.recipes.settings import value_at, with_value
+from tigon.recipes.settings import with_value
 from tigon.runs.config import from_plain, to_plain
 from tigon.runs.images import describe_images, perhaps_moved, same_images
 from tigon.training.callbacks.metrics import read_events, read_metrics
@@ -190,8 +191,9 @@ class Run:
             return experiment
         recipe, before = experiment.recipe, self.experiment.recipe
         for name in recipe.chosen:
-            if value_at(recipe, name) is None:
-                recipe = with_value(recipe, name, value_at(before, name))
+            number = attrgetter(name)
+            if number(recipe) is None:
+                recipe = with_value(recipe, name, number(before))
         return replace(experiment, recipe=recipe)
 
     def plain_config(self) -> dict[str, Any]:
