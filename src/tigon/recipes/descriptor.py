@@ -161,10 +161,9 @@ class DescriptorRecipe(Recipe):
         """Return what these images decide of what is not given: also the width of networks."""
         found = super().choices(images)
         if self.network.width is None:
-            width = NARROW if len(images) < FEW else WIDE
-            found["network.width"] = Choice(
-                width, f"{len(images)} image{'s' * (len(images) != 1)}"
-            )
+            few = Choice(NARROW, f"fewer than {FEW} images")
+            many = Choice(WIDE, f"{FEW} images or more")
+            found["network.width"] = few if len(images) < FEW else many
         return found
 
     @property
