@@ -7,12 +7,10 @@ import torch
 from tigon.data.batches import even_rows
 from tigon.data.images import ImageSet
 from tigon.errors import TigonError
-from tigon.inference.score import FEWEST, Scored, joined, scoring
+from tigon.inference.score import FEWEST, HOW, Scored, joined, scoring
 from tigon.models.base import Model
-from tigon.models.cold_start import ColdStart
 from tigon.random.streams import RowRng
 
-HOW = ColdStart(4)  # as `tigon score` infers latents
 MOST = 100  # images, as in `tigon score`
 TOGETHER = 4  # images whose chains run together
 

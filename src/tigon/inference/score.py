@@ -43,6 +43,7 @@ from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart, Reconstruction, descend, reconstructed
 from tigon.random.streams import Rng, RowRng
 
+HOW = ColdStart(4)  # latents are inferred, if not told otherwise
 FEWEST = 20  # calibration images: a percentile of fewer says little
 ROWS = 64  # of chains, or of images, that are computed together
 BRIGHTEST = 0.999  # part of the pixels that are darker than white where maps are shown
@@ -113,7 +114,7 @@ def score(model: Model, images: Tensor, rng: Rng, how: ColdStart | None = None) 
     score_names(model)
     inferred = None
     if isinstance(model, HasLatents):
-        inferred = model.infer(images, rng, how or ColdStart(4))
+        inferred = model.infer(images, rng, how or HOW)
     return _scored(model, images, inferred)
 
 
@@ -125,7 +126,7 @@ def scoring(
     Arguments and errors are those of `score`. The last has the scores.
     """
     score_names(model)
-    inferred, how, steps = None, how or ColdStart(4), 0
+    inferred, how, steps = None, how or HOW, 0
     images = images.to(model.device)
     if isinstance(model, HasLatents):
         steps = how.length
@@ -233,7 +234,7 @@ def score_all(
     """
     if images.incomplete:
         raise TigonError("score looks at whole images, but values of these are missing")
-    how, parts = how or ColdStart(4), []
+    how, parts = how or HOW, []
     chunk = max(1, ROWS // how.starts)
     for first in shown(range(0, len(images), chunk)):
         rows = torch.arange(first, min(first + chunk, len(images)))

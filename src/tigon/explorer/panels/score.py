@@ -6,10 +6,10 @@ from typing import Literal
 
 import torch
 
-from tigon.explorer.calibration import HOW, Calibration
+from tigon.explorer.calibration import Calibration
 from tigon.explorer.frames import pack, shades
 from tigon.explorer.panels.base import Course, Model, Number, Panel, Part, Question, Request
-from tigon.inference.score import NOT, Scored, percentiles, score_names, scoring, white_of
+from tigon.inference.score import HOW, NOT, Scored, percentiles, score_names, scoring, white_of
 from tigon.random.streams import RowRng
 
 
