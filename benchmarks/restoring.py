@@ -38,13 +38,13 @@ from tigon.data.load import load_images
 from tigon.data.pixels import to_uint8
 from tigon.diagnostics.similarity import psnr_and_ssim
 from tigon.inference.physics import Downsample, Mask, Physics
-from tigon.inference.restore import Draws, restore
+from tigon.inference.restore import WHITE, Draws, restore
 from tigon.models.generator import GeneratorModel
 from tigon.random.streams import RowRng, make_rng
 from tigon.runs.run import Run
 
 SIZE, HOLE, FACTOR, BATCH = 64, (22, 42), 4, 4
-PICTURED, WHITE = 6, 0.5  # images of the picture, and the spread that it shows as white
+PICTURED = 6  # images of the picture
 PICTURES = ROOT / "docs" / "pictures"
 STARTS, STEPS, RATE = 4, 300, 0.05  # of the search for a mode
 INSIDE = 1.645  # standard deviations from the mean: 90 % of a Gaussian
@@ -180,12 +180,11 @@ def picture(options: Namespace) -> None:
         streams = RowRng(1, 0, range(len(x) * Draws().chains))
         found = restore(model, y, physics, streams)
         seen = y if y.shape == x.shape else y.repeat_interleave(4, 2).repeat_interleave(4, 3)
-        spread = (found.spread.mean(1, keepdim=True) / WHITE).clamp(max=1) * 2 - 1
         rows += [
             (f"{name}: observed", to_uint8(seen)),
             ("mean", to_uint8(found.mean)),
             ("a draw", to_uint8(found.samples[:, 0])),
-            (f"spread (white: {WHITE:g} or more)", to_uint8(spread.expand(-1, 3, -1, -1))),
+            (f"spread (white: {WHITE:g} or more)", to_uint8(found.shaded().expand(-1, 3, -1, -1))),
         ]
     hole = next(k for k, (name, _) in enumerate(rows) if name.startswith("hole"))
     for name, shown in {"restored": rows, "filled": [*rows[hole : hole + 3], rows[0]]}.items():

@@ -28,7 +28,7 @@ from tigon.diagnostics.similarity import psnr_and_ssim, require_similarity
 from tigon.errors import TigonError
 from tigon.export.load import load
 from tigon.inference.physics import Blur, Downsample, Grey, Mask, Physics
-from tigon.inference.restore import Draws, Restored, restore
+from tigon.inference.restore import WHITE, Draws, Restored, restore
 from tigon.models.abilities import HasCompletion, HasDecoder
 from tigon.models.base import Model
 from tigon.outputs import check_out, require_rows_viewable, write_images, write_rows
@@ -39,7 +39,6 @@ from tigon.sizes import image_size, size_text
 TOGETHER = 4  # images whose chains run together
 COLUMNS, SHOWN = 10, 3  # images in a row of the picture; draws of each that it shows
 WIDEST = 50  # blur, in pixels
-WHITE = 0.5  # spread, on the scale of [-1, 1], that the picture shows as white
 Truth = Annotated[Data | None, tyro.conf.arg(name="truth", metavar="DATA")]
 
 
@@ -304,8 +303,7 @@ class Restore:
         rows = [("observed", _enlarged(seen, means.shape[1:])), ("mean", means)]
         some = found.samples[:, :: max(1, found.samples.shape[1] // SHOWN)][:, :SHOWN]
         rows += [(f"draw {k + 1}", to_uint8(some[:, k])) for k in range(some.shape[1])]
-        spread = (found.spread.mean(1, keepdim=True) / WHITE).clamp(max=1) * 2 - 1
-        rows.append(("spread", _enlarged(to_uint8(spread), means.shape[1:])))
+        rows.append(("spread", _enlarged(to_uint8(found.shaded()), means.shape[1:])))
         if truth is not None:
             rows.append(("truth", np.asarray(truth.pixels)))
         lines = []

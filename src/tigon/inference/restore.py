@@ -42,6 +42,8 @@ from tigon.models.base import Model
 from tigon.models.cold_start import cooling
 from tigon.random.streams import Rng, normal
 
+WHITE = 0.5  # spread, on the scale of [-1, 1], that is shown as white
+
 
 @dataclass(frozen=True)
 class Draws:
@@ -116,6 +118,10 @@ class Restored(NamedTuple):
     accept: Tensor
     noise: Tensor
     evidence: Tensor
+
+    def shaded(self) -> Tensor:
+        """Return the spread as images (B, 1, H, W) in [-1, 1], `WHITE` or more as 1."""
+        return (self.spread.mean(1, keepdim=True) / WHITE).clamp(max=1) * 2 - 1
 
 
 class Restoring(NamedTuple):

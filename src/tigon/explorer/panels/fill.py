@@ -14,11 +14,10 @@ from tigon.errors import TigonError
 from tigon.explorer.frames import pack, pictures, shades
 from tigon.explorer.panels.base import Course, Model, Number, Panel, Part, Question, Request
 from tigon.inference.physics import Mask
-from tigon.inference.restore import Draws, Restored, restore, restoring
+from tigon.inference.restore import WHITE, Draws, Restored, restore, restoring
 from tigon.models.abilities import HasCompletion, HasDecoder
 from tigon.random.streams import RowRng
 
-WHITE = 0.5  # spread, on the scale of [-1, 1], that is shown as white, as by `tigon restore`
 NO_POSTERIOR = (
     "This model has no latents: each draw is the end of one of its own short chains, on what was "
     "painted over. They look like what it has learned, but this is no posterior, and the spread "
