@@ -1,6 +1,10 @@
-"""What models can do, as protocols: check `isinstance(model, HasLatents)`, never the kind."""
+"""What models can do, as protocols: check `isinstance(model, HasLatents)`, never the kind.
 
-from typing import Any, Protocol, runtime_checkable
+Tensors are declared for type checkers only: from Python 3.12 on, `isinstance` does not look for
+members where modules keep their buffers.
+"""
+
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -40,7 +44,8 @@ class HasDecoder(HasLatents, Protocol):
         sigma: standard deviation of the noise, () on the scale of [-1, 1]
     """
 
-    sigma: Tensor
+    if TYPE_CHECKING:
+        sigma: Tensor
 
     def image_noise(self) -> ImageNoise:
         """Return how images lie about f(z): as residuals were measured, or with sigma alone."""
@@ -137,7 +142,8 @@ class HasLikelihood(HasDecoder, Protocol):
         plane: directions of the latent space, (2, d)
     """
 
-    plane: Tensor
+    if TYPE_CHECKING:
+        plane: Tensor
 
     @property
     def no_likelihood(self) -> str:
