@@ -122,3 +122,9 @@ def test_weights_depend_on_the_given_generator_alone():
 def test_what_cannot_be_built_is_refused(build, message):
     with pytest.raises((ValueError, TigonError), match=message):
         build()
+
+
+@pytest.mark.parametrize("numbers", [{"width": 0}, {"channels": 0}, {"latent_dim": 0}])
+def test_layers_without_weights_are_refused(numbers):
+    with pytest.raises(ValueError, match="must be at least 1"):
+        DCGANGenerator(**{"latent_dim": 2, "image_size": 8, **numbers})

@@ -238,7 +238,12 @@ def initialise(module: nn.Module, rng: torch.Generator | None) -> None:
     """Initialise weights to preserve variance through leaky ReLUs (He et al., 2015); biases 0.
 
     An output pixel of a transposed convolution with stride 2 sums a quarter of the kernel's taps.
+
+    Raises:
+        ValueError: if a layer has no weights
     """
+    if not all(weights.numel() for weights in module.parameters()):
+        raise ValueError("a layer has no weights: width, channels and latents must be at least 1")
     for layer in module.modules():
         if isinstance(layer, nn.ConvTranspose2d):
             fan_in = layer.in_channels * layer.kernel_size[0] * layer.kernel_size[1] / 4
