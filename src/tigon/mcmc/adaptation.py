@@ -63,7 +63,7 @@ class StepSizeDecay:
 
     def update(self, state: State, info: Info) -> State:
         """Return the state with new step sizes."""
-        return state._replace(step_size=state.step_size * self.factor)
+        return state.replaced(step_size=state.step_size * self.factor)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class StepSizeAdaptation:
         gain = self._gain(adaptation_state[:, 0])
         sizes = state.step_size * (gain * (mean - self.target)).exp()
         adaptation_state = torch.cat([adaptation_state[:, :1] + 1, adaptation_state[:, 1:]], 1)
-        return state._replace(
+        return state.replaced(
             step_size=sizes.clamp(self.smallest, self.largest), adaptation_state=adaptation_state
         )
 
@@ -183,7 +183,7 @@ class DualAveraging:
         weight = steps**-self.decay
         average = weight * log_size + (1 - weight) * average
         remembered = torch.stack([steps, shortfall, average - log_size, centre - log_size], 1)
-        return state._replace(step_size=log_size.exp(), adaptation_state=remembered)
+        return state.replaced(step_size=log_size.exp(), adaptation_state=remembered)
 
 
 def adaptation_state_of(state: State) -> Tensor:

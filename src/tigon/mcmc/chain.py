@@ -151,7 +151,7 @@ class MCMC:
         return (
             state
             if adaptation_state is None
-            else state._replace(adaptation_state=adaptation_state)
+            else state.replaced(adaptation_state=adaptation_state)
         )
 
     def kernel_of(self, number: int) -> Any:  # noqa: ANN401
@@ -225,7 +225,7 @@ class _Course:
 def adapted(adaptation: Adaptation, state: State, info: Info) -> State:
     """Return the state with new step sizes, including those of its replicas."""
     others = zip(state.others, info.others, strict=True)
-    return adaptation.update(state, info)._replace(
+    return adaptation.update(state, info).replaced(
         others=tuple(adapted(adaptation, other, of_other) for other, of_other in others)
     )
 
@@ -233,7 +233,7 @@ def adapted(adaptation: Adaptation, state: State, info: Info) -> State:
 def resized(state: State, step_size: Tensor) -> State:
     """Return the state with these step sizes (B,), also for its replicas."""
     others = tuple(resized(other, step_size) for other in state.others)
-    return state._replace(step_size=step_size, others=others)
+    return state.replaced(step_size=step_size, others=others)
 
 
 class WarmedUp(NamedTuple):

@@ -37,6 +37,13 @@ class State(NamedTuple):
     momentum: Tensor | None = None
     others: tuple["State", ...] = ()
 
+    def replaced(self, **fields: Any) -> "State":  # noqa: ANN401
+        """Return the state with other fields.
+
+        `_replace` does the same, but torch 2.11 compiles it to a tuple without any fields.
+        """
+        return State(**{**self._asdict(), **fields})
+
 
 class Info(NamedTuple):
     """Information about a step.
@@ -141,13 +148,13 @@ def temperature_of(kernel: Any) -> float:  # noqa: ANN401
 def evaluate(log_density: LogDensity, x: Tensor, like: State) -> State:
     """Return the state at x (B, *), otherwise the same as `like`: one gradient evaluation."""
     value, gradient = value_and_grad(log_density, x)
-    return like._replace(x=x, log_density=value, gradient=gradient)
+    return like.replaced(x=x, log_density=value, gradient=gradient)
 
 
 def unevaluated(x: Tensor, like: State) -> State:
     """Return the state at x (B, *) with NaN log-density and gradient, otherwise as `like`."""
     nan = x.new_full((), math.nan)
-    return like._replace(x=x, log_density=nan.expand(len(x)), gradient=nan.expand_as(x))
+    return like.replaced(x=x, log_density=nan.expand(len(x)), gradient=nan.expand_as(x))
 
 
 def start(log_density: LogDensity, x: Tensor, step_size: float, own: Tensor | None) -> State:
@@ -195,7 +202,7 @@ def chosen(which: Tensor, yes: State, no: State) -> State:
     Step sizes, momenta and replicas are those of `no`.
     """
     rows = [torch.where(per_row(which, b), b, a) for a, b in zip(no[:3], yes[:3], strict=True)]
-    return no._replace(x=rows[0], log_density=rows[1], gradient=rows[2])
+    return no.replaced(x=rows[0], log_density=rows[1], gradient=rows[2])
 
 
 def jittered(state: State, jitter: float, rng: Rng) -> Tensor:

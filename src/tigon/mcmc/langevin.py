@@ -104,7 +104,7 @@ class MALA(GradientKernel):
 
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
         """Propose with (2), accept with Metropolis-Hastings: one gradient evaluation."""
-        here = state._replace(step_size=jittered(state, self.jitter, rng))
+        here = state.replaced(step_size=jittered(state, self.jitter, rng))
         drawn = noise(here, self.temperature, rng)
         x = drifted(here).addcmul_(per_row(here.step_size, here.x), drawn)
         new = evaluate(log_density, x, here)
@@ -155,7 +155,7 @@ class UnderdampedLangevin(GradientKernel):
         momentum = (kept * momentum).addcmul_((1 - kept**2).sqrt_(), renewed)
         new = evaluate(log_density, x.addcmul_(size, momentum, value=0.5), state)
         momentum = torch.addcmul(momentum, size, new.gradient, value=0.5)
-        return new._replace(momentum=momentum), ACCEPTED
+        return new.replaced(momentum=momentum), ACCEPTED
 
 
 def drifted(state: State) -> Tensor:

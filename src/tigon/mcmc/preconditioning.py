@@ -77,7 +77,7 @@ class Stretched:
 
 def rescaled(state: State, scale: Tensor) -> State:
     """Return the state in the coordinates scale * x; momenta are not rescaled."""
-    return state._replace(
+    return state.replaced(
         x=state.x * scale,
         gradient=state.gradient / scale,
         others=tuple(rescaled(other, scale) for other in state.others),

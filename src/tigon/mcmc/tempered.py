@@ -66,19 +66,19 @@ class ReplicaExchange:
     def init(self, log_density: LogDensity, x: Tensor, step_size: Tensor | None = None) -> State:
         """Return the state with all replicas at x (B, *): one gradient evaluation."""
         first = self.kernel.init(log_density, x, step_size)
-        return first._replace(others=(first,) * (len(self.temperatures) - 1))
+        return first.replaced(others=(first,) * (len(self.temperatures) - 1))
 
     def step(self, log_density: LogDensity, state: State, rng: Rng) -> tuple[State, Info]:
         """Move every replica with the kernel, then let neighbours exchange points."""
         moved, infos = [], []
-        replicas = (state._replace(others=()), *state.others)
+        replicas = (state.replaced(others=()), *state.others)
         for replica, temperature in zip(replicas, self.temperatures, strict=True):
             kernel: Any = tempered(self.kernel, temperature)
             replica, info = kernel.step(log_density, replica, rng)
             moved.append(replica)
             infos.append(info)
         swaps = self._exchange(moved, rng)
-        first = moved[0]._replace(others=tuple(moved[1:]))
+        first = moved[0].replaced(others=tuple(moved[1:]))
         return first, Info(infos[0].accept_prob, swaps, tuple(infos[1:]))
 
     def _exchange(self, replicas: list[State], rng: Rng) -> Tensor:

@@ -228,7 +228,7 @@ def descend(
             point, value = next(climbing)
         x = state.x.index_copy(0, best, point)
         values = state.log_density.index_copy(0, best, value)
-        moved = state._replace(x=x, log_density=values)
+        moved = state.replaced(x=x, log_density=values)
         yield Descent(how.steps * how.temperatures + step + 1, 1.0, moved, None)
 
 

@@ -181,7 +181,7 @@ class Synthesis(Course):
         self.settings = settings = request.settings
         last = max(1, settings.steps - 1)
         size = self._step_size() * self.able.chains.shrink ** (min(self.done, last) / last)
-        self.state = self.state._replace(step_size=torch.full_like(self.state.step_size, size))
+        self.state = self.state.replaced(step_size=torch.full_like(self.state.step_size, size))
         return not self.arrived
 
     def step(self) -> None:
