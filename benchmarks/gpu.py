@@ -12,6 +12,7 @@ short has what it measured. On a CPU it does the same with small batches and no 
 import json
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any, NamedTuple
@@ -39,7 +40,7 @@ from tigon.mcmc.kernel import Kernel
 from tigon.runs.run import Run
 
 STEPS, SIDE, LEAST = 10, 4096, 0.3  # chain steps, of products, seconds that are measured
-WAYS, PRECISIONS = ("eager", "compiled", "graph"), ("float32", "bfloat16")
+WAYS, PRECISIONS = ("eager", "graph", "compiled"), ("float32", "bfloat16")
 Row = dict[str, Any]
 
 
@@ -122,28 +123,27 @@ def chain_rows(
     batches: tuple[int, ...], device: torch.device, rates: dict[str, float], end: float
 ) -> Iterator[Row]:
     """Measure chains, until it is `end` by the clock."""
-    ways = WAYS if device.type == "cuda" else WAYS[:2]
-    for batch in batches:
+    ways = WAYS if device.type == "cuda" else [way for way in WAYS if way != "graph"]
+    for way, batch in product(ways, batches):
         for subject in subjects(batch, device):
             count = operations(subject.model.network, subject.x)  # type: ignore[arg-type]
-            for way in ways:
-                for precision in PRECISIONS:
-                    if time.monotonic() > end:
-                        return
-                    row: Row = {"chains": subject.name, "batch": batch, "way": way}
-                    row["products in"] = precision
-                    try:
-                        work = stepping(subject, way, precision == "bfloat16")
-                        taken = seconds(work, device) / STEPS
-                    except (RuntimeError, AttributeError) as error:
-                        yield row | {"why not": " ".join(str(error).split())[:120]}
-                        continue
-                    part = 100 * count / taken / rates[precision]
-                    yield row | {
-                        "steps a second": round(1 / taken, 1),
-                        "rows x steps a second": round(batch / taken),
-                        "% of the product's rate": round(part, 1),
-                    }
+            for precision in PRECISIONS:
+                if time.monotonic() > end:
+                    return
+                row: Row = {"chains": subject.name, "batch": batch, "way": way}
+                row["products in"] = precision
+                try:
+                    work = stepping(subject, way, precision == "bfloat16")
+                    taken = seconds(work, device) / STEPS
+                except (RuntimeError, AttributeError) as error:
+                    yield row | {"why not": " ".join(str(error).split())[:120]}
+                    continue
+                part = 100 * count / taken / rates[precision]
+                yield row | {
+                    "steps a second": round(1 / taken, 1),
+                    "rows x steps a second": round(batch / taken),
+                    "% of the product's rate": round(part, 1),
+                }
 
 
 def trained(recipe: str, size: int, data: Path, unseen: Path, out: Path, minutes: float) -> Row:

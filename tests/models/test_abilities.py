@@ -1,9 +1,9 @@
 import inspect
 
 import pytest
-from learned import run_of
 
 import tigon
+from learned import run_of
 from tigon.models import abilities
 from tigon.recipes import recipes
 
