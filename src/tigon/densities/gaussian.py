@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import torch
 from torch import Tensor
 
 from tigon.densities.log_density import sum_event
@@ -33,9 +32,10 @@ class Gaussian:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return log N(x; loc, scale^2) of each row, (B, *) to (B,)."""
-        scale = torch.as_tensor(self.scale, dtype=x.dtype, device=x.device)
+        scale = self.scale.to(x) if isinstance(self.scale, Tensor) else self.scale
+        log_scale = scale.log() if isinstance(scale, Tensor) else math.log(scale)
         residual = (x - self.loc) / scale
-        return sum_event(-0.5 * residual**2 - scale.log() - 0.5 * math.log(2 * math.pi))
+        return sum_event(-0.5 * residual**2 - log_scale - 0.5 * math.log(2 * math.pi))
 
     __call__ = log_prob
 
