@@ -16,7 +16,7 @@ from torch import Tensor
 from measuring import Spread, arguments, judged, publish, spread
 from results import machine, table
 from tigon import RowRng, make_rng
-from tigon.random.philox import kernel_of
+from tigon.random.philox import kernels_of
 
 CASES = (  # rows, numbers of each, draws
     (64, 64 * 64 * 3, 1),
@@ -113,7 +113,7 @@ def note(places: dict[str, torch.device]) -> str:
     gpu = places.get(torch.cuda.get_device_name()) if len(places) > 1 else None
     how = "No GPU here."
     if gpu is not None:
-        how = "On the GPU by " + ("Triton." if kernel_of(gpu) else "PyTorch's operations.")
+        how = "On the GPU by " + ("Triton." if kernels_of(gpu) else "PyTorch's operations.")
     return (
         f"Printed by `python benchmarks/noise.py` on {machine('numpy')}. Making the streams and "
         f"drawing normal float32 numbers; medians and quartiles, by turns in one process. {how}"

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from types import ModuleType
 
 import numpy as np
@@ -18,7 +19,7 @@ CPU = torch.device("cpu")
 INTERPRETED = """
 import numpy as np, torch
 from tigon.random import philox
-from tigon.random.philox_triton import words
+from tigon.random.philox_triton import normals, words
 
 index, drawn = np.array([0, 3, 2**40 + 7, -1]), np.array([0, 5, 2**31 + 9, 1])
 for key in (0, 2**63 + 12345, 2**64 - 1):
@@ -26,6 +27,9 @@ for key in (0, 2**63 + 12345, 2**64 - 1):
         ours = words(key, torch.from_numpy(np.stack([index, drawn])), blocks)
         theirs = philox.words(key, index, drawn, blocks, torch.device("cpu"))
         assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+        numbers = normals(key, torch.from_numpy(np.stack([index, drawn])), blocks)
+        assert torch.allclose(numbers, philox.normals(theirs, torch.float32), atol=1e-5)
+assert normals(0, torch.zeros(2, 0, dtype=torch.int64), 3).shape == (0, 12)
 assert [tuple(w.shape) for w in words(0, torch.zeros(2, 0, dtype=torch.int64), 3)] == [(0, 3)] * 4
 """
 
@@ -52,37 +56,40 @@ def test_tritons_kernel_gives_the_same_words():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_draws_the_noise_of_the_cpu():
-    from tigon.random.streams import RowRng, normal, uniform
+    from tigon.random.streams import RowRng, normal, normals, uniform
 
     here, there = RowRng(0, 1, range(70)), RowRng(0, 1, range(70))
-    for draw in (normal, uniform, normal):
-        like = torch.zeros(70, 9)
+    like = torch.zeros(70, 9)
+    for draw in (normal, uniform, partial(normals, times=3), normal):
         assert torch.allclose(draw(here, like), draw(there, like.cuda()).cpu(), atol=1e-5)
 
 
 @pytest.fixture
 def kernel(monkeypatch):
     """A module that stands for the kernel's."""
-    philox.kernel_of.cache_clear()
+    philox.kernels_of.cache_clear()
     module = ModuleType("tigon.random.philox_triton")
     monkeypatch.setitem(sys.modules, "tigon.random.philox_triton", module)
+    monkeypatch.setattr("tigon.random.philox_triton", module, raising=False)
     yield module
-    philox.kernel_of.cache_clear()
+    philox.kernels_of.cache_clear()
 
 
 def test_a_kernel_that_runs_is_used(kernel):
-    kernel.words = lambda key, rows, blocks: ()
-    assert philox.kernel_of(torch.device("meta")) is kernel.words
+    kernel.words = kernel.normals = lambda key, rows, blocks: ()
+    assert philox.kernels_of(torch.device("meta")) is kernel
 
 
 def test_a_kernel_that_does_not_run_is_left_with_a_warning(kernel):
     def words(key, rows, blocks):
         raise RuntimeError("Failed to find C compiler")
 
-    kernel.words = words
+    kernel.words = kernel.normals = words
     with pytest.warns(RuntimeWarning, match="without Triton.*C compiler"):
-        assert philox.kernel_of(torch.device("meta")) is None
+        assert philox.kernels_of(torch.device("meta")) is None
 
 
-def test_without_triton_there_is_no_kernel(kernel):
-    assert philox.kernel_of(torch.device("meta")) is None  # the module has no `words`: ImportError
+def test_without_triton_there_is_no_kernel(kernel, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tigon.random.philox_triton", None)
+    monkeypatch.delattr("tigon.random.philox_triton")
+    assert philox.kernels_of(torch.device("meta")) is None  # importing it fails

@@ -4,7 +4,7 @@ import torch
 import tigon
 from tigon.models.generator import GeneratorModel
 from tigon.nn.dcgan import DCGANGenerator
-from tigon.random.streams import RowRng, make_rng, normal, rows, seed_of, uniform
+from tigon.random.streams import RowRng, make_rng, normal, normals, rows, seed_of, uniform
 
 
 def test_a_rows_noise_depends_on_its_example_alone():
@@ -121,3 +121,14 @@ def test_no_draw_touches_the_global_generator():
 def test_as_many_streams_as_rows_are_needed():
     with pytest.raises(ValueError, match="4 rows requested from 3 streams"):
         normal(RowRng(0, 0, range(3)), torch.zeros(4, 2))
+
+
+@pytest.mark.parametrize("make", [lambda: make_rng(3), lambda: RowRng(7, 2, [5, 9])])
+@pytest.mark.parametrize("shape", [(2, 3), (2, 300)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_several_draws_at_once_are_those_of_as_many_calls(make, shape, dtype):
+    like, some, others = torch.zeros(shape, dtype=dtype), make(), make()
+    normal(some, like), normal(others, like)
+    together = normals(some, like, 3)
+    assert torch.equal(together, torch.stack([normal(others, like) for _ in range(3)]))
+    assert torch.equal(normal(some, like), normal(others, like))

@@ -13,7 +13,6 @@ References:
 
 import math
 import warnings
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -58,10 +57,33 @@ def words(
     if device.type == "cpu":  # NumPy takes a third of the time of PyTorch here
         return philox(counter(index, drawn, np.arange(blocks)), key)
     rows = torch.from_numpy(np.stack([index, drawn])).to(device)
-    kernel = kernel_of(device) if device.type == "cuda" else None
-    if kernel is not None:
-        return kernel(key, rows, blocks)
+    kernels = kernels_of(device) if device.type == "cuda" else None
+    if kernels is not None:
+        return kernels.words(key, rows, blocks)
     return philox(counter(rows[0], rows[1], torch.arange(blocks, device=device)), key)
+
+
+def normal_numbers(
+    key: int,
+    index: np.ndarray,
+    drawn: np.ndarray,
+    blocks: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Return 4 * `blocks` standard normal numbers for each row, (B, 4 * blocks).
+
+    They differ between devices by rounding only. Numbers are of float64 if `dtype` is, otherwise
+    of float32, which one kernel draws on a GPU.
+
+    Arguments:
+        index, drawn: see `words`
+    """
+    by_kernel = device.type == "cuda" and dtype != torch.float64
+    kernels = kernels_of(device) if by_kernel else None
+    if kernels is None:
+        return normals(words(key, index, drawn, blocks, device), dtype)
+    return kernels.normals(key, torch.from_numpy(np.stack([index, drawn])).to(device), blocks)
 
 
 def normals(words: Words, dtype: torch.dtype) -> Tensor:
@@ -90,19 +112,21 @@ def counter(index: Any, drawn: Any, block: Any) -> Words:  # noqa: ANN401
 
 
 @cache
-def kernel_of(device: torch.device) -> Callable[[int, Tensor, int], Words] | None:
-    """Return the Triton kernel; None if Triton is not installed or, with a warning, does not run.
+def kernels_of(device: torch.device) -> Any:  # noqa: ANN401
+    """Return the module of Triton's kernels, or None if they cannot be used.
 
-    Triton needs a C compiler, which machines with a GPU often lack; the words are the same.
+    That is so if Triton is not installed or, with a warning, if they do not run: Triton needs a C
+    compiler, which machines with a GPU often lack. The words are the same.
     """
     try:
-        from tigon.random.philox_triton import words as kernel
+        from tigon.random import philox_triton as kernels
     except ImportError:
         return None
     try:
-        kernel(0, torch.zeros(2, 1, dtype=torch.int64, device=device), 1)
+        for kernel in (kernels.words, kernels.normals):
+            kernel(0, torch.zeros(2, 1, dtype=torch.int64, device=device), 1)
     except Exception as error:  # each version of Triton has its own errors
         told = f"noise is drawn without Triton, which is slower: {error}"
         warnings.warn(told, RuntimeWarning, stacklevel=2)
         return None
-    return kernel
+    return kernels

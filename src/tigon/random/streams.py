@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tigon.random.philox import Words, normals, uniforms, words
+from tigon.random.philox import normal_numbers, uniforms, words
 
 MANY = 256  # numbers per row above which twisters are faster on a CPU
 TWISTER = slice(24, 24 + 8 * 624)  # in a CPU generator's state: 32-bit words, each as 64 bits
@@ -71,21 +71,31 @@ class RowRng:
     def normal(self, like: Tensor) -> Tensor:
         """Draw standard normal noise with the shape, type and device of `like` (B, *)."""
         self._check(like)
+        return self._twisted(like) if self._twists(like) else self.normals(like, 1)[0]
+
+    def normals(self, like: Tensor, times: int) -> Tensor:
+        """Draw what `normal` draws in so many calls, (times, B, *); on a GPU, at once."""
+        self._check(like)
+        if self._twists(like):
+            return torch.stack([self._twisted(like) for _ in range(times)])
         count = math.prod(like.shape[1:])
-        if like.device.type == "cpu" and count > MANY:
-            return self._twisted(like)
-        drawn = normals(self._words(-(-count // 4), like.device), like.dtype)[:, :count]
-        return drawn.to(like).reshape(like.shape).contiguous()
+        index, drawn = np.tile(self.index, times), self.drawn + np.arange(times)[:, None]
+        numbers = normal_numbers(
+            self.key, index, drawn.ravel(), -(-count // 4), like.device, like.dtype
+        )
+        self.drawn += times
+        return numbers[:, :count].to(like).reshape(times, *like.shape).contiguous()
 
     def uniform(self, like: Tensor) -> Tensor:
         """Draw one uniform number in [0, 1) per row of `like`, (B,)."""
         self._check(like)
-        return uniforms(self._words(1, like.device), like.dtype)[:, 0].to(like)
-
-    def _words(self, blocks: int, device: torch.device) -> Words:
-        drawn = words(self.key, self.index, self.drawn, blocks, device)
+        drawn = words(self.key, self.index, self.drawn, 1, like.device)
         self.drawn += 1
-        return drawn
+        return uniforms(drawn, like.dtype)[:, 0].to(like)
+
+    @staticmethod
+    def _twists(like: Tensor) -> bool:
+        return like.device.type == "cpu" and math.prod(like.shape[1:]) > MANY
 
     def _twisted(self, like: Tensor) -> Tensor:
         new = [i for i, rng in enumerate(self.twisters) if rng is None]
@@ -145,6 +155,13 @@ def normal(rng: Rng, like: Tensor) -> Tensor:
         drawn = torch.randn(like.shape, generator=rng, dtype=like.dtype, device=rng.device)
         return drawn.to(like.device)
     return rng.normal(like)
+
+
+def normals(rng: Rng, like: Tensor, times: int) -> Tensor:
+    """Draw what `normal` draws in so many calls, (times, B, *)."""
+    if isinstance(rng, torch.Generator):
+        return torch.stack([normal(rng, like) for _ in range(times)])
+    return rng.normals(like, times)
 
 
 def uniform(rng: Rng, like: Tensor) -> Tensor:
