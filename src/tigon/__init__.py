@@ -46,6 +46,7 @@ _HOMES = {
     "start_images": "learners.descriptor",
     "Gaussian": "densities.gaussian",
     "Compiled": "densities.compiled",
+    "Graphed": "densities.graphed",
     "Product": "densities.compose",
     "Mixture": "densities.compose",
     "keep_freed_memory": "memory",

@@ -9,7 +9,7 @@ from torch._dynamo.exc import TorchDynamoException
 from targets import correlated_gaussian, refuses_to_compile
 from tigon.densities.compiled import Compiled
 from tigon.mcmc.adaptation import DualAveraging, StepSizeDecay
-from tigon.mcmc.blocks import EVALUATIONS, block_of
+from tigon.mcmc.blocks import block_of
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.langevin import MALA, Langevin, UnderdampedLangevin
@@ -63,7 +63,7 @@ def test_a_failing_block_takes_the_noise_that_was_drawn_for_it():
     def broken(*_):
         raise TorchDynamoException("no kernel for this")
 
-    block = block_of(density, chains.kernel, None, False)
+    block = block_of(density, chains.kernel, None, False, chains.steps)
     density._compiled[(chains.kernel, None, block.steps, False)] = broken
     density._compiled["value_and_grad"] = broken
     with pytest.warns(RuntimeWarning, match="evaluated without compilation"):
@@ -77,7 +77,7 @@ def test_an_error_that_is_not_of_compiling_is_raised():
     def full(*_):
         raise MemoryError("the machine is full")
 
-    block = block_of(density, chains.kernel, None, False)
+    block = block_of(density, chains.kernel, None, False, chains.steps)
     density._compiled[(chains.kernel, None, block.steps, False)] = full
     density._compiled["value_and_grad"] = full
     with pytest.raises(MemoryError, match="is full"):
@@ -89,11 +89,16 @@ def test_an_error_that_is_not_of_compiling_is_raised():
     ("log_density", "kernel"),
     [
         (correlated_gaussian(), MALA(0.5)),
-        (Compiled(correlated_gaussian()), HMC(0.3, EVALUATIONS)),
+        (Compiled(correlated_gaussian()), HMC(0.3, Compiled.longest)),
         (Compiled(correlated_gaussian()), Preconditioned(MALA(0.5), torch.ones(3))),
     ],
     ids=["a plain density", "long trajectories", "a kernel around another"],
 )
 def test_there_are_blocks_only_where_several_steps_can_be_one_function(log_density, kernel):
-    assert block_of(log_density, kernel, None, False) is None
-    assert block_of(Compiled(correlated_gaussian()), MALA(0.5), None, False).steps == EVALUATIONS
+    assert block_of(log_density, kernel, None, False, 30) is None
+
+
+@pytest.mark.parametrize(("alike", "steps"), [(0, None), (1, None), (5, 5), (16, 8), (20, 6)])
+def test_blocks_are_about_equally_long(alike, steps):
+    block = block_of(Compiled(correlated_gaussian()), MALA(0.5), None, False, alike)
+    assert (block and block.steps) == steps

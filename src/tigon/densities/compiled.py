@@ -36,6 +36,8 @@ class Compiled:
         log_density: a function of tensors without random numbers
     """
 
+    longest = 8  # gradient evaluations of a block; more take longer to compile and gain little
+
     def __init__(self, log_density: LogDensity) -> None:
         self.log_density, self.compiles = log_density, True
         self._compiled: dict[Hashable, Callable[..., object]] = {}

@@ -1,11 +1,12 @@
-"""Several steps of a chain as one compiled function.
+"""Several steps of a chain as one compiled function, or as one CUDA graph.
 
 On small networks, the overhead of individual operations dominates, even if each gradient
-evaluation is compiled. Chains on a `Compiled` log-density therefore take blocks of steps, whose
-noise is drawn beforehand in the order in which the steps would have drawn it: a run is the same up
-to rounding.
+evaluation is compiled. Chains on a `Compiled` or `Graphed` log-density therefore take blocks of
+steps, whose noise is drawn beforehand in the order in which the steps would have drawn it: a run
+is the same up to rounding.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,12 +14,11 @@ import torch
 from torch import Tensor
 
 from tigon.densities.compiled import Compiled
+from tigon.densities.graphed import Graphed
 from tigon.densities.log_density import LogDensity
 from tigon.mcmc.adaptation import Adaptation
 from tigon.mcmc.kernel import Kernel, State
-from tigon.random.streams import Rng, RowRng
-
-EVALUATIONS = 8  # per function; more take longer to compile and gain little
+from tigon.random.streams import Rng, RowRng, normal, normals
 
 Noise = Sequence[tuple[Tensor, ...]]
 
@@ -39,7 +39,7 @@ class BlockResult(NamedTuple):
 
 
 class Block:
-    """A number of steps of a kernel on a compiled log-density.
+    """A number of steps of a kernel on a compiled or captured log-density.
 
     Arguments:
         kernel: lists what it draws in each step, in `noise`
@@ -49,7 +49,7 @@ class Block:
 
     def __init__(
         self,
-        log_density: Compiled,
+        log_density: Compiled | Graphed,
         kernel: Kernel,
         adaptation: Adaptation | None,
         steps: int,
@@ -61,7 +61,10 @@ class Block:
     def __call__(self, state: State, rng: Rng) -> BlockResult:
         """Take the steps."""
         draws: Any = self.kernel.noise  # type: ignore[attr-defined]
-        noise = [tuple(draw(rng, state.x) for draw in draws) for _ in range(self.steps)]
+        if draws == (normal,):  # on a GPU, all at once
+            noise = [(drawn,) for drawn in normals(rng, state.x, self.steps)]
+        else:
+            noise = [tuple(draw(rng, state.x) for draw in draws) for _ in range(self.steps)]
         key = self.kernel, self.adaptation, self.steps, self.keep
         return self.log_density.apply(key, self._build, state, noise)
 
@@ -90,12 +93,21 @@ class Block:
 
 
 def block_of(
-    log_density: LogDensity, kernel: Kernel, adaptation: Adaptation | None, keep: bool
+    log_density: LogDensity,
+    kernel: Kernel,
+    adaptation: Adaptation | None,
+    keep: bool,
+    longest: int,
 ) -> Block | None:
-    """Return the block of steps that chains can take at once; None if it has only one step."""
-    if not isinstance(log_density, Compiled) or not hasattr(kernel, "noise"):
+    """Return the block of steps that chains can take at once; None if it has only one step.
+
+    Arguments:
+        longest: number of steps in a row that are alike; few are left after whole blocks
+    """
+    if not isinstance(log_density, Compiled | Graphed) or not hasattr(kernel, "noise"):
         return None
-    steps = EVALUATIONS // kernel.gradient_evaluations
+    most = max(1, log_density.longest // kernel.gradient_evaluations)
+    steps = longest // math.ceil(longest / most) if longest else 0  # of about equal blocks
     return Block(log_density, kernel, adaptation, steps, keep) if steps > 1 else None
 
 

@@ -124,8 +124,8 @@ class MCMC:
         """
         state = self._begin(log_density, x, step_size, adaptation_state)
         course, number = _Course(state, keep), 0
-        block = block_of(log_density, self.kernel, self.adaptation, keep > 0)
         alike = self.steps - int(self.final is not None or not self.evaluate_end)
+        block = block_of(log_density, self.kernel, self.adaptation, keep > 0, alike)
         while number < self.steps:
             if block and block.goes_on_from(state) and number + block.steps <= alike:
                 passed = block(state, rng)
