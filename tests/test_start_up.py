@@ -64,6 +64,11 @@ def test_help_and_a_verb_that_there_is_not_import_nothing(words, status):
     assert command_line(*words) == (set(), status)
 
 
+def test_verbs_import_what_only_some_of_them_use_when_they_use_it():
+    found, _ = imported("import tigon.cli.verbs")
+    assert not found & {"scipy", "sklearn", "fastapi", "uvicorn", "onnx", "jinja2", "datasets"}
+
+
 WITHOUT_POSIX = """
 import os, signal, sys
 del signal.SIGHUP

@@ -25,8 +25,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.cluster.vq import kmeans2
-from scipy.stats import rankdata
 from torch import Tensor
 
 from tigon.random.streams import make_rng
@@ -112,6 +110,8 @@ def mann_whitney(first: np.ndarray, second: np.ndarray) -> float:
 
     It is below 0 where values of the first are smaller.
     """
+    from scipy.stats import rankdata  # deferred: it takes half a second, of all verbs
+
     n, m = len(first), len(second)
     ranks = rankdata(np.concatenate([first, second]))
     larger = ranks[:n].sum() - n * (n + 1) / 2
@@ -124,6 +124,8 @@ def mann_whitney(first: np.ndarray, second: np.ndarray) -> float:
 
 def _centres(training: Tensor, cells: int, seed: int) -> Tensor:
     """Return the centres (cells, k) of a partition of the training images, by k-means."""
+    from scipy.cluster.vq import kmeans2  # deferred: it takes a quarter of a second, of all verbs
+
     if cells == 1:
         return training.mean(0, keepdim=True)
     centres, _ = kmeans2(training.numpy(), cells, minit="++", seed=seed)

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from tigon.data.batches import ImageData, chunks, even_rows
@@ -45,6 +44,8 @@ def auroc(scores: np.ndarray, unusual: np.ndarray) -> float:
     Raises:
         ValueError: if all are True or all False
     """
+    from scipy.stats import rankdata  # deferred: it takes half a second, of all verbs
+
     high, low = _counts(unusual)
     ranks = rankdata(scores)[unusual].sum()
     return float((ranks - high * (high + 1) / 2) / (high * low))
