@@ -66,7 +66,7 @@ def test_help_and_a_verb_that_there_is_not_import_nothing(words, status):
 
 def test_verbs_import_what_only_some_of_them_use_when_they_use_it():
     found, _ = imported("import tigon.cli.verbs")
-    assert not found & {"scipy", "sklearn", "fastapi", "uvicorn", "onnx", "jinja2", "datasets"}
+    assert not found & {"scipy", "sklearn", "fastapi", "uvicorn", "onnx", "datasets"}
 
 
 WITHOUT_POSIX = """
