@@ -129,7 +129,7 @@ class DescriptorRecipe(Recipe):
     demo: ClassVar = True
     card: ClassVar = "descriptor-card.md.jinja"
     learner_type: ClassVar = DescriptorLearner
-    growth: ClassVar[tuple[int, float]] = (300, 0.2)
+    growth: ClassVar[tuple[int, float]] = (400, 0.14)
     chosen: ClassVar[tuple[str, ...]] = (*Recipe.chosen, "network.width")
     stages: ClassVar = Stages(
         "figure-5-synthesised",
