@@ -21,7 +21,8 @@ from PIL import Image
 
 from tigon.cli.main import main
 
-TINY = ["--image-size", "8", "--network.width", "4", "--iterations", "3"]
+REPORTED = ["--image-size", "8", "--network.width", "4", "--iterations", "3"]  # of tigon train
+TINY = [*REPORTED, "--no-report"]
 STARTED = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn")
 CHANGED = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.symlink", "os.link")
 PASSED_OVER = ("__pycache__", "matplotlib", "torchinductor", "/dev/null")

@@ -14,6 +14,7 @@ from tigon.recipes import DescriptorRecipe, GeneratorRecipe
 from tigon.recipes.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
 
 SMALL = ["--image-size", "8", "--network.width", "4", "--iterations", "5"]  # of tigon train
+LEARNED = [*SMALL, "--no-report"]
 
 
 def image_set(count: int = 5, size: int = 8, seed: int = 0) -> ImageSet:

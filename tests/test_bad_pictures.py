@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bad_input import TINY, encoded, picture, run_watched, tree
-from tigon.cli import learning
+from bad_input import REPORTED, TINY, encoded, picture, run_watched, tree
 from tigon.data.load import load_images
 
 RED, GREY = (200, 0, 0), (100, 100, 100)
@@ -17,9 +16,8 @@ RED, GREY = (200, 0, 0), (100, 100, 100)
 
 @pytest.fixture
 def stay(tmp_path, monkeypatch):
-    """An empty folder to work in; without reports, which take longer than all else here."""
+    """An empty folder to work in."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(learning, "write_report", lambda run: run.folder / "report.html")
 
 
 def palette():
@@ -126,7 +124,7 @@ def test_names_of_bad_files_are_text_in_the_report(capsys, tmp_path, monkeypatch
     Path("data").mkdir()
     Path("data", "good.png").write_bytes(encoded(picture(), "PNG"))
     Path("data", "<img src=x onerror=alert(1)>.png").write_bytes(b"text")
-    words = ["train", "generator", "--data", "data", "--out", "out", *TINY]
+    words = ["train", "generator", "--data", "data", "--out", "out", *REPORTED]
     assert run_watched(capsys, "out", *words).status == 0
     page = Path("out/report.html").read_text()
     assert "<img src=x" not in page and "&lt;img src=x onerror=alert(1)&gt;.png is not" in page
@@ -162,10 +160,9 @@ def locked(nobody):
     return nobody
 
 
-def test_what_may_not_be_read_is_left_out(capsys, locked, monkeypatch):
-    monkeypatch.setattr(learning, "write_report", lambda run: run.folder / "report.html")
-    words = ["train", "generator", "--data", "data", "--out", "out", *TINY]
-    outcome = run_watched(capsys, "out", *words)
+def test_what_may_not_be_read_is_left_out(capsys, locked):
+    words = ["train", "generator", "--data", "data"]
+    outcome = run_watched(capsys, "out", *words, "--out", "out", *TINY)
     assert outcome.status == 0
     assert (
         "left out 2 files: inner/a.png cannot be read (Permission denied); locked.png cannot "
@@ -174,7 +171,7 @@ def test_what_may_not_be_read_is_left_out(capsys, locked, monkeypatch):
     (locked / "data" / "inner").chmod(0)
     assert "inner cannot be searched (Permission denied)" in load_images("data", 8).skipped[0]
     (locked / "data").chmod(0)
-    outcome = run_watched(capsys, "o", *words[:-6], "--out", "o", *TINY)
+    outcome = run_watched(capsys, "o", *words, "--out", "o", *TINY)
     assert (
         outcome.status == 2
         and "data 'data': nothing in it can be read; data cannot be search" in (outcome.err)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from small import SMALL, descriptor_recipe, generator_recipe
+from small import LEARNED, descriptor_recipe, generator_recipe
 from tigon.data.load import load_images
 from tigon.learners.generator import GeneratorLearner
 from tigon.runs.experiment import train as learn
@@ -87,7 +87,7 @@ def test_a_changed_mask_is_another_data_set(tigon, folders):
     recipe, data = generator_recipe(iterations=3), str(folders / "images")
     begin = partial(Experiment, "generator", recipe, data)
     learn(begin(mask=str(folders / "masks")), Path("run"), "cpu")
-    words = [*SMALL, "--held-out", "0", "--latent-dim", "2", "--iterations", "3"]
+    words = [*LEARNED, "--held-out", "0", "--latent-dim", "2", "--iterations", "3"]
     words += ["--data", "images", "--out", "run"]
     status, _, err = tigon("train", "generator", *words)
     assert status == 2 and "mask was" in err.splitlines()[-1]
@@ -129,7 +129,7 @@ def test_held_out_errors_are_over_what_was_observed(tigon, folders):
 def test_bad_masks_are_one_line_and_nothing_is_written(tigon, folders, data, mask, words, said):
     Path("few").mkdir()
     Image.new("L", (SIDE, SIDE), 0).save("black.png")
-    place = ["--data", data, "--mask", mask, "--out", "run", *SMALL]
+    place = ["--data", data, "--mask", mask, "--out", "run", *LEARNED]
     status, out, err = tigon("train", "descriptor", *place, *words)
     last = err.splitlines()[-1]
     assert (status, out) == (2, "") and last.startswith("tigon:") and said in last
@@ -138,7 +138,7 @@ def test_bad_masks_are_one_line_and_nothing_is_written(tigon, folders, data, mas
 
 def test_a_recipe_that_knows_no_masks_refuses_them(tigon, folders, monkeypatch):
     monkeypatch.setattr(GeneratorLearner, "masks", False)
-    words = ["--data", "images", "--mask", "masks", "--out", "run", *SMALL]
+    words = ["--data", "images", "--mask", "masks", "--out", "run", *LEARNED]
     status, _, err = tigon("train", "generator", *words)
     assert status == 2 and "--mask: a generator learns from complete images alone" in err
     assert not Path("run").exists()

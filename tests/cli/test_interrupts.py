@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from small import SMALL
+from small import LEARNED
 from tigon.cli import interrupts
 from tigon.cli.main import main
 from tigon.data import pictures as decoding
@@ -44,7 +44,7 @@ def sending(number, function):
 def test_a_signal_while_decoding_leaves_nothing(tigon, pictures, cache, monkeypatch, number):
     before = [signal.getsignal(known) for known in ENDING]
     monkeypatch.setattr(decoding, "convert", sending(number, decoding.convert))
-    words = ["train", "generator", "--data", pictures, "--out", "run", *SMALL]
+    words = ["train", "generator", "--data", pictures, "--out", "run", *LEARNED]
     assert tigon(*words) == (130, "", LINE)
     assert os.listdir(cache) == [] and not os.path.exists("run")
     assert [signal.getsignal(known) for known in ENDING] == before
@@ -55,7 +55,7 @@ def test_a_signal_while_learning_saves_and_one_while_reporting_leaves_the_run(
 ):
     """A terminal's end; Ctrl-C and SIGTERM while learning are tests/cli/test_main.py's."""
     step, number = Trainer.step, signal.SIGHUP
-    words = ["train", "generator", "--data", pictures, "--out", "run", *SMALL]
+    words = ["train", "generator", "--data", pictures, "--out", "run", *LEARNED]
     monkeypatch.setattr(Trainer, "step", lambda self: sending(number, step)(self))
     status, out, _ = tigon(*words)
     said = "run: interrupted after 1 iteration, state saved; the same command continues\n"
@@ -82,7 +82,7 @@ def test_a_second_signal_ends_at_once_also_while_the_first_cleans_up(pictures, m
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(os, "_exit", end)
-    words = ["train", "generator", "--data", str(pictures), "--out", "run", *SMALL]
+    words = ["train", "generator", "--data", str(pictures), "--out", "run", *LEARNED]
     monkeypatch.setattr("tigon.cli.learning.load", slowly)
     with pytest.raises(Ended, match="130"):
         main(words)

@@ -6,7 +6,7 @@ import tomllib
 import numpy as np
 import pytest
 
-from small import SMALL
+from small import LEARNED, SMALL
 from tigon.runs.run import Run
 
 RUN = ("train", "generator", "--data", "data.npz", "--out", "run", "--json")
@@ -38,8 +38,8 @@ def test_what_is_not_given_is_chosen_said_and_kept(tigon, data):
 
 
 def test_the_same_command_goes_on_with_what_was_chosen(tigon, data, tmp_path):
-    assert tigon(*RUN, *SMALL, "--latent-dim", 3, "--held-out", 0.2)[0] == 0
-    status, _, err = tigon(*RUN, *SMALL[:-1], 6, "--continue-with")
+    assert tigon(*RUN, *LEARNED, "--latent-dim", 3, "--held-out", 0.2)[0] == 0
+    status, _, err = tigon(*RUN, *LEARNED, "--iterations", 6, "--continue-with")
     assert status == 0 and "continues at iteration 5 of 6" in err
     values = Run(tmp_path / "run").plain_config()
     assert (values["latent_dim"], values["held_out"], values["iterations"]) == (3, 0.2, 6)
@@ -75,7 +75,7 @@ def test_held_out_images_that_are_copies_are_left_out(tigon, tmp_path):
 
 
 def test_without_held_out_images_that_is_said(tigon, data, tmp_path):
-    assert tigon(*RUN, *SMALL, "--held-out", 0)[0] == 0
+    assert tigon(*RUN, *LEARNED, "--held-out", 0)[0] == 0
     run = Run(tmp_path / "run")
     assert not run.evaluation.exists() and not run.held_out.exists()
     found = json.loads(tigon("diagnose", "run", "--json")[1])["findings"]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from small import SMALL, descriptor_recipe, generator_recipe
+from small import LEARNED, SMALL, descriptor_recipe, generator_recipe
 from tigon.cli import learning
 from tigon.cli.main import VERBS, recipe_names
 from tigon.cli.progress import counted
@@ -43,7 +43,7 @@ def generator(tigon, pictures, once, tmp_path_factory):
 @pytest.fixture
 def descriptor(tigon, pictures):
     """A run folder of a trained descriptor."""
-    words = ["--data", pictures, "--out", "desc", *SMALL, "--chains.steps", "3"]
+    words = ["--data", pictures, "--out", "desc", *LEARNED, "--chains.steps", "3"]
     assert tigon("train", "descriptor", *words)[0] == 0
     return "desc"
 
@@ -95,7 +95,7 @@ def test_the_demo_leaves_a_folder_of_other_things_alone(tigon, tmp_path, name):
 
 def test_json_is_one_object_with_the_last_record(tigon, pictures):
     status, out, _ = tigon(
-        "train", "generator", "--data", pictures, "--out", "r", "--json", *SMALL
+        "train", "generator", "--data", pictures, "--out", "r", "--json", *LEARNED
     )
     values = json.loads(out)
     assert status == 0 and values["iteration"] == 5 and "reconstruction_error" in values
@@ -103,7 +103,7 @@ def test_json_is_one_object_with_the_last_record(tigon, pictures):
 
 def test_every_field_of_a_recipe_has_an_option(tigon, pictures):
     status, out, _ = tigon(
-        "train", "generator", "--data", pictures, "--out", "r", "--json", *SMALL,
+        "train", "generator", "--data", pictures, "--out", "r", "--json", *LEARNED,
         "--latent-dim", "3", "--sigma", "0.2", "--seed", "4", "--batch-size", "2",
         "--gradient-evaluations", "7", "--network.norm", "group", "--optimizer.betas", "0.5",
         "0.9", "--chains.steps", "2", "--annealing.start", "0.5", "--mirror",
@@ -115,7 +115,7 @@ def test_every_field_of_a_recipe_has_an_option(tigon, pictures):
 
 @pytest.mark.parametrize("recipe", ["generator-original", "descriptor-original"])
 def test_the_original_algorithms_run(tigon, pictures, recipe):
-    words = ["--data", pictures, "--out", "run", *SMALL, "--chains.steps", "2"]
+    words = ["--data", pictures, "--out", "run", *LEARNED, "--chains.steps", "2"]
     assert tigon("train", recipe, *words)[0] == 0
     status, out, _ = tigon("train", recipe, "--help")
     assert status == 0 and "FOR COMPARISON ONLY" in out
@@ -211,7 +211,7 @@ def test_a_run_can_be_resumed_and_made_longer(tigon, generator):
 def test_changed_settings_are_refused_with_the_difference_unless_asked_for(
     tigon, pictures, generator
 ):
-    words = ["train", "generator", "--data", pictures, "--out", "gen", *SMALL, "--sigma", "0.2"]
+    words = ["train", "generator", "--data", pictures, "--out", "gen", *LEARNED, "--sigma", "0.2"]
     status, _, err = tigon(*words)
     assert status == 2 and "sigma was 0.3, now 0.2" in err and "--continue-with" in err
     assert tigon(*words, "--continue-with")[0] == 0
@@ -219,12 +219,23 @@ def test_changed_settings_are_refused_with_the_difference_unless_asked_for(
 
 
 def test_another_recipe_is_refused_in_a_folder_that_holds_a_run(tigon, pictures, generator):
-    words = ["train", "descriptor", "--data", pictures, "--out", "gen", *SMALL]
+    words = ["train", "descriptor", "--data", pictures, "--out", "gen", *LEARNED]
     for line in (words, [*words, "--continue-with"]):
         status, _, err = tigon(*line)
         assert status == 2 and err == (
             "tigon: --out gen: holds a run of generator, not of descriptor; give another folder\n"
         )
+
+
+def test_a_run_without_a_report_is_learned_and_reported_later(tigon, pictures):
+    words = ["train", "generator", "--data", pictures, "--out", "run", *SMALL, "--no-report"]
+    status, out, err = tigon(*words)
+    assert (status, out) == (0, "run: 5 iterations done\nno report; tigon report run writes it\n")
+    assert "diagnosing" not in err and not os.path.exists("run/report.html")
+    words = ["resume", "run", "--iterations", "6", "--no-report", "--json"]
+    found = json.loads(tigon(*words)[1])
+    assert (found["iteration"], found["report"]) == (6, None)
+    assert tigon("report", "run")[0] == 0 and os.path.getsize("run/report.html") > 10_000
 
 
 def test_report_can_be_written_again(tigon, generator):
@@ -269,13 +280,13 @@ def test_top_level_help_and_version(tigon):
 
 def test_files_left_out_are_counted_and_named_on_stderr(tigon, pictures):
     (pictures / "bad.png").write_text("text")
-    words = ["train", "generator", "--data", pictures, "--out", "run", *SMALL]
+    words = ["train", "generator", "--data", pictures, "--out", "run", *LEARNED]
     status, _, err = tigon(*words)
     assert status == 0 and "left out 1 file: bad.png is not an image" in err
 
 
 def test_divergence_ends_with_status_3(tigon, pictures):
-    words = ["--data", pictures, "--out", "run", *SMALL, "--chains.step-size", "1e6"]
+    words = ["--data", pictures, "--out", "run", *LEARNED, "--chains.step-size", "1e6"]
     status, _, err = tigon("train", "descriptor", *words)
     assert status == 3 and "diverged at iteration" in err and err.count("Traceback") == 0
 
@@ -284,7 +295,7 @@ def test_divergence_ends_with_status_3(tigon, pictures):
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
 def test_a_signal_saves_the_state_and_ends_with_130(start, pictures, tmp_path, number):
-    words = ["train", "generator", "--data", str(pictures), "--out", "run", *SMALL]
+    words = ["train", "generator", "--data", str(pictures), "--out", "run", *LEARNED]
     words[words.index("--iterations") + 1] = "1000000"
     process = start(
         [sys.executable, "-m", "tigon", *words],

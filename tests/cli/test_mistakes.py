@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from small import SMALL
+from small import LEARNED
 from tigon.cli.main import main, named, one_line, options
 from tigon.cli.verbs import Train
 from tigon.recipes import GeneratorRecipe
@@ -67,7 +67,7 @@ def runs(tmp_path_factory):
         Image.new("RGB", (8, 8), (k, 80 * k, 0)).save(folder / "pictures" / f"{k}.png")
     names = {"RUN": "generator", "DESCRIPTOR": "descriptor"}
     for name, recipe in names.items():
-        words = ["train", recipe, "--data", folder / "pictures", "--out", folder / name, *SMALL]
+        words = ["train", recipe, "--data", folder / "pictures", "--out", folder / name, *LEARNED]
         assert main([str(word) for word in words]) == 0
     return {name: str(folder / name) for name in names} | {"PICTURES": str(folder / "pictures")}
 

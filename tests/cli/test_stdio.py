@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from small import SMALL
+from small import LEARNED, SMALL
 from tigon.cli.main import main
 from tigon.cli.stdio import Lasting
 
@@ -91,7 +91,7 @@ def test_a_run_outlives_its_reader_and_saves_its_state_when_it_is_stopped(
 ):
     """As `tigon train 2>&1 | tee log` where Ctrl-C ends tee, or a terminal that is gone."""
     reader, writer = kind()
-    words = ["train", "generator", "--data", str(pictures), "--out", "run", *SMALL]
+    words = ["train", "generator", "--data", str(pictures), "--out", "run", *LEARNED]
     words[words.index("--iterations") + 1] = "1000000"
     process = start(
         [sys.executable, "-m", "tigon", *words], cwd=tmp_path, stdout=writer, stderr=writer

@@ -31,6 +31,7 @@ def learned(tmp_path, name, recipe):
     return Run(tmp_path / name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "recipe"),
     [
@@ -63,6 +64,7 @@ def test_a_generator_that_shows_nothing_of_its_images_is_not_healthy(tmp_path):
     assert "reconstructions" in diagnose(learned(tmp_path, "generator", recipe)).verdict
 
 
+@pytest.mark.slow
 def test_the_original_generators_latents_and_coupling_are_named(tmp_path):
     recipe = OriginalGeneratorRecipe(image_size=16, iterations=60)
     recipe = replace(recipe, network=replace(recipe.network, width=16))

@@ -141,7 +141,7 @@ def test_the_number_of_latents_follows_the_variety_of_the_images(count, many, la
     ("recipe", "expected"),
     [
         (GeneratorRecipe(latent_dim=2), [400, 400, 500, 650, 800]),
-        (DescriptorRecipe(), [300, 300, 500, 750, 1200]),
+        (DescriptorRecipe(), [400, 400, 550, 750, 1050]),
     ],
 )
 def test_iterations_grow_with_the_number_of_images(recipe, expected):

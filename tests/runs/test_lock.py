@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from small import SMALL, generator_recipe, image_set
+from small import LEARNED, generator_recipe, image_set
 from tigon.errors import TigonError
 from tigon.runs import lock
 from tigon.runs.experiment import train
@@ -31,7 +31,7 @@ with alone(Path("run")):
 def test_a_second_process_is_refused_readers_are_not_and_a_kill_frees_the_run(
     tigon, pictures, tmp_path
 ):
-    words = ["train", "generator", "--data", str(pictures), "--out", "run", *SMALL]
+    words = ["train", "generator", "--data", str(pictures), "--out", "run", *LEARNED]
     experiment = Experiment("generator", generator_recipe(iterations=5), str(pictures))
     train(experiment, tmp_path / "run", "cpu")
     first = subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE)

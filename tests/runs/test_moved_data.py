@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from small import SMALL, generator_recipe
+from small import LEARNED, generator_recipe
 from tigon.cli import inspection, learning
 from tigon.data.load import load_images
 from tigon.errors import TigonError
@@ -86,7 +86,7 @@ def test_every_verb_that_needs_them_says_what_to_do_and_takes_their_new_place(ti
 
 
 def test_the_same_command_with_the_new_place_goes_on_and_python_too(tigon, moved):
-    words = ["train", "generator", "--data", "new", "--out", "run", *SMALL]
+    words = ["train", "generator", "--data", "new", "--out", "run", *LEARNED]
     status, _, err = tigon(*words)
     assert status == 0 and f"learned from, then '{moved / 'old'}'" in err
     assert Run(moved / "run", data=str(moved / "new")).trainer().iteration == 5
@@ -108,7 +108,7 @@ def test_other_images_are_refused_in_one_line_whoever_asks(tigon, moved):
     written(moved / "other")
     (moved / "other" / "zoo.png").unlink()
     same = "tigon: data 'other': these are not the images that the run run learned from (5 then, "
-    train = ["train", "generator", "--data", "other", "--out", "run", *SMALL]
+    train = ["train", "generator", "--data", "other", "--out", "run", *LEARNED]
     lines = [line.split() for line in ("resume run", "report run", "diagnose run", "explore run")]
     for words in [*(line + ["--data", "other"] for line in lines), train]:
         status, out, err = tigon(*words)

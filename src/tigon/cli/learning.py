@@ -64,6 +64,8 @@ class Train(Generic[R]):
         timeout: seconds without an answer after which one of torchrun's processes counts as
             lost, > 0
         continue_with: go on with settings different from those of the run in --out
+        no_report: end when the model is learned: measure, diagnose and report nothing, which
+            `tigon evaluate` and `tigon report` do later
         json: print one JSON object instead of text
     """
 
@@ -78,6 +80,7 @@ class Train(Generic[R]):
     keep: int = 2
     timeout: float = TIMEOUT
     continue_with: Flag = False
+    no_report: Flag = False
     json: Json = False
 
     def run(self) -> Result:
@@ -89,7 +92,7 @@ class Train(Generic[R]):
         experiment = experiment.begun(Run(self.out))
         how = Keeping(self.checkpoint_every, self.keep, self.timeout, self.tensorboard)
         end = learn(experiment, self.out, self.device, how, self.continue_with)
-        return finished(self.out, end, self.device)
+        return finished(self.out, end, self.device, self.no_report)
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class Resume:
         keep: how many of the latest checkpoints to keep, >= 1; the best is kept too
         timeout: seconds without an answer after which one of torchrun's processes counts as
             lost, > 0
+        no_report: end when the model is learned; see `tigon train --help`
         json: print one JSON object instead of text
     """
 
@@ -117,6 +121,7 @@ class Resume:
     tensorboard: Flag = False
     keep: int = 2
     timeout: float = TIMEOUT
+    no_report: Flag = False
     json: Json = False
 
     def run(self) -> Result:
@@ -127,7 +132,7 @@ class Resume:
             experiment = longer(run, self.iterations)
         how = Keeping(self.checkpoint_every, self.keep, self.timeout, self.tensorboard)
         end = learn(experiment, self.run_folder, self.device, how, True)
-        return finished(self.run_folder, end, self.device)
+        return finished(self.run_folder, end, self.device, self.no_report)
 
 
 @dataclass(frozen=True)
@@ -227,23 +232,21 @@ def longer(run: Run, iterations: int) -> Experiment:
     return replace(run.experiment, recipe=replace(recipe, iterations=iterations))
 
 
-def finished(out: Path, end: End, device: str) -> Result:
+def finished(out: Path, end: End, device: str, no_report: bool = False) -> Result:
     """Measure the model on held-out images, write the report, and return what was done.
 
-    The first process does all of this.
+    The first process does all of this, unless no report is wanted.
     """
     if not end.finished:
         return interrupted(out, end)
     if end.rank > 0:
         return Result("", {})
     run = Run(out)
-    report = None
+    report, said = None, f"no report; tigon report {out} writes it"
     try:
-        if end.held_out:
-            _evaluate(run, device)
-        with busy("diagnosing the chains and writing the report", log=True):
-            report = str(write_report(run).resolve())
-        said = f"report: {report}"
+        if not no_report:
+            report = _reported(run, end, device)
+            said = f"report: {report}"
     except TigonError as error:
         if not (launched() and is_pattern(run.experiment.data)):
             raise
@@ -251,6 +254,14 @@ def finished(out: Path, end: End, device: str) -> Result:
     last = run.records()[-1]
     text = f"{out}: {counted(last['iteration'], 'iteration')} done\n{said}"
     return Result(text, last | {"run": str(out), "report": report})
+
+
+def _reported(run: Run, end: End, device: str) -> str:
+    """Measure the model on held-out images, if there are any, and write the report."""
+    if end.held_out:
+        _evaluate(run, device)
+    with busy("diagnosing the chains and writing the report", log=True):
+        return str(write_report(run).resolve())
 
 
 def _evaluate(run: Run, device: str) -> None:
