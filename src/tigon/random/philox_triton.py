@@ -8,6 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK = 256
+PART = tl.constexpr(2.0**-32)
 TURN = tl.constexpr(math.pi * 2**-31)  # 2 pi, of 2^32 parts
 
 
@@ -18,12 +19,13 @@ def _drawn(rows, key, blocks, BLOCK: tl.constexpr):  # type: ignore[no-untyped-d
     zero = tl.zeros((BLOCK,), tl.int64)
     example, draw = zero + tl.load(rows + row), zero + tl.load(rows + count + row)
     low, high = example.to(tl.int32), (example >> 32).to(tl.int32)
-    return block, tl.philox(key, block, draw.to(tl.int32), low, high)
+    c0, c1, c2, c3 = tl.philox(key, block, draw.to(tl.int32), low, high)
+    return block, c0, c1, c2, c3
 
 
 @triton.jit
 def _philox(rows, out, key, blocks, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    block, (c0, c1, c2, c3) = _drawn(rows, key, blocks, BLOCK)
+    block, c0, c1, c2, c3 = _drawn(rows, key, blocks, BLOCK)
     plane, inside = tl.num_programs(0).to(tl.int64) * blocks, block < blocks
     at = out + tl.program_id(0).to(tl.int64) * blocks + block
     tl.store(at, c0.to(tl.int64), inside)
@@ -35,7 +37,7 @@ def _philox(rows, out, key, blocks, BLOCK: tl.constexpr):  # type: ignore[no-unt
 @triton.jit
 def _pair(at, u, v, plane, inside):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     # Triton's logarithm of a float32 is an approximation, above 0 for some numbers below 1.
-    uniform = (u.to(tl.float32) + 0.5) * 2.0**-32
+    uniform = (u.to(tl.float32) + 0.5) * PART
     radius = tl.sqrt((-2.0 * tl.log(uniform.to(tl.float64))).to(tl.float32))
     angle = v.to(tl.float32) * TURN
     tl.store(at, radius * tl.cos(angle), inside)
@@ -44,7 +46,7 @@ def _pair(at, u, v, plane, inside):  # type: ignore[no-untyped-def]  # noqa: ANN
 
 @triton.jit
 def _box_muller(rows, out, key, blocks, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    block, (c0, c1, c2, c3) = _drawn(rows, key, blocks, BLOCK)
+    block, c0, c1, c2, c3 = _drawn(rows, key, blocks, BLOCK)
     at = out + tl.program_id(0).to(tl.int64) * 4 * blocks + block
     _pair(at, c0, c1, blocks, block < blocks)
     _pair(at + 2 * blocks, c2, c3, blocks, block < blocks)
