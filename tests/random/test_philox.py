@@ -54,6 +54,21 @@ def test_tritons_kernel_gives_the_same_words():
     subprocess.run([sys.executable, "-c", INTERPRETED], env=environment, check=True)
 
 
+@pytest.mark.parametrize(("name", "out"), [("_philox", "*i64"), ("_box_muller", "*fp32")])
+def test_tritons_kernels_compile_for_gpus(name, out):
+    """No GPU is needed for that."""
+    triton = pytest.importorskip("triton", reason="triton is not installed")
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from tigon.random import philox_triton
+
+    types = {"rows": "*i64", "out": out, "key": "i64", "blocks": "i32", "BLOCK": "constexpr"}
+    source = ASTSource(getattr(philox_triton, name), types, {"BLOCK": philox_triton.BLOCK})
+    for capability in (75, 90):
+        assert triton.compile(source, target=GPUTarget("cuda", capability, 32)).asm["cubin"]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_draws_the_noise_of_the_cpu():
     from tigon.random.streams import RowRng, normal, normals, uniform
