@@ -166,7 +166,7 @@ def learned():
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     np.savez(folder / "data.npz", images=np.stack([picture(k, (8, 8)) for k in range(3)]))
     for recipe in ("generator", "descriptor"):
-        words = [recipe, "--data", folder / "data.npz", "--out", folder / recipe, *TINY]
+        words = [recipe, "--data", folder / "data.npz", "--out", folder / recipe, *REPORTED]
         words += ["--chains.steps", "2"] if recipe == "descriptor" else []
         assert main(["train", *map(str, words)]) == 0
     return folder
