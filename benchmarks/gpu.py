@@ -19,7 +19,6 @@ from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
@@ -81,11 +80,6 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
         synchronised(device)
         times += 1
     return taken / times
-
-
-def points(pixels: np.ndarray) -> Tensor:
-    """Return images (B, C, H, W) in [-1, 1] of pixels (B, H, W, C)."""
-    return torch.from_numpy(pixels).movedim(-1, 1).contiguous() / 127.5 - 1
 
 
 def products(device: torch.device) -> dict[str, float]:
@@ -177,13 +171,13 @@ def iteration_rows(device: torch.device) -> Iterator[Row]:
                 "descriptor",
                 "cifar10",
                 DescriptorRecipe(iterations=1000),
-                lambda: points(packed("cifar10/test.npz")[0]),
+                lambda: packed("cifar10/test.npz")[0],
             ),
             (
                 "generator",
                 "clothing64",
                 GeneratorRecipe(iterations=1000),
-                lambda: points(clothing("train")),
+                lambda: clothing("train"),
             ),
         ]
     activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA][: 1 + (device.type == "cuda")]
@@ -236,11 +230,9 @@ def told(found: dict[str, Any]) -> str:
         "100; a step's operations are those of its matrix products and convolutions. On a GPU, "
         "convolutions of float32 round to TF32 unless PyTorch is told not to, so that more than "
         "the rate of float32's products can be reached.",
-        shown(found["chains"]) if found.get("chains") else "",
-        shown(found["iterations"]) if found.get("iterations") else "",
-        shown(found["training"]) if found.get("training") else "",
+        *(shown(found[part]) for part in ("chains", "iterations", "training") if found.get(part)),
     ]
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(parts)
 
 
 def main() -> None:

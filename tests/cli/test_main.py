@@ -228,7 +228,7 @@ def test_another_recipe_is_refused_in_a_folder_that_holds_a_run(tigon, pictures,
 
 
 def test_a_run_without_a_report_is_learned_and_reported_later(tigon, pictures):
-    words = ["train", "generator", "--data", pictures, "--out", "run", *SMALL, "--no-report"]
+    words = ["train", "generator", "--data", pictures, "--out", "run", *LEARNED]
     status, out, err = tigon(*words)
     assert (status, out) == (0, "run: 5 iterations done\nno report; tigon report run writes it\n")
     assert "diagnosing" not in err and not os.path.exists("run/report.html")

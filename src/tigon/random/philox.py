@@ -56,7 +56,7 @@ def words(
     """
     if device.type == "cpu":  # NumPy takes a third of the time of PyTorch here
         return philox(counter(index, drawn, np.arange(blocks)), key)
-    rows = torch.from_numpy(np.stack([index, drawn])).to(device)
+    rows = _placed(index, drawn, device)
     kernels = kernels_of(device) if device.type == "cuda" else None
     if kernels is not None:
         return kernels.words(key, rows, blocks)
@@ -83,7 +83,12 @@ def normal_numbers(
     kernels = kernels_of(device) if by_kernel else None
     if kernels is None:
         return normals(words(key, index, drawn, blocks, device), dtype)
-    return kernels.normals(key, torch.from_numpy(np.stack([index, drawn])).to(device), blocks)
+    return kernels.normals(key, _placed(index, drawn, device), blocks)
+
+
+def _placed(index: np.ndarray, drawn: np.ndarray, device: torch.device) -> Tensor:
+    """Return both of each row on the device, (2, B)."""
+    return torch.from_numpy(np.stack([index, drawn])).to(device)
 
 
 def normals(words: Words, dtype: torch.dtype) -> Tensor:
