@@ -37,6 +37,14 @@ def test_a_run_leaves_all_that_is_laid_down(tmp_path, pictures, name, recipe):
     assert run.snapshots()[0][1].shape == (5, 8, 8, 3)
 
 
+def test_folders_and_checkpoints_may_be_plain_text_and_numbers(tmp_path, pictures):
+    folder = str(tmp_path / "run")
+    train(Experiment("generator", generator_recipe(iterations=2), str(pictures)), folder, keep=2)
+    run = Run(folder, 2, data=pictures)
+    assert run == Run(tmp_path / "run", "2", str(pictures))
+    assert run.find().name == "2" and len(run.images()) == 5
+
+
 @RECIPES
 def test_the_same_command_continues_a_stopped_run_to_the_same_end(
     tmp_path, pictures, name, recipe

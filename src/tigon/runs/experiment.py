@@ -36,7 +36,7 @@ LEFT = {NAME, ".new-config.toml"}  # left by a run that was killed while startin
 
 def train(
     experiment: Experiment,
-    out: Path,
+    out: str | os.PathLike[str],
     device: str = "auto",
     checkpoint_every: int = 100,
     callbacks: Sequence[Callback | Callable[[Trainer, Record], object]] = (),
@@ -190,7 +190,7 @@ def _origin(experiment: Experiment, images: ImageSet) -> Learner | None:
     """
     if experiment.origin is None:
         return None
-    source = Run(Path(experiment.origin), data=experiment.data)
+    source = Run(experiment.origin, data=experiment.data)
     source.refuse_other_images(images)
     return source.learner()
 

@@ -10,6 +10,7 @@ figures/*.png, report.html
 """
 
 import json
+import os
 import tomllib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -75,7 +76,7 @@ class Experiment:
         """
         if self.origin is None:
             return self
-        source = Run(Path(self.origin))
+        source = Run(self.origin)
         if run is not None and run.config.exists():
             before = run.experiment
             if (before.name, before.origin) == (self.name, str(source.folder.resolve())):
@@ -129,7 +130,7 @@ class Experiment:
         return self.recipe.load(self.data, self.mask)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Run:
     """A run folder.
 
@@ -137,11 +138,25 @@ class Run:
         folder: the folder given as `tigon train --out`
         checkpoint: where its model comes from: last, best, or an iteration
         data: where its images are now, if not where config.toml says
+
+    Example:
+        run = tigon.Run("runs/faces")
+        model, images, records = run.model(), run.images(), run.records()
     """
 
     folder: Path
-    checkpoint: str = "last"
-    data: str | None = None
+    checkpoint: str
+    data: str | None
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        checkpoint: str | int = "last",
+        data: str | os.PathLike[str] | None = None,
+    ) -> None:
+        object.__setattr__(self, "folder", Path(folder))
+        object.__setattr__(self, "checkpoint", str(checkpoint))
+        object.__setattr__(self, "data", None if data is None else str(data))
 
     @property
     def name(self) -> str:
