@@ -33,7 +33,7 @@ PHYSICS = {"hole": hole(), "down": Downsample(2), "grey": Grey(), "blur": Blur(1
 @pytest.mark.parametrize("name", PHYSICS)
 def test_preconditioned_gradients_find_the_same_solution_in_far_fewer_products(name):
     physics, noise, rng = PHYSICS[name], natural(), make_rng(name, 1)
-    images = noise.shaped(torch.randn(LIKE.shape, generator=rng, dtype=LIKE.dtype))
+    images = noise.draws(lambda: torch.randn(LIKE.shape, generator=rng, dtype=LIKE.dtype))
     seen = Observation(physics, physics(images), LIKE, noise, 0.02)
     taken = []
 
@@ -54,7 +54,7 @@ def test_preconditioned_gradients_find_the_same_solution_in_far_fewer_products(n
 def test_scale_and_noise_of_an_image_are_estimated_from_what_was_observed(name):
     physics, noise, rng = PHYSICS[name], natural(), make_rng(name, 2)
     levels, scales = torch.tensor([0.05, 0.1]), torch.tensor([2.0, 0.5])
-    images = noise.shaped(torch.randn(LIKE.shape, generator=rng, dtype=LIKE.dtype))
+    images = noise.draws(lambda: torch.randn(LIKE.shape, generator=rng, dtype=LIKE.dtype))
     clean = physics(scales.sqrt().view(2, 1, 1, 1) * images)
     y = clean + levels.view(2, 1, 1, 1) * torch.randn(clean.shape, generator=rng)
     seen = Observation(physics, y * (clean != 0), LIKE, noise, None)
@@ -107,7 +107,7 @@ def test_a_large_determinant_is_near_that_of_the_matrix_and_nearer_between_two(n
     physics, like, found, exact = PHYSICS[name], torch.empty(1, 3, SIDE, SIDE), [], []
     white = Correlated(0.3 * torch.ones(3, SIDE, SIDE), torch.ones(3, SIDE, SIDE))
     for noise in (natural(), white):
-        y = physics(noise.shaped(torch.randn(like.shape, generator=make_rng(6))))
+        y = physics(noise.draws(lambda: torch.randn(like.shape, generator=make_rng(6))))
         monkeypatch.setattr("tigon.inference.observation.DENSE", 10_000)
         exact.append(Observation(physics, y, like, noise, 0.01).log_determinant().item())
         monkeypatch.setattr("tigon.inference.observation.DENSE", 0)

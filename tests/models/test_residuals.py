@@ -7,10 +7,17 @@ from torch.nn import functional
 
 from small import generator_learner
 from tigon.models.generator import GeneratorModel
-from tigon.models.residuals import DEVIATION, Correlated, Residuals, White, transformed
+from tigon.models.residuals import DEVIATION, Blended, Correlated, Residuals, White, transformed
 from tigon.random.streams import make_rng
 
 SHAPE = 3, 6, 8
+
+
+def correlated(seed):
+    deviations, variances = 0.5 + torch.rand(
+        2, *SHAPE, generator=make_rng(seed), dtype=torch.float64
+    )
+    return Correlated(deviations, variances)
 
 
 def test_the_transform_is_the_orthonormal_cosine_transform():
@@ -22,18 +29,28 @@ def test_the_transform_is_the_orthonormal_cosine_transform():
 
 @pytest.mark.parametrize("kind", ["white", "correlated"])
 def test_draws_have_the_covariance_that_products_are_of(kind):
-    rng, values = make_rng(1), math.prod(SHAPE)
-    deviations, variances = 0.5 + torch.rand(2, *SHAPE, generator=rng, dtype=torch.float64)
-    noise = White(0.4) if kind == "white" else Correlated(deviations, variances)
+    values = math.prod(SHAPE)
+    noise = White(0.4) if kind == "white" else correlated(1)
     eye = torch.eye(values, dtype=torch.float64)
     covariance = noise.product(eye.unflatten(1, SHAPE)).flatten(1)
-    root = noise.shaped(eye.unflatten(1, SHAPE)).flatten(1)
+    root = noise.draws(lambda: eye.unflatten(1, SHAPE)).flatten(1)
     assert torch.allclose(root.T @ root, covariance) and torch.allclose(covariance, covariance.T)
-    residuals = torch.randn(5, *SHAPE, generator=rng, dtype=torch.float64)
-    solved = torch.linalg.solve(covariance, residuals.flatten(1).T).T
-    assert torch.allclose(noise.squares(residuals), (residuals.flatten(1) * solved).sum(1))
     if kind == "white":
         assert noise.variance == pytest.approx(covariance.diagonal().mean().item())
+
+
+def test_a_blend_has_the_covariance_of_each_image_s_own_share():
+    shares, parts = torch.tensor([0.0, 0.2, 1.0]), (correlated(1), correlated(2))
+    blend, eye = Blended(*parts, shares), torch.eye(math.prod(SHAPE), dtype=torch.float64)
+    products = blend.product(eye.unflatten(1, SHAPE).repeat(3, 1, 1, 1)).unflatten(0, (3, -1))
+    first, second = (part.product(eye.unflatten(1, SHAPE)) for part in parts)
+    for share, product in zip(shares, products, strict=True):
+        assert torch.allclose(product, (1 - share) * first + share * second)
+    zero = torch.zeros_like(eye)
+    halves = iter([torch.cat([eye, zero]), torch.cat([zero, eye])])  # of two independent noises
+    root = blend.draws(lambda: next(halves).unflatten(1, SHAPE).repeat(3, 1, 1, 1))
+    for one, product in zip(root.unflatten(0, (3, -1)).flatten(2), products, strict=True):
+        assert torch.allclose(one.T @ one, product.flatten(1), atol=1e-6)
 
 
 def test_what_was_measured_is_the_covariance_of_smooth_residuals_that_are_larger_in_places():

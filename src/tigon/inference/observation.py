@@ -12,9 +12,9 @@ and given z, too, the image is Gaussian:
 How K is solved with: see `inference.solving`. An A that is not linear is taken as
 :math:`y = A(f(z)) + \sqrt{\tau v + s^2} \, \eta`, with v the mean variance of a value.
 
-S may be that of residuals of training images (`models.residuals`). Some images fit worse than
-others, so :math:`\tau` is chosen for each such that its observed residuals are as large as they
-should be,
+S may be that of residuals of training images (`models.residuals`), or a blend of it and of how
+whole images lie about their mean (`inference.whole`). Some images fit worse than others, so
+:math:`\tau` is chosen for each such that its observed residuals are as large as they should be,
 
 .. math:: |y - A f(z)|^2 = \tau \, \mathrm{tr} A S A^T + s^2 \dim y
 
@@ -23,6 +23,7 @@ spectrum of the observed residuals.
 """
 
 import math
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ from tigon.inference.solving import (
     log_quadratic,
     solve_factorised,
 )
-from tigon.models.residuals import ImageNoise, White
+from tigon.models.residuals import Blended, Correlated, ImageNoise, White
 from tigon.random.streams import Rng, make_rng, normal
 
 PROBES = 64  # draws of residuals
@@ -79,16 +80,35 @@ class Observation:
             raise TigonError("what was observed has values that are not finite")
         self.scale = like.new_ones(len(y))
         self.linear = self._is_linear()
+        self.alike = False
         self.observed = self._observed() if self.linear and image_noise.measured else None
         small = self.observed is not None and self.y[0].numel() <= DENSE
         self.gram = self._gram() if small else None
         self._factor: Tensor | None = None
+        self._determinant: Tensor | None = None
         if not self.known and (self.observed is None or self.observed.spectrum is None):
             raise TigonError(
                 "the noise level cannot be estimated: that needs a model that has measured its "
                 "residuals while learning from complete images, as `generator` does, and a "
                 "physics that is linear and makes images; give it as `noise`"
             )
+
+    def blended(self, other: "Observation", share: Tensor) -> "Observation":
+        """Return this observation with another's image noise blended into its own.
+
+        Arguments:
+            other: the same observation with another measured noise of images, of a linear A
+            share: of the other's noise, for each image, (B,), in [0, 1]
+        """
+        assert isinstance(self.image_noise, Correlated)
+        assert isinstance(other.image_noise, Correlated)
+        made = copy(self)
+        made.image_noise = Blended(self.image_noise, other.image_noise, share)
+        made.observed = made._observed()
+        if self.gram is not None and other.gram is not None:
+            made.gram = self.gram.lerp(other.gram, share.view(-1, 1, 1).to(self.gram))
+        made._factor = made._determinant = None
+        return made
 
     def observe(self, images: Tensor) -> Tensor:
         """Return A(x) for images (B * S, C, H, W), those of an image one after another."""
@@ -172,11 +192,14 @@ class Observation:
 
     @torch.no_grad()
     def _observed(self) -> Observed:
-        """Return what A makes of draws of N(0, S), the same ones for each image."""
-        rng, like = make_rng("observed noise", 0), self.like[:1]
-        noise = normal(rng, like.new_empty(PROBES, *like.shape[1:]))
-        seen = self.observe(self.image_noise.shaped(noise).repeat(len(self.y), 1, 1, 1))
-        return Observed.of(seen, len(self.y))
+        """Return what A makes of draws of N(0, S), made of the same noise for each image."""
+        rng, count = make_rng("observed noise", 0), len(self.y)
+        like = self.like.new_empty(PROBES, *self.like.shape[1:])
+        draws = self.image_noise.draws(lambda: normal(rng, like).repeat(count, 1, 1, 1))
+        seen = self.observe(draws)
+        apart = seen.unflatten(0, (count, -1))
+        self.alike = bool((apart == apart[:1]).all())
+        return Observed.of(seen, count)
 
     @torch.no_grad()
     def _gram(self) -> Tensor:
@@ -216,10 +239,22 @@ class Observation:
         ridge = self._rows(self.noise**2, self.y)
         if self.gram is not None:
             return 2 * self._factor_of(None, ridge).diagonal(dim1=1, dim2=2).log().sum(1)
-        rng, found = make_rng("signs", 0), []
-        for _ in range(SIGNS):
-            signs = normal(rng, self.y[:1]).sign() * self.seen
-            found.append(log_quadratic(self._product(self.scale, ridge), signs))
+        if self.noise.any():
+            return self._estimated_determinant(self.scale, ridge, False)
+        if self._determinant is None:  # that of A S A^T, which the scale does not change
+            one = torch.ones_like(self.scale)
+            self._determinant = self._estimated_determinant(one, ridge, self.alike)
+        return self._determinant + sum_event(self.seen).double() * self.scale.double().log()
+
+    def _estimated_determinant(self, scale: Tensor, ridge: Tensor, alike: bool) -> Tensor:
+        """Estimate log det (scale A S A^T + ridge I), (B,); together if the images' are alike."""
+        product, rng, count = self._product(scale, ridge), make_rng("signs", 0), len(self.y)
+        like, found = self.y[:1].expand(SIGNS, *self.y.shape[1:]), []
+        for some in normal(rng, like).sign().split(count if alike else 1):
+            rows = some[torch.arange(count) % len(some)]
+            found.append(log_quadratic(product, rows * self.seen)[: len(some) if alike else count])
+        if alike:
+            return torch.cat(found).mean().expand(count)
         return torch.stack(found).mean(0)
 
     def residual(self, images: Tensor) -> Tensor:
@@ -246,8 +281,8 @@ class Observation:
         """
         if not self.linear:
             return decoded
-        shaped = self.image_noise.shaped(normal(rng, decoded))
-        images = decoded + self._rows(self.scale, shaped).sqrt() * shaped
+        draws = self.image_noise.draws(lambda: normal(rng, decoded))
+        images = decoded + self._rows(self.scale, draws).sqrt() * draws
         residual = self.residual(images)
         if self.noise.any():
             residual = residual - self._rows(self.noise, residual) * normal(rng, residual)

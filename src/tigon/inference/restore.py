@@ -162,11 +162,10 @@ def restore(
         noise: standard deviation of the observations' noise, >= 0, on the same scale; None to
             estimate it, for each image
         pixel_noise: samples are draws of x given y, with residuals in what was not observed like
-            those of images; without it they are E[x | z, y] for draws of z
+            those of images; without it they are E[x | z, y] for draws of z, where f(z) is used
         how: the number of chains, temperatures and steps
         gaussian: restore images without f(z) that the Gaussian of whole images explains better
-            (`inference.whole`), if the model has measured that; all of their E[x | z, y] are the
-            same
+            (`inference.whole`), if the model has measured that
     Raises:
         TigonError: if the model has neither, the physics does not fit model and observations, or
             `noise` is below 0 or not finite
@@ -211,26 +210,32 @@ def restoring(
         near = near_so_far
         yield Restoring(0, None, None, False)
     assert near is not None
-    whole = model.whole_images() if gaussian and observation.linear else None
-    draws, latents, accepts = [], [], []
+    whole = model.whole_images() if observation.linear else None
+    images, draws, latents, accepts = [], [], [], []
     found, step = None, 0
     for z, accept in _draws(model, observation, near, rng, how):
         step += 1
         if accept is not None:
-            draws.append(Completions.of(observation, model.decode(z), rng))
+            decoded = model.decode(z)
+            images.append(decoded.unflatten(0, (len(y), -1)))
             latents.append(z.unflatten(0, (len(y), -1)))
             accepts.append(accept.view(len(y), -1).mean(1))
-            made, z_all = Completions.together(draws), torch.cat(latents, 1)
-            evidence, level = torch.full_like(accepts[0], math.nan), observation.noise
-            if whole is not None and len(draws) == how.draws:
+            level, evidence = observation.noise, torch.full_like(accepts[0], math.nan)
+            if whole is None or len(latents) < how.draws:
+                draws.append(Completions.of(observation, decoded, rng))
+                made = Completions.together(draws)
+            else:
+                both = torch.stack(images, 1), torch.stack(latents, 1)
                 made, level, evidence = compared(
-                    observation, near, made, z_all, whole, how.chains, rng
+                    observation, near, *both, whole, rng, always=not gaussian
                 )
+            evidence = evidence if gaussian else torch.full_like(evidence, math.nan)
+            varied = (evidence < 0) | pixel_noise  # without f(z) all E[x | y] are the same
             found = Restored(
                 made.means.mean(1),
                 made.images.std(1, correction=0),
-                made.images if pixel_noise else made.means,
-                z_all,
+                torch.where(varied.view(-1, 1, 1, 1, 1), made.images, made.means),
+                torch.cat(latents, 1),
                 torch.stack(accepts).mean(0),
                 level,
                 evidence,

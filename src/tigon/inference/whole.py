@@ -1,9 +1,18 @@
-r"""Complete images by what was observed: with f(z), or by the Gaussian of whole images alone.
+r"""Complete images by what was observed: about f(z), or about the mean of images alone.
 
-Some images f cannot make, and then an f(z) that fits what was observed says little about the rest.
-So each image is restored by f(z), or by N(m, S_0), the Gaussian of whole images
-(`models.residuals`), where its evidence is higher: log p(y) is exact for the latter, and for the
-former
+What f(z) leaves out of an image of which much is missing is more than what it leaves out of images
+that latents were inferred from whole: where nothing was observed f(z) may be wrong at large, as
+one image is unlike another. So given z an image is taken as N(f(z), tau S_w) with
+
+.. math:: S_w = (1 - w) S + w S_0,
+
+S the covariance of residuals and S_0 that of whole images about their mean (`models.residuals`),
+and the share w that has the highest evidence, if values are missing. (A blur or averages show what
+f(z) leaves out at large, and little of the details that they hide: w is 0 then, and 1 without
+f(z).) And some images f cannot make at all; then f(z) that
+fits what was observed says little about the rest. An image is restored about the mean of images m
+instead, by N(m, tau S_w), where the evidence is higher: log p(y) is exact for the latter, and for
+f(z)
 
 .. math:: \log p(y) \approx E[\log N(y; A f(z), K)] + E[\log p(z)] + H(N(\mu, C))
 
@@ -18,32 +27,29 @@ from torch import Tensor
 
 from tigon.densities.log_density import sum_event
 from tigon.inference.linear_posterior import Near
-from tigon.inference.observation import Observation
+from tigon.inference.observation import Observation, mask_of
 from tigon.models.residuals import ImageNoise
 from tigon.random.streams import Rng
 
+SHARES = 0.0, 0.03, 0.1, 0.3, 1.0  # w
+WITH_F, WITHOUT = (0.0,), (1.0,)  # where nothing is missing
+
 
 class Completions(NamedTuple):
-    """Images given an f(z), or the mean of images, and what was observed.
+    """Images given f(z), or the mean of images, and what was observed.
 
     Attributes:
         means: E[x | z, y], (B, S, C, H, W)
         images: draws of x given z and y, likewise
-        fits: y - A f(z), (B, S, *)
     """
 
     means: Tensor
     images: Tensor
-    fits: Tensor
 
     @classmethod
     def of(cls, observation: Observation, decoded: Tensor, rng: Rng) -> "Completions":
         """Complete images f(z) (B * S, C, H, W) by what was observed."""
-        parts = (
-            observation.completed(decoded),
-            observation.drawn(decoded, rng),
-            observation.residual(decoded),
-        )
+        parts = observation.completed(decoded), observation.drawn(decoded, rng)
         return cls(*(part.unflatten(0, (len(observation.y), -1)) for part in parts))
 
     @classmethod
@@ -51,53 +57,90 @@ class Completions(NamedTuple):
         """Return several of the same images, one after another."""
         return cls(*(torch.cat(tensors, 1) for tensors in zip(*parts, strict=True)))
 
-    def replaced(self, other: "Completions", rows: Tensor) -> "Completions":
-        """Return these with others' rows (B,) where that is True."""
-        chosen = []
-        for own, others in zip(self, other, strict=True):
-            chosen.append(torch.where(rows.view(-1, *[1] * (own.dim() - 1)), others, own))
-        return Completions(*chosen)
+
+class Best(NamedTuple):
+    """The share w that suits each image best, and its evidence.
+
+    Attributes:
+        evidence: log p(y), nats, (B,)
+        share: (B,)
+    """
+
+    evidence: Tensor
+    share: Tensor
+
+    @classmethod
+    def of_all(cls, found: dict[float, Tensor], like: Tensor) -> "Best":
+        """Choose among shares, by the evidence (B,) of each."""
+        highest, which = torch.stack(list(found.values())).max(0)
+        return cls(highest, torch.tensor(list(found)).to(like)[which])
+
+
+class Completed(NamedTuple):
+    """What was restored with the shares, and about the centres, that suit each image best.
+
+    Attributes:
+        made: completions of all draws
+        noise: the noise level of each image, (B,)
+        evidence: by how many nats log p(y) is higher with f(z), (B,)
+    """
+
+    made: Completions
+    noise: Tensor
+    evidence: Tensor
 
 
 def compared(
     observation: Observation,
     near: Near,
-    made: Completions,
+    decoded: Tensor,
     z: Tensor,
     whole: tuple[Tensor, ImageNoise],
-    chains: int,
     rng: Rng,
-) -> tuple[Completions, Tensor, Tensor]:
-    """Replace completions of images that the Gaussian of whole images explains better.
+    always: bool = False,
+) -> Completed:
+    """Complete images by f(z), or by the mean of images where that has the higher evidence.
 
     Arguments:
-        made: completions by draws of latents z (B, S, d), of chains that started at `near`
+        decoded: f(z) of all draws, (B, T, S, C, H, W): T of each of S chains
+        z: their latents, (B, T, S, d), of chains that started at `near`
         whole: mean of images (C, H, W), and how they lie about it
-        chains: number of chains of each image; S is a multiple of it
-        rng: one generator, or streams of B * `chains` rows
-    Returns:
-        completions, the noise level of each image (B,), and by how many nats its evidence is
-        higher with f(z), (B,)
+        rng: one generator, or streams of B * S rows
+        always: complete all of them by f(z)
     """
     mean, spread = whole
     level = observation.noise[0].item() if observation.known else None
     other = Observation(observation.physics, observation.y, observation.like, spread, level)
     centre = mean.to(other.like).expand_as(other.like)
-    other.fit(centre)
-    evidence = log_evidence(observation, near, made.fits, z)
-    evidence = (evidence - other.log_evidence(other.residual(centre))).to(other.like)
-    rows = centre.repeat_interleave(chains, 0)
-    drawn = [Completions.of(other, rows, rng) for _ in range(z.shape[1] // chains)]
-    better = made.replaced(Completions.together(drawn), evidence < 0)
-    return better, torch.where(evidence < 0, other.noise, observation.noise), evidence
+    last, latents = decoded[:, -1].flatten(0, 1), z[:, -1]
+    masked = mask_of(observation.physics, observation.y, observation.like) is not None
+    with_latents, without = {}, {}
+    for share in SHARES if masked else (*WITH_F, *WITHOUT):
+        mixed = observation.blended(other, other.scale.new_full((len(centre),), share))
+        if masked or share in WITH_F:
+            mixed.fit(last)
+            with_latents[share] = log_evidence(mixed, near, mixed.residual(last), latents)
+        if masked or share in WITHOUT:
+            mixed.fit(centre)
+            without[share] = mixed.log_evidence(mixed.residual(centre))
+    by_f, by_mean = (Best.of_all(found, other.scale) for found in (with_latents, without))
+    evidence = (by_f.evidence - by_mean.evidence).to(other.like)
+    better = (evidence >= 0) | always
+    final = observation.blended(other, torch.where(better, by_f.share, by_mean.share))
+    shown = better.view(-1, *[1] * (decoded.dim() - 1))
+    chosen = torch.where(shown, decoded, centre[:, None, None])
+    final.fit(chosen.flatten(0, 2))
+    rows = [part.flatten(0, 1) for part in chosen.unbind(1)]
+    made = Completions.together([Completions.of(final, part, rng) for part in rows])
+    return Completed(made, final.noise, evidence)
 
 
 def log_evidence(observation: Observation, near: Near, fits: Tensor, z: Tensor) -> Tensor:
-    """Estimate log p(y) of each image, given draws' residuals (B, S, *) and latents (B, S, d).
+    """Estimate log p(y) of each image, given draws' residuals (B * S, *) and latents (B, S, d).
 
     The prior counts as N(0, I): one that was learned is known up to a constant.
     """
-    likelihood = observation.log_evidence(fits.flatten(0, 1)).view(fits.shape[:2]).mean(1)
+    likelihood = observation.log_evidence(fits).view(len(z), -1).mean(1)
     prior = -sum_event(z.double().square().flatten(0, 1)).view(z.shape[:2]).mean(1) / 2
     volume = near.root.double().diagonal(dim1=1, dim2=2).log().sum(1)
     return likelihood + prior + volume + z.shape[2] / 2

@@ -17,6 +17,7 @@ References:
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Protocol
@@ -25,7 +26,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tigon.densities.log_density import sum_event
 from tigon.distributed import all_sum
 from tigon.models.config import register_part
 
@@ -53,11 +53,8 @@ class ImageNoise(Protocol):
     def product(self, x: Tensor) -> Tensor:
         """Return S x for images (B, C, H, W)."""
 
-    def shaped(self, noise: Tensor) -> Tensor:
-        """Return draws of N(0, S) made of draws of N(0, I), (B, C, H, W)."""
-
-    def squares(self, residuals: Tensor) -> Tensor:
-        """Return r^T S^-1 r of residuals (B, C, H, W), (B,)."""
+    def draws(self, normals: Callable[[], Tensor]) -> Tensor:
+        """Return draws of N(0, S), (B, C, H, W), made of what gives draws of N(0, I)."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +78,9 @@ class White:
         """Return S x for images (B, C, H, W)."""
         return self.variance * x
 
-    def shaped(self, noise: Tensor) -> Tensor:
-        """Return draws of N(0, S) made of draws of N(0, I), (B, C, H, W)."""
-        return self.sigma * noise
-
-    def squares(self, residuals: Tensor) -> Tensor:
-        """Return r^T S^-1 r of residuals (B, C, H, W), (B,)."""
-        return sum_event(residuals.square()) / self.variance
+    def draws(self, normals: Callable[[], Tensor]) -> Tensor:
+        """Return draws of N(0, S), (B, C, H, W), made of what gives draws of N(0, I)."""
+        return self.sigma * normals()
 
 
 @dataclass(frozen=True)
@@ -114,15 +107,48 @@ class Correlated:
         deviations, variances = self.deviations.to(x), self.variances.to(x)
         return deviations * transformed(variances * transformed(deviations * x), back=True)
 
-    def shaped(self, noise: Tensor) -> Tensor:
-        """Return draws of N(0, S) made of draws of N(0, I), (B, C, H, W)."""
+    def draws(self, normals: Callable[[], Tensor]) -> Tensor:
+        """Return draws of N(0, S), (B, C, H, W), made of what gives draws of N(0, I)."""
+        noise = normals()
         deviations, variances = self.deviations.to(noise), self.variances.to(noise)
         return deviations * transformed(variances.sqrt() * noise, back=True)
 
-    def squares(self, residuals: Tensor) -> Tensor:
-        """Return r^T S^-1 r of residuals (B, C, H, W), (B,)."""
-        deviations, variances = self.deviations.to(residuals), self.variances.to(residuals)
-        return sum_event(transformed(residuals / deviations).square() / variances)
+
+@dataclass(frozen=True)
+class Blended:
+    """S = (1 - w) S_1 + w S_2, with a share w for each image.
+
+    Arguments:
+        first, second: S_1 and S_2
+        share: w, (B,), in [0, 1], for rows (B * S) of which those of an image are adjacent
+    """
+
+    first: Correlated
+    second: Correlated
+    share: Tensor
+    measured: ClassVar[bool] = True
+    precise: ClassVar[float] = Correlated.precise
+
+    @property
+    def variance(self) -> float:
+        """The mean variance of a value."""
+        share = self.share.mean().item()
+        return (1 - share) * self.first.variance + share * self.second.variance
+
+    def product(self, x: Tensor) -> Tensor:
+        """Return S x for images (B * S, C, H, W)."""
+        return self.first.product(x).lerp(self.second.product(x), self._shares(x))
+
+    def draws(self, normals: Callable[[], Tensor]) -> Tensor:
+        """Return draws of N(0, S), (B * S, C, H, W), made of what gives draws of N(0, I)."""
+        first, second = self.first.draws(normals), self.second.draws(normals)
+        share = self._shares(first)
+        return (1 - share).sqrt() * first + share.sqrt() * second
+
+    def _shares(self, rows: Tensor) -> Tensor:
+        """Return the share of each row, (B * S, 1, 1, 1)."""
+        repeated = self.share.to(rows).repeat_interleave(len(rows) // len(self.share))
+        return repeated.view(-1, 1, 1, 1)
 
 
 class Spread(nn.Module):
