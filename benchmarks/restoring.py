@@ -55,9 +55,10 @@ ABOUT = """## Restored images
 VAE of d = {dim} that learned for {minutes:g} minutes each, PCA of the same d, and biharmonic (for
 missing pixels) or bicubic interpolation. PSNR in dB and SSIM, means over images, medians over
 seeds {seeds} and their range in square brackets if there are several. `PSNR of a draw` is of a
-single draw of the generator, and `without f(z)` the part of the images that it restores by the
-Gaussian of whole images, whose evidence is higher. `inside` is the part of the missing values (for
-4x: of all) that lie within the 90 % interval, the mean of the draws and 1.645 times their spread.
+single draw of x (`--pixel-noise`), and `without f(z)` the part of the images that it restores by
+the Gaussian of whole images, whose evidence is higher. `inside` is the part of the missing values
+(for 4x: of all) that lie within the 90 % interval, the mean of the draws and 1.645 times their
+spread.
 `benchmarks/restoring.jsonl` has every number. Printed on {machine}."""
 
 
@@ -83,7 +84,8 @@ def by_generator(model: GeneratorModel, y: Tensor, physics: Physics, x: Tensor) 
     for first in range(0, len(y), BATCH):
         rows = range(first * how.chains, min(first + BATCH, len(y)) * how.chains)
         part = y[first : first + BATCH]
-        found.append(restore(model, part, physics, RowRng(0, 0, rows), how=how))
+        streams = RowRng(0, 0, rows)
+        found.append(restore(model, part, physics, streams, pixel_noise=True, how=how))
     seconds = (time.perf_counter() - began) / len(y)
     mean, spread = (torch.cat([getattr(f, name) for f in found]) for name in ("mean", "spread"))
     draws = torch.cat([one.samples[:, 0] for one in found])

@@ -63,7 +63,7 @@ class Restore:
         truth: the images themselves, in the same order, which results are held against (extra
             `restore`)
         pixel_noise: draws have details like those of images in what was not observed, although
-            the model does not know which; those of images restored without f(z) always have
+            the model does not know which; of an image restored without f(z) they differ only so
         decoder_only: restore every image by f(z), also where the Gaussian of whole images explains
             what was observed better
         chains: chains per image, each of which gives 4 draws, or one without latents

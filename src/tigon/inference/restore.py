@@ -162,7 +162,8 @@ def restore(
         noise: standard deviation of the observations' noise, >= 0, on the same scale; None to
             estimate it, for each image
         pixel_noise: samples are draws of x given y, with residuals in what was not observed like
-            those of images; without it they are E[x | z, y] for draws of z, where f(z) is used
+            those of images; without it they are E[x | z, y] for draws of z, and without f(z) all
+            are E[x | y]
         how: the number of chains, temperatures and steps
         gaussian: restore images without f(z) that the Gaussian of whole images explains better
             (`inference.whole`), if the model has measured that
@@ -230,11 +231,10 @@ def restoring(
                     observation, near, *both, whole, rng, always=not gaussian
                 )
             evidence = evidence if gaussian else torch.full_like(evidence, math.nan)
-            varied = (evidence < 0) | pixel_noise  # without f(z) all E[x | y] are the same
             found = Restored(
                 made.means.mean(1),
                 made.images.std(1, correction=0),
-                torch.where(varied.view(-1, 1, 1, 1, 1), made.images, made.means),
+                made.images if pixel_noise else made.means,
                 torch.cat(latents, 1),
                 torch.stack(accepts).mean(0),
                 level,
