@@ -2,12 +2,14 @@
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from tigon.data.images import ImageSet
 from tigon.learners.descriptor import DescriptorLearner, start_images
 from tigon.learners.generator import GeneratorLearner
 from tigon.models.energy import EnergyModel
 from tigon.models.generator import GeneratorModel
+from tigon.models.residuals import Residuals
 from tigon.nn.dcgan import ConvDescriptor, DCGANGenerator
 from tigon.random.streams import make_rng
 from tigon.recipes import DescriptorRecipe, GeneratorRecipe
@@ -35,6 +37,25 @@ def descriptor_learner(images: ImageSet, start="mean-colour", norm="none", chain
     starts = start_images(images, start)
     model = EnergyModel(network, chains=chains, starts=starts, image_size=8)
     return DescriptorLearner(model, **options)
+
+
+def measured_model():
+    """A generator with small residuals, among images most of which it does not make.
+
+    Returns:
+        it, two images f(z) and two that are smooth and far from any, (4, 3, 8, 8)
+    """
+    model = generator_learner(4).model
+    model.residuals = Residuals((3, 8, 8))
+    rng = make_rng("whole images")
+    for _ in range(30):
+        decoded = model.decode(model.latents(64, rng, model.plane))
+        smooth = functional.interpolate(
+            torch.randn(64, 3, 3, 3, generator=rng), size=(8, 8), mode="bilinear"
+        )
+        model.residuals.add(0.02 * torch.randn(decoded.shape, generator=rng), 64, 1000)
+        model.residuals.whole.add(0.5 * smooth, 64, 1000)
+    return model, torch.cat([decoded[:2], 0.5 * smooth[:2]])
 
 
 def generator_recipe(**options) -> GeneratorRecipe:

@@ -1,12 +1,10 @@
 import pytest
 import torch
-from torch.nn import functional
 
-from small import descriptor_learner, generator_learner, image_set
+from small import descriptor_learner, generator_learner, image_set, measured_model
 from tigon.errors import TigonError
 from tigon.inference.physics import Grey, Mask
 from tigon.inference.restore import Draws, resampled, restore, restoring
-from tigon.models.residuals import Residuals
 from tigon.random.streams import RowRng, make_rng
 
 QUICK = Draws(4, temperatures=2, steps=3, settle=4, draws=2, apart=2)
@@ -73,25 +71,6 @@ def test_gradient_evaluations_are_those_that_are_taken():
     )
     restore(learner.model, y, physics, make_rng(0), how=QUICK)
     assert sum(taken) == QUICK.gradient_evaluations
-
-
-def measured_model():
-    """A generator with small residuals, among images most of which it does not make.
-
-    Returns:
-        it, two images f(z) and two that are smooth and far from any, (4, 3, 8, 8)
-    """
-    model = generator_learner(4).model
-    model.residuals = Residuals((3, 8, 8))
-    rng = make_rng("whole images")
-    for _ in range(30):
-        decoded = model.decode(model.latents(64, rng, model.plane))
-        smooth = functional.interpolate(
-            torch.randn(64, 3, 3, 3, generator=rng), size=(8, 8), mode="bilinear"
-        )
-        model.residuals.add(0.02 * torch.randn(decoded.shape, generator=rng), 64, 1000)
-        model.residuals.whole.add(0.5 * smooth, 64, 1000)
-    return model, torch.cat([decoded[:2], 0.5 * smooth[:2]])
 
 
 def test_images_that_f_cannot_make_are_restored_without_it_and_those_that_it_makes_with_it():

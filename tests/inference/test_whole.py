@@ -1,6 +1,6 @@
 import torch
-from test_restore import measured_model
 
+from small import measured_model
 from tigon.inference.linear_posterior import Near
 from tigon.inference.observation import Observation
 from tigon.inference.physics import Mask
