@@ -93,11 +93,12 @@ def error(model: Model, images: Tensor, masks: np.ndarray, seed: int, how: Draws
 
 
 def learned(options: argparse.Namespace, seed: int, name: str, mask: Path | None) -> Model:
-    """Learn from the photographs with a mask, or from whole ones."""
+    """Learn from the photographs with a mask, or from whole ones, unless that was done before."""
     run = Run(options.out / f"{options.recipe}-{seed}-{name}")
     words = ["--data", options.out / "train", "--image-size", options.image_size, "--seed", seed]
     words += ["--held-out", 0, "--out", run.folder, *options.more]
-    tigon("train", options.recipe, *words, *(["--mask", mask] if mask else []), threads=1)
+    if not run.folder.exists():
+        tigon("train", options.recipe, *words, *(["--mask", mask] if mask else []), threads=1)
     return run.model().eval()
 
 

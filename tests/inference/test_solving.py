@@ -27,7 +27,20 @@ def hole():
     return Mask(kept)
 
 
-PHYSICS = {"hole": hole(), "down": Downsample(2), "grey": Grey(), "blur": Blur(1.0)}
+def half():
+    return Mask((torch.rand(SIDE, SIDE, generator=make_rng(5)) < 0.5).float())
+
+
+PHYSICS = {
+    "hole": hole(),
+    "half": half(),
+    "down": Downsample(2),
+    "grey": Grey(),
+    "blur": Blur(1.0),
+}
+
+
+FRACTIONS = {"hole": 0.15, "half": 0.5, "down": 0.5, "grey": 0.5, "blur": 0.5}
 
 
 @pytest.mark.parametrize("name", PHYSICS)
@@ -44,10 +57,10 @@ def test_preconditioned_gradients_find_the_same_solution_in_far_fewer_products(n
     right, ones = physics(images), torch.ones(2, 1, 1, 1, dtype=LIKE.dtype)
     plain = conjugate_gradients(product, right, 1e-4)
     without = len(taken)
-    near = seen.observed.preconditioner(ones, 0.0004 * ones, seen.seen)
+    near = seen.preconditioner(ones, 0.0004 * ones)
     quick = conjugate_gradients(product, right, 1e-4, near)
     assert torch.allclose(quick * seen.seen, plain * seen.seen, rtol=0.02, atol=0.02 * plain.std())
-    assert len(taken) - without < 0.5 * without
+    assert len(taken) - without < FRACTIONS[name] * without
 
 
 @pytest.mark.parametrize("name", ["hole", "down", "grey"])

@@ -35,12 +35,14 @@ from tigon.inference.solving import (
     SCALES,
     LinearMap,
     Observed,
+    bounded,
     conjugate_gradients,
     factorised,
     log_quadratic,
+    preconditioner,
     solve_factorised,
 )
-from tigon.models.residuals import Blended, Correlated, ImageNoise, White
+from tigon.models.residuals import Blended, Correlated, ImageNoise
 from tigon.random.streams import Rng, make_rng, normal
 
 PROBES = 64  # draws of residuals
@@ -80,6 +82,7 @@ class Observation:
             raise TigonError("what was observed has values that are not finite")
         self.scale = like.new_ones(len(y))
         self.linear = self._is_linear()
+        self.mask = self._mask()
         self.alike = False
         self.observed = self._observed() if self.linear and image_noise.measured else None
         small = self.observed is not None and self.y[0].numel() <= DENSE
@@ -139,8 +142,23 @@ class Observation:
         if self.gram is not None:
             return solve_factorised(self._factor_of(extra, ridge), self.seen, values)
         product = self._product(scale, ridge)
-        near = self.observed and self.observed.preconditioner(scale, ridge, self.seen)
+        near = self.preconditioner(scale, ridge)
         return conjugate_gradients(product, values, self.image_noise.precise, near)
+
+    def preconditioner(self, scale: Tensor, ridge: Tensor) -> LinearMap | None:
+        """Return about (scale A S A^T + ridge I)^-1, or None if nothing says it.
+
+        Arguments:
+            scale, ridge: of each row, (B * S, 1, 1, 1)
+        """
+        if self.mask is not None and isinstance(self.image_noise, Correlated | Blended):
+            squares, spectrum = self.image_noise.nearly(len(self.y))
+        elif self.observed is not None and self.observed.spectrum is not None:
+            assert self.observed.squares is not None
+            squares, spectrum = bounded(self.observed.squares), bounded(self.observed.spectrum)
+        else:
+            return None
+        return preconditioner(squares, spectrum, scale, ridge, self.seen)
 
     def _product(self, scale: Tensor, ridge: Tensor) -> LinearMap:
         """Return the map from r to (scale A S A^T + ridge I) r."""
@@ -334,17 +352,12 @@ class Observation:
         near = 1e-4 * wanted.abs().max()
         return bool((found - wanted).abs().max() <= near and zero.abs().max() <= near)
 
-
-@torch.no_grad()
-def mask_of(physics: Physics, y: Tensor, like: Tensor) -> Tensor | None:
-    """Return what a physics keeps, 1 or 0 for each value (B, C, H, W), if it is a mask.
-
-    Raises:
-        TigonError: if it does not fit images and observations, as `Observation`
-    """
-    Observation(physics, y, like, White(1.0), 0.0)
-    if y.shape != like.shape:
-        return None
-    kept, other = physics(torch.ones_like(like)), torch.full_like(like, 0.5)
-    same = torch.equal(physics(other), kept * other)
-    return kept if same and ((kept == 0) | (kept == 1)).all() else None
+    @torch.no_grad()
+    def _mask(self) -> Tensor | None:
+        """Return what A keeps, 1 or 0 for each value (B, C, H, W), if it is a mask."""
+        if not self.linear or self.y.shape != self.like.shape:
+            return None
+        kept = self.physics(torch.ones_like(self.like))
+        other = torch.linspace(0.5, 1, kept[0].numel()).to(kept).view_as(kept[:1])
+        same = torch.equal(self.physics(other.expand_as(kept)), kept * other)
+        return kept if same and ((kept == 0) | (kept == 1)).all() else None

@@ -29,7 +29,7 @@ from tigon.choices import require_choices
 from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.errors import TigonError
 from tigon.inference.linear_posterior import Near, linear_posterior
-from tigon.inference.observation import Observation, mask_of
+from tigon.inference.observation import Observation
 from tigon.inference.physics import Physics
 from tigon.inference.whole import Completions, compared
 from tigon.mcmc.adaptation import StepSizeAdaptation
@@ -40,6 +40,7 @@ from tigon.mcmc.langevin import MALA
 from tigon.models.abilities import HasCompletion, HasDecoder
 from tigon.models.base import Model
 from tigon.models.cold_start import cooling
+from tigon.models.residuals import White
 from tigon.random.streams import Rng, normal
 
 WHITE = 0.5  # spread, on the scale of [-1, 1], that is shown as white
@@ -253,7 +254,7 @@ def _completed(
             "complete images, such as a descriptor's"
         )
     like = next(model.parameters()).new_empty(len(y), *model.image_shape)
-    kept = mask_of(physics, y, like)
+    kept = Observation(physics, y, like, White(1.0), 0.0).mask
     if kept is None or noise != 0:
         raise TigonError(
             "a model without latents restores what a mask hides, without noise, and nothing else"

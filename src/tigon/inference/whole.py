@@ -27,7 +27,7 @@ from torch import Tensor
 
 from tigon.densities.log_density import sum_event
 from tigon.inference.linear_posterior import Near
-from tigon.inference.observation import Observation, mask_of
+from tigon.inference.observation import Observation
 from tigon.models.residuals import ImageNoise
 from tigon.random.streams import Rng
 
@@ -113,7 +113,7 @@ def compared(
     other = Observation(observation.physics, observation.y, observation.like, spread, level)
     centre = mean.to(other.like).expand_as(other.like)
     last, latents = decoded[:, -1].flatten(0, 1), z[:, -1]
-    masked = mask_of(observation.physics, observation.y, observation.like) is not None
+    masked = observation.mask is not None
     with_latents, without = {}, {}
     for share in SHARES if masked else (*WITH_F, *WITHOUT):
         mixed = observation.blended(other, other.scale.new_full((len(centre),), share))

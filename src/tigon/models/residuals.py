@@ -102,6 +102,11 @@ class Correlated:
         """The mean variance of a value."""
         return self.deviations.square().mean().item()
 
+    def nearly(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return D^2 and v for each of so many images, (count, C, H, W)."""
+        same = self.deviations.square(), self.variances
+        return same[0].expand(count, -1, -1, -1), same[1].expand(count, -1, -1, -1)
+
     def product(self, x: Tensor) -> Tensor:
         """Return S x for images (B, C, H, W)."""
         deviations, variances = self.deviations.to(x), self.variances.to(x)
@@ -134,6 +139,15 @@ class Blended:
         """The mean variance of a value."""
         share = self.share.mean().item()
         return (1 - share) * self.first.variance + share * self.second.variance
+
+    def nearly(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return about D^2 and v for each of so many images, (count, C, H, W)."""
+        share = self.share.view(-1, 1, 1, 1).repeat_interleave(count // len(self.share), 0)
+        (squares, v), (others, w) = self.first.nearly(count), self.second.nearly(count)
+        middle = squares.lerp(others, share)
+        means = [values.mean((1, 2, 3), keepdim=True) for values in (squares, others)]
+        spectrum = (means[0] * v).lerp(means[1] * w, share) / means[0].lerp(means[1], share)
+        return middle, spectrum
 
     def product(self, x: Tensor) -> Tensor:
         """Return S x for images (B * S, C, H, W)."""
