@@ -3,10 +3,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tigon.densities.conjugate_gradients import conjugate_gradients
 from tigon.inference.observation import Observation
 from tigon.inference.physics import Blur, Downsample, Grey, Mask
-from tigon.inference.solving import conjugate_gradients, log_quadratic
-from tigon.models.residuals import Correlated
+from tigon.inference.solving import log_quadratic
+from tigon.models.image_noise import Correlated
 from tigon.random.streams import make_rng
 
 SIDE = 32
@@ -55,10 +56,10 @@ def test_preconditioned_gradients_find_the_same_solution_in_far_fewer_products(n
         return seen.observe(noise.product(seen.adjoint(r))) + 0.0004 * r
 
     right, ones = physics(images), torch.ones(2, 1, 1, 1, dtype=LIKE.dtype)
-    plain = conjugate_gradients(product, right, 1e-4)
+    plain = conjugate_gradients(product, right, 1e-4).solution
     without = len(taken)
     near = seen.preconditioner(ones, 0.0004 * ones)
-    quick = conjugate_gradients(product, right, 1e-4, near)
+    quick = conjugate_gradients(product, right, 1e-4, near).solution
     assert torch.allclose(quick * seen.seen, plain * seen.seen, rtol=0.02, atol=0.02 * plain.std())
     assert len(taken) - without < FRACTIONS[name] * without
 

@@ -1,56 +1,13 @@
-import math
-
 import pytest
 import torch
-from scipy.fft import dctn
 from torch.nn import functional
 
 from small import generator_learner
+from tigon.data.batches import Batch
 from tigon.models.generator import GeneratorModel
-from tigon.models.residuals import DEVIATION, Blended, Correlated, Residuals, White, transformed
+from tigon.models.image_noise import Correlated, White
+from tigon.models.residuals import DEVIATION, Residuals
 from tigon.random.streams import make_rng
-
-SHAPE = 3, 6, 8
-
-
-def correlated(seed):
-    deviations, variances = 0.5 + torch.rand(
-        2, *SHAPE, generator=make_rng(seed), dtype=torch.float64
-    )
-    return Correlated(deviations, variances)
-
-
-def test_the_transform_is_the_orthonormal_cosine_transform():
-    x = torch.randn(2, *SHAPE, generator=make_rng(0), dtype=torch.float64)
-    wanted = dctn(x.numpy(), axes=(1, 2, 3), norm="ortho")
-    assert torch.allclose(transformed(x), torch.from_numpy(wanted))
-    assert torch.allclose(transformed(transformed(x), back=True), x)
-
-
-@pytest.mark.parametrize("kind", ["white", "correlated"])
-def test_draws_have_the_covariance_that_products_are_of(kind):
-    values = math.prod(SHAPE)
-    noise = White(0.4) if kind == "white" else correlated(1)
-    eye = torch.eye(values, dtype=torch.float64)
-    covariance = noise.product(eye.unflatten(1, SHAPE)).flatten(1)
-    root = noise.draws(lambda: eye.unflatten(1, SHAPE)).flatten(1)
-    assert torch.allclose(root.T @ root, covariance) and torch.allclose(covariance, covariance.T)
-    if kind == "white":
-        assert noise.variance == pytest.approx(covariance.diagonal().mean().item())
-
-
-def test_a_blend_has_the_covariance_of_each_image_s_own_share():
-    shares, parts = torch.tensor([0.0, 0.2, 1.0]), (correlated(1), correlated(2))
-    blend, eye = Blended(*parts, shares), torch.eye(math.prod(SHAPE), dtype=torch.float64)
-    products = blend.product(eye.unflatten(1, SHAPE).repeat(3, 1, 1, 1)).unflatten(0, (3, -1))
-    first, second = (part.product(eye.unflatten(1, SHAPE)) for part in parts)
-    for share, product in zip(shares, products, strict=True):
-        assert torch.allclose(product, (1 - share) * first + share * second)
-    zero = torch.zeros_like(eye)
-    halves = iter([torch.cat([eye, zero]), torch.cat([zero, eye])])  # of two independent noises
-    root = blend.draws(lambda: next(halves).unflatten(1, SHAPE).repeat(3, 1, 1, 1))
-    for one, product in zip(root.unflatten(0, (3, -1)).flatten(2), products, strict=True):
-        assert torch.allclose(one.T @ one, product.flatten(1), atol=1e-6)
 
 
 def test_what_was_measured_is_the_covariance_of_smooth_residuals_that_are_larger_in_places():
@@ -94,7 +51,7 @@ def test_a_learner_measures_them_and_a_model_folder_keeps_them(tmp_path):
     model = GeneratorModel(network, 2, 0.3, residuals=Residuals(shape))
     assert model.whole_images() is None
     images, decoded = torch.randn(2, 4, *shape, generator=make_rng(3))
-    model.residuals.update(images, decoded, 4, 4)
+    model.residuals.update(Batch(images, torch.arange(4)), decoded, 4)
     model.save_pretrained(tmp_path / "model")
     loaded = GeneratorModel.from_pretrained(tmp_path / "model")
     found = loaded.image_noise()
@@ -104,3 +61,46 @@ def test_a_learner_measures_them_and_a_model_folder_keeps_them(tmp_path):
     assert torch.allclose(mean, images.mean(0)) and isinstance(noise, Correlated)
     squares = (images - images.mean(0)).square().mean(0)
     assert torch.allclose(model.residuals.whole.squares, squares)
+
+
+@pytest.mark.parametrize("missing", [0.5, 0.7, "block"])
+def test_of_incomplete_images_they_are_those_of_complete_ones(missing):
+    """Residuals of known covariance, half of which, or most, are never seen."""
+    rng, count, shape = make_rng(4), 400, (1, 12, 12)
+    place = torch.arange(12.0)
+    spectrum = 30 / (1 + (place[:, None] ** 2 + place**2))
+    deviations = (0.1 + 0.3 * torch.linspace(0, 1, 12)).expand(1, 12, 12)
+    truth = Correlated(deviations, (spectrum / spectrum.mean()).clamp(min=0.02)[None])
+    images = 0.3 + truth.draws(lambda: torch.randn(count, *shape, generator=rng))
+    mask = torch.ones(count, *shape)
+    for one in mask:
+        if missing == "block":
+            top, left = torch.randint(0, 5, (2,), generator=rng).tolist()
+            one[:, top : top + 8, left : left + 8] = 0
+        else:
+            one *= torch.rand(shape, generator=rng) >= missing
+    hidden = torch.where(mask > 0, images, torch.nan)
+    found, complete = Residuals(shape), Residuals(shape)
+    decoded = torch.full((40, *shape), 0.3)
+    for update in range(600):
+        index = torch.randperm(count, generator=rng)[:40]
+        found.update(Batch(hidden[index], index, mask[index]), decoded, count)
+        if update % 6 == 0:
+            complete.update(Batch(images[index], index), decoded, count)
+    for part in (lambda kept: kept.noise(), lambda kept: kept.whole.noise()):
+        eye = torch.eye(144).view(144, *shape)
+        own, other, exact = (
+            noise.product(eye).flatten(1) for noise in (part(found), part(complete), truth)
+        )
+        assert (other - exact).norm() < 0.12 * exact.norm()
+        assert (own - exact).norm() < 0.2 * exact.norm()
+    assert (found.whole.mean - 0.3).square().mean() < 0.1 * deviations.square().mean()
+
+
+def test_images_without_holes_count_whole_though_there_is_a_mask():
+    images, decoded = torch.randn(2, 9, 3, 4, 4, generator=make_rng(5))
+    found, wanted = Residuals((3, 4, 4)), Residuals((3, 4, 4))
+    found.update(Batch(images, torch.arange(9), torch.ones(9, 1, 4, 4)), decoded, 9)
+    wanted.update(Batch(images, torch.arange(9)), decoded, 9)
+    for own, other in zip(found.buffers(), wanted.buffers(), strict=True):
+        assert torch.equal(own, other)

@@ -12,7 +12,7 @@ and given z, too, the image is Gaussian:
 How K is solved with: see `inference.solving`. An A that is not linear is taken as
 :math:`y = A(f(z)) + \sqrt{\tau v + s^2} \, \eta`, with v the mean variance of a value.
 
-S may be that of residuals of training images (`models.residuals`), or a blend of it and of how
+S may be that of residuals of training images (`models.image_noise`), or a blend of it and of how
 whole images lie about their mean (`inference.whole`). Some images fit worse than others, so
 :math:`\tau` is chosen for each such that its observed residuals are as large as they should be,
 
@@ -28,21 +28,19 @@ from copy import copy
 import torch
 from torch import Tensor
 
+from tigon.densities.conjugate_gradients import LinearMap, conjugate_gradients
 from tigon.densities.log_density import sum_event
 from tigon.errors import TigonError
 from tigon.inference.physics import Physics
 from tigon.inference.solving import (
     SCALES,
-    LinearMap,
     Observed,
     bounded,
-    conjugate_gradients,
     factorised,
     log_quadratic,
-    preconditioner,
     solve_factorised,
 )
-from tigon.models.residuals import Blended, Correlated, ImageNoise
+from tigon.models.image_noise import Blended, Correlated, ImageNoise, preconditioner
 from tigon.random.streams import Rng, make_rng, normal
 
 PROBES = 64  # draws of residuals
@@ -143,7 +141,13 @@ class Observation:
             return solve_factorised(self._factor_of(extra, ridge), self.seen, values)
         product = self._product(scale, ridge)
         near = self.preconditioner(scale, ridge)
-        return conjugate_gradients(product, values, self.image_noise.precise, near)
+        found = conjugate_gradients(product, values, self.image_noise.precise, near)
+        if not found.precise:
+            raise TigonError(
+                "what was observed hardly depends on some details of the images, so that they "
+                "cannot be solved for: give a higher noise level"
+            )
+        return found.solution
 
     def preconditioner(self, scale: Tensor, ridge: Tensor) -> LinearMap | None:
         """Return about (scale A S A^T + ridge I)^-1, or None if nothing says it.

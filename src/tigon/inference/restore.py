@@ -40,7 +40,7 @@ from tigon.mcmc.langevin import MALA
 from tigon.models.abilities import HasCompletion, HasDecoder
 from tigon.models.base import Model
 from tigon.models.cold_start import cooling
-from tigon.models.residuals import White
+from tigon.models.image_noise import White
 from tigon.random.streams import Rng, normal
 
 WHITE = 0.5  # spread, on the scale of [-1, 1], that is shown as white

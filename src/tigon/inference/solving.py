@@ -10,24 +10,20 @@ blur 5 to 30, and half of the pixels at random 40 with the S of residuals of pho
 that of whole ones, rather than two to ten times as many.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tigon.densities.conjugate_gradients import LinearMap
 from tigon.densities.log_density import sum_event
-from tigon.errors import TigonError
-from tigon.models.residuals import smooth, transformed
+from tigon.models.image_noise import smooth, transformed
 
 LANCZOS = 60  # steps: of a spectrum over five powers of ten they leave an error of a nat in 10^4
-LONGEST = 1000  # iterations of conjugate gradients
 LEAST = 1e-4  # of squares and variances of a preconditioner, relative to the largest
 SCALES = 0.1, 10.0  # bounds of tau
 RATIOS = 10 ** torch.linspace(-5, 3, 65, dtype=torch.float64)  # of noise to residuals
-
-LinearMap = Callable[[Tensor], Tensor]
 
 
 class Observed(NamedTuple):
@@ -86,26 +82,6 @@ class Observed(NamedTuple):
         return scale.to(residual).clamp(*SCALES), (best / white).sqrt().to(residual)
 
 
-def preconditioner(
-    squares: Tensor, spectrum: Tensor, scale: Tensor, ridge: Tensor, seen: Tensor
-) -> LinearMap:
-    r"""Return about (scale A S A^T + ridge I)^-1, where something is observed.
-
-    Arguments:
-        squares, spectrum: E^2 and w of each image, (B, c, h, w)
-        scale, ridge: of each row, (B * S, 1, 1, 1)
-        seen: 1 where something is observed, (B, c, h, w)
-    """
-    times = len(scale) // len(seen)
-    squares, spectrum, seen = (
-        values.repeat_interleave(times, 0) for values in (squares, spectrum, seen)
-    )
-    middle = scale * squares.mean((1, 2, 3), keepdim=True)
-    variances = (middle * spectrum + ridge) / (middle + ridge)
-    inverse = seen / (scale * squares + ridge).sqrt()
-    return lambda r: inverse * transformed(transformed(inverse * r) / variances, back=True)
-
-
 def _relative(values: Tensor, squares: Tensor) -> Tensor:
     """Return values (B * S, c, h, w) over the root of their images' squares, or 0."""
     roots = squares.sqrt().repeat_interleave(len(values) // len(squares), 0)
@@ -135,48 +111,6 @@ def solve_factorised(factor: Tensor, seen: Tensor, values: Tensor) -> Tensor:
     kept = seen.flatten(1).double()
     right = values.flatten(1).double().unflatten(0, (len(factor), -1)) * kept[:, None]
     return torch.cholesky_solve(right.mT, factor).mT.reshape(values.shape).to(values)
-
-
-@torch.no_grad()
-def conjugate_gradients(
-    product: LinearMap,
-    values: Tensor,
-    precise: float = 1e-5,
-    precondition: LinearMap | None = None,
-) -> Tensor:
-    """Solve K u = r for each row, (B, *), with a product by K, symmetric and not negative.
-
-    A row that is precise stays as it is, so that no row depends on the others.
-
-    Arguments:
-        product: K u for each row
-        values: r
-        precise: of the solution, its residual as a fraction of r, in the norm of `precondition`
-        precondition: about K^-1 r for each row, symmetric and positive
-    Raises:
-        TigonError: if one is not precise after `LONGEST` iterations
-    """
-    near = precondition or (lambda r: r)
-    u, residual, direction = torch.zeros_like(values), values, near(values)
-    square = sum_event(residual * direction)
-    enough = precise**2 * square
-    for _ in range(LONGEST):
-        going = ~(square <= enough)  # so that what is not finite is no solution
-        if not going.any():
-            return u
-        along = product(direction)
-        size = torch.where(going, square / sum_event(direction * along), 0)
-        size = size.view(-1, *[1] * (values.dim() - 1))
-        u, residual = u + size * direction, residual - size * along
-        nearly = near(residual)
-        fresh = sum_event(residual * nearly)
-        ratio = torch.where(going, fresh / square, 0).view_as(size)
-        direction = torch.where(going.view_as(size), nearly + ratio * direction, direction)
-        square = torch.where(going, fresh, square)
-    raise TigonError(
-        "what was observed hardly depends on some details of the images, so that they cannot be "
-        "solved for: give a higher noise level"
-    )
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ from torch import Tensor
 from tigon.densities.log_density import sum_event
 from tigon.inference.linear_posterior import Near
 from tigon.inference.observation import Observation
-from tigon.models.residuals import ImageNoise
+from tigon.models.image_noise import ImageNoise
 from tigon.random.streams import Rng
 
 SHARES = 0.0, 0.03, 0.1, 0.3, 1.0  # w

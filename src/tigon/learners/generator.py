@@ -302,8 +302,8 @@ class GeneratorLearner(Learner):
         with self.products():
             decoded = self.model(samples).to(samples.dtype)
         residuals, sigma = batch.images - decoded, self.chain_sigma
-        if self.model.residuals is not None and batch.mask is None:  # else S stays sigma^2 I
-            self.model.residuals.update(batch.images, decoded, batch.size, self.count)
+        if self.model.residuals is not None:  # else S stays sigma^2 I
+            self.model.residuals.update(batch, decoded, self.count)
         squares = residuals**2
         if batch.mask is not None:
             squares = squares * batch.mask

@@ -11,7 +11,7 @@ from torch import Tensor
 from tigon.densities.gaussian import Gaussian
 from tigon.mcmc.chain import MCMC
 from tigon.models.cold_start import ColdStart, HasPosterior, Reconstruction
-from tigon.models.residuals import ImageNoise
+from tigon.models.image_noise import ImageNoise
 from tigon.random.streams import Rng
 from tigon.sizes import ImageSize
 

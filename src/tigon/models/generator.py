@@ -12,7 +12,8 @@ from tigon.densities.log_density import LogDensity, mode, sum_event
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart, LinearGuess, Reconstruction, infer_latents
 from tigon.models.config import build, register_part, to_plain
-from tigon.models.residuals import ImageNoise, Residuals, White
+from tigon.models.image_noise import ImageNoise, White
+from tigon.models.residuals import Residuals
 from tigon.random.streams import Rng, normal
 
 

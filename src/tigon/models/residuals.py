@@ -3,166 +3,35 @@ r"""What a generator leaves out of images: the covariance of the residuals r = x
 And, beside it, how the images themselves lie about their mean, as if f(z) were that.
 
 The model's noise is white, :math:`\sigma^2 I`, and learning needs no more. Real residuals are
-not: they are larger in some places than in others, and neighbours err alike. So, with D the
-diagonal of their standard deviations and C the discrete cosine transform over channels, height and
-width, which nearly diagonalises the covariance of what looks alike everywhere,
+not: how they lie, and what is measured of it here, see `models.image_noise`. Averages over
+neighbours make up for few images.
 
-.. math:: S = D C^\top \mathrm{diag}(v) \, C D, \qquad D^2 = E[r^2], \qquad v = E[(C D^{-1} r)^2]
-
-which takes two numbers for each value of an image. Averages over neighbours make up for few
-images.
+Where values are missing, residuals are completed first: by draws of what is missing given what was
+observed, with the covariance that was measured so far. This is Monte Carlo EM for the covariance
+(Wei and Tanner 1990), by a few images of each batch, since completing one costs more than a step
+of its chain.
 
 References:
-    Ahmed, Natarajan and Rao, "Discrete cosine transform", IEEE Transactions on Computers 1974.
+    Wei and Tanner, "A Monte Carlo implementation of the EM algorithm and the poor man's data
+    augmentation algorithms", Journal of the American Statistical Association 1990.
 """
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from tigon.data.batches import Batch
 from tigon.distributed import all_sum
 from tigon.models.config import register_part
+from tigon.models.image_noise import Correlated, diagonal, smooth, transformed
+from tigon.random.streams import RowRng
 
 DECAY = 0.98  # of the running averages over updates
 FEW = 30  # images of which the mean over neighbours says as much as a value of its own
 DEVIATION = 0.02  # the least standard deviation: that of a picture's own noise, such as rounding
 VARIANCE = 0.01  # the least variance of a frequency, whose mean is 1
-
-
-class ImageNoise(Protocol):
-    """The distribution of images about f(z): N(0, S).
-
-    Attributes:
-        measured: whether it is that of other images' residuals, rather than the model's own noise
-        precise: how precise solutions with a covariance need be, relative to the right side
-    """
-
-    measured: ClassVar[bool]
-    precise: ClassVar[float]
-
-    @property
-    def variance(self) -> float:
-        """The mean variance of a value."""
-
-    def product(self, x: Tensor) -> Tensor:
-        """Return S x for images (B, C, H, W)."""
-
-    def draws(self, normals: Callable[[], Tensor]) -> Tensor:
-        """Return draws of N(0, S), (B, C, H, W), made of what gives draws of N(0, I)."""
-
-
-@dataclass(frozen=True)
-class White:
-    """S = sigma^2 I.
-
-    Arguments:
-        sigma: standard deviation, > 0
-    """
-
-    sigma: float
-    measured: ClassVar[bool] = False
-    precise: ClassVar[float] = 1e-5
-
-    @property
-    def variance(self) -> float:
-        """The variance of each value."""
-        return self.sigma**2
-
-    def product(self, x: Tensor) -> Tensor:
-        """Return S x for images (B, C, H, W)."""
-        return self.variance * x
-
-    def draws(self, normals: Callable[[], Tensor]) -> Tensor:
-        """Return draws of N(0, S), (B, C, H, W), made of what gives draws of N(0, I)."""
-        return self.sigma * normals()
-
-
-@dataclass(frozen=True)
-class Correlated:
-    """S = D C^T diag(v) C D.
-
-    Arguments:
-        deviations: D, (C, H, W), > 0
-        variances: v, those of the frequencies, (C, H, W), > 0
-    """
-
-    deviations: Tensor
-    variances: Tensor
-    measured: ClassVar[bool] = True
-    precise: ClassVar[float] = 1e-3
-
-    @property
-    def variance(self) -> float:
-        """The mean variance of a value."""
-        return self.deviations.square().mean().item()
-
-    def nearly(self, count: int) -> tuple[Tensor, Tensor]:
-        """Return D^2 and v for each of so many images, (count, C, H, W)."""
-        same = self.deviations.square(), self.variances
-        return same[0].expand(count, -1, -1, -1), same[1].expand(count, -1, -1, -1)
-
-    def product(self, x: Tensor) -> Tensor:
-        """Return S x for images (B, C, H, W)."""
-        deviations, variances = self.deviations.to(x), self.variances.to(x)
-        return deviations * transformed(variances * transformed(deviations * x), back=True)
-
-    def draws(self, normals: Callable[[], Tensor]) -> Tensor:
-        """Return draws of N(0, S), (B, C, H, W), made of what gives draws of N(0, I)."""
-        noise = normals()
-        deviations, variances = self.deviations.to(noise), self.variances.to(noise)
-        return deviations * transformed(variances.sqrt() * noise, back=True)
-
-
-@dataclass(frozen=True)
-class Blended:
-    """S = (1 - w) S_1 + w S_2, with a share w for each image.
-
-    Arguments:
-        first, second: S_1 and S_2
-        share: w, (B,), in [0, 1], for rows (B * S) of which those of an image are adjacent
-    """
-
-    first: Correlated
-    second: Correlated
-    share: Tensor
-    measured: ClassVar[bool] = True
-    precise: ClassVar[float] = Correlated.precise
-
-    @property
-    def variance(self) -> float:
-        """The mean variance of a value."""
-        share = self.share.mean().item()
-        return (1 - share) * self.first.variance + share * self.second.variance
-
-    def nearly(self, count: int) -> tuple[Tensor, Tensor]:
-        """Return about D^2 and v for each of so many images, (count, C, H, W)."""
-        share = self.share.view(-1, 1, 1, 1).repeat_interleave(count // len(self.share), 0)
-        (squares, v), (others, w) = self.first.nearly(count), self.second.nearly(count)
-        middle = squares.lerp(others, share)
-        means = [values.mean((1, 2, 3), keepdim=True) for values in (squares, others)]
-        spectrum = (means[0] * v).lerp(means[1] * w, share) / means[0].lerp(means[1], share)
-        return middle, spectrum
-
-    def product(self, x: Tensor) -> Tensor:
-        """Return S x for images (B * S, C, H, W)."""
-        return self.first.product(x).lerp(self.second.product(x), self._shares(x))
-
-    def draws(self, normals: Callable[[], Tensor]) -> Tensor:
-        """Return draws of N(0, S), (B * S, C, H, W), made of what gives draws of N(0, I)."""
-        first, second = self.first.draws(normals), self.second.draws(normals)
-        share = self._shares(first)
-        return (1 - share).sqrt() * first + share.sqrt() * second
-
-    def _shares(self, rows: Tensor) -> Tensor:
-        """Return the share of each row, (B * S, 1, 1, 1)."""
-        repeated = self.share.to(rows).repeat_interleave(len(rows) // len(self.share))
-        return repeated.view(-1, 1, 1, 1)
+SOME = 4  # images of a batch that are completed, about
 
 
 class Spread(nn.Module):
@@ -200,14 +69,32 @@ class Spread(nn.Module):
         frequencies = transformed(residuals / self.deviations())
         self.spectrum.lerp_(all_sum(frequencies.square().sum(0)) / size, share)
 
+    def completed(self, residuals: Tensor, mask: Tensor, rng: RowRng) -> Tensor:
+        """Draw what is missing of residuals (B, C, H, W), given what was observed (mask 1)."""
+        residuals = torch.where(mask > 0, residuals.detach(), 0).to(self.squares)
+        mask = mask.to(residuals)
+        if not self.measured:
+            square = all_sum(residuals.square().sum()) / all_sum(mask.sum())
+            level = torch.full_like(self.squares, square.sqrt().clamp(min=DEVIATION).item())
+            return Correlated(level, torch.ones_like(level)).completed(residuals, mask, rng)
+        return self.noise().completed(residuals, mask, rng)
+
     @staticmethod
     def share(updates: Tensor) -> float:
         """Return the weight of the last of so many batches in the averages."""
         return (1 - DECAY) / (1 - DECAY ** updates.item())
 
     def deviations(self) -> Tensor:
-        """Return D."""
-        return self._steadied(self.squares).sqrt().clamp(min=DEVIATION)
+        """Return D, for which the diagonal of S are the squares."""
+        squares = self._steadied(self.squares) / diagonal(self.variances())
+        return squares.sqrt().clamp(min=DEVIATION)
+
+    def variances(self) -> Tensor:
+        """Return v, with a mean of about 1; all are 1 before the first were measured."""
+        steadied = self._steadied(self.spectrum)
+        if not steadied.any():
+            return torch.ones_like(steadied)
+        return (steadied / steadied.mean()).clamp(min=VARIANCE)
 
     def _steadied(self, values: Tensor) -> Tensor:
         """Return values (C, H, W), the fewer images there are the nearer to neighbours' means."""
@@ -221,7 +108,7 @@ class Spread(nn.Module):
 
     def noise(self) -> Correlated:
         """Return their distribution about the centre."""
-        return Correlated(self.deviations(), self._steadied(self.spectrum).clamp(min=VARIANCE))
+        return Correlated(self.deviations(), self.variances())
 
 
 class Whole(Spread):
@@ -245,6 +132,15 @@ class Whole(Spread):
         self.mean.lerp_(all_sum(images.sum(0)) / size, self.share(self.updates + 1))
         super().add(images - self.mean, size, count)
 
+    def completed(self, residuals: Tensor, mask: Tensor, rng: RowRng) -> Tensor:
+        """Draw what is missing of images, likewise."""
+        mean = self.mean
+        if not self.measured:
+            seen = torch.where(mask > 0, residuals, 0).to(mean)
+            totals = all_sum(seen.sum((0, 2, 3))) / all_sum(mask.to(mean).sum((0, 2, 3)))
+            mean = totals.view(-1, 1, 1).expand_as(mean)
+        return mean + super().completed(residuals - mean, mask, rng)
+
 
 @register_part
 class Residuals(Spread):
@@ -260,38 +156,31 @@ class Residuals(Spread):
         super().__init__(shape)
         self.whole = Whole(shape)
 
-    def update(self, images: Tensor, decoded: Tensor, size: int, count: int) -> None:
-        """Add images of a batch and what was decoded for them, (B, C, H, W).
+    @torch.no_grad()
+    def update(self, batch: Batch, decoded: Tensor, count: int) -> None:
+        """Add images of a batch and what was decoded for them.
 
         Arguments:
-            size: number of images of the batch over all processes; count: of the data set
+            decoded: (B, C, H, W)
+            count: number of images of the data set
         """
-        self.add(images - decoded.detach(), size, count)
-        self.whole.add(images, size, count)
+        images, mask, decoded = batch.images, batch.observed, decoded.detach()
+        if mask is None or not all_sum((mask == 0).sum()):
+            self.add(images - decoded, batch.size, count)
+            self.whole.add(images, batch.size, count)
+            return
+        updates = int(self.updates)
+        rows = ((batch.index + updates) % -(-batch.size // SOME) == 0).nonzero()[:, 0]
+        size = int(all_sum(torch.tensor(len(rows), device=images.device)))
+        if size == 0:
+            return
+        rng = RowRng(0, updates, batch.index[rows], "missing residuals")
+        rows = rows.to(images.device)
+        images, mask, decoded = images[rows], mask[rows], decoded[rows]
+        kept = min(count, round(SOME / (1 - DECAY)))  # as many images as the averages are of
+        self.add(self.completed(images - decoded, mask, rng), size, kept)
+        self.whole.add(self.whole.completed(images, mask, rng), size, kept)
 
     def config(self) -> dict[str, Any]:
         """Return the arguments of this part."""
         return {"shape": list(self.squares.shape)}
-
-
-def smooth(values: Tensor) -> Tensor:
-    """Average values (B, C, H, W) over 3 x 3 neighbours."""
-    padded = functional.pad(values, (1, 1, 1, 1), mode="replicate")
-    return functional.avg_pool2d(padded, 3, 1)
-
-
-def transformed(x: Tensor, back: bool = False) -> Tensor:
-    """Return the orthonormal cosine transform (DCT-II) of images (B, C, H, W), or its inverse."""
-    channels, height, width = (cosines(side, back, x.dtype, x.device) for side in x.shape[1:])
-    return torch.einsum("dc,bchw->bdhw", channels, height @ x @ width.mT)
-
-
-@cache
-def cosines(count: int, back: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the matrix (n, n) of the orthonormal DCT-II, or its transpose."""
-    places = torch.arange(count, dtype=torch.float64)
-    frequencies = places[:, None]
-    matrix = torch.cos(math.pi * (2 * places + 1) * frequencies / (2 * count))
-    matrix *= math.sqrt(2 / count)
-    matrix[0] /= math.sqrt(2)
-    return (matrix.mT.contiguous() if back else matrix).to(device, dtype)
