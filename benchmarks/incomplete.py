@@ -81,15 +81,11 @@ def written(pixels: np.ndarray, folder: Path) -> Path:
 
 def error(model: Model, images: Tensor, masks: np.ndarray, seed: int, how: Draws) -> float:
     """Return the mean squared error of what was missing of images, by the mean of draws."""
-    kept = torch.from_numpy(masks > 0).float()[:, None]
-    errors = []
-    for row, (image, one) in enumerate(zip(images, kept, strict=True)):
-        physics = Mask(one)
-        rng = RowRng(seed, 0, range(row * how.chains, (row + 1) * how.chains), "incomplete")
-        found = restore(model, physics(image[None]), physics, rng, how=how)
-        squares = (found.mean[0] - image) ** 2
-        errors.append((squares * (1 - one)).sum() / (1 - one).expand_as(squares).sum())
-    return torch.stack(errors).mean().item()
+    kept = torch.from_numpy(masks > 0).float()[:, None].expand_as(images)
+    physics, rng = Mask(kept), RowRng(seed, 0, range(len(images) * how.chains), "incomplete")
+    found = restore(model, physics(images), physics, rng, how=how)
+    squares = (found.mean - images) ** 2 * (1 - kept)
+    return (squares.flatten(1).sum(1) / (1 - kept).flatten(1).sum(1)).mean().item()
 
 
 def learned(options: argparse.Namespace, seed: int, name: str, mask: Path | None) -> Model:
@@ -141,7 +137,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "incomplete")
     parser.add_argument("--count", type=int, default=600, help="photographs that are learned from")
     parser.add_argument("--image-size", type=int, default=32)
-    parser.add_argument("--some", type=int, default=24, help="images of each set to restore")
+    parser.add_argument("--some", type=int, default=12, help="images of each set to restore")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--recipe", default="generator")
     parser.add_argument("--more", nargs=argparse.REMAINDER, default=[], help="options of train")
