@@ -1,29 +1,32 @@
 """What learning from incomplete photographs costs, beside learning from whole ones.
 
-    python benchmarks/incomplete.py [--count 600] [--image-size 32] [--seeds 0] [--recipe NAME]
-                                    [--write benchmarks/RESULTS.md] [--more OPTIONS OF TRAIN]
+    python benchmarks/incomplete.py [--count 600] [--image-size 32] [--seeds 0 1 2]
+        [--recipe generator] [--some 12] [--table] [--log benchmarks/incomplete.jsonl]
+        [--out build/incomplete] [--write benchmarks/RESULTS.md] [--more OPTIONS OF TRAIN]
 
 Photographs of clothing64 (CC0) lose half or 70 % of their pixels at random, or a block of half
 their area. `tigon train --mask` learns from the rest. What was missing is then restored, for
 images that were learned from and for test images that lost as much, with `tigon.restore`: the
 error is that of the mean, over the missing values. The complete model restores the same images
-from the same values, but has learned from whole ones. Asked: a ratio of at most 1.5.
+from the same values, but has learned from whole ones. Asked: a ratio of at most 1.5. What was
+measured is added to --log, one line a seed and kind of mask, and not measured again while it
+stands there; --table measures nothing, and prints those that are there.
 """
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from measuring import arguments, publish
-from recipes import ROOT, SHARED, clothing, tigon
-from results import machine
+from measuring import arguments, find, publish
+from recipes import ROOT, SHARED, between, clothing, commit, tigon
+from results import machine, table
 from tigon.data.load import load_images
 from tigon.data.pixels import to_float
 from tigon.inference.physics import Mask
@@ -37,15 +40,14 @@ TEXT = """## Learning from incomplete photographs
 
 `python benchmarks/incomplete.py --count {count} --image-size {size} --recipe {recipe} --seeds
 {seeds}`: {count} photographs of clothing64, of which values are missing. Errors are mean squares
-on [-1, 1] over what was missing, of the mean of {draws} draws, for {some} images that were learned
-from and {some} test images; in brackets those of a model that learned from whole photographs, as
-`ratio` has them. {machine}.
+on [-1, 1] over what was missing, of the mean of {draws} draws, for {some} test images and {some}
+that were learned from; in brackets those of a model that learned from whole photographs, and so
+has seen what is missing of the latter. Medians over seeds, and their range in square brackets if
+there are several. Asked of a ratio: at most {asked}. `benchmarks/incomplete.jsonl` has every
+number. Printed on {machine}.
 
-| missing | learned from | ratio | test images | ratio |
-|---|---|---|---|---|
-{rows}
-
-Asked of each ratio: at most {asked}."""
+{rows}"""
+SETS = {"test": "test images", "train": "learned from"}
 Missing = Callable[[np.random.Generator, int], np.ndarray]
 
 
@@ -98,37 +100,51 @@ def learned(options: argparse.Namespace, seed: int, name: str, mask: Path | None
     return run.model().eval()
 
 
-def compared(options: argparse.Namespace, seed: int) -> dict[str, dict[str, float]]:
-    """Return errors of the incomplete and the complete model, by what was missing."""
-    size, how, found = options.image_size, Draws(4, draws=2), {}
-    sets = {
-        "learned": load_images(options.out / "train", size).pixels,
-        "test": load_images(options.out / "test", size).pixels,
-    }
-    whole = learned(options, seed, "whole", None)
+def measured(options: argparse.Namespace, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield errors of the incomplete and the complete model, measured now if they were not before.
+
+    One row for each kind of mask.
+    """
+    size, how = options.image_size, Draws(4, draws=2)
+    same = {"seed": seed, "count": options.count, "size": size, "recipe": options.recipe}
+    same |= {"some": options.some, "more": options.more}
     for number, (kind, make) in enumerate(KINDS.items()):
-        rng = np.random.default_rng([seed, number])
-        masks = {
-            name: np.stack([make(rng, size) for _ in images]) for name, images in sets.items()
-        }
-        places = written(masks["learned"], options.out / f"masks-{seed}-{number}-{size}")
-        own, values = learned(options, seed, str(number), places), {}
-        for name, images in sets.items():
-            some = np.linspace(0, len(images) - 1, options.some).astype(int)
-            seen = to_float(np.asarray(images[some])), masks[name][some], seed, how
-            values[name], values[f"{name} whole"] = error(own, *seen), error(whole, *seen)
-        found[kind] = values
-        print(kind, json.dumps(values), flush=True)
-    return found
+        row = same | {"missing": kind}
+        known = find(options.log, row)
+        if known is None and not options.table:
+            rng = np.random.default_rng([seed, number])
+            sets = {name: load_images(options.out / name, size).pixels for name in SETS}
+            masks = {
+                name: np.stack([make(rng, size) for _ in images]) for name, images in sets.items()
+            }
+            places = written(masks["train"], options.out / f"masks-{seed}-{number}-{size}")
+            whole = learned(options, seed, "whole", None)
+            own, values = learned(options, seed, str(number), places), {}
+            for name, images in sets.items():
+                some = np.linspace(0, len(images) - 1, options.some).astype(int)
+                seen = to_float(np.asarray(images[some])), masks[name][some], seed, how
+                values[name], values[f"{name} whole"] = error(own, *seen), error(whole, *seen)
+            known = row | values | {"machine": machine(threads=1), "commit": commit()}
+            with options.log.open("a") as file:
+                file.write(json.dumps(known, allow_nan=False) + "\n")
+        if known is not None:
+            yield known
 
 
-def row_of(kind: str, runs: list[dict[str, dict[str, float]]]) -> str:
-    """Return a row of the table: means over seeds."""
-    cells = [kind]
-    for name in ("learned", "test"):
-        own, whole = (fmean(run[kind][key] for run in runs) for key in (name, f"{name} whole"))
-        cells += [f"{own:.4f} ({whole:.4f})", f"{own / whole:.2f}"]
-    return f"| {' | '.join(cells)} |"
+def lines(options: argparse.Namespace) -> Iterator[dict[str, str]]:
+    """Yield a line of the table for each kind of mask."""
+    rows = [row for seed in options.seeds for row in measured(options, seed)]
+    for kind in KINDS:
+        some = [row for row in rows if row["missing"] == kind]
+        line = {"missing": kind, "seeds": ", ".join(str(row["seed"]) for row in some)}
+        for name, title in SETS.items():
+            own, whole = ([row[key] for row in some] for key in (name, f"{name} whole"))
+            if some:
+                line[title] = f"{between(own, '{:.4f}')} ({between(whole, '{:.4f}')})"
+                ratios = [a / b for a, b in zip(own, whole, strict=True)]
+                line[f"ratio, {title}"] = between(ratios, "{:.2f}")
+        if some:
+            yield line
 
 
 def main() -> None:
@@ -138,16 +154,22 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=600, help="photographs that are learned from")
     parser.add_argument("--image-size", type=int, default=32)
     parser.add_argument("--some", type=int, default=12, help="images of each set to restore")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--table", action="store_true", help="print what the log has")
+    parser.add_argument("--log", type=Path, default=Path(__file__).with_suffix(".jsonl"))
     parser.add_argument("--recipe", default="generator")
     parser.add_argument("--more", nargs=argparse.REMAINDER, default=[], help="options of train")
     options = parser.parse_args()
-    if not SHARED.is_dir():
+    if not (options.table or SHARED.is_dir()):
         parser.exit(message=f"incomplete: skipped, since the shared data are not at {SHARED}\n")
     options.out /= f"{options.count}-{options.image_size}"
-    written(clothing("train", options.count), options.out / "train")
-    written(clothing("test", options.some), options.out / "test")
-    runs = [compared(options, seed) for seed in options.seeds]
+    torch.set_num_threads(1)
+    if not options.table:
+        written(clothing("train", options.count), options.out / "train")
+        written(clothing("test", options.some), options.out / "test")
+    rows = list(lines(options))
+    if not rows:
+        parser.exit(1, f"incomplete: {options.log} has none of these rows\n")
     text = TEXT.format(
         count=options.count,
         size=options.image_size,
@@ -155,8 +177,8 @@ def main() -> None:
         seeds=" ".join(map(str, options.seeds)),
         draws=8,
         some=options.some,
-        machine=machine(),
-        rows="\n".join(row_of(kind, runs) for kind in KINDS),
+        machine=machine(threads=1),
+        rows=table(rows),
         asked=ASKED,
     )
     publish(options.write, "incomplete", text)
