@@ -9,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tigon.runs.run import Run
 
@@ -81,8 +83,8 @@ def launch(processes, words, **options):
     )
 
 
-def train(processes, recipe, pictures, out, iterations):
-    words = ["train", recipe, "--data", str(pictures), "--out", str(out), *SMALL]
+def train(processes, recipe, pictures, out, iterations, *more):
+    words = ["train", recipe, "--data", str(pictures), "--out", str(out), *SMALL, *more]
     return launch(processes, [*words, "--iterations", str(iterations), "--checkpoint-every", "5"])
 
 
@@ -105,6 +107,22 @@ def test_a_run_saved_by_two_processes_is_that_of_one_and_reports_once(pictures, 
     assert two.environment["processes"] == 2
     assert [r["iteration"] for r in two.records()] == list(range(1, 13))
     assert torch.allclose(chains(one), chains(two), atol=1e-3)
+
+
+@pytest.mark.slow
+def test_two_processes_measure_what_a_generator_leaves_out_of_incomplete_images_as_one(
+    pictures, tmp_path
+):
+    """Of five images in a batch, two or three are completed, in whichever process they are."""
+    kept = np.random.default_rng(0).random((8, 8)) < 0.6
+    Image.fromarray(np.uint8(255) * kept).save(tmp_path / "mask.png")
+    more = "--mask", str(tmp_path / "mask.png"), "--batch-size", "5", "--no-report"
+    for processes, name in ((1, "one"), (2, "two")):
+        end(train(processes, "generator", pictures, tmp_path / name, 6, *more))
+    one, two = (Run(tmp_path / name).model().residuals for name in ("one", "two"))
+    assert one.measured
+    for own, other in zip(one.buffers(), two.buffers(), strict=True):
+        torch.testing.assert_close(own, other, rtol=0.01, atol=1e-3)
 
 
 @pytest.mark.slow

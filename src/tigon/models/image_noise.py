@@ -125,6 +125,8 @@ class Correlated:
             mask: 1 where a value is known and 0 elsewhere, (B, C, H, W)
             rng: one generator, or streams of B rows
         """
+        if len(values) == 0:  # another process has them all
+            return values
         drawn = self.draws(lambda: normal(rng, values))
         squares, spectrum = (same.to(values) for same in self.nearly(len(values)))
         one = values.new_ones(len(values), 1, 1, 1)
