@@ -32,8 +32,7 @@ def test_draws_have_the_covariance_that_products_are_of(kind):
     covariance = noise.product(eye.unflatten(1, SHAPE)).flatten(1)
     root = noise.draws(lambda: eye.unflatten(1, SHAPE)).flatten(1)
     assert torch.allclose(root.T @ root, covariance) and torch.allclose(covariance, covariance.T)
-    if kind == "white":
-        assert noise.variance == pytest.approx(covariance.diagonal().mean().item())
+    assert noise.variance == pytest.approx(covariance.diagonal().mean().item())
 
 
 def test_a_blend_has_the_covariance_of_each_image_s_own_share():

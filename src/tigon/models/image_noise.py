@@ -96,7 +96,7 @@ class Correlated:
     @property
     def variance(self) -> float:
         """The mean variance of a value."""
-        return self.deviations.square().mean().item()
+        return (self.deviations.square() * diagonal(self.variances)).mean().item()
 
     def nearly(self, count: int) -> tuple[Tensor, Tensor]:
         """Return D^2 and v for each of so many images, (count, C, H, W)."""
