@@ -156,7 +156,7 @@ class Observation:
             scale, ridge: of each row, (B * S, 1, 1, 1)
         """
         if self.mask is not None and isinstance(self.image_noise, Correlated | Blended):
-            squares, spectrum = self.image_noise.nearly(len(self.y))
+            squares, spectrum = self.image_noise.nearly()
         elif self.observed is not None and self.observed.spectrum is not None:
             assert self.observed.squares is not None
             squares, spectrum = bounded(self.observed.squares), bounded(self.observed.spectrum)

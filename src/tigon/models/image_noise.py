@@ -98,10 +98,9 @@ class Correlated:
         """The mean variance of a value."""
         return (self.deviations.square() * diagonal(self.variances)).mean().item()
 
-    def nearly(self, count: int) -> tuple[Tensor, Tensor]:
-        """Return D^2 and v for each of so many images, (count, C, H, W)."""
-        same = self.deviations.square(), self.variances
-        return same[0].expand(count, -1, -1, -1), same[1].expand(count, -1, -1, -1)
+    def nearly(self) -> tuple[Tensor, Tensor]:
+        """Return D^2 and v, the same for all images, (1, C, H, W)."""
+        return self.deviations.square()[None], self.variances[None]
 
     def product(self, x: Tensor) -> Tensor:
         """Return S x for images (B, C, H, W)."""
@@ -128,7 +127,7 @@ class Correlated:
         if len(values) == 0:  # another process has them all
             return values
         drawn = self.draws(lambda: normal(rng, values))
-        squares, spectrum = (same.to(values) for same in self.nearly(len(values)))
+        squares, spectrum = (same.to(values) for same in self.nearly())
         one = values.new_ones(len(values), 1, 1, 1)
         near = preconditioner(squares, spectrum, one, 0 * one, mask)
         lacks = mask * torch.where(mask > 0, values - drawn, 0)
@@ -159,14 +158,13 @@ class Blended:
         share = self.share.mean().item()
         return (1 - share) * self.first.variance + share * self.second.variance
 
-    def nearly(self, count: int) -> tuple[Tensor, Tensor]:
-        """Return about D^2 and v for each of so many images, (count, C, H, W)."""
-        share = self.share.view(-1, 1, 1, 1).repeat_interleave(count // len(self.share), 0)
-        (squares, v), (others, w) = self.first.nearly(count), self.second.nearly(count)
+    def nearly(self) -> tuple[Tensor, Tensor]:
+        """Return about D^2 and v for each image, (B, C, H, W)."""
+        (squares, v), (others, w) = self.first.nearly(), self.second.nearly()
+        share = self._shares(self.share)
         middle = squares.lerp(others, share)
-        means = [values.mean((1, 2, 3), keepdim=True) for values in (squares, others)]
-        spectrum = (means[0] * v).lerp(means[1] * w, share) / means[0].lerp(means[1], share)
-        return middle, spectrum
+        spectrum = (squares.mean() * v).lerp(others.mean() * w, share)
+        return middle, spectrum / squares.mean().lerp(others.mean(), share)
 
     def product(self, x: Tensor) -> Tensor:
         """Return S x for images (B * S, C, H, W)."""
@@ -190,13 +188,13 @@ def preconditioner(
     """Return about (scale D C^T diag(v) C D + ridge I)^-1, where something is observed.
 
     Arguments:
-        squares, spectrum: D^2 and v of each image, (B, C, H, W)
+        squares, spectrum: D^2 and v, of each image (B, C, H, W), or of all (1, C, H, W)
         scale, ridge: of each row, (B * S, 1, 1, 1)
         seen: 1 where something is observed, (B, C, H, W)
     """
-    times = len(scale) // len(seen)
     squares, spectrum, seen = (
-        values.repeat_interleave(times, 0) for values in (squares, spectrum, seen)
+        values.repeat_interleave(len(scale) // len(values), 0)
+        for values in (squares, spectrum, seen)
     )
     middle = scale * squares.mean((1, 2, 3), keepdim=True)
     variances = (middle * spectrum + ridge) / (middle + ridge)

@@ -71,7 +71,7 @@ class Spread(nn.Module):
 
     def completed(self, residuals: Tensor, mask: Tensor, rng: RowRng) -> Tensor:
         """Draw what is missing of residuals (B, C, H, W), given what was observed (mask 1)."""
-        residuals = torch.where(mask > 0, residuals.detach(), 0).to(self.squares)
+        residuals = torch.where(mask > 0, residuals, 0).to(self.squares)
         mask = mask.to(residuals)
         if not self.measured:
             square = all_sum(residuals.square().sum()) / all_sum(mask.sum())
@@ -85,16 +85,8 @@ class Spread(nn.Module):
         return (1 - DECAY) / (1 - DECAY ** updates.item())
 
     def deviations(self) -> Tensor:
-        """Return D, for which the diagonal of S are the squares."""
-        squares = self._steadied(self.squares) / diagonal(self.variances())
-        return squares.sqrt().clamp(min=DEVIATION)
-
-    def variances(self) -> Tensor:
-        """Return v, with a mean of about 1; all are 1 before the first were measured."""
-        steadied = self._steadied(self.spectrum)
-        if not steadied.any():
-            return torch.ones_like(steadied)
-        return (steadied / steadied.mean()).clamp(min=VARIANCE)
+        """Return D."""
+        return self.noise().deviations
 
     def _steadied(self, values: Tensor) -> Tensor:
         """Return values (C, H, W), the fewer images there are the nearer to neighbours' means."""
@@ -107,8 +99,17 @@ class Spread(nn.Module):
         return bool(self.updates > 0)
 
     def noise(self) -> Correlated:
-        """Return their distribution about the centre."""
-        return Correlated(self.deviations(), self.variances())
+        """Return their distribution about the centre: the diagonal of S are the squares.
+
+        Before the first were measured, all frequencies are alike.
+        """
+        variances = self._steadied(self.spectrum)
+        if variances.any():
+            variances = (variances / variances.mean()).clamp(min=VARIANCE)
+        else:
+            variances = torch.ones_like(variances)
+        squares = self._steadied(self.squares) / diagonal(variances)
+        return Correlated(squares.sqrt().clamp(min=DEVIATION), variances)
 
 
 class Whole(Spread):
@@ -132,14 +133,14 @@ class Whole(Spread):
         self.mean.lerp_(all_sum(images.sum(0)) / size, self.share(self.updates + 1))
         super().add(images - self.mean, size, count)
 
-    def completed(self, residuals: Tensor, mask: Tensor, rng: RowRng) -> Tensor:
+    def completed(self, images: Tensor, mask: Tensor, rng: RowRng) -> Tensor:
         """Draw what is missing of images, likewise."""
         mean = self.mean
         if not self.measured:
-            seen = torch.where(mask > 0, residuals, 0).to(mean)
+            seen = torch.where(mask > 0, images, 0).to(mean)
             totals = all_sum(seen.sum((0, 2, 3))) / all_sum(mask.to(mean).sum((0, 2, 3)))
             mean = totals.view(-1, 1, 1).expand_as(mean)
-        return mean + super().completed(residuals - mean, mask, rng)
+        return mean + super().completed(images - mean, mask, rng)
 
 
 @register_part
@@ -164,7 +165,7 @@ class Residuals(Spread):
             decoded: (B, C, H, W)
             count: number of images of the data set
         """
-        images, mask, decoded = batch.images, batch.observed, decoded.detach()
+        images, mask = batch.images, batch.observed
         if mask is None or not all_sum((mask == 0).sum()):
             self.add(images - decoded, batch.size, count)
             self.whole.add(images, batch.size, count)
