@@ -14,7 +14,6 @@ stands there; --table measures nothing, and prints those that are there.
 """
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from measuring import arguments, find, publish
+from measuring import arguments, find, publish, record
 from recipes import ROOT, SHARED, between, clothing, commit, tigon
 from results import machine, table
 from tigon.data.load import load_images
@@ -100,33 +99,32 @@ def learned(options: argparse.Namespace, seed: int, name: str, mask: Path | None
     return run.model().eval()
 
 
-def measured(options: argparse.Namespace, seed: int) -> Iterator[dict[str, Any]]:
-    """Yield errors of the incomplete and the complete model, measured now if they were not before.
+def errors(options: argparse.Namespace, seed: int, kind: str) -> dict[str, float]:
+    """Return errors of the incomplete and the complete model, with a kind of mask."""
+    size, how, number = options.image_size, Draws(4, draws=2), list(KINDS).index(kind)
+    rng, make, values = np.random.default_rng([seed, number]), KINDS[kind], {}
+    sets = {name: load_images(options.out / name, size).pixels for name in SETS}
+    masks = {name: np.stack([make(rng, size) for _ in images]) for name, images in sets.items()}
+    places = written(masks["train"], options.out / f"masks-{seed}-{number}-{size}")
+    whole, own = learned(options, seed, "whole", None), learned(options, seed, str(number), places)
+    for name, images in sets.items():
+        some = np.linspace(0, len(images) - 1, options.some).astype(int)
+        seen = to_float(np.asarray(images[some])), masks[name][some], seed, how
+        values[name], values[f"{name} whole"] = error(own, *seen), error(whole, *seen)
+    return values
 
-    One row for each kind of mask.
-    """
-    size, how = options.image_size, Draws(4, draws=2)
-    same = {"seed": seed, "count": options.count, "size": size, "recipe": options.recipe}
-    same |= {"some": options.some, "more": options.more}
-    for number, (kind, make) in enumerate(KINDS.items()):
+
+def measured(options: argparse.Namespace, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield a row for each kind of mask, measured now if it was not before."""
+    same = {"seed": seed, "count": options.count, "size": options.image_size}
+    same |= {"recipe": options.recipe, "some": options.some, "more": options.more}
+    for kind in KINDS:
         row = same | {"missing": kind}
         known = find(options.log, row)
         if known is None and not options.table:
-            rng = np.random.default_rng([seed, number])
-            sets = {name: load_images(options.out / name, size).pixels for name in SETS}
-            masks = {
-                name: np.stack([make(rng, size) for _ in images]) for name, images in sets.items()
-            }
-            places = written(masks["train"], options.out / f"masks-{seed}-{number}-{size}")
-            whole = learned(options, seed, "whole", None)
-            own, values = learned(options, seed, str(number), places), {}
-            for name, images in sets.items():
-                some = np.linspace(0, len(images) - 1, options.some).astype(int)
-                seen = to_float(np.asarray(images[some])), masks[name][some], seed, how
-                values[name], values[f"{name} whole"] = error(own, *seen), error(whole, *seen)
-            known = row | values | {"machine": machine(threads=1), "commit": commit()}
-            with options.log.open("a") as file:
-                file.write(json.dumps(known, allow_nan=False) + "\n")
+            at = {"machine": machine(threads=1), "commit": commit()}
+            known = row | errors(options, seed, kind) | at
+            record(options.log, known)
         if known is not None:
             yield known
 
@@ -136,15 +134,15 @@ def lines(options: argparse.Namespace) -> Iterator[dict[str, str]]:
     rows = [row for seed in options.seeds for row in measured(options, seed)]
     for kind in KINDS:
         some = [row for row in rows if row["missing"] == kind]
+        if not some:
+            continue
         line = {"missing": kind, "seeds": ", ".join(str(row["seed"]) for row in some)}
         for name, title in SETS.items():
             own, whole = ([row[key] for row in some] for key in (name, f"{name} whole"))
-            if some:
-                line[title] = f"{between(own, '{:.4f}')} ({between(whole, '{:.4f}')})"
-                ratios = [a / b for a, b in zip(own, whole, strict=True)]
-                line[f"ratio, {title}"] = between(ratios, "{:.2f}")
-        if some:
-            yield line
+            line[title] = f"{between(own, '{:.4f}')} ({between(whole, '{:.4f}')})"
+            ratios = [a / b for a, b in zip(own, whole, strict=True)]
+            line[f"ratio, {title}"] = between(ratios, "{:.2f}")
+        yield line
 
 
 def main() -> None:

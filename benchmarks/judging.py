@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from measuring import arguments, find, publish
+from measuring import arguments, find, publish, record
 from recipes import ENTRY, ROOT, SHARED, between, clothing, commit, digits, packed, stored, tigon
 from results import machine, table
 from tigon.data.defects import GOOD
@@ -126,8 +126,7 @@ def measured(options: Namespace, case: str, recipe: str, seed: int) -> dict[str,
     at = {"machine": machine(threads=options.threads), "commit": learned_at}
     kept = {name: told[name] for name in ("by", "images", "auroc", "auprc")}
     row = wanted | more | kept | at
-    with options.log.open("a") as file:
-        file.write(json.dumps(row, allow_nan=False) + "\n")
+    record(options.log, row)
     return row
 
 

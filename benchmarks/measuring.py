@@ -157,6 +157,12 @@ def find(log: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
     return next((row for row in rows if wanted.items() <= row.items()), None)
 
 
+def record(log: Path, row: dict[str, Any]) -> None:
+    """Add a row to a log."""
+    with log.open("a") as file:
+        file.write(json.dumps(row, allow_nan=False) + "\n")
+
+
 def arguments(doc: str | None, section: str) -> argparse.ArgumentParser:
     """Return a parser with the option of every benchmark: `--write`, a Markdown file."""
     parser = argparse.ArgumentParser(description=(doc or "").split("\n")[0])

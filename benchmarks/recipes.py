@@ -32,7 +32,7 @@ import torch
 from PIL import Image
 
 from lite0 import covered
-from measuring import alone, arguments, find, logged, publish
+from measuring import alone, arguments, find, logged, publish, record
 from results import machine, table
 from tigon.diagnostics.distances import kid
 from tigon.diagnostics.evaluation import GAUSSIAN, MODEL, NEAREST, PCA, TRAINING
@@ -208,8 +208,7 @@ class Place(NamedTuple):
         what = {"images": name, "learned_by": learned_by, "seed": seed, "asked": self.minutes}
         at = {"machine": machine(threads=self.threads), "commit": learned_at}
         whole = what | at | found
-        with self.log.open("a") as file:
-            file.write(json.dumps(whole, allow_nan=False) + "\n")
+        record(self.log, whole)
         return whole
 
 

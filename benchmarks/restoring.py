@@ -15,7 +15,6 @@ What was measured is added to --log, one line a row, and not measured again whil
 filled.webp in docs/pictures, of the first seed's run.
 """
 
-import json
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -29,7 +28,7 @@ from PIL import Image
 from torch import Tensor
 
 import vae
-from measuring import arguments, find, publish
+from measuring import arguments, find, publish, record
 from recipes import ROOT, SHARED, between, clothing, commit, stored, tigon
 from results import machine, table
 from tigon import figures
@@ -227,8 +226,7 @@ def measured(options: Namespace, seed: int) -> Iterator[dict[str, Any]]:
             made = ways[row["method"]](physics(x), physics)
             at = {"machine": machine(threads=options.threads), "commit": learned_at}
             known = row | (made if isinstance(made, dict) else near(made, x)) | at
-            with options.log.open("a") as file:
-                file.write(json.dumps(known, allow_nan=False) + "\n")
+            record(options.log, known)
         yield known
 
 
