@@ -54,10 +54,9 @@ ABOUT = """## Restored images
 VAE of d = {dim} that learned for {minutes:g} minutes each, PCA of the same d, and biharmonic (for
 missing pixels) or bicubic interpolation. PSNR in dB and SSIM, means over images, medians over
 seeds {seeds} and their range in square brackets if there are several. `PSNR of a draw` is of a
-single draw of x (`--pixel-noise`), and `without f(z)` the part of the images that it restores by
-the Gaussian of whole images, whose evidence is higher. `inside` is the part of the missing values
-(for 4x: of all) that lie within the 90 % interval, the mean of the draws and 1.645 times their
-spread.
+single draw, and `without f(z)` the part of the images that it restores by the Gaussian of whole
+images, whose evidence is higher. `inside` is the part of the missing values (for 4x: of all) that
+lie within the 90 % interval, the mean of the draws and 1.645 times their spread.
 `benchmarks/restoring.jsonl` has every number. Printed on {machine}."""
 
 
@@ -84,7 +83,7 @@ def by_generator(model: GeneratorModel, y: Tensor, physics: Physics, x: Tensor) 
         rows = range(first * how.chains, min(first + BATCH, len(y)) * how.chains)
         part = y[first : first + BATCH]
         streams = RowRng(0, 0, rows)
-        found.append(restore(model, part, physics, streams, pixel_noise=True, how=how))
+        found.append(restore(model, part, physics, streams, how=how))
     seconds = (time.perf_counter() - began) / len(y)
     mean, spread = (torch.cat([getattr(f, name) for f in found]) for name in ("mean", "spread"))
     draws = torch.cat([one.samples[:, 0] for one in found])

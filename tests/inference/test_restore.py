@@ -20,7 +20,8 @@ def test_shapes_and_what_is_kept():
     learner = generator_learner(3)
     images = learner.show(3)
     physics = half()
-    found = restore(learner.model, physics(images), physics, make_rng(0), how=QUICK)
+    y, rng = physics(images), make_rng(0)
+    found = restore(learner.model, y, physics, rng, smooth=True, how=QUICK)
     assert found.samples.shape == (3, 8, 3, 8, 8) and found.latents.shape == (3, 8, 2)
     assert found.mean.shape == found.spread.shape == images.shape and found.accept.shape == (3,)
     assert torch.allclose(found.mean[..., :4], images[..., :4], atol=1e-4)
@@ -98,6 +99,24 @@ def test_images_that_f_cannot_make_are_restored_without_it_and_those_that_it_mak
     spread = found.spread[2:].flatten(1)[:, ~seen].double()
     ratio = (spread / rest.diagonal().sqrt()).mean(1)
     assert (ratio > 0.5).all() and (ratio < 2).all()  # each image has its own scale
+
+
+def test_draws_spread_as_is_said_and_smooth_ones_without_f_are_all_the_same():
+    model, images = measured_model()
+    kept = torch.ones(8, 8)
+    kept[3:6, 3:6] = 0
+    physics = Mask(kept)
+    y, streams, how = physics(images), (RowRng(0, 0, range(16)) for _ in "12"), Draws(4)
+    drawn, smooth = (
+        restore(model, y, physics, rng, smooth=s, how=how)
+        for rng, s in zip(streams, (False, True), strict=True)
+    )
+    assert torch.equal(drawn.mean, smooth.mean) and torch.equal(drawn.spread, smooth.spread)
+    assert torch.allclose(drawn.samples.std(1, correction=0), drawn.spread)
+    assert torch.allclose(drawn.samples[..., :3, :], y[:, None, :, :3], atol=1e-3)
+    without = smooth.samples[smooth.evidence < 0]
+    assert len(without) == 2
+    assert torch.allclose(without, without[:, :1].expand_as(without), atol=1e-5)
 
 
 def test_chains_are_resampled_by_their_weights():

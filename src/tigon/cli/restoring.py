@@ -62,8 +62,8 @@ class Restore:
             or `auto` to estimate it for each image; a blur needs one above 0
         truth: the images themselves, in the same order, which results are held against (extra
             `restore`)
-        pixel_noise: draws have details like those of images in what was not observed, although
-            the model does not know which; of an image restored without f(z) they differ only so
+        smooth: draws without the details that the model does not know: E[x | z, y] for draws of
+            the latents; of an image restored without f(z) all are the same
         decoder_only: restore every image by f(z), also where the Gaussian of whole images explains
             what was observed better
         chains: chains per image, each of which gives 4 draws, or one without latents
@@ -83,7 +83,7 @@ class Restore:
     grey: Flag = False
     noise: float | Literal["auto"] = 0.0
     truth: Truth = None
-    pixel_noise: Flag = False
+    smooth: Flag = False
     decoder_only: Flag = False
     chains: int = 8
     max_pixels: int = MAX_PIXELS
@@ -271,9 +271,7 @@ class Restore:
             chains = range(rows.start * how.chains, rows.stop * how.chains)
             rng = RowRng(self.seed, 0, chains, "restore")
             y = y.to(model.device)
-            found = restore(
-                model, y, physics, rng, noise, self.pixel_noise, how, not self.decoder_only
-            )
+            found = restore(model, y, physics, rng, noise, self.smooth, how, not self.decoder_only)
             parts.append(Restored(*(tensor.cpu() for tensor in found)))
         return Restored(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 

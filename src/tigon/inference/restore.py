@@ -102,8 +102,8 @@ class Restored(NamedTuple):
     Attributes:
         mean: E[x | y] over all draws, (B, C, H, W)
         spread: standard deviation of x given y for each value, (B, C, H, W)
-        samples: draws, (B, S, C, H, W), those of a chain not next to each other: S is the number
-            of draws times that of chains
+        samples: draws of x given y, (B, S, C, H, W), those of a chain not next to each other: S is
+            the number of draws times that of chains
         latents: those of the draws, (B, S, d); d is 0 without latents
         accept: mean acceptance of each image's chains, (B,); healthy is about .4 to .75; not a
             number for chains that accept every step
@@ -148,7 +148,7 @@ def restore(
     physics: Physics,
     rng: Rng,
     noise: float | None = 0.0,
-    pixel_noise: bool = False,
+    smooth: bool = False,
     how: Draws | None = None,
     gaussian: bool = True,
 ) -> Restored:
@@ -162,9 +162,9 @@ def restore(
         rng: one generator, or streams of B * `how.chains` rows
         noise: standard deviation of the observations' noise, >= 0, on the same scale; None to
             estimate it, for each image
-        pixel_noise: samples are draws of x given y, with residuals in what was not observed like
-            those of images; without it they are E[x | z, y] for draws of z, and without f(z) all
-            are E[x | y]
+        smooth: samples are E[x | z, y] for draws of z, without the details that the model does
+            not know, and of an image without f(z) all are E[x | y]; else they are draws of x
+            given y, with residuals in what was not observed like those of images
         how: the number of chains, temperatures and steps
         gaussian: restore images without f(z) that the Gaussian of whole images explains better
             (`inference.whole`), if the model has measured that
@@ -184,7 +184,7 @@ def restore(
     how = how or Draws()
     if not isinstance(model, HasDecoder):
         return _completed(model, y, physics, rng, noise, how)
-    (last,) = deque(restoring(model, y, physics, rng, noise, pixel_noise, how, gaussian), maxlen=1)
+    (last,) = deque(restoring(model, y, physics, rng, noise, smooth, how, gaussian), maxlen=1)
     assert last.found is not None
     return last.found
 
@@ -195,7 +195,7 @@ def restoring(
     physics: Physics,
     rng: Rng,
     noise: float | None = 0.0,
-    pixel_noise: bool = False,
+    smooth: bool = False,
     how: Draws | None = None,
     gaussian: bool = True,
 ) -> Iterator[Restoring]:
@@ -235,7 +235,7 @@ def restoring(
             found = Restored(
                 made.means.mean(1),
                 made.images.std(1, correction=0),
-                made.images if pixel_noise else made.means,
+                made.means if smooth else made.images,
                 torch.cat(latents, 1),
                 torch.stack(accepts).mean(0),
                 level,
