@@ -10,6 +10,7 @@ from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
 from tigon.random.streams import make_rng
 
+pytestmark = pytest.mark.exactness
 ONE, TWO = Gaussian(1.0, 0.5), Gaussian(-2.0, 2.0)
 
 

@@ -6,6 +6,7 @@ from torch import nn
 
 from targets import CorrelatedGaussian, assert_standard_normal
 from tigon.data.batches import Batch
+from tigon.inference.compose import Composed
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
@@ -138,3 +139,24 @@ def test_learning_with_chains_at_a_temperature_is_maximum_likelihood_of_the_temp
     chains = MCMC(HMC(0.35 / temperature**0.5, 4, 0.4, temperature), 5)
     mean, precision = learned(images, chains, 400, 0.05 * temperature)
     assert_is_the_images_gaussian((mean, precision / temperature), images, 0.03)
+
+
+@pytest.mark.parametrize(("weights", "temperature"), [((0.7, 0.6), 1.0), ((1.5, -0.5), 2.0)])
+def test_a_composition_of_descriptors_samples_the_gaussian_of_its_weighted_precisions(
+    weights, temperature
+):
+    models = [quadratic_descriptor()[0], quadratic_descriptor()[0]]
+    with torch.no_grad():
+        models[1].network.root.mul_(0.4).add_(0.2 * torch.eye(4))
+        models[1].network.slope.neg_()
+    precision, towards = torch.zeros(4, 4).double(), torch.zeros(4).double()
+    for model, weight in zip(models, weights, strict=True):
+        model.chains = MCMC(MALA(0.8), 150)
+        reference = torch.eye(4).double() / SCALE**2
+        precision += weight / temperature * (model.network.matrix().detach() + reference)
+        towards += weight / temperature * (model.network.slope.detach() + LOC / SCALE**2)
+    both = Composed(models, weights, temperature=temperature)
+    images = both.sample(8000, make_rng(5), chunk=8000)
+    covariance = torch.linalg.inv(precision)
+    exact = CorrelatedGaussian(covariance @ towards, covariance)
+    assert_standard_normal(exact.whiten(images.flatten(1)))
