@@ -7,9 +7,10 @@ import torch
 from small import generator_learner, image_set
 from tigon.data.images import ImageSet
 from tigon.diagnostics import evaluation
-from tigon.diagnostics.evaluation import evaluate
+from tigon.diagnostics.evaluation import compare, evaluate
 from tigon.errors import TigonError
 from tigon.models.cold_start import Reconstruction
+from tigon.random.streams import make_rng
 
 
 def infer(model, images):
@@ -41,6 +42,18 @@ def test_each_set_is_described_once_and_numbers_say_what_was_looked_at(monkeypat
     assert (found.held_out, found.drawn, found.training) == (24, 24, 40)
     assert set(found.copies) == {"pixels", "features"} and not found.notes
     assert found.samples["training images"].kid.value < found.samples["model"].kid.value
+
+
+def test_a_feature_that_is_the_same_everywhere_decides_no_distance():
+    first, second = (torch.randn(200, 6, generator=make_rng(k)).double() for k in (1, 2))
+    same = compare(first, second).energy
+    first[:, 5], second[:, 5] = 0, 0
+    flat = compare(first, second).energy
+    first[0, 5] = 0.01
+    found = compare(first, second).energy
+    assert 0 < same < 0.05 and 0 < found < 0.05 and found == pytest.approx(flat, abs=1e-4)
+    assert compare(10 * first, 10 * second).energy == pytest.approx(found)
+    assert compare(first + 1, second).energy > 10 * found
 
 
 def test_a_model_that_draws_no_numbers_is_refused():
