@@ -84,3 +84,12 @@ def test_without_held_out_images_that_is_said(tigon, data, tmp_path):
     assert said["level"] == "note" and "no images were held out" in said["what"]
     status, _, err = tigon("evaluate", "run")
     assert status == 2 and err.endswith("give images it has not seen with --data\n")
+
+
+@pytest.mark.parametrize("other", ["--minutes", "--gradient-evaluations"])
+@pytest.mark.parametrize("recipe", ["generator", "descriptor-original"])
+def test_two_ends_of_a_run_are_refused(tigon, data, tmp_path, recipe, other):
+    words = "--data", data, "--out", tmp_path / "run", "--iterations", "5", other, "3"
+    status, _, err = tigon("train", recipe, *words)
+    assert status == 2 and f"--iterations and {other}: give one of them" in err
+    assert not (tmp_path / "run").exists()

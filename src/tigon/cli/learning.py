@@ -85,6 +85,7 @@ class Train(Generic[R]):
 
     def run(self) -> Result:
         """Train, then write the report."""
+        _refuse_two_budgets(self.recipe)
         origin = None if self.origin is None else str(self.origin)
         experiment = Experiment(
             self.recipe.name, self.recipe, self.data, origin=origin, mask=self.mask
@@ -182,6 +183,17 @@ class Demo:
 def demonstrated() -> dict[str, Recipe]:
     """Return the recipes that the demo learns, by name."""
     return {name: kind() for name, kind in recipes().items() if kind.demo}
+
+
+def _refuse_two_budgets(recipe: Recipe) -> None:
+    """Refuse a number of iterations beside another end of the run.
+
+    Raises:
+        TigonError: it names the options
+    """
+    if not recipe.by_iterations and recipe.iterations != type(recipe).iterations:
+        other = "minutes" if recipe.minutes is not None else "gradient-evaluations"
+        raise TigonError(f"--iterations and --{other}: give one of them, which ends the run")
 
 
 class Keeping(NamedTuple):

@@ -176,10 +176,10 @@ class Recipe(ABC):
         Raises:
             ValueError: if that depends on the images; a `resolved` recipe knows
         """
-        return self._budget(known(self.iterations, "iterations") if self._by_iterations else 1)
+        return self._budget(known(self.iterations, "iterations") if self.by_iterations else 1)
 
     @property
-    def _by_iterations(self) -> bool:
+    def by_iterations(self) -> bool:
         """Whether a number of iterations ends the run."""
         return self.minutes is None and self.gradient_evaluations is None
 
@@ -198,7 +198,7 @@ class Recipe(ABC):
             unseen = images.held_out  # where there are none, `tigon diagnose` says what that means
             why = "" if unseen is None else f"{len(unseen)} images, which are not learned from"
             found["held_out"] = Choice(share_of(images, self.mirror), why)
-        if self.iterations is None and self._by_iterations:
+        if self.iterations is None and self.by_iterations:
             found["iterations"] = _growing(*self.growth, len(images))
         return found
 
