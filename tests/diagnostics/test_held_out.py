@@ -1,6 +1,9 @@
 """A model that is worse than a linear one is bad, and its diagnosis says so with both numbers."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 
 from small import generator_learner
@@ -52,12 +55,31 @@ def evaluation(error, kid):
     return Evaluation(80, 64, 800, 80, 64, shown, dict(zip(names, drawn, strict=True)))
 
 
-def test_held_out_images_judge_reconstructions_and_drawn_images():
-    levels = [finding.level for finding in of_evaluation(evaluation(0.03, 5.0))]
-    assert levels == [Level.BAD, Level.BAD]
-    found = of_evaluation(evaluation(0.01, 2.1))
-    assert [finding.level for finding in found] == [Level.GOOD, Level.GOOD]
-    assert "0.01 (mean" in found[0].what and "64 principal components 0.02" in found[0].what
+@pytest.mark.parametrize(
+    ("kid", "level", "said"),
+    [
+        (1.7, Level.GOOD, "of training images 0"),
+        (1.8, Level.NOTE, "less than twice their error, 0.28, so neither is ahead"),
+        (2.2, Level.NOTE, "neither is ahead"),
+        (2.3, Level.BAD, "a linear model draws images that are more like"),
+    ],
+)
+def test_drawn_images_are_judged_by_how_sure_their_distance_is(kid, level, said):
+    reconstructed, drawn = of_evaluation(evaluation(0.01, kid))
+    assert reconstructed.level is Level.GOOD
+    assert "0.01 (mean" in reconstructed.what
+    assert "64 principal components 0.02" in reconstructed.what
+    assert drawn.level is level and said in drawn.what
+
+
+def test_reconstructions_worse_than_linear_ones_are_bad():
+    assert of_evaluation(evaluation(0.03, 5.0))[0].level is Level.BAD
+
+
+def test_draws_that_were_not_compared_are_a_note_that_says_why():
+    found = replace(evaluation(0.01, 1.0), samples={}, notes=["it needs the extra `features`"])
+    note = of_evaluation(found)[-1]
+    assert note.level is Level.NOTE and "not compared" in note.what and "extra" in note.what
 
 
 def likelihoods(own, drawn_width, linear):

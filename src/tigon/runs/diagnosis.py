@@ -105,11 +105,13 @@ def diagnose(
     enough = len(records) >= RECENT
     chains = seen.findings if enough else too_short(seen.findings)
     found += [*seen.always, *chains, *metric_findings(run.experiment.recipe, records)]
-    found += saved_findings(run) or (unmeasured if enough else too_short(unmeasured))
+    measured = saved_findings(run)
+    found += measured or (unmeasured if enough else too_short(unmeasured))
     course, falls = _course(run, records, seen.shows)
     found += course
     found.sort(key=lambda finding: finding.level.value)
-    said = _verdict(found, len(records), seen, falls)
+    covered = [*["chains"] * seen.examined, "training", *["held-out images"] * bool(measured)]
+    said = _verdict(found, len(records), seen, falls, covered)
     healthy = enough and not _bad(found)
     same = files_of(run) == before  # otherwise the state it describes is unknown
     return Diagnosis(run.name, healthy, said, found, seen.figures(), origin if same else None)
@@ -169,16 +171,19 @@ def _slowed(records: list[Record]) -> bool:
     return rates[-1] < rates[0] / 2
 
 
-def _verdict(found: list[Finding], count: int, seen: Examination, falls: list[str]) -> str:
+def _verdict(
+    found: list[Finding], count: int, seen: Examination, falls: list[str], covered: list[str]
+) -> str:
     """Return the verdict in one sentence; for a healthy run, with what it covers."""
     if bad := _bad(found):
         return f"not healthy: {', '.join(bad)}"
     if count < RECENT:
         iterations = "iteration" if count == 1 else "iterations"
         return f"too short to judge ({count or 'no'} {iterations})"
-    covered = "chains and training" if seen.examined else "training alone"
+    *others, last = covered
+    said = f"{', '.join(others)} and {last}" if others else f"{last} alone"
     words = [seen.shows.words] if seen.shows else []
-    return "; ".join([f"healthy ({covered})", *words, *falls, *seen.remarks])
+    return "; ".join([f"healthy ({said})", *words, *falls, *seen.remarks])
 
 
 def _bad(findings: list[Finding]) -> list[str]:

@@ -75,14 +75,21 @@ def _reconstructions(found: Evaluation) -> list[Finding]:
 
 def _samples(found: Evaluation) -> list[Finding]:
     if not found.samples:
-        return []
+        said = "drawn images were not compared with those of a linear model"
+        return [Finding("drawn images", Level.NOTE, f"{said}: {'; '.join(found.notes)}")]
     own, linear, floor = (found.samples[name].kid for name in (MODEL, GAUSSIAN, TRAINING))
     said = (
         f"KID-lite0 of drawn to held-out images {own.value:.3g}, of a Gaussian on principal "
         f"components {linear.value:.3g}, of training images {floor.value:.3g}"
     )
-    if own.value - linear.value <= 2 * math.hypot(own.error, linear.error):
+    apart, known = own.value - linear.value, 2 * math.hypot(own.error, linear.error)
+    if apart <= -known:
         return [Finding("drawn images", Level.GOOD, said, value=own.value)]
+    if apart <= known:
+        said += (
+            f": the two differ by less than twice their error, {known:.2g}, so neither is ahead"
+        )
+        return [Finding("drawn images", Level.NOTE, said, value=own.value)]
     said += ": a linear model draws images that are more like the held-out ones"
     return [Finding("drawn images", Level.BAD, said, LONGER, own.value)]
 
