@@ -33,11 +33,32 @@ def test_a_model_draws_what_its_card_shows(folder):
     assert "**healthy" in model.card.text
 
 
-def test_the_list_names_every_model_with_the_sum_of_its_weights():
-    listed = (MODELS / "README.md").read_text()
+@pytest.fixture(scope="module")
+def build():
+    """The script that trains them."""
     spec = importlib.util.spec_from_file_location("build", MODELS / "build.py")
-    build = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build)
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def parts(config):
+    """The names in a config, and in those within it; null where a part is absent."""
+    if isinstance(config, dict):
+        return {name: parts(value) for name, value in config.items()}
+    return config is None
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_model_has_the_parts_that_its_command_makes_now(folder, build, tigon):
+    words = [*build.MODELS[folder.name].split(), "--data", build.DATA, "--iterations", "1"]
+    assert tigon("train", *words, "--out", "run", "--no-report", "--device", "cpu")[0] == 0
+    made, shipped = (load(place).config() for place in (Path("run"), folder))
+    assert parts(made) == parts(shipped)
+
+
+def test_the_list_names_every_model_with_the_sum_of_its_weights(build):
+    listed = (MODELS / "README.md").read_text()
     assert {folder.name for folder in FOLDERS} == set(build.MODELS)
     for folder in FOLDERS:
         weights = (folder / "model.safetensors").read_bytes()
