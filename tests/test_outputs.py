@@ -46,7 +46,8 @@ def test_rows_are_enlarged_by_a_whole_number_and_stand_under_their_labels(tmp_pa
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_folder_has_a_png_for_each_image_in_order(tmp_path, channels):
-    check_out(tmp_path / "deep" / "out")
+    check_out(tmp_path / "deep" / "out", ())
+    assert not (tmp_path / "deep").exists()
     write_images(tmp_path / "deep" / "out", PIXELS[..., :channels])
     files = sorted((tmp_path / "deep" / "out").iterdir())
     assert [f.name for f in files] == [f"{k:05d}.png" for k in range(5)]
@@ -59,15 +60,15 @@ def test_other_endings_and_full_folders_are_refused(tmp_path):
     (tmp_path / "full" / "file").touch()
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(TigonError, match=r"a\.jpg: must be \.npz or \.png or a folder"):
-        check_out(tmp_path / "a.jpg")
+        check_out(tmp_path / "a.jpg", ())
     with pytest.raises(TigonError, match="not an empty folder"):
-        check_out(tmp_path / "full")
+        check_out(tmp_path / "full", ())
     with pytest.raises(TigonError, match="is a folder"):
-        check_out(tmp_path / "folder.png")
+        check_out(tmp_path / "folder.png", ())
     with pytest.raises(TigonError, match=r"must be \.png"):
-        check_out(tmp_path / "a.npz", (".png",))
+        check_out(tmp_path / "a.npz", (), (".png",))
     with pytest.raises(TigonError, match="cannot be written"):
-        check_out(tmp_path / "full" / "file" / "a.png")
+        check_out(tmp_path / "full" / "file" / "a.png", ())
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
@@ -80,5 +81,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     monkeypatch.setattr("zipfile._ZipWriteFile.write", no_space)
     with pytest.raises(TigonError, match="No space left"):
         write_images(tmp_path / "a.npz", PIXELS[:1])
+    with pytest.raises(TigonError, match="No space left"):
+        write_images(tmp_path / "new" / "deep" / "b.npz", PIXELS[:1])
     assert (tmp_path / "a.npz").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]

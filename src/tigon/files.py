@@ -241,7 +241,8 @@ def check_folder(folder: Path) -> None:
             raise TigonError(f"folder {folder}: has no name of its own; give a new folder")
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise TigonError(f"folder {folder}: exists and is not an empty folder; give another")
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        with parents_made(folder, keep=False):
+            pass
     except OSError as error:
         raise TigonError(f"folder {folder}: cannot be written ({error})") from error
 
@@ -254,7 +255,7 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> None:
     """
     check_folder(folder)
     try:
-        with written_beside(folder) as work:
+        with parents_made(folder), written_beside(folder) as work:
             work.mkdir()
             for name, content in files.items():
                 with (work / name).open("xb") as file:
@@ -263,6 +264,28 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> None:
                     os.fsync(file.fileno())
     except OSError as error:
         raise TigonError(f"folder {folder}: cannot be written ({error})") from error
+
+
+@contextmanager
+def parents_made(path: Path, keep: bool = True) -> Iterator[None]:
+    """Create the folders that `path` is to be in; if the block fails, remove them again.
+
+    Arguments:
+        keep: whether they stay; otherwise this only finds out whether they can be created
+    Raises:
+        OSError: if they cannot be created
+    """
+    missing = [folder for folder in path.parents if not os.path.lexists(folder)]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        keep = False
+        raise
+    finally:
+        for folder in [] if keep else missing:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # unless something is in it
 
 
 @contextmanager

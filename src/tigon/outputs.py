@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tigon.errors import TigonError
 from tigon.figures import GAP, Tiles, tile, tiled
-from tigon.files import npy_header, refusal, written_beside
+from tigon.files import npy_header, parents_made, printable, refusal, written_beside
+from tigon.runs.inputs import is_read
 
 INK, TEXT, LINE, NARROWEST = "#24292f", 14, 20, 320
 SIDE, PIXELS = 32767, 89_478_485  # longest side that browsers show, most pixels Pillow opens
@@ -20,15 +21,19 @@ Write = Callable[[np.ndarray], object]
 
 
 def check_out(
-    path: Path, suffixes: tuple[str, ...] = (".npz", ".png", ""), option: str = "--out"
+    path: Path,
+    inputs: Iterable[str | Path | None],
+    suffixes: tuple[str, ...] = (".npz", ".png", ""),
+    option: str = "--out",
 ) -> None:
-    """Refuse an invalid output path before any work is done.
+    """Refuse an invalid output path before any work is done; nothing is created.
 
     Arguments:
+        inputs: the data, masks, runs and model folders that the command reads, as they were given
         suffixes: the allowed endings; "" stands for a folder
         option: the option that gave the path
     Raises:
-        TigonError: if it has another ending, or cannot be written there
+        TigonError: if it has another ending, would replace an input, or cannot be written there
     """
     if not path.name:
         raise TigonError(f"{option} {path}: has no name; give a file or a new folder")
@@ -40,9 +45,16 @@ def check_out(
             raise TigonError(f"{option} {path}: is a folder")
         if not path.suffix and path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise TigonError(f"{option} {path}: exists and is not an empty folder; give another")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with parents_made(path, keep=False):
+            pass
     except OSError as error:
         raise TigonError(f"{option} {path}: cannot be written ({error})") from error
+    for given in inputs:
+        if given is not None and is_read(path, given):
+            raise TigonError(
+                f"{option} {path}: would replace what this command reads from "
+                f"{printable(str(given))}; give another path"
+            )
 
 
 def write_images(path: Path, pixels: np.ndarray, columns: int = 8, **arrays: np.ndarray) -> None:
@@ -171,7 +183,7 @@ def labelled(rows: Sequence[tuple[str, np.ndarray]]) -> Image.Image:
 def _whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path, which replaces `path` once everything is written."""
     try:
-        with written_beside(path) as work:
+        with parents_made(path), written_beside(path) as work:
             yield work
     except OSError as error:
         raise TigonError(f"--out {path}: cannot be written ({refusal(error)})") from error

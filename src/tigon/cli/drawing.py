@@ -83,7 +83,7 @@ class Sample:
         """Draw the images and write them."""
         if not 1 <= self.count <= MOST or self.seed < 0:
             raise TigonError(f"--count must be 1 to {MOST}, and --seed at least 0")
-        check_out(self.out)
+        check_out(self.out, self.model_folders)
         model = self._model()
         if self.noise and not isinstance(model, HasLatents):
             raise TigonError("--noise: needs a model with latents; this one has none")
@@ -205,7 +205,8 @@ class Interpolate:
             )
         if self.along == "arc" and self.start is None:
             raise TigonError("--along arc: needs --from; the grid has no path")
-        check_out(self.out, (".png",))
+        inputs = self.model_folder, self.start, self.end, self.minus, self.plus
+        check_out(self.out, inputs, (".png",))
         model = load_with_latents(self.model_folder, "interpolate", self.device, self.checkpoint)
         assert isinstance(model, HasLatents)
         _, *sides = model.image_shape

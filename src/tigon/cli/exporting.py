@@ -9,7 +9,7 @@ from tigon.errors import TigonError
 from tigon.export.card import UNKNOWN, Licence, facts_of, make_card
 from tigon.export.load import load
 from tigon.export.onnx import onnx_bytes, require_onnx
-from tigon.files import check_folder, replace_file
+from tigon.files import check_folder, parents_made, replace_file
 from tigon.models.base import Model
 from tigon.models.folder import is_model_folder
 from tigon.outputs import check_out
@@ -50,7 +50,7 @@ class Export:
         if self.out:
             self._write_folder(self.out, model)
         if self.onnx:
-            with busy("exporting to ONNX"):
+            with busy("exporting to ONNX"), parents_made(self.onnx):
                 replace_file(self.onnx, onnx_bytes(model))
         said = {"model folder": self.out, "ONNX": self.onnx}
         lines = [f"{what}: {path}" for what, path in said.items() if path]
@@ -68,7 +68,7 @@ class Export:
         if self.out:
             self._check_folder(self.out)
         if self.onnx:
-            check_out(self.onnx, (".onnx",), "--onnx")
+            check_out(self.onnx, (self.model_folder,), (".onnx",), "--onnx")
 
     def _check_folder(self, folder: Path) -> None:
         try:

@@ -59,7 +59,7 @@ class Reconstruct:
         """Infer, write, and print errors."""
         if self.starts < 1 or self.seed < 0:
             raise TigonError("--starts must be at least 1, and --seed at least 0")
-        check_out(self.out)
+        check_out(self.out, (self.model_folder, self.data))
         model = load_with_latents(self.model_folder, "reconstruct", self.device, self.checkpoint)
         images = images_for(model, self.data, self.frames, self.max_pixels)
         if self.out.suffix == ".png":

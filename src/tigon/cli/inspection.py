@@ -99,7 +99,7 @@ class Report:
         if not self.run_folders:
             raise TigonError("report: needs a run folder, or several to compare")
         if self.out is not None:
-            check_out(self.out, (".html",))
+            check_out(self.out, (*self.run_folders, self.data), (".html",))
         runs = [Run(folder, self.checkpoint, self.data) for folder in self.run_folders]
         for run in runs:
             tell_if_moved(run)

@@ -23,6 +23,7 @@ from tigon.cli.common import (
 from tigon.cli.progress import counted, steps_shown, tell
 from tigon.data.form import MAX_PIXELS
 from tigon.data.images import ImageSet
+from tigon.data.masks import ALPHA
 from tigon.data.pixels import mean_observed, to_mask, to_uint8
 from tigon.diagnostics.similarity import psnr_and_ssim, require_similarity
 from tigon.errors import TigonError
@@ -95,7 +96,8 @@ class Restore:
     def run(self) -> Result:
         """Restore, write, and print how near the truth it is, if that is known."""
         self._check()
-        check_out(self.out)
+        mask = None if self.mask == ALPHA else self.mask
+        check_out(self.out, (self.model_folder, self.data, mask, self.truth))
         if self.truth is not None:
             require_similarity()
         model = self._model()

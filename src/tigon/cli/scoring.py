@@ -21,7 +21,7 @@ from tigon.diagnostics.evaluation import COMPONENTS
 from tigon.diagnostics.outliers import Baselines
 from tigon.errors import TigonError
 from tigon.export.load import load
-from tigon.files import refusal, replace_file
+from tigon.files import parents_made, refusal, replace_file
 from tigon.inference.score import (
     FEWEST,
     NOT,
@@ -140,9 +140,10 @@ class Score:
             raise TigonError(
                 f"--contamination {self.contamination:g}: must be above 0 and at most 0.5"
             )
-        check_out(self.out, (".csv",))
+        inputs = self.model_folder, self.data, self.calibrate
+        check_out(self.out, inputs, (".csv",))
         if self.map is not None:
-            check_out(self.map, (".png", ""), "--map")
+            check_out(self.map, inputs, (".png", ""), "--map")
 
     def _model(self) -> Model:
         place = choose_device(self.device)
@@ -238,7 +239,8 @@ class Score:
 
     def _write(self, scored: Table) -> None:
         try:
-            replace_file(self.out, scored.text())
+            with parents_made(self.out):
+                replace_file(self.out, scored.text())
         except OSError as error:
             raise TigonError(f"--out {self.out}: cannot be written ({refusal(error)})") from error
 

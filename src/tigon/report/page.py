@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tigon import __version__
 from tigon.errors import TigonError
-from tigon.files import is_writable, replace_file
+from tigon.files import is_writable, parents_made, replace_file
 from tigon.report.sections import Section, section
 from tigon.report.tables import Comparison
 from tigon.runs.run import Run
@@ -45,5 +45,6 @@ def render(
     page = environment.get_template("report.html.jinja").render(
         title=title, sections=sections, version=__version__, comparison=comparison
     )
-    replace_file(path, page)
+    with parents_made(path):
+        replace_file(path, page)
     return path
