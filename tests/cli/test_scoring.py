@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from small import generator_recipe
 from tigon.inference.score import percentiles
 from tigon.models.base import Model
 from tigon.runs.experiment import train
-from tigon.runs.run import Experiment
+from tigon.runs.run import Experiment, Run
 
 
 def write(path, pixels):
@@ -95,6 +96,32 @@ def test_scores_alone_are_written_where_they_are_asked_for(score, tmp_path):
     assert "percentile" not in text and "it is no likelihood" in text
     status, _, err = score(folder, "--out", "t.csv")
     assert status == 2 and "--calibrate, or ask for scores alone with --raw" in err
+
+
+def test_training_images_are_no_calibration(score, normal, tmp_path):
+    run = shutil.copytree(run_of("generator"), tmp_path / "run")
+    with np.load(Run(run).experiment.data) as arrays:
+        write(normal / "99.png", arrays["images"][2])
+    words = ["--calibrate", "normal", "--out", "s.csv"]
+    status, out, err = score(run, *words)
+    assert (status, out) == (2, "") and err.endswith(
+        "tigon: --calibrate normal: 1 of 25 calibration images are training images; give images "
+        "that the model has not learned from\n"
+    )
+    assert not Path("s.csv").exists()
+    assert score(model_folder("generator", tmp_path / "model"), *words)[0] == 0
+    config = run / "config.toml"
+    config.write_text(config.read_text().replace("pictures.npz", "moved.npz"))
+    status, _, err = score(run, *words)
+    assert status == 0 and "--calibrate normal: not compared with the run's training images" in err
+
+
+def test_images_of_the_calibration_among_those_to_score_are_counted(score, normal):
+    words = ["--calibrate", "normal", "--out", "s.csv"]
+    said = "calibration images are also to be scored: percentiles are meant for images that"
+    assert said not in score(run_of("generator"), *words)[2]
+    status, _, err = score(run_of("generator"), *words, "--data", normal / "03.png")
+    assert status == 0 and f"1 of 24 {said}" in err
 
 
 def test_maps_are_pictures(score):

@@ -9,6 +9,11 @@ import numpy as np
 import torch
 import tyro
 
+from tigon.cli.calibrating import (
+    complete_training_of,
+    refuse_training_images,
+    tell_of_shared,
+)
 from tigon.cli.common import Data, Flag, Json, ModelFolder, Result, Which, images_for
 from tigon.cli.progress import counted, steps_shown, tell
 from tigon.cli.score_table import Table, Told
@@ -39,7 +44,6 @@ from tigon.models.cold_start import ColdStart
 from tigon.models.folder import is_model_folder
 from tigon.outputs import check_out, write_images, write_rows
 from tigon.runs.experiment import choose_device
-from tigon.runs.run import Run
 
 COLUMNS = 10  # images in a row of the picture
 MapPath = Annotated[Path | None, tyro.conf.arg(name="map", metavar="FOLDER|FILE.png")]
@@ -112,6 +116,8 @@ class Score:
         defects = read_defects(Path(self.data), partial(self._load, model)) if layout else None
         images = defects.images if defects else self._images(model, self.data)
         baselines = self._baselines(model) if defects else None
+        if calibrating is not None:
+            tell_of_shared(images, calibrating)
         kept = self.map is not None
         found = self._scored(model, images, "score", kept or defects is not None)
         beside = (
@@ -173,7 +179,8 @@ class Score:
         """Return the images that percentiles are taken beside.
 
         Raises:
-            TigonError: if there are fewer than 20, or too few for --contamination
+            TigonError: if there are fewer than 20, or too few for --contamination, or those of
+                --calibrate are training images
         """
         instead = "give some with --calibrate, or ask for scores alone with --raw"
         if self.calibrate is not None:
@@ -184,7 +191,7 @@ class Score:
             )
         else:
             whose = f"run {self.model_folder}"
-            held_out = self._training().held_out
+            held_out = complete_training_of(self.model_folder, self.checkpoint).held_out
             if held_out is None:
                 raise TigonError(f"{whose}: held out no images, which percentiles need; {instead}")
             images = held_out
@@ -196,23 +203,8 @@ class Score:
                 require_quantile(len(images), self.contamination)
         except TigonError as error:
             raise TigonError(f"{whose}: {error}") from error
-        return images
-
-    def _training(self) -> ImageSet:
-        """Return the images that the run learned from.
-
-        Raises:
-            TigonError: if they cannot be read again, have changed, or lack values
-        """
-        run = Run(self.model_folder, self.checkpoint)
-        # Named as if by --data, so that an error does not advise to give them by it.
-        images = Run(self.model_folder, self.checkpoint, run.experiment.data).images()
-        if images.incomplete:
-            raise TigonError(
-                f"run {self.model_folder}: its images have missing values, beside which whole "
-                "ones cannot be judged; give whole ones with --calibrate, or ask for scores alone "
-                "with --raw"
-            )
+        if self.calibrate is not None:
+            refuse_training_images(images, whose, self.model_folder, self.checkpoint)
         return images
 
     def _baselines(self, model: Model) -> Baselines:
@@ -220,7 +212,7 @@ class Score:
         if is_model_folder(self.model_folder):
             training = self._load(model, Path(self.data) / "train" / GOOD, 0)
         else:
-            training = self._training()
+            training = complete_training_of(self.model_folder, self.checkpoint)
         tell(f"fitting baselines to {counted(len(training), 'training image')}")
         dim = model.latent_dim if isinstance(model, HasLatents) else COMPONENTS
         try:

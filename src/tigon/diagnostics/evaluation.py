@@ -20,6 +20,7 @@ from tigon.diagnostics.copies import LEAST, CopiesTest, copies_test
 from tigon.diagnostics.distances import Estimate, frechet, kid_of_subsets, precision_and_recall
 from tigon.diagnostics.features import features
 from tigon.diagnostics.likelihood import Likelihoods, LikelihoodSettings, likelihoods
+from tigon.diagnostics.shared_images import nearest_of, require_unseen
 from tigon.diagnostics.two_samples import energy_distance
 from tigon.errors import TigonError
 from tigon.models.abilities import HasLatents
@@ -231,19 +232,13 @@ def _unshared(unseen: Tensor, seen: Tensor, own: bool) -> tuple[Tensor, Tensor, 
     Raises:
         TigonError: if images that a user gave are training images, or all are
     """
-    nearest = torch.cdist(unseen.flatten(1), seen.flatten(1)).argmin(1)
-    # In single precision, cdist gives copies a distance: it is taken again of the nearest alone.
-    new = (unseen - seen[nearest]).flatten(1).norm(dim=1) >= 1e-3
-    shared = int((~new).sum())
-    if not shared:
-        return new, nearest, []
-    if own and len(unseen) - shared >= 2:
+    nearest, copies = nearest_of(unseen, seen)
+    shared = int(copies.sum())
+    if shared and own and len(unseen) - shared >= 2:
         said = f"{shared} of {len(unseen)} held-out images are also training images: left out"
-        return new, nearest, [said]
-    raise TigonError(
-        f"evaluate: {shared} of {len(unseen)} held-out images are training images; give "
-        "images that the model has not learned from"
-    )
+        return ~copies, nearest, [said]
+    require_unseen(copies, "evaluate", "held-out")
+    return ~copies, nearest, []
 
 
 def _incomplete(

@@ -1,4 +1,4 @@
-"""The files that data, masks, runs and model folders are read from, which no output may replace."""
+"""The files that data, masks, runs and model folders are read from: no output replaces them."""
 
 import contextlib
 import os
