@@ -131,6 +131,26 @@ def test_what_cannot_be_scored_is_said_in_one_line():
         Detector(by_grids(), by="loss")
 
 
+@pytest.mark.parametrize("kind", ["latents", "density"])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: x[..., :1], r"images of shape \(5, .*\): those of this model are \(B, "),
+        (lambda x: x[:0], "score: there are no images"),
+        (lambda x: x * torch.nan, "images: hold values that are not finite"),
+        (lambda x: x.numpy(), "images are a ndarray: give a tensor"),
+        (lambda x: (127.5 * x + 127.5).clamp(0, 255), "convert x by x / 127.5 - 1"),
+    ],
+)
+def test_images_that_are_none_are_at_fault_and_not_the_model(rng, kind, change, said):
+    model = linear_model(rng) if kind == "latents" else by_grids()
+    images = change(torch.randn(5, *model.image_shape, generator=rng, dtype=torch.float64))
+    for judge in (score, lambda *given: list(scoring(*given))):
+        with pytest.raises(TigonError, match=said) as caught:
+            judge(model, images, make_rng(0))
+        assert "\n" not in str(caught.value)
+
+
 def test_percentiles_count_ties_as_if_they_were_below():
     calibration = torch.tensor([1.0, 2, 2, 2, 3] * 4)  # 4 ones, 12 twos, 4 threes
     found = percentiles(torch.tensor([0.5, 1, 2, 2.5, 3, 9]), calibration)

@@ -38,7 +38,7 @@ from tigon.data.datasets import as_data
 from tigon.data.pixels import enlarged, reduced
 from tigon.densities.log_density import frozen, mode, value_and_grad
 from tigon.errors import TigonError
-from tigon.models.abilities import HasDecoder, HasGrids, HasLatents, HasLogDensity, grids_of
+from tigon.models.abilities import HasDecoder, HasGrids, HasLatents, HasLogDensity
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart, Reconstruction, descend, reconstructed
 from tigon.random.streams import Rng, RowRng
@@ -104,14 +104,15 @@ def score(model: Model, images: Tensor, rng: Rng, how: ColdStart | None = None) 
         rng: one generator, or streams of B * `how.starts` rows; only latents need it
         how: the number of chains, temperatures and steps that infer latents; 4 chains if not given
     Raises:
-        TigonError: if the model has neither, the images are not the model's, or a score is not
-            finite
+        TigonError: if the model has neither, there are no images, they are not the model's or not
+            finite, or a score is not finite
 
     Example:
         found = tigon.score(model, images, tigon.make_rng(0))
         found.scores[found.main].argsort(descending=True)  # the most unusual first
     """
     score_names(model)
+    _require_images(model, images)
     inferred = None
     if isinstance(model, HasLatents):
         inferred = model.infer(images, rng, how or HOW)
@@ -126,6 +127,7 @@ def scoring(
     Arguments and errors are those of `score`. The last has the scores.
     """
     score_names(model)
+    _require_images(model, images)
     inferred, how, steps = None, how or HOW, 0
     images = images.to(model.device)
     if isinstance(model, HasLatents):
@@ -134,6 +136,20 @@ def scoring(
             yield Scoring(seen.step, steps, None)
         inferred = reconstructed(model, images, seen.state, how)
     yield Scoring(steps, steps, _scored(model, images, inferred))
+
+
+def _require_images(model: Model, images: Tensor) -> None:
+    """Refuse what are no images of the model's.
+
+    Raises:
+        TigonError: it says why
+    """
+    require_points(images, "images")
+    require_shape(images, "images", model.image_shape)
+    if not len(images):
+        raise TigonError("score: there are no images")
+    if not images.isfinite().all():
+        raise TigonError("images: hold values that are not finite")
 
 
 def _scored(model: Model, images: Tensor, inferred: Reconstruction | None) -> Scored:
@@ -164,9 +180,7 @@ def _by_density(model: HasLogDensity, images: Tensor) -> Scored:
     images = images.to(next(model.parameters()))
     scores: dict[str, Tensor] = {}
     maps = []
-    if by_grids := isinstance(model, HasGrids):
-        require_points(images, "images")  # whose averages have no levels that tell their scale
-        require_shape(images, "images", grids_of(model)[-1].image_shape)
+    by_grids = isinstance(model, HasGrids)  # averages have no levels that tell their scale
     for grid, end in _grids(model):
         seen = reduced(images, grid.image_shape[1:]) if end else images
         density = grid.image_density if by_grids else grid.log_density
