@@ -105,6 +105,54 @@ def test_observations_that_cannot_be_are_refused():
         Observation(Mask(kept), torch.full_like(LIKE, torch.nan), LIKE, White(0.3), 0.0)
 
 
+@pytest.mark.parametrize(
+    ("physics", "said"),
+    [
+        (lambda x: x.detach() / 2, "autograd cannot go through the physics: make it of torch"),
+        (lambda x: torch.from_numpy(x.numpy() / 2), "autograd cannot go through the physics"),
+        (torch.no_grad()(torch.tanh), "autograd cannot go through the physics"),
+    ],
+)
+def test_a_physics_without_a_gradient_is_refused_in_one_line(physics, said):
+    with pytest.raises(TigonError, match=said) as caught:
+        Observation(physics, LIKE.zero_(), LIKE, White(0.3), 0.0)
+    assert "\n" not in str(caught.value)
+
+
+def patches(x):
+    """Sums of 2 x 2 pixels, and differences of neighbours: rows of several sizes and signs."""
+    sums = 4 * torch.nn.functional.avg_pool2d(x, 2)
+    return torch.cat([sums.flatten(1), (x[..., 1:] - x[..., :-1]).flatten(1)], 1)
+
+
+@pytest.mark.parametrize("physics", [Mask(torch.ones(4, 4).tril()), Downsample(2), patches])
+def test_observations_of_images_on_another_scale_are_refused(physics):
+    images = torch.rand(LIKE.shape, generator=make_rng(0), dtype=LIKE.dtype)
+    images[1] = 2 * images[1] - 1
+    for noise in (0.0, 0.3):
+        Observation(physics, physics(images), LIKE, White(0.3), noise)
+        images[1, 0, 2, 0] = 100.0
+        with pytest.raises(TigonError, match="of image 2 of 2 has a value of size .* at most"):
+            Observation(physics, physics(images), LIKE, White(0.3), noise)
+        images[1, 0, 2, 0] = 1.0
+
+
+def test_large_values_that_may_be_are_taken():
+    noise = 30 * torch.randn(LIKE.shape, generator=make_rng(0), dtype=LIKE.dtype)
+    Observation(Downsample(2), Downsample(2)(noise), LIKE, White(0.3), 15.0)  # they are noise
+    bright = torch.full_like(LIKE, 0.9)
+    Observation(lambda x: 500 * x, 500 * bright, LIKE, White(0.3), 0.0)  # A makes them
+    Observation(lambda x: 500 * torch.tanh(x), 500 * bright, LIKE, White(0.3), 0.0)
+
+
+def test_values_that_unknown_noise_may_make_are_taken_unless_none_is_below_0():
+    image_noise = Correlated(torch.ones(1, 4, 4), torch.ones(1, 4, 4).double())
+    y = 30 * torch.randn(LIKE.shape, generator=make_rng(0), dtype=LIKE.dtype)
+    assert Observation(Blur(0.7), y, LIKE, image_noise, None).linear
+    with pytest.raises(TigonError, match="of image 1 of 2 has a value of size"):
+        Observation(Blur(0.7), y.abs(), LIKE, image_noise, None)
+
+
 def test_what_cannot_be_solved_is_an_error_and_not_a_number():
     noise = Correlated(torch.ones(1, 64, 64), torch.full((1, 64, 64), 1e-12).double())
     noise.variances[0, 0, 0] = 1.0

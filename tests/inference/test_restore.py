@@ -166,6 +166,26 @@ def test_bad_input_is_refused_in_one_line(change, said):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("model", ["generator", "descriptor"])
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        (lambda y: y.numpy(), "what was observed is a ndarray: give a tensor"),
+        (lambda y: y[:0], r"what was observed is of shape \(0, 3, 8, 8\): give"),
+        (lambda y: y.sum(), r"what was observed is of shape \(\): give"),
+        (lambda y: y + 0j, "what was observed is complex"),
+        (lambda y: half()(127.5 * image_set().read()[:2] + 127.5), "as x / 127.5 - 1 does"),
+    ],
+)
+def test_observations_that_are_none_are_refused_in_one_line(model, y, said):
+    images, physics = image_set().read()[:2], half()
+    model = descriptor_learner(image_set()).model if model == "descriptor" else None
+    model = model or generator_learner(2).model
+    with pytest.raises(TigonError, match=said) as caught:
+        restore(model, y(physics(images)), physics, make_rng(0), how=QUICK)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "numbers", [{"chains": 0}, {"settle": 1}, {"hottest": 0.5}, {"start": "nowhere"}]
 )

@@ -28,6 +28,7 @@ from copy import copy
 import torch
 from torch import Tensor
 
+from tigon.data.checks import FAR
 from tigon.densities.conjugate_gradients import LinearMap, conjugate_gradients
 from tigon.densities.log_density import sum_event
 from tigon.errors import TigonError
@@ -61,8 +62,9 @@ class Observation:
 
     Raises:
         TigonError: if `physics` returns another shape than that of `y`, fails, returns values
-            that are not finite or differ from call to call, if `y` is not finite, or not 0 where
-            the physics always makes 0, or if the noise cannot be estimated
+            that are not finite or differ from call to call, or has no gradient, if `y` is not
+            finite, on another scale, or not 0 where the physics always makes 0, or if the noise
+            cannot be estimated
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Observation:
             raise TigonError("what was observed has values that are not finite")
         self.scale = like.new_ones(len(y))
         self.linear = self._is_linear()
+        self._require_scale(self._peak_rows())
         self.mask = self._mask()
         self.alike = False
         self.observed = self._observed() if self.linear and image_noise.measured else None
@@ -355,6 +358,47 @@ class Observation:
         found, wanted = self._observe_checked(2 * a - b), 2 * of_a - of_b
         near = 1e-4 * wanted.abs().max()
         return bool((found - wanted).abs().max() <= near and zero.abs().max() <= near)
+
+    def _peak_rows(self) -> Tensor:
+        """Return the gradient of A(x) where |y| is largest, of each image, (B, C, H, W), at x = 0.
+
+        Raises:
+            TigonError: if the physics has none
+        """
+        places = self.y.abs().flatten(1).argmax(1, keepdim=True)
+        chosen = torch.zeros_like(self.y).flatten(1).scatter(1, places, 1.0)
+        try:
+            return self.adjoint(chosen.view_as(self.y))
+        except RuntimeError as error:
+            said = str(error).split("\n")[0]
+            raise TigonError(
+                "autograd cannot go through the physics: make it of torch's operations, without "
+                f"detach, no_grad, numpy or changes of its input ({said})"
+            ) from error
+
+    def _require_scale(self, rows: Tensor) -> None:
+        """Refuse observations that no images in [-1, 1] have, such as those of images in [0, 255].
+
+        Of a linear A, |A x| is at most the sum of the magnitudes of its row, to which the noise
+        adds. Noise that is not known may be large, but then it makes some values negative.
+
+        Arguments:
+            rows: of A, where |y| is largest, (B, C, H, W)
+        Raises:
+            TigonError: if the largest value is `FAR` times what it can be, or more
+        """
+        if not self.linear:
+            return
+        most, seen = rows.abs().flatten(1).sum(1), self.y.flatten(1)
+        largest = seen.abs().amax(1)
+        limit = FAR * (most + self.noise) if self.known else FAR * most
+        wrong = (largest > limit) & ((seen >= 0).all(1) | self.known)
+        for row in wrong.nonzero()[:1, 0].tolist():
+            raise TigonError(
+                f"what was observed of image {row + 1} of {len(self.y)} has a value of size "
+                f"{largest[row]:.4g}, but without noise that of images in [-1, 1] is at most "
+                f"{most[row]:.4g}: scale images to [-1, 1] first, as x / 127.5 - 1 does with bytes"
+            )
 
     @torch.no_grad()
     def _mask(self) -> Tensor | None:

@@ -169,8 +169,8 @@ def restore(
         gaussian: restore images without f(z) that the Gaussian of whole images explains better
             (`inference.whole`), if the model has measured that
     Raises:
-        TigonError: if the model has neither, the physics does not fit model and observations, or
-            `noise` is below 0 or not finite
+        TigonError: if the model has neither, the physics does not fit model and observations,
+            these are on another scale, or `noise` is below 0 or not finite
 
     Example:
         kept = torch.ones(64, 64)
@@ -204,8 +204,7 @@ def restoring(
     Arguments and errors are those of `restore`. The last has all draws.
     """
     assert isinstance(model, HasDecoder)
-    how = how or Draws()
-    like = next(model.parameters()).new_empty(len(y), *model.image_shape)
+    how, like = how or Draws(), _like(model, y)
     observation = Observation(physics, y, like, model.image_noise(), noise)
     near: Near | None = None
     for near_so_far in linear_posterior(model, observation):
@@ -253,7 +252,7 @@ def _completed(
             "restore needs a model with latents, such as a generator's, or one whose chains "
             "complete images, such as a descriptor's"
         )
-    like = next(model.parameters()).new_empty(len(y), *model.image_shape)
+    like = _like(model, y)
     kept = Observation(physics, y, like, White(1.0), 0.0).mask
     if kept is None or noise != 0:
         raise TigonError(
@@ -271,6 +270,27 @@ def _completed(
         like.new_zeros(len(y)),
         like.new_full((len(y),), math.nan),
     )
+
+
+def _like(model: Model, y: Tensor) -> Tensor:
+    """Return an empty tensor of the images' shape, type and device.
+
+    Raises:
+        TigonError: if `y` is no batch of observations
+    """
+    if not isinstance(y, Tensor):
+        raise TigonError(f"what was observed is a {type(y).__name__}: give a tensor (B, *)")
+    if not y.dim() or not y.numel():
+        raise TigonError(
+            f"what was observed is of shape {tuple(y.shape)}: give values of each image, (B, *), "
+            "and one image or more"
+        )
+    if y.is_complex():
+        raise TigonError(
+            "what was observed is complex: give real and imaginary parts, as torch.view_as_real "
+            "does, also in the physics"
+        )
+    return next(model.parameters()).new_empty(len(y), *model.image_shape)
 
 
 def _draws(
