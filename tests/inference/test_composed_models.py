@@ -3,6 +3,7 @@ import torch
 
 from learned import run_of
 from tigon.cli.main import main
+from tigon.densities.gaussian import Gaussian
 from tigon.errors import TigonError
 from tigon.export.load import load
 from tigon.inference.compose import Composed
@@ -52,6 +53,8 @@ def test_images_do_not_depend_on_those_that_are_drawn_with_them():
         ({"weights": [1.0]}, "2 log-densities and 1 weights"),
         ({"way": "sum"}, "way must be one of product, mixture, not 'sum'"),
         ({"way": "mixture", "weights": [1.0, -1.0]}, "must be above 0"),
+        ({"weights": [-5.0, 1.0]}, r"with weights \[-5.0, 1.0\] images are ever more probable"),
+        ({"weights": [1.0, -1.0]}, "raise the weights, so that their sum"),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_one_line(change, said):
@@ -63,6 +66,16 @@ def test_what_does_not_go_together_is_refused_in_one_line(change, said):
     with pytest.raises(TigonError, match=said) as caught:
         Composed(models, change.get("weights"), change.get("way", "product"))
     assert "\n" not in str(caught.value)
+
+
+def test_references_count_by_their_precision():
+    wide, narrow = model(), model(seed=1)
+    wide.reference = Gaussian(0.0, 1.0)
+    for grid in narrow.grids:
+        grid.reference = Gaussian(0.0, 0.5)  # of four times the precision
+    assert drawn(Composed([wide, narrow], [-1.0, 0.6])).isfinite().all()
+    with pytest.raises(TigonError, match="ever more probable"):
+        Composed([wide, narrow], [1.0, -0.3])
 
 
 @pytest.fixture
@@ -83,6 +96,9 @@ def test_images_of_several_models_are_drawn_from_the_command_line(folders, tmp_p
     [
         (["--weights", "1"], "--weights: 1 number for 2 models; give one for each"),
         (["--temperature", "0"], "temperature must be above 0"),
+        (["--weights", "-5", "1"], "raise the weights, so that their sum"),
+        (["--size", "16"], "--size 16: is for one texture; images of several models together"),
+        (["--periodic"], "--periodic: is for one texture; images of several models together"),
         (["--mixture", "--weights", "1", "-1"], "weights of a mixture must be above 0"),
     ],
 )

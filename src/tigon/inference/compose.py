@@ -17,7 +17,7 @@ from tigon.choices import require_choice
 from tigon.densities.compose import Mixture, Product
 from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.errors import TigonError
-from tigon.models.abilities import HasChains, HasGrids, grids_of
+from tigon.models.abilities import HasChains, HasGrids, HasReference, grids_of
 from tigon.models.base import Model, drawn_in_parts
 from tigon.random.streams import Rng
 
@@ -31,11 +31,13 @@ class Composed(Model):
     Arguments:
         models: two or more with a log-density and chains of images of one size, by the same grids
         weights: of each; 1 over their number if not given. Those of a product may be negative, for
-            what images should not have
+            what images should not have, as long as their sum is above 0 (of models with different
+            references N(loc, scale^2), that of weights over scale^2)
         way: product or mixture
         temperature: T > 0, by which the composed log-density is divided
     Raises:
-        TigonError: if a model has no such chains, or they do not go together
+        TigonError: if a model has no such chains, they do not go together, or the product of
+            their references is no density
 
     Example:
         model = tigon.Composed([cats, dogs], [0.5, 0.5])
@@ -62,6 +64,9 @@ class Composed(Model):
             ]
         except ValueError as error:
             raise TigonError(f"models cannot be composed: {error}") from error
+        if way == "product":
+            for parts in zip(*self._grids, strict=True):
+                _require_reference(parts, self.weights)
 
     @property
     def _grids(self) -> list[list[Any]]:
@@ -115,6 +120,27 @@ class Composed(Model):
     def from_config(cls, config: dict[str, Any]) -> "Composed":
         """Raise ValueError: a composition has no file."""
         raise ValueError("a composition of models has no file: load the models")
+
+
+def _require_reference(parts: Sequence[Any], weights: Sequence[float]) -> None:
+    r"""Refuse a product of :math:`N(\mu_i, s_i^2)^{w_i}` that is not a Gaussian.
+
+    Its precision is :math:`\sum_i w_i / s_i^2`. If that is 0 or less, images are ever more
+    probable the farther they are from any, and chains run away.
+
+    Raises:
+        TigonError: if it is
+    """
+    if not all(isinstance(part, HasReference) for part in parts):
+        return
+    scales = [torch.as_tensor(part.reference.scale).double().cpu() for part in parts]
+    precision = torch.stack([w / s**2 for w, s in zip(weights, scales, strict=True)]).sum(0)
+    if not (precision > 0).all():
+        raise TigonError(
+            f"models cannot be composed: with weights {list(weights)} images are ever more "
+            "probable the farther they are from any; raise the weights, so that their sum (of "
+            "each over the variance of its model's reference) is above 0"
+        )
 
 
 def _require_alike(models: Sequence[Model]) -> None:
