@@ -118,7 +118,7 @@ def test_held_out_errors_are_over_what_was_observed(tigon, folders):
 @pytest.mark.parametrize(
     ("data", "mask", "words", "said"),
     [
-        ("images", "none", [], "--mask none: cannot be found"),
+        ("images", "none", [], "--mask none: cannot be found; give a picture, a folder of them,"),
         ("images", "few", [], "--mask few: has no mask for 00.png"),
         ("images", "masks", ["--image-size", "16"], "is 8, but the model's images are 16"),
         ("images", "black.png", [], "black.png: keeps nothing"),
@@ -133,7 +133,22 @@ def test_bad_masks_are_one_line_and_nothing_is_written(tigon, folders, data, mas
     status, out, err = tigon("train", "descriptor", *place, *words)
     last = err.splitlines()[-1]
     assert (status, out) == (2, "") and last.startswith("tigon:") and said in last
-    assert not Path("run").exists()
+    assert "config.toml" not in last and not Path("run").exists()
+
+
+def test_masks_of_a_run_that_are_gone_are_said_with_what_to_do(tigon, folders):
+    place = str(folders / "images"), str(folders / "masks")
+    recipe = generator_recipe(iterations=3)
+    learn(Experiment("generator", recipe, place[0], mask=place[1]), Path("run"), "cpu")
+    Path("masks").rename("elsewhere")
+    for words in (["resume", "run", "--iterations", "5"], ["evaluate", "run", "--data", "alpha"]):
+        status, _, err = tigon(*words)
+        said = "cannot be found; give a picture, a folder of them, or alpha; if the run's masks "
+        said += "have moved, move them back, or change `mask` in its config.toml\n"
+        assert status == 2 and err.endswith(said)
+    Path("images").rename("photographs")
+    status, _, err = tigon("resume", "run", "--iterations", "5")
+    assert status == 2 and err.endswith("if these have moved, --data NEW says where they are\n")
 
 
 def test_a_recipe_that_knows_no_masks_refuses_them(tigon, folders, monkeypatch):

@@ -356,7 +356,8 @@ def _read(experiment: Experiment, title: str, told: bool, again: bool) -> ImageS
         with reading if told else nullcontext():
             images = load(experiment)
     except TigonError as error:
-        raise perhaps_moved(error, experiment.data) if again else error from error
+        place = experiment.data, experiment.mask
+        raise perhaps_moved(error, *place) if again else error from error
     if told:
         tell_of_data(images)
     return images

@@ -142,8 +142,7 @@ def _mask(path: Path, size: tuple[int, int]) -> np.ndarray:
             grey = np.asarray(Image.alpha_composite(black, whole).convert("L"))
     except FileNotFoundError as error:
         raise TigonError(
-            f"--mask {path}: cannot be found; if it was moved, move it back, or change `mask` in "
-            "the run's config.toml"
+            f"--mask {path}: cannot be found; give a picture, a folder of them, or alpha"
         ) from error
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise TigonError(f"--mask {path}: cannot be read as a picture ({error})") from error

@@ -332,11 +332,11 @@ class Run:
         Raises:
             TigonError: if they cannot be read, or have changed
         """
-        data = self.experiment.data
+        data = self.experiment.data if self.data is None else None
         try:
             images = self.experiment.load()
         except TigonError as error:
-            raise error if self.data is not None else perhaps_moved(error, data) from error
+            raise perhaps_moved(error, data, self.experiment.mask) from error
         self.refuse_other_images(images)
         return images
 
