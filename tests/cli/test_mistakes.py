@@ -52,6 +52,8 @@ MISTAKES = {
     "interpolate RUN --out a.png --from PICTURES/0.png": "give --from with either --to, or",
     "interpolate RUN --out a.png --from PICTURES/0.png --plus PICTURES": "or --minus and --plus;",
     "interpolate RUN --out a.png --minus PICTURES --plus PICTURES": "or none of them for the grid",
+    "interpolate RUN --out a.png --from PICTURES --to PICTURES/0.png": "has 3 pictures; give one",
+    "interpolate RUN --out a.png --from PICTURES/2.png --to PICTURES": "has 3 pictures; give one",
     "report nowhere": "run nowhere: no such folder",
     "report RUN nowhere": "run nowhere: no such folder",
     "diagnose nowhere": "run nowhere: no such folder",

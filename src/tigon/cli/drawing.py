@@ -124,6 +124,11 @@ class Sample:
         """Return a model for images of the size, and with the borders, that were asked for."""
         own, folder = image_size(*model.image_shape[1:]), self.model_folders[0]
         option = "--periodic" if self.size is None else f"--size {size_text(self.size)}"
+        if len(self.model_folders) > 1:
+            raise TigonError(
+                f"{option}: is for one texture; images of several models together have the size "
+                f"that these learned, {size_text(own)}, and borders that do not meet"
+            )
         if not isinstance(model, HasSizes):
             raise TigonError(
                 f"{option}: {folder} is not of a texture: its images have one size, "
@@ -231,7 +236,8 @@ class Interpolate:
     def _path(self, model: Model) -> tuple[Tensor, str]:
         """Return the path's latents, and a description of its ends."""
         ends = [path for path in (self.start, self.end) if path is not None]
-        pictures = [images_for(model, path).read(slice(1)) for path in ends]
+        options = ("--from", "--to")[: len(ends)]
+        pictures = [_picture(model, *end) for end in zip(ends, options, strict=True)]
         sets = [path for path in (self.minus, self.plus) if path is not None]
         pictures += [images_for(model, path).read() for path in sets]
         found = infer(model, torch.cat(pictures), ColdStart().starts, self.seed)
@@ -255,6 +261,18 @@ class Interpolate:
             f"f(z) in even {steps}, from {self.start} (left) {where}, as the model reconstructs "
             f"them: mean squared errors on the scale of [-1, 1] are {near}"
         )
+
+
+def _picture(model: Model, path: Path, option: str) -> Tensor:
+    """Return the one picture of a path, (1, C, H, W).
+
+    Raises:
+        TigonError: if there are several
+    """
+    images = images_for(model, path)
+    if len(images) > 1:
+        raise TigonError(f"{option} {path}: has {counted(len(images), 'picture')}; give one")
+    return images.read()
 
 
 def _directions(model: Model) -> Tensor:
