@@ -91,7 +91,7 @@ def test_bright_images_are_shown(restore, tmp_path):
         (["--grey", "--blur", "1"], "give exactly one of"),
         (["--mask", "large.png"], "--mask large.png: is 9, but the model's images are 8"),
         (["--mask", "black.png"], "keeps nothing"),
-        (["--mask", "none.png"], "cannot be found"),
+        (["--mask", "none.png"], "cannot be found; give a picture, a folder of them, or alpha"),
         (["--mask", "few"], "has no mask for 0.png"),
         (["--downsample", "2"], "--downsample 2: must be 2 or more, divide 8"),
         (["--downsample", "-1"], "--downsample -1: must be 2 or more"),
@@ -123,7 +123,13 @@ def test_a_descriptor_restores_what_a_mask_hides_and_nothing_else(restore, tigon
     with np.load("r.npz") as arrays:
         assert arrays["samples"].shape == (5, 2, 8, 8, 3) and arrays["latents"].shape == (5, 2, 0)
         assert arrays["spread"][:, :2].max() < 1e-6 < arrays["spread"][:, 2:5, 3:].max()
-    assert tigon("restore", run_of("descriptor"), "--mask", "hole.png", *words, "r.png")[0] == 0
+    status, text, _ = tigon("restore", run_of("descriptor"), "--mask", "hole.png", *words, "r.png")
+    assert status == 0 and "r.png: what was observed, and below it the mean, 2 draws, the" in text
+    one = ["--mask", "hole.png", *words, "r.png", "--chains", "1"]
+    assert "the mean, 1 draw, the spread" in tigon("restore", run_of("descriptor"), *one)[1]
+    for option in ("--decoder-only", "--smooth"):
+        status, _, err = tigon("restore", run_of("descriptor"), option, *one)
+        assert status == 2 and f"{option}: is for models with latents, and " in err
     for how in (["--grey"], ["--mask", "hole.png", "--noise", "0.1"]):
         status, _, err = tigon("restore", run_of("descriptor"), *how, *words, "bad.png")
         assert status == 2 and "has no latents, and restores what --mask hides" in err

@@ -130,6 +130,12 @@ class Restore:
                 f"{self.model_folder}: this model has no latents, and restores what --mask hides, "
                 "without --noise, and nothing else"
             )
+        for option, given in (("--smooth", self.smooth), ("--decoder-only", self.decoder_only)):
+            if given and not isinstance(model, HasDecoder):
+                raise TigonError(
+                    f"{option}: is for models with latents, and {self.model_folder} has none; "
+                    "leave it out"
+                )
         return model.to(place)
 
     def _result(
@@ -184,7 +190,7 @@ class Restore:
                 f"mean squared error of what was missing {values['missing_error']:.5f}, on the "
                 "scale of [-1, 1]"
             )
-        lines.append(f"{self.out}: {self._what(truth is not None)}")
+        lines.append(f"{self.out}: {self._what(min(SHOWN, draws), truth is not None)}")
         return Result("\n".join(lines), values)
 
     def _check(self) -> None:
@@ -277,11 +283,16 @@ class Restore:
             parts.append(Restored(*(tensor.cpu() for tensor in found)))
         return Restored(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
-    def _what(self, truth: bool) -> str:
-        """Say what is written, depending on the path's ending."""
+    def _what(self, shown: int, truth: bool) -> str:
+        """Say what is written, depending on the path's ending.
+
+        Arguments:
+            shown: number of draws of each image in a .png
+            truth: whether the truth is below them
+        """
         known = {
             ".png": "what was observed, and below it the mean, "
-            f"{SHOWN} draws, the spread (white: {WHITE:g} or more)"
+            f"{counted(shown, 'draw')}, the spread (white: {WHITE:g} or more)"
             f"{' and the truth' if truth else ''}",
             ".npz": "means (`images`), `samples`, `spread` and `latents`",
         }
