@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import tyro
@@ -26,7 +26,13 @@ from tigon.errors import TigonError
 from tigon.export.load import load
 from tigon.figures import tiled
 from tigon.inference.compose import Composed, Way
-from tigon.inference.interpolation import arc, changed, line, plane_along
+from tigon.inference.interpolation import (
+    Along,
+    Walk,
+    interpolate,
+    latent_arithmetic,
+    latent_grid,
+)
 from tigon.models.abilities import HasLatents, HasSizes
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart
@@ -191,7 +197,7 @@ class Interpolate:
     end: Annotated[Path | None, tyro.conf.arg(name="to")] = None
     minus: Path | None = None
     plus: Path | None = None
-    along: Literal["line", "arc"] = "line"
+    along: Along = "line"
     count: int = 8
     seed: int = 0
     checkpoint: Which = "last"
@@ -213,28 +219,27 @@ class Interpolate:
         inputs = self.model_folder, self.start, self.end, self.minus, self.plus
         check_out(self.out, inputs, (".png",))
         model = load_with_latents(self.model_folder, "interpolate", self.device, self.checkpoint)
-        assert isinstance(model, HasLatents)
         _, *sides = model.image_shape
         count = self.count if self.start else self.count**2
         grid = tiled(count, (sides[0], sides[1]), self.count)
         require_viewable(self.out, count, *grid, "lower --count")
-        latents, said = self._path(model) if self.start else self._grid(model)
+        images, said = self._path(model) if self.start else self._grid(model)
         with images_to(self.out, count, (*sides, 3), self.count) as write:
-            for part in latents.split(TOGETHER):
-                write(to_uint8(model.decode(part)))
-        return Result(f"{len(latents)} images: {self.out}\n{said}", {"out": str(self.out)})
+            for part in images.split(TOGETHER):
+                write(to_uint8(part))
+        return Result(f"{count} images: {self.out}\n{said}", {"out": str(self.out)})
 
     def _grid(self, model: Model) -> tuple[Tensor, str]:
-        """Return the grid's latents, and a description of its axes."""
-        plane = plane_along(_directions(model))
-        across, up = plane.names
-        return plane.grid(torch.linspace(-2, 2, self.count, device=model.device)), (
-            f"f(z) on {plane.span}: {across} from -2 (left) to 2 (right), {up} from -2 (bottom) "
-            "to 2 (top), in standard deviations of the prior"
+        """Return the grid's images, and a description of its axes."""
+        grid = latent_grid(model, self.count)
+        across, up = grid.plane.names
+        return grid.images, (
+            f"f(z) on {grid.plane.span}: {across} from -2 (left) to 2 (right), {up} from -2 "
+            "(bottom) to 2 (top), in standard deviations of the prior"
         )
 
     def _path(self, model: Model) -> tuple[Tensor, str]:
-        """Return the path's latents, and a description of its ends."""
+        """Return the path's images, and a description of its ends."""
         ends = [path for path in (self.start, self.end) if path is not None]
         options = ("--from", "--to")[: len(ends)]
         pictures = [_picture(model, *end) for end in zip(ends, options, strict=True)]
@@ -244,10 +249,8 @@ class Interpolate:
         counts = [len(part) for part in pictures]
         parts = found.latents.split(counts)
         errors = [part.mean().item() for part in found.errors.split(counts)]
-        first = parts[0][0]
-        last = changed(first, parts[1], parts[2]) if self.end is None else parts[1][0]
         try:
-            path = (line if self.along == "line" else arc)(first, last, self.count)
+            images = self._walk(model, parts).images[0]
         except ValueError as error:
             raise TigonError(f"--along arc: {error}; take --along line") from error
         steps = "steps of z" if self.along == "line" else "angles of z"
@@ -257,10 +260,18 @@ class Interpolate:
         near = ", ".join(
             f"{error:.5f} of {of}" for error, of in zip(errors, [*ends, *sets], strict=True)
         )
-        return path, (
+        return images, (
             f"f(z) in even {steps}, from {self.start} (left) {where}, as the model reconstructs "
             f"them: mean squared errors on the scale of [-1, 1] are {near}"
         )
+
+    def _walk(self, model: Model, latents: tuple[Tensor, ...]) -> Walk:
+        """Go to the second latent, or by what the two sets differ in."""
+        first, second = latents[:2]
+        if self.end is not None:
+            return interpolate(model, first, second, count=self.count, along=self.along)
+        plus = latents[2]
+        return latent_arithmetic(model, first, second, plus, count=self.count, along=self.along)
 
 
 def _picture(model: Model, path: Path, option: str) -> Tensor:
@@ -273,11 +284,3 @@ def _picture(model: Model, path: Path, option: str) -> Tensor:
     if len(images) > 1:
         raise TigonError(f"{option} {path}: has {counted(len(images), 'picture')}; give one")
     return images.read()
-
-
-def _directions(model: Model) -> Tensor:
-    """Return two latent directions (2, d) to look along: the model's plane, or the first axes."""
-    assert isinstance(model, HasLatents)
-    axes = torch.eye(2, model.latent_dim, device=model.device)
-    plane: Tensor = getattr(model, "plane", axes)
-    return plane
