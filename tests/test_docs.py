@@ -175,7 +175,7 @@ def test_code_is_marked_as_what_it_is():
             assert fence in ("sh", "python", "text") or readme, (page.name, fence)
 
 
-@pytest.mark.parametrize(("page", "count"), [("your-own.md", 4), ("examples.md", 16)])
+@pytest.mark.parametrize(("page", "count"), [("your-own.md", 4), ("examples.md", 17)])
 def test_a_page_shows_the_examples_as_they_are(page, count):
     shown = [block.code for block in blocks(ROOT / "docs" / page, "python")]
     kept = {path.name: path.read_text() for path in EXAMPLES}
@@ -197,6 +197,7 @@ QUICK = {
     "custom_kernel": r"acceptance 0\.",
     "fine_tuning": r"three others: 0\.\d+, then 0\.0",
     "missing_values": r"missing 0\.(0\d|1[0-4])\d*, of grey in its place 0\.2",
+    "interpolate": r"line: 5 images.*\narc: 5 images.*\nerror to .* 0\.[3-9]\d?, then 0\.[01]",
     "labels": r"blue: latents around .[01]\.\d+\nred: latents around .[01]\.",
     "likelihood": r"between -?\d+\.\d\d and -?\d+(.|\n)*bits per value of 0 to 255",
     "optimizer_and_scheduler": r"rate 1e-05\ntorch.Size\(\[4, 3, 16, 16\]\)",
