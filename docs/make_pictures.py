@@ -25,6 +25,7 @@ from torch import Tensor
 
 from composing_picture import composed_figure
 from explorer_pictures import explorer
+from interpolating_picture import interpolated_figure
 from made_pictures import HERE, Table, drawn, machine, rewrite, strip
 from moving_picture import frames
 from texture_picture import texture_figure
@@ -292,6 +293,11 @@ def composed(studio: Studio) -> Path:
     return save("composed", composed_figure(studio.runs), 150)
 
 
+def interpolated(studio: Studio) -> Path:
+    """Show lines and arcs between photographs, and photographs that latents make darker."""
+    return save("interpolated", interpolated_figure(studio.runs), 150)
+
+
 def texture(studio: Studio) -> Path:
     """Show two pictures, images that their textures have synthesised, and tilings."""
     return save("texture", texture_figure(studio.runs), 150)
@@ -453,6 +459,7 @@ PICTURES: dict[str, Callable[[Studio], Path]] = {
     "unusual-places": unusual_places,
     "texture": texture,
     "composed": composed,
+    "interpolated": interpolated,
     "likelihood-brackets": likelihood_brackets,
     "incomplete": incomplete,
     "verdicts": verdicts,

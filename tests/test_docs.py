@@ -25,6 +25,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUNS = {"runs/faces": "generator", "runs/textures": "descriptor", "runs/walls": "descriptor"}
 MIXED = {  # whose Python needs what its commands have made
     "composing.md",
+    "interpolating.md",
     "judging.md",
     "likelihood.md",
     "restoring.md",
