@@ -63,11 +63,11 @@ image. KID-lite0 is to held-out images, beside that of a Gaussian on the scores 
 principal components (64 for a descriptor), and of training images. Copies: whether the test for
 copies convicts the drawn images of any seed, and the larger of its two statistics, in pixels or in
 features, whichever is lower (none of a row that was measured before the test compared training
-images with each other; below -3 are copies). clothing64 is measured on its own test images, cifar10 and mnist_t10k on the tenth
-that runs hold out (at most 1000); of textures, 900 squares of the left three quarters are learned
-from, and 300 of the right quarter are not. A VAE has the decoder, d and sigma of the generator
-above it and learned for as many minutes, and so did a small diffusion model (DDPM) below its
-descriptor."""
+images with each other; below -3 are copies). clothing64 is measured on its own test images,
+cifar10 and mnist_t10k on the tenth that runs hold out (at most 1000); of textures, 900 squares of
+the left three quarters are learned from, and 300 of the right quarter are not. A VAE has the
+decoder, d and sigma of the generator above it and learned for as many minutes, and so did a small
+diffusion model (DDPM) below its descriptor."""
 FEW = """Of the ten embedded photographs none is held out: the more a model draws them, the more it
 has learned, and they are copies. Each with its own number of iterations: how many of the
 photographs are the nearest one of some drawn image, the mean squared distance to that on the scale
