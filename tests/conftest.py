@@ -4,12 +4,12 @@ import signal
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import settings
 from PIL import Image
 
+from small import PHOTOGRAPHS
 from tigon.cli.main import main
 
 torch.set_num_threads(1)
@@ -63,14 +63,11 @@ def rng():
 
 @pytest.fixture
 def pictures(tmp_path):
-    """A folder of five colour pictures of 16 x 16 pixels, each with its own tint."""
+    """A folder of five of the embedded photographs, of 16 x 16 pixels."""
     folder = tmp_path / "pictures"
     folder.mkdir()
-    numbers = np.random.default_rng(0)
-    for k in range(5):
-        tint = numbers.integers(0, 200, 3)
-        pixels = numbers.integers(0, 56, (16, 16, 3)) + tint
-        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{k}.png")
+    for k, photograph in enumerate(PHOTOGRAPHS[:5]):
+        Image.open(photograph).convert("RGB").resize((16, 16)).save(folder / f"{k}.png")
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Runs and model folders of every recipe, of 8 x 8 images, made once in a test session."""
+"""Runs and model folders of every recipe, of five photographs of 8 x 8, made once a session."""
 
 import atexit
 import shutil
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from small import PHOTOGRAPHS
 from tigon.export.card import Licence, facts_of, make_card
 from tigon.export.load import load
 from tigon.recipes import GeneratorRecipe, recipes
@@ -21,7 +22,8 @@ from tigon.runs.run import Experiment, Run
 def _home() -> Path:
     home = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, home, ignore_errors=True)
-    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+    photographs = [Image.open(path).convert("RGB").resize((8, 8)) for path in PHOTOGRAPHS[:5]]
+    pixels = np.stack([np.asarray(photograph) for photograph in photographs])
     np.savez(home / "pictures.npz", images=pixels)
     Image.fromarray(np.tile(pixels[0], (3, 3, 1))).save(home / "wall.png")
     return home

@@ -1,9 +1,12 @@
 """Small models and data for tests of what is above the kernels."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch.nn import functional
 
+import tigon.data
 from tigon.data.images import ImageSet
 from tigon.learners.descriptor import DescriptorLearner, start_images
 from tigon.learners.generator import GeneratorLearner
@@ -15,6 +18,7 @@ from tigon.random.streams import make_rng
 from tigon.recipes import DescriptorRecipe, GeneratorRecipe
 from tigon.recipes.settings import DescriptorNetwork, GeneratorNetwork, ImageChains
 
+PHOTOGRAPHS = sorted((Path(tigon.data.__file__).parent / "animal_faces").glob("*.png"))
 SMALL = ["--image-size", "8", "--network.width", "4", "--iterations", "5"]  # of tigon train
 LEARNED = [*SMALL, "--no-report"]
 
