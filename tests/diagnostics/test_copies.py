@@ -26,7 +26,7 @@ def training():
 def test_the_training_set_itself_is_convicted(training):
     found = copies_test(training[:150], draws(150, 1), training)
     assert found.copied and found.statistic < -8 and found.relative < -8
-    assert torch.equal(found.nearest, torch.arange(150)) and found.nearer == 1
+    assert torch.equal(found.neighbours.rows, torch.arange(150)) and found.nearer == 1
 
 
 def test_copies_with_a_little_noise_in_one_cluster_alone_are_convicted(training):

@@ -31,6 +31,22 @@ from tigon.random.streams import make_rng
 
 LEAST, CELL = 20, 50  # images that the test needs; held-out ones a cell has on average
 COPIED = -3.0  # standard deviations, beyond which drawn images count as copies
+TINY = 1e-12  # least distance to a held-out image that one is divided by
+
+
+class Neighbours(NamedTuple):
+    """The training images that drawn images are nearest to.
+
+    Attributes:
+        rows: the nearest training row of each drawn image, (N,)
+        distances: to it, (N,)
+        relative: the same over the distance to the nearest held-out image, (N,): near 0 for
+            copies of training images
+    """
+
+    rows: Tensor
+    distances: Tensor
+    relative: Tensor
 
 
 class CopiesTest(NamedTuple):
@@ -42,20 +58,30 @@ class CopiesTest(NamedTuple):
         relative: the same of distances over those to the nearest held-out image, beside held-out
             images or beside training images and the others, whichever is larger
         nearer: probability that a drawn image is nearer to the training images than a held-out one
-        nearest: the nearest training row of each drawn image, (N,)
-        distances: to it, (N,)
+        neighbours: the nearest training images of the drawn ones
     """
 
     statistic: float
     relative: float
     nearer: float
-    nearest: Tensor
-    distances: Tensor
+    neighbours: Neighbours
 
     @property
     def copied(self) -> bool:
         """Whether the drawn images count as copies: both tests say so."""
         return max(self.statistic, self.relative) < COPIED
+
+
+def neighbours(drawn: Tensor, held_out: Tensor, training: Tensor) -> Neighbours:
+    """Return the nearest training images of drawn ones, by features or pixels (N, k) of each set.
+
+    Example:
+        found = neighbours(drawn, held_out, training)
+        suspicious = found.relative.argmin()  # is most like training image found.rows[suspicious]
+    """
+    x, y, t = drawn.double(), held_out.double(), training.double()
+    distances, rows = torch.cdist(x, t).min(1)
+    return Neighbours(rows, distances, distances / torch.cdist(x, y).min(1).values.clamp(min=TINY))
 
 
 def copies_test(drawn: Tensor, held_out: Tensor, training: Tensor, seed: int = 0) -> CopiesTest:
@@ -74,21 +100,19 @@ def copies_test(drawn: Tensor, held_out: Tensor, training: Tensor, seed: int = 0
     order = torch.randperm(len(t), generator=make_rng("copies", seed))[: len(y)].to(t.device)
     some = t[order]
     of_x, of_y, of_some = (torch.cdist(rows, centres).argmin(1) for rows in (x, y, some))
-    of_drawn, of_held = torch.cdist(x, t).min(1), torch.cdist(y, t).min(1)
+    of_drawn, of_held = neighbours(x, y, t), torch.cdist(y, t).min(1)
     others = torch.cdist(y, y).fill_diagonal_(math.inf).min(1).values
     between = torch.cdist(some, t).scatter(1, order[:, None], math.inf).min(1).values
-    relative = of_drawn.values / torch.cdist(x, y).min(1).values
     of_training = between / torch.cdist(some, y).min(1).values
-    nearer = (of_drawn.values[:, None] < of_held.values).double().mean().item()
+    nearer = (of_drawn.distances[:, None] < of_held.values).double().mean().item()
     return CopiesTest(
-        _over_cells(of_drawn.values, of_held.values, of_x, of_y),
+        _over_cells(of_drawn.distances, of_held.values, of_x, of_y),
         max(
-            _over_cells(relative, of_held.values / others, of_x, of_y),
-            _over_cells(relative, of_training, of_x, of_some),
+            _over_cells(of_drawn.relative, of_held.values / others, of_x, of_y),
+            _over_cells(of_drawn.relative, of_training, of_x, of_some),
         ),
         nearer,
-        of_drawn.indices,
-        of_drawn.values,
+        of_drawn,
     )
 
 
