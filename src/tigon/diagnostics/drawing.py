@@ -1,12 +1,15 @@
-"""The figures of a diagnosis: traces of the probes, and images from long chains."""
+"""The figures of a diagnosis and an evaluation: traces, long chains, nearest training images."""
 
 import numpy as np
 import torch
 
 from tigon import figures
 from tigon.data.pixels import to_uint8
+from tigon.diagnostics.nearest import Nearest
 from tigon.diagnostics.probes import ImageProbe, LatentProbe
 from tigon.figures import Figure, Pixels
+
+TITLE = "Nearest training images"
 
 
 def latent_figures(probe: LatentProbe, images: torch.Tensor) -> list[Figure]:
@@ -74,3 +77,27 @@ def image_figures(probe: ImageProbe, images: torch.Tensor) -> list[Figure]:
             f"{values.min():.3g} to {values.max():.3g} nats per dimension.",
         ),
     ]
+
+
+def nearest_figure(found: Nearest) -> Figure:
+    """Draw images of the model, and below each its nearest training images."""
+    rows = [("images from the model", to_uint8(found.drawn))]
+    rows += [
+        (f"nearest training images, by {space}", to_uint8(images))
+        for space, images in found.training.items()
+    ]
+    count, spaces = len(found.drawn), " and by ".join(found.training)
+    below = f"below each, its nearest training image by {spaces}, of {found.among}"
+    if not found.relative:
+        said = (
+            f"The first {count} images of the model, not selected; {below}. No images were held "
+            "out that could tell how near is too near."
+        )
+        return Figure("samples-nearest", TITLE, said, figures.stages(rows), _rows_seen(rows))
+    first = " and ".join(f"{values[0]:.2g} by {space}" for space, values in found.relative.items())
+    said = (
+        f"The {count} of {found.drew} drawn images that are most like training images, the most "
+        f"suspicious first; {below}. For the first, this distance over that to the nearest "
+        f"held-out image is {first}: near 0 it is a copy."
+    )
+    return Figure("nearest", TITLE, said, figures.stages(rows), _rows_seen(rows))

@@ -16,10 +16,11 @@ from tigon.data.batches import even_rows
 from tigon.data.images import ImageSet
 from tigon.data.pixels import mean_observed
 from tigon.data.principal import MOST, PrincipalComponents, principal_components
-from tigon.diagnostics.copies import LEAST, CopiesTest, copies_test
+from tigon.diagnostics.copies import LEAST, CopiesTest, Neighbours, copies_test, neighbours
 from tigon.diagnostics.distances import Estimate, frechet, kid_of_subsets, precision_and_recall
 from tigon.diagnostics.features import features
 from tigon.diagnostics.likelihood import Likelihoods, LikelihoodSettings, likelihoods
+from tigon.diagnostics.nearest import FEATURES, PIXELS, Nearest, most_suspicious
 from tigon.diagnostics.shared_images import nearest_of, require_unseen
 from tigon.diagnostics.two_samples import energy_distance
 from tigon.errors import TigonError
@@ -89,6 +90,7 @@ class Evaluation:
         copies: test of copies by what images are compared in, pixels or features
         likelihood: how probable held-out images are, if that was asked for
         notes: what was not measured and why, and what is only estimated
+        nearest: the drawn images that are most like training images, with these
     """
 
     held_out: int
@@ -101,6 +103,7 @@ class Evaluation:
     copies: dict[str, CopiesTest] = field(default_factory=dict)
     likelihood: Likelihoods | None = None
     notes: list[str] = field(default_factory=list)
+    nearest: Nearest | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -124,6 +127,8 @@ class Evaluation:
             }
             for name, test in self.copies.items()
         }
+        if self.nearest is not None:
+            values["nearest"] = self.nearest.to_plain()
         return values
 
 
@@ -133,21 +138,24 @@ class Sets(NamedTuple):
     Attributes:
         held_out: that it has not seen
         training: those it learned from, or some of them
+        rows: rows of these in the data set, (N,)
         nearest: row of the training image that is nearest to each held-out one
         components: principal components of all training images
     """
 
     held_out: Tensor
     training: Tensor
+    rows: Tensor
     nearest: Tensor
     components: PrincipalComponents
 
 
 class Compared(NamedTuple):
-    """Drawn images beside held-out ones: the last three fields of an `Evaluation`."""
+    """Drawn images beside held-out ones: fields of an `Evaluation`."""
 
     samples: dict[str, Drawn]
     copies: dict[str, CopiesTest]
+    nearest: Nearest
     notes: list[str]
 
 
@@ -191,7 +199,7 @@ def evaluate(
     told("drawing and comparing images")
     count = min(len(sets.held_out), len(sets.training))
     components = len(sets.components.deviations)
-    compared = _compare(model, sets, count, seed)
+    compared = _compare(model, sets, training, count, seed)
     compared.notes[:0] = notes
     probable = None
     if likelihood is not None:
@@ -202,8 +210,8 @@ def evaluate(
     unseen = len(sets.held_out)
     inferred = min(unseen, RECONSTRUCTED) if shown else 0
     numbers = (unseen, inferred, len(training), count, components)
-    samples, copies, notes = compared
-    return Evaluation(*numbers, shown, samples, copies, probable, notes)
+    samples, copies, nearest, notes = compared
+    return Evaluation(*numbers, shown, samples, copies, probable, notes, nearest)
 
 
 def _sets(
@@ -215,11 +223,12 @@ def _sets(
         TigonError: if there are too few, or images that a user gave are training images
     """
     numbers = model.latent_dim if isinstance(model, HasLatents) else COMPONENTS
-    seen = training.read(even_rows(len(training), max(count, MOST)))
+    rows = even_rows(len(training), max(count, MOST))
+    seen = training.read(rows)
     unseen = held_out.read(even_rows(len(held_out), count))
     new, nearest, notes = _unshared(unseen, seen, held_out is training.held_out)
     components = principal_components(training, numbers, seed)
-    return Sets(unseen[new], seen, nearest[new], components), notes
+    return Sets(unseen[new], seen, rows, nearest[new], components), notes
 
 
 def _unshared(unseen: Tensor, seen: Tensor, own: bool) -> tuple[Tensor, Tensor, list[str]]:
@@ -292,7 +301,7 @@ def _reconstructed(images: Tensor, y: Tensor, mask: Tensor | None = None) -> Rec
     return Reconstructed(errors.mean().item(), psnr.mean().item())
 
 
-def _compare(model: Model, sets: Sets, count: int, seed: int) -> Compared:
+def _compare(model: Model, sets: Sets, data: ImageSet, count: int, seed: int) -> Compared:
     """Compare `count` images of the model, and of what needs no learning, with held-out ones."""
     enough = count >= LEAST
     some = even_rows(len(sets.training), count)
@@ -306,24 +315,38 @@ def _compare(model: Model, sets: Sets, count: int, seed: int) -> Compared:
         HELD_OUT: real,
     }
     compared, notes = {name: images[name].clamp(-1, 1).flatten(1) for name in TESTED}, []
-    samples, spaces = {}, {"pixels": compared}
+    samples, spaces = {}, {PIXELS: compared}
     try:
         found = {name: features(some) for name, some in images.items()}
     except TigonError as error:
         notes.append(f"samples were not compared by features ({error})")
     else:
-        spaces["features"] = found
+        spaces[FEATURES] = found
         first = found | {TRAINING: found[TRAINING][floor]}
         names = (MODEL, GAUSSIAN, MEAN, TRAINING)
         samples = {name: compare(first[name], found[HELD_OUT], seed) for name in names}
     if not enough:
         notes.append(f"copies cannot be told from {count} images: {LEAST} are needed")
-        return Compared(samples, {}, notes)
-    copies = {
-        space: copies_test(points[MODEL], points[HELD_OUT], points[TRAINING], seed)
-        for space, points in spaces.items()
-    }
-    return Compared(samples, copies, notes)
+        spaces = {PIXELS: compared | {TRAINING: sets.training.flatten(1)}}
+    copies, near = _near(spaces, seed, enough)
+    nearest = most_suspicious(images[MODEL], data, sets.rows, near)
+    return Compared(samples, copies, nearest, notes)
+
+
+def _near(
+    spaces: dict[str, dict[str, Tensor]], seed: int, enough: bool
+) -> tuple[dict[str, CopiesTest], dict[str, Neighbours]]:
+    """Return the test of copies, and the training images that drawn ones are nearest to.
+
+    Arguments:
+        spaces: drawn, held-out and training images by what they are compared in
+        enough: whether there are enough images for the test; otherwise there is none
+    """
+    sets = {space: tuple(points[name] for name in TESTED) for space, points in spaces.items()}
+    if not enough:
+        return {}, {space: neighbours(*three) for space, three in sets.items()}
+    copies = {space: copies_test(*three, seed) for space, three in sets.items()}
+    return copies, {space: test.neighbours for space, test in copies.items()}
 
 
 def _draw(model: Model, count: int, seed: int) -> Tensor:

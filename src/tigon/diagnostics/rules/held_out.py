@@ -109,9 +109,10 @@ def _copies(found: Evaluation) -> list[Finding]:
     if not any(test.copied for test in found.copies.values()):
         return [Finding("copies", Level.GOOD, f"no sign of copies: {said}")]
     remedy = "train on more images, for fewer iterations, or with a smaller network"
-    return [
-        Finding("copies", Level.BAD, f"drawn images are copies of training images: {said}", remedy)
-    ]
+    said = f"drawn images are copies of training images: {said}"
+    if found.nearest is not None:
+        said += f"; the most suspicious are most like {', '.join(found.nearest.suspects)}"
+    return [Finding("copies", Level.BAD, said, remedy)]
 
 
 def of_likelihood(found: Likelihoods | None) -> list[Finding]:
