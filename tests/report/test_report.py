@@ -21,12 +21,12 @@ FIGURES = {
     "generator": [
         "figure-1-reconstructions", "figure-2-prior", "figure-3-latent-grid", "figure-4-loss",
         "latents", "acceptance", "step-size", "latent-deviation",
-        "latent-mean",
+        "latent-mean", "samples-nearest",
         "diagnosis-traces", "diagnosis-long-run",
     ],
     "descriptor": [
         "figure-5-synthesised", "figure-6-gap", "samples", "saturation",
-        "energy-distance",
+        "energy-distance", "samples-nearest",
         "diagnosis-long-run", "diagnosis-traces",
     ],
 }  # fmt: skip

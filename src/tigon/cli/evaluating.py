@@ -20,16 +20,17 @@ from tigon.cli.common import (
 from tigon.cli.progress import SLOW, busy, steps_shown, tell
 from tigon.data.form import MAX_PIXELS, Frames
 from tigon.data.images import ImageSet
+from tigon.diagnostics.drawing import nearest_figure
 from tigon.diagnostics.evaluation import HELD_OUT, Drawn, Evaluation, evaluate
 from tigon.diagnostics.likelihood import Likelihoods, LikelihoodSettings
 from tigon.diagnostics.rules.base import Level
 from tigon.diagnostics.rules.held_out import of_evaluation
 from tigon.errors import TigonError
-from tigon.files import is_writable
 from tigon.inference.likelihood import require_likelihood
 from tigon.models.base import Model
 from tigon.models.cold_start import Reconstruction
-from tigon.runs.evaluation import save_evaluation
+from tigon.report import is_kept, save_figures
+from tigon.runs.evaluation import save_evaluation, to_plain
 from tigon.runs.experiment import choose_device
 from tigon.runs.run import Run
 
@@ -85,7 +86,7 @@ class Evaluate:
     json: Json = False
 
     def run(self) -> Result:
-        """Measure, write RUN/evaluation.json, and print the tables."""
+        """Measure, write RUN/evaluation.json and its figure, and print the tables."""
         if self.count < 2 or self.starts < 1 or self.seed < 0:
             raise TigonError("--count must be at least 2, --starts at least 1, --seed at least 0")
         asked = self._likelihood()
@@ -98,7 +99,7 @@ class Evaluate:
         model = _model(run, self.device, asked)
         held_out = images_for(model, self.data, self.frames, self.max_pixels, mask=self.mask)
         found = _measure(model, held_out, run.images(), *how)
-        return Result(text_of(found), _saved(run, self.data, found))
+        return Result(*_saved(run, self.data, found))
 
     def _likelihood(self) -> LikelihoodSettings | None:
         """Return how likelihoods are estimated, if they are.
@@ -144,7 +145,7 @@ def evaluated(
             f"run {run.folder}: no images were held out; give images it has not seen with --data"
         )
     found = _measure(model, training.held_out, training, count, starts, seed, likelihood)
-    return text_of(found), _saved(run, HELD_OUT, found)
+    return _saved(run, HELD_OUT, found)
 
 
 def _model(run: Run, device: str, likelihood: LikelihoodSettings | None) -> Model:
@@ -178,10 +179,21 @@ def _measure(
         return evaluate(model, held_out, training, inferred, count, seed, tell, likelihood)
 
 
-def _saved(run: Run, data: str, found: Evaluation) -> dict[str, Any]:
-    if not is_writable(run.folder):
+def _saved(run: Run, data: str, found: Evaluation) -> tuple[str, dict[str, Any]]:
+    """Write RUN/evaluation.json and its figure, unless the run is read-only.
+
+    Returns:
+        the evaluation as text for people, and as values for programs
+    """
+    drawn = [] if found.nearest is None else [nearest_figure(found.nearest)]
+    kept = is_kept(run)
+    values = to_plain(run, data, found, save_figures(run, drawn) if kept else [])
+    if kept:
+        save_evaluation(run, values)
+    else:
         tell(f"run {run.folder}: is read-only; evaluation.json is not written")
-    return save_evaluation(run, data, found)
+    paths = [run.folder / "figures" / f"{figure['name']}.png" for figure in values["figures"]]
+    return "\n".join([text_of(found), *(f"figure: {path}" for path in paths)]), values
 
 
 def text_of(found: Evaluation) -> str:

@@ -16,7 +16,13 @@ from tigon.cli.progress import SLOW, busy, tell
 from tigon.errors import TigonError
 from tigon.figures import Figure
 from tigon.outputs import check_out
-from tigon.report import is_kept, save_diagnosis, write_comparison, write_report
+from tigon.report import (
+    evaluation_figures,
+    is_kept,
+    save_diagnosis,
+    write_comparison,
+    write_report,
+)
 from tigon.runs.diagnosis import LENGTH, SEED, Diagnosis, diagnose
 from tigon.runs.experiment import choose_device
 from tigon.runs.run import Run
@@ -63,11 +69,14 @@ class Diagnose:
         return Result(text_of(diagnosis, saved), values)
 
     def _saved(self, run: Run, diagnosis: Diagnosis[Figure]) -> list[Path]:
-        """Write RUN/diagnosis.json and figures, and return these; none if RUN is read-only."""
+        """Write RUN/diagnosis.json and figures; return these, and those of the evaluation.
+
+        None if RUN is read-only.
+        """
         if not is_kept(run):
             tell(f"run {run.folder}: is read-only; diagnosis.json and figures are not written")
             return []
-        drawn = save_diagnosis(run, diagnosis).figures
+        drawn = [*save_diagnosis(run, diagnosis).figures, *evaluation_figures(run)]
         return [run.folder / "figures" / f"{figure.name}.png" for figure in drawn]
 
 

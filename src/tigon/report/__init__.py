@@ -2,14 +2,16 @@
 
 from tigon.report.comparison import MOST, write_comparison
 from tigon.report.page import render, write_report
-from tigon.report.saved import is_kept, save_diagnosis
+from tigon.report.saved import evaluation_figures, is_kept, save_diagnosis, save_figures
 from tigon.report.sections import section
 
 __all__ = [
     "MOST",
+    "evaluation_figures",
     "is_kept",
     "render",
     "save_diagnosis",
+    "save_figures",
     "section",
     "write_comparison",
     "write_report",

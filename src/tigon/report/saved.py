@@ -1,8 +1,9 @@
-"""RUN/diagnosis.json: saves a diagnosis, and reads it back if it is still valid."""
+"""RUN/diagnosis.json, and figures of an evaluation: saved, and read back if still valid."""
 
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tigon.figures import Figure
 from tigon.files import is_writable, open_regular, replace_file, subfolder
 from tigon.report.embedded import Embedded, as_webp, embedded
 from tigon.runs.diagnosis import Diagnosis
+from tigon.runs.evaluation import saved_evaluation
 from tigon.runs.provenance import BROKEN
 from tigon.runs.run import Run
 from tigon.training.checkpoint_folder import checksum
@@ -70,6 +72,21 @@ def saved_diagnosis(run: Run, provenance: dict[str, Any]) -> Diagnosis[Embedded]
         return Diagnosis(*said, findings, figures, provenance)
     except BROKEN:
         return None
+
+
+def save_figures(run: Run, drawn: Iterable[Figure]) -> list[dict[str, Any]]:
+    """Write figures to RUN/figures; return what evaluation.json says of them."""
+    folder = subfolder(run.folder, "figures")
+    return [_described(folder, figure) for figure in embedded(drawn, folder)]
+
+
+def evaluation_figures(run: Run) -> list[Embedded]:
+    """Return the figures of the run's evaluation, if it is of the run's chosen checkpoint."""
+    try:
+        folder = subfolder(run.folder, "figures")
+        return [_embedded(folder, figure) for figure in saved_evaluation(run)["figures"]]
+    except BROKEN:
+        return []
 
 
 def _described(folder: Path, figure: Embedded) -> dict[str, Any]:

@@ -4,12 +4,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tigon import figures
+from tigon.data.pixels import to_float
+from tigon.diagnostics.drawing import nearest_figure
+from tigon.diagnostics.nearest import SHOWN as NEAREST
+from tigon.diagnostics.nearest import nearest_in_pixels
 from tigon.errors import TigonError
 from tigon.figures import Figure
 from tigon.files import subfolder
 from tigon.recipes.base import Recipe, RunContext
 from tigon.report.embedded import Embedded, embedded
-from tigon.report.saved import save_diagnosis, saved_diagnosis, with_embedded
+from tigon.report.saved import evaluation_figures, save_diagnosis, saved_diagnosis, with_embedded
 from tigon.runs.config import flat
 from tigon.runs.diagnosis import LENGTH, SEED, Diagnosis, diagnose
 from tigon.runs.evaluation import saved_results
@@ -28,6 +32,7 @@ class Section(NamedTuple):
     what: str
     figures: list[Embedded]
     diagnosis: Diagnosis[Embedded]
+    nearest: list[Embedded]
     results: dict[str, str]
     settings: dict[str, str]
     environment: dict[str, str]
@@ -76,14 +81,15 @@ def section_of(shown: Opened, name: str, save: bool) -> Section:
         name: name of the run on the page
         save: write RUN/figures and RUN/diagnosis.json; otherwise the run is not changed
     """
-    run = shown.run
-    drawn = embedded(figures_of(shown), subfolder(run.folder, "figures") if save else None)
+    run, folder = shown.run, subfolder(shown.run.folder, "figures") if save else None
+    drawn = embedded(figures_of(shown), folder)
     return Section(
         name,
         run.experiment.name,
         shown.recipe.describe(),
         drawn,
         _diagnosed(shown, save),
+        evaluation_figures(run) or embedded(_nearest(shown), folder),
         results(shown),
         flat(run.plain_config()) | {"images": str(len(shown.context.images))},
         {n.replace("_", " "): str(v) for n, v in run.environment.items() if n != "images"},
@@ -109,6 +115,14 @@ def _snapshots(shown: Opened) -> Figure:
     if taken:
         seen += f", after iteration {', '.join(str(iteration) for iteration, _ in taken)}"
     return Figure(stages.name, stages.title, stages.caption, figures.stages(rows), f"{seen}.")
+
+
+def _nearest(shown: Opened) -> Iterator[Figure]:
+    """Draw the nearest training images of the model's first images, if none were held out."""
+    images = shown.context.images
+    if images.held_out is None and not images.incomplete:
+        pixels = shown.recipe.samples(shown.context, min(NEAREST, len(images)))
+        yield nearest_figure(nearest_in_pixels(to_float(pixels), images))
 
 
 def _diagnosed(shown: Opened, save: bool) -> Diagnosis[Embedded]:

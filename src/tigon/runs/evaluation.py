@@ -1,37 +1,47 @@
 """RUN/evaluation.json: the latest results of `evaluate`, and what they say about the run."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tigon.diagnostics.evaluation import Evaluation
 from tigon.diagnostics.likelihood import DRAWN
 from tigon.diagnostics.rules.base import Finding
 from tigon.diagnostics.rules.held_out import of_evaluation
-from tigon.files import is_writable, open_regular, replace_file
+from tigon.files import open_regular, replace_file
 from tigon.runs.provenance import BROKEN
 from tigon.runs.run import Run
 from tigon.training.checkpoint_folder import checksum
 
 
-def save_evaluation(run: Run, data: str, found: Evaluation) -> dict[str, Any]:
-    """Write RUN/evaluation.json, unless the run is read-only; return its content."""
-    values = {
+def to_plain(
+    run: Run, data: str, found: Evaluation, figures: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the content of RUN/evaluation.json.
+
+    Arguments:
+        data: what the model was measured on
+        figures: what `report.save_figures` returned of the figures that show it, if any
+    """
+    return {
         "data": data,
         "checkpoint": run.find().name,
         "manifest": checksum(run.find() / "manifest.json"),
         **found.to_plain(),
         "findings": [finding.to_plain() for finding in of_evaluation(found)],
+        "figures": list(figures),
     }
-    if is_writable(run.folder):
-        replace_file(run.evaluation, json.dumps(values, indent=1))
-    return values
+
+
+def save_evaluation(run: Run, values: dict[str, Any]) -> None:
+    """Write RUN/evaluation.json, with this content."""
+    replace_file(run.evaluation, json.dumps(values, indent=1))
 
 
 def saved_findings(run: Run) -> list[Finding]:
     """Return the findings of the run's evaluation, if it is of the run's chosen checkpoint."""
     try:
-        return [Finding.from_plain(finding) for finding in _saved(run)["findings"]]
+        return [Finding.from_plain(finding) for finding in saved_evaluation(run)["findings"]]
     except BROKEN:
         return []
 
@@ -39,7 +49,7 @@ def saved_findings(run: Run) -> list[Finding]:
 def saved_results(run: Run) -> dict[str, str]:
     """Return the numbers of the run's evaluation by name, each with its baselines."""
     try:
-        values = _saved(run)
+        values = saved_evaluation(run)
         found = {
             "error on held-out images": _beside(
                 values["reconstructions"],
@@ -76,7 +86,7 @@ def _beside(rows: dict[str, Any], shown: Callable[[dict[str, Any]], str], what: 
     return f"{first[1]} ({what}; {', '.join(f'{name} {text}' for name, text in others)})"
 
 
-def _saved(run: Run) -> dict[str, Any]:
+def saved_evaluation(run: Run) -> dict[str, Any]:
     """Return the content of RUN/evaluation.json.
 
     Raises:

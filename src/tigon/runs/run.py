@@ -6,6 +6,7 @@ environment.json  hardware, versions, times, peak memory
 metrics.jsonl     one JSON object per logged iteration
 checkpoints/N/    weights, training state, chain rows
 snapshots/N.npz   the chains' images after iteration N
+evaluation.json   what `evaluate` measured last
 figures/*.png, report.html
 """
 
