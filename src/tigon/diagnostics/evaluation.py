@@ -342,10 +342,10 @@ def _near(
         spaces: drawn, held-out and training images by what they are compared in
         enough: whether there are enough images for the test; otherwise there is none
     """
-    sets = {space: tuple(points[name] for name in TESTED) for space, points in spaces.items()}
+    sets = {space: [points[name] for name in TESTED] for space, points in spaces.items()}
     if not enough:
         return {}, {space: neighbours(*three) for space, three in sets.items()}
-    copies = {space: copies_test(*three, seed) for space, three in sets.items()}
+    copies = {space: copies_test(*three, seed=seed) for space, three in sets.items()}
     return copies, {space: test.neighbours for space, test in copies.items()}
 
 
