@@ -7,7 +7,7 @@ import torch
 
 from targets import Bimodal
 from tigon.errors import TigonError
-from tigon.mcmc.annealed import AIS, Plan, side
+from tigon.mcmc.annealed import AIS, Plan
 from tigon.random.streams import RowRng, make_rng
 
 
@@ -22,9 +22,10 @@ LIKE = torch.zeros(1, 1, dtype=torch.float64)
 
 def test_a_constant_is_found_from_both_sides():
     found = AIS(200, 20).bracket(bent, LIKE, make_rng(0))
-    for end in (found.lower, found.upper):
+    for end in (found.below, found.above):
         assert abs(end.value - LOG_Z) < 4.5 * end.error < 0.1
         assert 100 < end.ess <= 200
+    assert found.lower < LOG_Z < found.upper < found.lower + 0.3
     assert 0.5 < found.accept < 0.95
 
 
@@ -39,8 +40,9 @@ def test_ends_of_a_mode_that_chains_do_not_find_are_far_apart():
 
     found = AIS(8, 10).bracket(near_one, torch.zeros(1, 2).double(), rng, draws - shifted)
     exact = math.log(2 * math.pi)
-    assert abs(found.lower.value - (exact - math.log(2))) < 0.1
-    assert found.upper.value > exact - math.log(4)
+    assert abs(found.below.value - (exact - math.log(2))) < 0.1
+    assert found.above.value > exact - math.log(4)
+    assert found.lower < exact < found.upper
 
 
 def test_more_temperatures_bring_the_ends_together():
@@ -50,7 +52,7 @@ def test_more_temperatures_bring_the_ends_together():
         for seed in range(5):
             draws = make_rng(seed)
             end = how.bracket(lambda u: 4 * bent(u - 3), LIKE, draws)
-            found.append(abs(end.upper.value - end.lower.value))
+            found.append(abs(end.above.value - end.below.value))
         widths.append(sum(found))
     assert widths[1] < 0.5 * widths[0]
 
@@ -76,11 +78,11 @@ def test_a_plan_has_as_many_temperatures_as_are_asked_for():
     assert torch.equal(plan.of(3).betas, betas)
 
 
-def test_the_mean_of_weights_its_error_and_how_many_count():
-    logs = torch.tensor([1000.0, 1000.0, -1000.0, -1000.0], dtype=torch.float64)
-    found = side(logs)
-    assert found.value == pytest.approx(1000 - math.log(2))
-    assert found.ess == pytest.approx(2) and found.error == pytest.approx((1 / 3) ** 0.5)
+def test_chains_that_start_at_no_draws_of_the_target_make_the_ends_cross():
+    """Where they go back from, at a distance of 20, the target has no probability."""
+    far = torch.full((8, 1), 20.0, dtype=torch.float64)
+    found = AIS(8, 2).bracket(lambda u: -(u**2).sum(1), LIKE, make_rng(1), far)
+    assert found.upper < found.lower
 
 
 @pytest.mark.parametrize(

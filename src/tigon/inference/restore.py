@@ -33,10 +33,10 @@ from tigon.inference.observation import Observation
 from tigon.inference.physics import Physics
 from tigon.inference.whole import Completions, compared
 from tigon.mcmc.adaptation import StepSizeAdaptation
-from tigon.mcmc.annealed import resampled
 from tigon.mcmc.chain import MCMC, Trace
 from tigon.mcmc.kernel import State
 from tigon.mcmc.langevin import MALA
+from tigon.mcmc.weights import resampled
 from tigon.models.abilities import HasCompletion, HasDecoder
 from tigon.models.base import Model
 from tigon.models.cold_start import cooling

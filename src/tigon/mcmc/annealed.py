@@ -15,8 +15,9 @@ inverse of its weight has the mean 1 / Z:
     E_\text{forward}[w] = Z, \quad E_\text{backward}[w^{-1}] = 1 / Z
 
 By Jensen's inequality, the logarithm of a mean of weights is below log Z in expectation, and from
-the other side above it. By Markov's, it is b or more on the wrong side with a probability of at
-most exp(-b). Both hold for chains that mix badly too: then the two are far apart.
+the other side above it. By Markov's, chance moves it so far to the wrong side with a probability
+that is known (`mcmc.weights`): ends and what chance may have done make the bracket. Both hold for
+chains that mix badly too: then the two ends are far apart.
 
 Step sizes and temperatures are found by a pilot that runs forward on chains of its own, and are
 frozen before the first chain that counts: neighbours are equally far apart by the deviation of
@@ -43,7 +44,8 @@ from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.hmc import HMC
 from tigon.mcmc.kernel import State
-from tigon.random.streams import Rng, normal, uniform
+from tigon.mcmc.weights import Side, least, most, resampled, side
+from tigon.random.streams import Rng, normal
 
 NORMAL = Gaussian()
 APART = 1.0  # deviations of g - log N, times the step in beta, between the pilot's temperatures
@@ -110,34 +112,31 @@ class Weighted(NamedTuple):
     accept: float
 
 
-class Side(NamedTuple):
-    """An estimate of log Z.
-
-    Attributes:
-        value: log Z, in nats
-        error: its standard error, to be believed while it is below 0.3 or so; of chains that
-            share a draw from which they start it is a lower limit, as if they were independent
-        ess: how many of the chains count, from 1 to all: (sum w)^2 / sum w^2
-    """
-
-    value: float
-    error: float
-    ess: float
-
-
 class Bracket(NamedTuple):
-    """What log Z lies between.
+    """What log Z lies between, in nats: its ends, and how far chance may have moved them.
 
     Attributes:
-        lower: from chains that start at draws of N(0, I): a stochastic lower bound
-        upper: from chains that start at draws of the target: a stochastic upper bound if these
-            are exact, and otherwise only an estimate from the other side
+        below: from chains that start at draws of N(0, I)
+        above: from chains that start at draws of the target, or near them
         accept: mean acceptance of all chains; healthy is about 0.5 to 0.95
     """
 
-    lower: Side
-    upper: Side
+    below: Side
+    above: Side
     accept: float
+
+    @property
+    def lower(self) -> float:
+        """What log Z is not below: wrong with a probability of at most 0.0005."""
+        return least([self.below])
+
+    @property
+    def upper(self) -> float:
+        """What log Z is not above, likewise, if chains from above started at exact draws.
+
+        Otherwise it is only an estimate, as if they had.
+        """
+        return most([self.above])
 
 
 @dataclass(frozen=True)
@@ -155,9 +154,9 @@ class AIS:
     leapfrog_steps: int = 3
 
     def __post_init__(self) -> None:
-        for name, least in (("chains", 2), ("temperatures", 1), ("leapfrog_steps", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        for name, lowest in (("chains", 2), ("temperatures", 1), ("leapfrog_steps", 1)):
+            if getattr(self, name) < lowest:
+                raise ValueError(f"{name} must be at least {lowest}, not {getattr(self, name)}")
 
     def bracket(
         self, target: LogDensity, like: Tensor, rng: Rng, draws: Tensor | None = None
@@ -177,7 +176,7 @@ class AIS:
 
         Example:
             found = tigon.AIS(64).bracket(lambda u: -(u**4).sum(1), torch.zeros(1, 2), rng)
-            found.lower.value, found.upper.value
+            found.lower, found.upper
         """
         if draws is not None and (not len(draws) or self.chains % len(draws)):
             raise ValueError(f"{len(draws)} draws do not divide {self.chains} chains")
@@ -185,14 +184,16 @@ class AIS:
         plan = self._pilot(target, like, rng)
         forward = self._forward(target, like, plan, rng)
         if draws is None:
-            u = forward.u[resampled(forward.log_weights, len(like), rng).to(like.device)]
+            origins = resampled(forward.log_weights, len(like), rng).cpu()
+            u = forward.u[origins.to(like.device)]
         else:
-            u = draws.to(like).repeat_interleave(len(like) // len(draws), 0)
+            origins = torch.arange(len(draws)).repeat_interleave(len(like) // len(draws))
+            u = draws.to(like)[origins.to(like.device)]
         backward = self._backward(target, u, plan, rng)
         accept = (forward.accept + backward.accept) / 2
-        upper = side(-backward.log_weights)
-        found = Bracket(side(forward.log_weights), upper._replace(value=-upper.value), accept)
-        if not math.isfinite(found.lower.value + found.upper.value):
+        above = side(-backward.log_weights, origins).mirrored()
+        found = Bracket(side(forward.log_weights), above, accept)
+        if not math.isfinite(found.below.value + found.above.value):
             raise TigonError("the log-density is not finite where the chains go")
         return found
 
@@ -283,27 +284,3 @@ def moved(
     own = (state.log_density - (1 - beta) * NORMAL.log_prob(state.x)) / beta
     slope = (state.gradient + (1 - beta) * state.x) / beta
     return Point(state.x, own, slope), state.step_size, trace.accept_prob.mean().item()
-
-
-def side(log_weights: Tensor) -> Side:
-    """Return the logarithm of the mean weight, its standard error, and the effective number."""
-    count, most = len(log_weights), log_weights.max()
-    weights = (log_weights - most).exp()
-    mean = weights.mean()
-    error = (weights.std() / mean).item() / count**0.5
-    return Side((most + mean.log()).item(), error, (count * mean**2 / (weights**2).mean()).item())
-
-
-def resampled(log_weights: Tensor, chains: int, rng: Rng) -> Tensor:
-    """Return the rows (B * S,) that go on, by systematic resampling among each group of `chains`.
-
-    Arguments:
-        log_weights: of all chains, up to a constant for each group, (B * S,)
-    """
-    apart = log_weights.double().view(-1, chains)
-    ends = torch.softmax(apart, 1).cumsum(1)
-    offset = uniform(rng, log_weights).double().view(-1, chains)[:, :1]
-    ticks = (torch.arange(chains, device=apart.device) + offset) / chains
-    chosen = torch.searchsorted(ends, ticks).clamp(max=chains - 1)
-    first = torch.arange(len(apart), device=apart.device)[:, None] * chains
-    return (first + chosen).flatten()
