@@ -36,7 +36,8 @@ from tigon.data.pixels import to_uint8
 from tigon.diagnostics.rules.base import Level
 from tigon.errors import DivergenceError
 from tigon.export.load import load
-from tigon.inference.likelihood import LogLikelihood, Start, log_likelihood, simulated
+from tigon.inference.brackets import LogLikelihood
+from tigon.inference.likelihood import Start, log_likelihood, simulated
 from tigon.inference.score import score_all
 from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
@@ -348,12 +349,12 @@ def ends_plotted(
             found.append(log_likelihood(model, images, rng, AIS(8, count), latents, start))
         curves[start] = found
     last = curves[cases[0][0]][-1]
-    best = (last.lower + last.upper) / 2 if exact is None else exact(images)
+    best = (last.below + last.above) / 2 if exact is None else exact(images)
     for colour, (start, counts) in zip(figures.COLOURS, cases, strict=False):
-        for mark, said in (("v", "lower"), ("^", "upper")):
+        for mark, side, said in (("v", "below", "lower"), ("^", "above", "upper")):
             each = [ends._asdict() for ends in curves[start]]
-            y = [(ends[said] - best).mean() for ends in each]
-            bars = [ends[f"{said}_error"].norm() / len(images) for ends in each]
+            y = [(ends[side] - best).mean() for ends in each]
+            bars = [ends[f"{side}_error"].norm() / len(images) for ends in each]
             label = f"{said} end, from the {start}"
             axes.errorbar(
                 counts, y, bars, color=colour, marker=mark, markersize=4, capsize=2, label=label

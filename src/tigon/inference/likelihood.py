@@ -12,9 +12,9 @@ and never whether they are bounds: m and C know the image, and nothing of the la
 drawn from.
 
 Of an image that the model itself has drawn these latents are an exact draw of the posterior, and
-the bracket is one in expectation. Of any other image the lower bound is one, and the upper side
-starts where the chains from below have ended, which is no bound: how wide the bracket of the
-model's own images is says how far to trust it.
+the bracket holds with the probability that is stated. Of any other image its lower end does, and
+the upper side starts where the chains from below have ended, which is no bound: how wide the
+bracket of the model's own images is says how far to trust it.
 
 A descriptor's :math:`p(x) = \exp(f(x)) \, p_0(x) / Z` lacks log Z alone, for which chains start at
 draws of p0.
@@ -28,16 +28,19 @@ References:
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from tigon.choices import require_choice
 from tigon.data.checks import require_points, require_shape
+from tigon.densities.gaussian import StandardNormal
 from tigon.densities.log_density import frozen, mode, sum_event, value_and_grad
 from tigon.errors import TigonError
+from tigon.inference.brackets import LogLikelihood, together
 from tigon.mcmc.annealed import AIS, Bracket
+from tigon.mcmc.weights import known
 from tigon.models.abilities import HasLikelihood, HasReference
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart
@@ -48,27 +51,6 @@ OF_IMAGES = AIS(16, 500)  # for that of a density of images
 STARTS = 8  # chains that look for the mode, at most
 APART = 0.01  # of latents on either side of the mode, whose images give the decoder's derivative
 Start = Literal["mode", "prior"]
-
-
-class LogLikelihood(NamedTuple):
-    """What log p of each image lies between, in nats, (B,) each, in double precision.
-
-    It is the density of images on [-1, 1]; see `bits_per_dimension`.
-
-    Attributes:
-        lower: a stochastic lower bound
-        upper: a stochastic upper bound if latents were given, and otherwise an estimate from above
-        lower_error, upper_error: standard errors over chains
-        ess: how many of the chains from below count, from 1 to all
-        accept: mean acceptance of the image's chains; healthy is about 0.5 to 0.95
-    """
-
-    lower: Tensor
-    upper: Tensor
-    lower_error: Tensor
-    upper_error: Tensor
-    ess: Tensor
-    accept: Tensor
 
 
 def log_likelihood(
@@ -101,7 +83,7 @@ def log_likelihood(
     Example:
         images, latents = tigon.simulated(model, 8, tigon.make_rng(0))
         found = tigon.log_likelihood(model, images, tigon.make_rng(1), latents=latents)
-        found.upper - found.lower
+        found.lower, found.upper, found.mean.lower, found.mean.upper
     """
     require_choice("start", start, Start)
     able = require_likelihood(model)
@@ -120,7 +102,7 @@ def log_likelihood(
         z = None if latents is None else latents[row : row + 1]
         y = images[row : row + 1].to(able.plane)
         found.append(_of_image(able, y, z, own, how, start))
-    return _together(found, constant)
+    return together(found, constant)
 
 
 def log_partition(
@@ -129,7 +111,7 @@ def log_partition(
     """Estimate the constant that a model's log-density lacks, or that of a generator's prior.
 
     For a descriptor it is log Z of exp(f(x)) p0(x), with p0 normalised; for a generator that of
-    `log_prior`, which is found without error if the prior is N(0, I).
+    `log_prior`, which is known if the prior is N(0, I).
 
     Arguments:
         rng: of the chains
@@ -142,6 +124,9 @@ def log_partition(
     with frozen(able), mode(able, training=False):
         if isinstance(able, HasReference):
             return _of_images(able, rng, how or OF_IMAGES, draws)
+        if isinstance(getattr(able, "prior", None), StandardNormal):
+            value = known(able.latent_dim / 2 * math.log(2 * math.pi))
+            return Bracket(value, value, 1.0)
         how = how or OF_PRIOR
         if draws is None:
             draws = able.latents(how.chains, rng, able.plane)
@@ -216,15 +201,8 @@ def _of_density(model: Any, images: Tensor, constant: Bracket) -> LogLikelihood:
     with torch.no_grad(), mode(model, training=False):
         device = next(model.parameters()).device
         parts = [model.log_density(part.to(device)).cpu().double() for part in images.split(64)]
-    values, ones = torch.cat(parts), torch.ones(len(images), dtype=torch.float64)
-    return LogLikelihood(
-        values - constant.upper.value,
-        values - constant.lower.value,
-        constant.upper.error * ones,
-        constant.lower.error * ones,
-        constant.lower.ess * ones,
-        constant.accept * ones,
-    )
+    values = [known(value) for value in torch.cat(parts).tolist()]
+    return together([Bracket(value, value, constant.accept) for value in values], constant)
 
 
 def _of_image(
@@ -254,8 +232,8 @@ def _of_image(
         draws = torch.linalg.solve_triangular(root, apart.T, upper=False).T
     with frozen(model), mode(model, training=False):
         found = how.bracket(target, centre, rng, draws)
-    lower, upper = (s._replace(value=s.value + outside) for s in (found.lower, found.upper))
-    return Bracket(lower, upper, found.accept)
+    below, above = found.below.shifted(outside), found.above.shifted(outside)
+    return Bracket(below, above, found.accept)
 
 
 def _near(
@@ -284,19 +262,3 @@ def _near(
     with torch.no_grad():
         higher = posterior(further) > value
     return torch.where(higher, further, found), torch.linalg.cholesky(covariance)
-
-
-def _together(found: list[Bracket], constant: Bracket) -> LogLikelihood:
-    """Return the brackets of images less that of the prior's constant."""
-
-    def column(values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float64)
-
-    return LogLikelihood(
-        column([one.lower.value - constant.upper.value for one in found]),
-        column([one.upper.value - constant.lower.value for one in found]),
-        column([math.hypot(one.lower.error, constant.upper.error) for one in found]),
-        column([math.hypot(one.upper.error, constant.lower.error) for one in found]),
-        column([one.lower.ess for one in found]),
-        column([one.accept for one in found]),
-    )
