@@ -35,7 +35,8 @@ images of clothing64 ({training} of 64 x 64, CC0; {latents} latents, {iterations
 
 {rows}
 
-The same, of {few} images that the model drew, over which ends and widths are means:
+The same, of {few} images that the model drew: ends of the mean of log p, ± standard errors over
+chains, and how far apart those of an image are at most:
 
 {widths}
 
@@ -50,15 +51,16 @@ def widths(model: Model, count: int) -> list[dict[str, str]]:
     for start, temperatures in CASES:
         began, how = time.perf_counter(), AIS(temperatures=temperatures)
         found = log_likelihood(model, images, make_rng("benchmark", 1), how, latents, start)
+        ends = found.mean
         taken = (time.perf_counter() - began) / count
         lines.append(
             {
                 "chains start at": f"the {start}",
                 "temperatures": str(temperatures),
-                "lower end": f"{found.lower.mean():.2f}",
-                "upper end": f"{found.upper.mean():.2f}",
-                "width": f"{(found.upper - found.lower).mean():.2f}",
-                "widest": f"{(found.upper - found.lower).abs().max():.2f}",
+                "from below": f"{ends.below:.2f} ± {ends.below_error:.2f}",
+                "from above": f"{ends.above:.2f} ± {ends.above_error:.2f}",
+                "99.9 % bracket": f"{ends.lower:.2f} to {ends.upper:.2f}",
+                "farthest apart": f"{(found.above - found.below).abs().max():.2f}",
                 "chains that count, of 8": f"{found.ess.mean():.1f}",
                 "seconds an image": f"{taken:.1f}",
             }
@@ -89,10 +91,12 @@ def main() -> None:
         {
             "": name,
             "images": row["images"],
-            "log p, nats": f"{row['lower']:.1f} ± {row['error']:.1f}",
-            "width": f"{row['width']:.2f}" if row["width"] else "exact",
-            "bits/dim": f"{row['bits_per_dimension']:.3f}",
-            "in [0, 255]": f"{row['bits_per_dimension_of_255']:.3f}",
+            "log p from below, nats": f"{row['below']:.2f} ± {row['below_error']:.2f}",
+            "from above": f"{row['above']:.2f} ± {row['above_error']:.2f}",
+            "width of the 99.9 % bracket": f"{row['width']:.2f}" if row["width"] else "exact",
+            "over images": f"± {row['error']:.1f}",
+            "bits/dim": f"{row['bits_per_dimension']['below']:.3f}",
+            "in [0, 255]": f"{row['bits_per_dimension_of_255']['below']:.3f}",
             "sigma": f"{row['sigma']:.3g}",
         }
         for name, row in likelihood["rows"].items()

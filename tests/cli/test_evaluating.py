@@ -1,6 +1,7 @@
 """tigon evaluate: tables, evaluation.json, and what diagnose makes of it."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -82,15 +83,40 @@ def test_how_probable_held_out_images_are(tigon, held_out, tmp_path):
     assert [rows[name]["images"] for name in ROWS[:2]] == [4, 2]
     own, same = rows[ROWS[0]], rows[ROWS[3]]
     assert own["sigma"] == same["sigma"] == pytest.approx(0.3) and own["dimensions"] == 192
-    assert own["bits_per_dimension"] == pytest.approx(-own["lower"] / 192 / np.log(2))
-    gap = own["bits_per_dimension_of_255"] - own["bits_per_dimension"]
-    assert gap == pytest.approx(np.log2(127.5)) and not found["wide"]
-    assert any("of held-out images the lower end is a bound" in note for note in values["notes"])
+    assert own["lower"] < own["below"] and own["above"] < own["upper"]
+    assert same["lower"] == same["below"] == same["upper"] and same["below_error"] == 0
+    bits, more = own["bits_per_dimension"], own["bits_per_dimension_of_255"]
+    for end in ("lower", "upper", "below", "above"):
+        assert bits[end] == pytest.approx(-own[end] / 192 / np.log(2))
+        assert more[end] - bits[end] == pytest.approx(np.log2(127.5))
+    assert bits["above_error"] == pytest.approx(own["above_error"] / 192 / np.log(2))
+    assert found["confidence"] == 0.999 and found["crossed"] == []
+    assert any("of held-out images its lower end does" in note for note in values["notes"])
+
+
+def test_the_table_shows_each_end_with_its_error_and_the_bracket(tigon, held_out, tmp_path):
+    """In nats and in bits per dimension; two images are few, so that the bracket is wide."""
+    run = run_copy("generator", tmp_path)
+    words = ["--data", held_out, "--likelihood", "--likelihood-images", 2, *FAST]
     status, out, _ = tigon("evaluate", run, *words)
-    assert status == 0 and "log p of an image, by 2 chains and 3 temperatures each way" in out
-    assert "likelihood bracket" in out
+    assert status == 0 and "2 chains and 3 temperatures each way" in out
+    number = r"-?\d+\.\d+"
+    end = rf" +{number} ± \S+"
+    heads = r" +from below +from above +99\.9 % bracket"
+    rows = [line for line in out.splitlines() if ROWS[0] in line]
+    assert len(rows) == 2 and len(re.findall(heads, out)) == 2
+    for line in rows:
+        assert re.search(rf"{ROWS[0]}( +2)?{end}{end} +{number} to {number}", line)
+    assert "bits per dimension, -log2 p: lower is better" in out
+    found = json.loads((run / "evaluation.json").read_text())["likelihood"]
+    assert found["width"] > 1 and found["wide"]
+    assert "it is wide, and log p is not known" in out
+    assert "of it are what chance may have done" in out and "more --likelihood-images" in out
     report = tigon("report", run)
-    assert report[0] == 0 and "log p of held-out images" in (run / "report.html").read_text()
+    assert report[0] == 0
+    shown = (run / "report.html").read_text()
+    own = found["rows"][ROWS[0]]
+    assert f"{own['lower']:.1f} to {own['upper']:.1f} (nats per image" in shown
 
 
 def test_a_learned_prior_has_a_constant_that_is_estimated(tigon, held_out, tmp_path):
@@ -111,6 +137,9 @@ def test_a_density_of_images_has_one_constant(tigon, held_out, tmp_path):
     assert list(values["likelihood"]["rows"])[0] == ROWS[0]
     assert ROWS[1] not in values["likelihood"]["rows"]
     assert any("shared by all images" in note for note in values["notes"])
+    assert values["likelihood"]["wide"]
+    (bracket,) = [f for f in values["findings"] if f["name"] == "likelihood bracket"]
+    assert "it is wide, and log p is not known" in bracket["what"]
 
 
 @pytest.mark.parametrize(

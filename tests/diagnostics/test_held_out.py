@@ -22,6 +22,7 @@ from tigon.diagnostics.likelihood import (
 from tigon.diagnostics.quality import reconstructions
 from tigon.diagnostics.rules.base import Level
 from tigon.diagnostics.rules.held_out import of_evaluation, of_likelihood
+from tigon.inference.brackets import Ends
 
 
 def gradients(count):
@@ -82,33 +83,80 @@ def test_draws_that_were_not_compared_are_a_note_that_says_why():
     assert note.level is Level.NOTE and "not compared" in note.what and "extra" in note.what
 
 
-def likelihoods(own, drawn_width, linear):
+def ends(lower, width, apart=None, error=0.1):
+    """A bracket whose ends as estimated are a given distance apart, in its middle."""
+    apart = width if apart is None else apart
+    low = lower + (width - apart) / 2
+    return Ends(lower, lower + width, low, low + apart, error, error)
+
+
+def likelihoods(own, drawn, linear, dimensions=12288):
     """The likelihoods of a model of 64 x 64 images, and of probabilistic PCA."""
+    exact = Ends(linear, linear, linear, linear, 0.0, 0.0)
     rows = {
-        HELD_OUT: Likelihood(16, own, own + 1, 9.0, 0.3, 12288),
-        DRAWN: Likelihood(8, own, own + drawn_width, 9.0, 0.3, 12288),
-        OWN: Likelihood(16, 9999.0, 9999.0, 9.0, 0.1, 12288),
-        SAME: Likelihood(16, linear, linear, 9.0, 0.3, 12288),
+        HELD_OUT: Likelihood(16, ends(own, 1.0), 9.0, 0.3, dimensions, 7.9),
+        DRAWN: Likelihood(8, drawn, 9.0, 0.3, dimensions, 7.9),
+        OWN: Likelihood(16, Ends(*[9999.0] * 4, 0.0, 0.0), 9.0, 0.1, dimensions),
+        SAME: Likelihood(16, exact, 9.0, 0.3, dimensions),
     }
     return Likelihoods(8, 25, 0.8, rows)
 
 
 def test_a_likelihood_is_judged_beside_a_linear_model_of_the_same_noise():
-    bracket, found = of_likelihood(likelihoods(-2700.0, 0.5, -2800.0))
+    bracket, found = of_likelihood(likelihoods(-2700.0, ends(-2700.0, 0.5), -2800.0))
     assert (bracket.level, found.level) == (Level.GOOD, Level.GOOD)
-    assert "-2700.0 nats" in found.what and "sigma 0.3 -2800.0" in found.what
-    assert "1 nats of held-out images and 0.5 nats of images it drew" in bracket.what
-    bracket, found = of_likelihood(likelihoods(-2700.0, 60.0, -2650.0))
+    assert "at least -2700.0 nats" in found.what and "sigma 0.3 -2800.0" in found.what
+    assert "99.9 % bracket" in bracket.what
+    assert "1 nats for held-out images and 0.5 nats for images it drew wide" in bracket.what
+    bracket, found = of_likelihood(likelihoods(-2700.0, ends(-2700.0, 60.0), -2650.0))
     assert (bracket.level, found.level) == (Level.NOTE, Level.NOTE)
     assert "it is wide" in bracket.what and "neither is ahead" in found.what
-    _, found = of_likelihood(likelihoods(-2700.0, 0.5, -2650.0))
+    _, found = of_likelihood(likelihoods(-2700.0, ends(-2700.0, 0.5), -2650.0))
     assert found.level is Level.BAD and "worse than a linear one" in found.what
     assert of_likelihood(None) == []
 
 
+def test_a_wide_bracket_says_what_makes_it_narrower():
+    """More temperatures bring ends together; what chance may have done takes more images."""
+    bracket, _ = of_likelihood(likelihoods(0.0, ends(0.0, 60.0, apart=50.0), 0.0))
+    assert "50 nats apart (7.9 of 8 chains count): give more --likelihood-temp" in bracket.what
+    bracket, _ = of_likelihood(likelihoods(0.0, ends(0.0, 60.0, apart=0.1), 0.0))
+    assert "59.9 nats of it are what chance may have done" in bracket.what
+    assert bracket.what.endswith("give more --likelihood-images")
+
+
+def test_ends_that_are_close_by_luck_are_not_near():
+    """What chance may have done is part of the width, whatever the ends themselves are."""
+    found = likelihoods(0.0, ends(0.0, 2.0, apart=0.0), 0.0, dimensions=192)
+    assert found.most == 1 and found.to_plain()["wide"]
+    assert found.to_plain()["crossed"] == []
+
+
+def test_ends_that_cross_beyond_their_errors_are_not_near():
+    """Once within the bracket, and once so far that even its ends cross."""
+    found = likelihoods(0.0, ends(0.0, 10.0, apart=-5.0), 0.0)
+    bracket, _ = of_likelihood(found)
+    assert found.crossed == [DRAWN] and bracket.level is Level.NOTE
+    assert "cross by 5 nats for images it drew (standard errors 0.1 and 0.1)" in bracket.what
+    bracket, _ = of_likelihood(likelihoods(0.0, ends(0.0, -3.0, apart=-9.0, error=50.0), 0.0))
+    assert bracket.level is Level.BAD and "more than their errors explain" in bracket.what
+    assert "wrong" in bracket.what and "report it" in bracket.remedy
+    few = likelihoods(0.0, ends(0.0, 10.0, apart=-5.0, error=1.0), 0.0)
+    assert few.crossed == [] and of_likelihood(few)[0].level is Level.GOOD
+    rounding = likelihoods(0.0, ends(0.0, 10.0, apart=-0.1, error=1e-6), 0.0)
+    assert rounding.crossed == []
+
+
+def test_the_ends_in_bits_per_dimension_are_those_in_nats():
+    row = Likelihood(2, ends(-192 * np.log(2), 0.0, error=1.92 * np.log(2)), None, 0.3, 192)
+    for values, more in ((row.bits(), 0.0), (row.bits(255), np.log2(127.5))):
+        assert np.allclose(values, [1 + more] * 4 + [0.01] * 2)
+    assert row.to_plain()["bits_per_dimension"]["below_error"] == row.bits().below_error
+
+
 def test_a_bracket_is_wide_beyond_half_a_digit_of_bits_per_dimension():
     """Of 64 x 64 colour images that is .005 bits of 12288 values, 42.6 nats."""
-    found = likelihoods(0.0, 1.0, 0.0)
+    found = likelihoods(0.0, ends(0.0, 1.0), 0.0)
     assert abs(found.most - 0.005 * 12288 * np.log(2)) < 1e-9
     few = found.rows[HELD_OUT]._replace(dimensions=64)
     assert Likelihoods(8, 25, 0.8, {HELD_OUT: few}).most == 1

@@ -26,7 +26,9 @@ from tigon.diagnostics.likelihood import Likelihoods, LikelihoodSettings
 from tigon.diagnostics.rules.base import Level
 from tigon.diagnostics.rules.held_out import of_evaluation
 from tigon.errors import TigonError
+from tigon.inference.brackets import Ends
 from tigon.inference.likelihood import require_likelihood
+from tigon.mcmc.weights import CONFIDENCE
 from tigon.models.base import Model
 from tigon.models.cold_start import Reconstruction
 from tigon.report import is_kept, save_figures
@@ -219,24 +221,40 @@ def text_of(found: Evaluation) -> str:
 
 
 def likelihood_table(found: Likelihoods) -> str:
-    """Return how probable images are, in nats and in bits per dimension."""
+    """Return how probable images are, in a table of nats and one of bits per dimension."""
+    bracket = f"{100 * CONFIDENCE:g} % bracket"
     rows = {
         name: (
             str(row.images),
-            f"{row.lower:.1f}" + ("" if row.error is None else f" ± {row.error:.1f}"),
-            f"{row.upper:.1f}" if row.width else "exact",
-            f"{row.bits():.3f}",
-            f"{row.bits(255):.3f}",
+            *_ends(row.ends, ".2f", ".2f"),
+            "" if row.error is None else f"± {row.error:.1f}",
             "" if row.sigma is None else f"{row.sigma:.3g}",
         )
         for name, row in found.rows.items()
     }
-    title = (
-        f"log p of an image, by {found.chains} chains and {found.temperatures} temperatures each "
-        f"way (acceptance {found.accept:.2f})"
+    nats = (
+        f"mean log p of images in nats, by {found.chains} chains and {found.temperatures} "
+        f"temperatures each way (acceptance {found.accept:.2f}), ± standard error over chains"
     )
-    heads = ("images", "nats", "upper end", "bits/dim", "in [0, 255]", "sigma")
-    return table(title, heads, rows)
+    heads = ("images", "from below", "from above", bracket, "over images", "sigma")
+    bits = {
+        name: (*_ends(row.bits(), ".4f", ".1g"), f"{row.bits(255).below:.4f}")
+        for name, row in found.rows.items()
+    }
+    second = ("from below", "from above", bracket, "in [0, 255]")
+    title = "the same in bits per dimension, -log2 p: lower is better"
+    return f"{table(nats, heads, rows)}\n{table(title, second, bits)}"
+
+
+def _ends(ends: Ends, form: str, error: str) -> tuple[str, str, str]:
+    """Return both ends with their errors, and the bracket, its lower end of log p first."""
+    if ends.lower == ends.upper:
+        return f"{ends.below:{form}}", "exact", "exact"
+    return (
+        f"{ends.below:{form}} ± {ends.below_error:{error}}",
+        f"{ends.above:{form}} ± {ends.above_error:{error}}",
+        f"{ends.lower:{form}} to {ends.upper:{form}}",
+    )
 
 
 def _cells(drawn: Drawn) -> tuple[str, ...]:

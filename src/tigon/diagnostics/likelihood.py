@@ -1,7 +1,7 @@
 """How probable held-out images are under a model, beside the linear model's exact likelihood.
 
-Images that the model itself has drawn are looked at too: of these alone the bracket is one, and
-its width says how far estimates for other images can be trusted.
+Images that the model itself has drawn are looked at too: of these alone both ends of the bracket
+hold, and its width says how far estimates for other images can be trusted.
 """
 
 import math
@@ -10,19 +10,21 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
+from scipy.special import stdtrit
 from torch import Tensor
 
 from tigon.data.batches import even_rows
 from tigon.data.principal import PrincipalComponents
+from tigon.inference.brackets import Ends, LogLikelihood
 from tigon.inference.likelihood import (
     OF_IMAGES,
-    LogLikelihood,
     bits_per_dimension,
     log_likelihood,
     log_partition,
     simulated,
 )
 from tigon.mcmc.annealed import AIS, Bracket
+from tigon.mcmc.weights import CONFIDENCE
 from tigon.models.abilities import HasLikelihood
 from tigon.models.base import Model
 from tigon.random.streams import RowRng, make_rng
@@ -31,6 +33,7 @@ HELD_OUT, DRAWN = "model, held-out images", "model, images it drew"
 OWN, SAME = "PPCA, its own sigma", "PPCA, the model's sigma"
 DIGIT = 0.01  # bits per dimension, the last digit of published ones: half of it changes none
 NAT = 1.0  # a factor of e, less than which nobody takes for a difference between models
+ROUNDING = 0.01  # of the greatest width that is not wide: ends that cross by less are one
 
 
 @dataclass(frozen=True)
@@ -62,17 +65,15 @@ class Likelihood(NamedTuple):
 
     Attributes:
         images: how many
-        lower: mean of the lower bounds
-        upper: mean of the upper ends; the same as `lower` where the likelihood is known exactly
-        error: standard error of `lower` over images, with that over chains; None of one image
+        ends: what it lies between; all the same number where the likelihood is known exactly
+        error: standard error over images of the end from below; None of one image
         sigma: standard deviation of the density's noise, if it has any
         dimensions: number of values of an image
         ess: how many of an image's chains count, on average; None where nothing is estimated
     """
 
     images: int
-    lower: float
-    upper: float
+    ends: Ends
     error: float | None
     sigma: float | None
     dimensions: int
@@ -80,19 +81,34 @@ class Likelihood(NamedTuple):
 
     @property
     def width(self) -> float:
-        """Width of the bracket, in nats."""
-        return self.upper - self.lower
+        """Width of the bracket, in nats; below 0 if its ends have crossed."""
+        return self.ends.upper - self.ends.lower
 
-    def bits(self, levels: float = 2.0) -> float:
-        """Return the lower bound in bits per dimension, from above; see `bits_per_dimension`."""
-        return bits_per_dimension(self.lower, self.dimensions, levels)
+    @property
+    def apart(self) -> float:
+        """How far the end from above is above that from below, without what chance may do."""
+        return self.ends.above - self.ends.below
+
+    def bits(self, levels: float = 2.0) -> Ends:
+        """Return the ends in bits per dimension, of which fewer are better.
+
+        Attributes keep their names: `lower` is that of the lower end of log p, and the greatest.
+        """
+        values = [bits_per_dimension(nats, self.dimensions, levels) for nats in self.ends[:4]]
+        errors = [nats / self.dimensions / math.log(2) for nats in self.ends[4:]]
+        return Ends(*values, *errors)
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as a JSON object."""
-        values = self._asdict() | {"width": self.width}
-        values["bits_per_dimension"] = self.bits()
-        values["bits_per_dimension_of_255"] = self.bits(255)
-        return values
+        values = self._asdict()
+        return {
+            "images": values.pop("images"),
+            **values.pop("ends")._asdict(),
+            **values,
+            "width": self.width,
+            "bits_per_dimension": self.bits()._asdict(),
+            "bits_per_dimension_of_255": self.bits(255)._asdict(),
+        }
 
 
 @dataclass(frozen=True)
@@ -113,13 +129,18 @@ class Likelihoods:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def own(self) -> dict[str, Likelihood]:
+        """The rows of the model itself."""
+        return {name: self.rows[name] for name in (HELD_OUT, DRAWN) if name in self.rows}
+
+    @property
     def width(self) -> float:
-        """How far apart the ends are at most, in nats: of held-out images, and of those it drew.
+        """Width of the wider bracket, in nats: of held-out images, and of those that it drew.
 
         Where the bracket of the latter is narrow, held-out images may still be harder to infer:
-        their ends are no bracket, but that far apart they are not both right.
+        their upper end is an estimate, but that far apart the ends are not both right.
         """
-        return max(abs(self.rows[name].width) for name in (HELD_OUT, DRAWN) if name in self.rows)
+        return max(abs(row.width) for row in self.own.values())
 
     @property
     def most(self) -> float:
@@ -129,14 +150,27 @@ class Likelihoods:
         """
         return max(NAT, DIGIT / 2 * math.log(2) * self.rows[HELD_OUT].dimensions)
 
+    @property
+    def crossed(self) -> list[str]:
+        """Of which images the end from below is above that from above, beyond their errors."""
+        errors = stdtrit(self.chains - 1, CONFIDENCE)  # of Student's distribution
+        return [
+            name
+            for name, row in self.own.items()
+            if row.width < 0
+            or -row.apart > errors * math.hypot(*row.ends[4:]) + ROUNDING * self.most
+        ]
+
     def to_plain(self) -> dict[str, Any]:
         """Return it as a JSON object."""
         return {
             "chains": self.chains,
             "temperatures": self.temperatures,
             "accept": self.accept,
+            "confidence": CONFIDENCE,
             "width": self.width,
             "wide": self.width > self.most,
+            "crossed": self.crossed,
             "rows": {name: row.to_plain() for name, row in self.rows.items()},
         }
 
@@ -195,19 +229,20 @@ def mean_of(
     found: LogLikelihood, constant: Bracket, sigma: float | None, images: Tensor
 ) -> Likelihood:
     """Return the mean over images of what was estimated; all share the error of the constant."""
-    count = len(found.lower)
-    error = None
+    count, error = len(found.below), None
     if count > 1:
-        error = math.hypot(found.lower.std().item() / count**0.5, constant.upper.error)
-    numbers = count, found.lower.mean().item(), found.upper.mean().item(), error
-    return Likelihood(*numbers, sigma, images[0].numel(), found.ess.mean().item())
+        error = math.hypot(found.below.std().item() / count**0.5, constant.above.error)
+    ess = found.ess.mean().item()
+    return Likelihood(count, found.mean, error, sigma, images[0].numel(), ess)
 
 
 def exact(log_prob: Tensor, sigma: float, images: Tensor) -> Likelihood:
     """Return the mean of log-likelihoods (B,) that are known exactly."""
     mean, count = log_prob.mean().item(), len(log_prob)
     error = log_prob.std().item() / count**0.5 if count > 1 else None
-    return Likelihood(count, mean, mean, error, sigma, images[0].numel())
+    return Likelihood(
+        count, Ends(mean, mean, mean, mean, 0.0, 0.0), error, sigma, images[0].numel()
+    )
 
 
 def _notes(model: Model, constant: Bracket) -> list[str]:
@@ -215,17 +250,17 @@ def _notes(model: Model, constant: Bracket) -> list[str]:
     if not isinstance(model, HasLikelihood):
         return [
             "log p: one estimate of log Z is shared by all images; no exact draws of the density "
-            "are known, so that its upper end, the lower one of log p, is no bound"
+            "are known, so that of the bracket only the upper end holds, and the lower one is an "
+            "estimate"
         ]
-    notes = [
-        "log p: of held-out images the lower end is a bound (in expectation), and the upper end "
-        "an estimate; of images that the model drew both are bounds"
-    ]
     if not model.exact_latents:
-        width = constant.upper.value - constant.lower.value
-        notes = [
-            "log p: the prior is known up to a constant, found within "
-            f"{abs(width):.2g} nats, and its draws are where chains have come to: no end is a "
-            "bound beyond that"
+        width = abs(constant.upper - constant.lower)
+        return [
+            f"log p: the prior is known up to a constant, found within {width:.2g} nats, and its "
+            "draws are where chains have come to: no end holds beyond that"
         ]
-    return notes
+    return [
+        "log p: the bracket of images that the model drew holds with a probability of "
+        f"{100 * CONFIDENCE:g} %; of held-out images its lower end does, and the upper end is an "
+        "estimate"
+    ]

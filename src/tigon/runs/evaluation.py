@@ -63,13 +63,19 @@ def saved_results(run: Run) -> dict[str, str]:
             ),
             "log p of held-out images": _beside(
                 _likelihoods(values),
-                lambda row: f"{row['lower']:.1f}",
-                "nats per image on [-1, 1], from below",
+                _between,
+                "nats per image on [-1, 1]: the bracket",
             ),
         }
     except BROKEN:
         return {}
     return {name: text for name, text in found.items() if text}
+
+
+def _between(row: dict[str, Any]) -> str:
+    """Return the bracket of mean log p, or the number where it is known."""
+    lower, upper = f"{row['lower']:.1f}", f"{row['upper']:.1f}"
+    return f"{lower} to {upper}" if row["width"] else lower
 
 
 def _likelihoods(values: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from tigon.diagnostics.evaluation import GAUSSIAN, MODEL, PCA, TRAINING, Evaluat
 from tigon.diagnostics.likelihood import DRAWN, OWN, SAME, Likelihood, Likelihoods
 from tigon.diagnostics.likelihood import HELD_OUT as UNSEEN
 from tigon.diagnostics.rules.base import Finding, Level, percent
+from tigon.inference.brackets import Ends
+from tigon.mcmc.weights import CONFIDENCE
 
 SLACK = 1.1  # of what a linear generator leaves
 LONGER = "train for longer, on more images, or with another --latent-dim or --network.width"
@@ -120,47 +122,80 @@ def of_likelihood(found: Likelihoods | None) -> list[Finding]:
     if found is None:
         return []
     own = found.rows[UNSEEN]
-    findings = [_bracket(found)]
+    findings = [_crossed(found) if found.crossed else _bracket(found)]
     linear = found.rows.get(SAME, found.rows.get(OWN))
     if linear is None:
         return findings
+    return [*findings, _beside(found, own.ends, linear)]
+
+
+def _beside(found: Likelihoods, own: Ends, linear: Likelihood) -> Finding:
+    """Judge the mean log p of held-out images beside that of a linear model."""
+    exact = linear.ends.lower
     what = "" if linear.sigma is None else f" with sigma {linear.sigma:.3g}"
     said = (
-        f"log p of {own.images} held-out images is {own.lower:.1f} nats on average, that of "
-        f"probabilistic PCA{what} {linear.lower:.1f}"
+        f"log p of {found.rows[UNSEEN].images} held-out images is at least {own.lower:.1f} nats "
+        f"on average, that of probabilistic PCA{what} {exact:.1f}"
     )
-    slack = found.width
+    worse = "the model is worse than a linear one"
     if DRAWN not in found.rows:  # of the two ends of log p, only the upper one is a bound
-        said = said.replace(f"is {own.lower:.1f}", f"is at most {own.upper:.1f}")
-        if own.upper >= linear.lower:
-            return [*findings, Finding("likelihood", Level.NOTE, said, value=own.upper)]
-        said += ": the model is worse than a linear one"
-        return [*findings, Finding("likelihood", Level.BAD, said, LONGER, own.upper)]
-    if own.lower >= linear.lower:
-        return [*findings, Finding("likelihood", Level.GOOD, said, value=own.lower)]
-    if own.lower + slack >= linear.lower:
-        said += f": nearer than the bracket is wide, {slack:.3g} nats, so that neither is ahead"
-        return [*findings, Finding("likelihood", Level.NOTE, said, value=own.lower)]
-    said += ": the model is worse than a linear one"
-    return [*findings, Finding("likelihood", Level.BAD, said, LONGER, own.lower)]
+        said = said.replace(f"at least {own.lower:.1f}", f"at most {own.upper:.1f}")
+        if own.upper >= exact:
+            return Finding("likelihood", Level.NOTE, said, value=own.upper)
+        return Finding("likelihood", Level.BAD, f"{said}: {worse}", LONGER, own.upper)
+    if own.lower >= exact:
+        return Finding("likelihood", Level.GOOD, said, value=own.lower)
+    if own.lower + found.width >= exact:
+        said += f": nearer than the bracket is wide, {found.width:.3g} nats, so that neither is"
+        return Finding("likelihood", Level.NOTE, f"{said} ahead", value=own.lower)
+    return Finding("likelihood", Level.BAD, f"{said}: {worse}", LONGER, own.lower)
 
 
 def _bracket(found: Likelihoods) -> Finding:
-    """Say how far apart the two ends of log p are, and whether that is wide."""
-    ends = [f"{row.width:.3g} nats of {name.removeprefix('model, ')}" for name, row in _own(found)]
+    """Say how wide the bracket of mean log p is, and whether that is wide."""
+    widths = [
+        f"{row.width:.3g} nats for {name.removeprefix('model, ')}"
+        for name, row in found.own.items()
+    ]
     said = (
-        f"the two ends of log p are apart by {' and '.join(ends)}; up to {found.most:.3g} they "
-        "count as near"
+        f"the {100 * CONFIDENCE:g} % bracket of mean log p is {' and '.join(widths)} wide; up to "
+        f"{found.most:.3g} nats its ends count as near"
     )
-    if found.width <= found.most and DRAWN not in found.rows:
+    if found.width > found.most:
+        said += f": it is wide, and log p is not known; {_narrower(found)}"
+        return Finding("likelihood bracket", Level.NOTE, said, value=found.width)
+    if DRAWN not in found.rows:
         said += ": no exact draw of the density is known, so that near ends may both be wrong"
         return Finding("likelihood bracket", Level.NOTE, said, value=found.width)
-    if found.width <= found.most:
-        return Finding("likelihood bracket", Level.GOOD, said, value=found.width)
-    said += ": it is wide, and log p is not known; give more --likelihood-temperatures"
+    return Finding("likelihood bracket", Level.GOOD, said, value=found.width)
+
+
+def _narrower(found: Likelihoods) -> str:
+    """Say what makes the wider bracket wide, and what makes it narrower."""
+    row = max(found.own.values(), key=lambda row: row.width)
+    count = "" if row.ess is None else f" ({row.ess:.1f} of {found.chains} chains count)"
+    if row.apart > row.width / 2:
+        what = f"its ends as estimated are {row.apart:.3g} nats apart{count}"
+        return f"{what}: give more --likelihood-temperatures"
+    what = f"{row.width - row.apart:.3g} nats of it are what chance may have done{count}"
+    more = "images" if DRAWN in found.rows else "chains"
+    return f"{what}: give more --likelihood-{more}"
+
+
+def _crossed(found: Likelihoods) -> Finding:
+    """Say that estimates from below lie above those from above, which sound chains do not do."""
+    each = [
+        f"{-found.rows[name].apart:.3g} nats for {name.removeprefix('model, ')} (standard errors "
+        f"{found.rows[name].ends.below_error:.2g} and {found.rows[name].ends.above_error:.2g})"
+        for name in found.crossed
+    ]
+    said = (
+        f"the ends of mean log p cross by {' and '.join(each)}: more than their errors explain, "
+        "and log p is not known"
+    )
+    if any(found.rows[name].width < 0 for name in found.crossed if name == DRAWN):
+        said += ": the chains, the model's draws or its log-density are wrong"
+        remedy = "give more --likelihood-temperatures; if the ends still cross, report it"
+        return Finding("likelihood bracket", Level.BAD, said, remedy, found.width)
+    said += "; give more --likelihood-temperatures and --likelihood-chains"
     return Finding("likelihood bracket", Level.NOTE, said, value=found.width)
-
-
-def _own(found: Likelihoods) -> list[tuple[str, Likelihood]]:
-    """Return the rows of the model itself, by name."""
-    return [(name, found.rows[name]) for name in (UNSEEN, DRAWN) if name in found.rows]
