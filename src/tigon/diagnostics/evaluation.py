@@ -342,10 +342,15 @@ def _near(
         spaces: drawn, held-out and training images by what they are compared in
         enough: whether there are enough images for the test; otherwise there is none
     """
-    sets = {space: [points[name] for name in TESTED] for space, points in spaces.items()}
     if not enough:
-        return {}, {space: neighbours(*three) for space, three in sets.items()}
-    copies = {space: copies_test(*three, seed=seed) for space, three in sets.items()}
+        return {}, {
+            space: neighbours(points[MODEL], points[HELD_OUT], points[TRAINING])
+            for space, points in spaces.items()
+        }
+    copies = {
+        space: copies_test(points[MODEL], points[HELD_OUT], points[TRAINING], seed)
+        for space, points in spaces.items()
+    }
     return copies, {space: test.neighbours for space, test in copies.items()}
 
 
