@@ -57,7 +57,7 @@ FROM_PRIOR = [
     pytest.param(2, 40, 2, 6.0),
     pytest.param(2, 100, 20, 6.0, marks=pytest.mark.slow),
     pytest.param(10, 300, 20, 6.0, marks=pytest.mark.slow),
-    pytest.param(50, 400, 20, 30.0, marks=pytest.mark.slow),
+    pytest.param(50, 400, 20, 10.0, marks=pytest.mark.slow),
 ]
 
 
