@@ -8,10 +8,12 @@ from small import generator_learner, image_set
 from tigon.data.images import ImageSet
 from tigon.data.pixels import to_float
 from tigon.diagnostics import evaluation
-from tigon.diagnostics.copies import Neighbours, neighbours
+from tigon.diagnostics.copies import Neighbours, copies_test, neighbours
 from tigon.diagnostics.drawing import nearest_figure
-from tigon.diagnostics.evaluation import evaluate
+from tigon.diagnostics.evaluation import Evaluation, evaluate
 from tigon.diagnostics.nearest import SHOWN, most_suspicious, nearest_in_pixels
+from tigon.diagnostics.rules.base import Level
+from tigon.diagnostics.rules.held_out import of_evaluation
 
 
 def grey(*levels):
@@ -58,6 +60,18 @@ def test_the_most_suspicious_stand_first_each_with_its_nearest_by_pixels_and_by_
     assert "The 3 of 3 drawn images" in figure.caption and "all 4 training" in figure.caption
     assert "0.67 by pixels and 0.1 by features" in figure.caption
     assert "by pixels; nearest training images, by features" in figure.description
+
+
+def test_a_verdict_of_copies_names_the_training_images_that_were_copied():
+    training = image_set(40)
+    drawn, held_out = training.read()[:30], image_set(30, seed=1).read()
+    test = copies_test(*(x.flatten(1) for x in (drawn, held_out, training.read())))
+    near = most_suspicious(drawn, training, torch.arange(40), {"pixels": test.neighbours})
+    found = Evaluation(30, 0, 40, 30, 0, copies={"pixels": test}, nearest=near)
+    (said,) = of_evaluation(found)
+    assert said.level is Level.BAD and said.name == "copies"
+    named = said.what.split("the most suspicious are most like ")[1].split(", ")
+    assert len(set(named)) == SHOWN and set(named) <= set(training.names[:30])
 
 
 def test_rows_are_those_of_the_data_set_where_only_some_were_looked_at():

@@ -342,15 +342,10 @@ def _near(
         spaces: drawn, held-out and training images by what they are compared in
         enough: whether there are enough images for the test; otherwise there is none
     """
+    sets = {s: (points[MODEL], points[HELD_OUT], points[TRAINING]) for s, points in spaces.items()}
     if not enough:
-        return {}, {
-            space: neighbours(points[MODEL], points[HELD_OUT], points[TRAINING])
-            for space, points in spaces.items()
-        }
-    copies = {
-        space: copies_test(points[MODEL], points[HELD_OUT], points[TRAINING], seed)
-        for space, points in spaces.items()
-    }
+        return {}, {space: neighbours(*three) for space, three in sets.items()}
+    copies = {space: copies_test(*three, seed) for space, three in sets.items()}
     return copies, {space: test.neighbours for space, test in copies.items()}
 
 
