@@ -116,7 +116,7 @@ def test_each_runs_section_is_folded_and_can_be_reached(compared):
     folded = compared.select("details.run")
     assert len(folded) == 4 and not any(run.has_attr("open") for run in folded)
     assert folded[3].summary.h2.text == "d: recipe descriptor"
-    assert len(folded[3].find_all("img")) == 7
+    assert len(folded[3].find_all("img")) == 8
     for link in compared.nav.find_all("a"):
         assert compared.find(id=link["href"].removeprefix("#")).find_parent("details")
 
@@ -142,7 +142,7 @@ def entry(name, run):
     """A run to be compared, without its pictures."""
     shown = opened(run)
     section = Section(
-        name, run.experiment.name, "", [], Diagnosis(name), results(shown), {}, {}, [], []
+        name, run.experiment.name, "", [], Diagnosis(name), [], results(shown), {}, {}, [], []
     )
     return Entry(name, shown, section)
 

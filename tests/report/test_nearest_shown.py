@@ -14,10 +14,17 @@ from PIL import Image
 from learned import run_of
 from small import LEARNED
 from tigon.cli.main import main
-from tigon.report import evaluation_figures
+from tigon.report import evaluation_figures, sections
+from tigon.runs.diagnosis import Diagnosis
 from tigon.runs.run import Run
 
 TITLE = "Nearest training images"
+
+
+@pytest.fixture(autouse=True)
+def no_chains(monkeypatch):
+    """Reports without a diagnosis of their own, which takes long."""
+    monkeypatch.setattr(sections, "diagnose", lambda *_: Diagnosis("run"))
 
 
 @pytest.fixture
