@@ -214,7 +214,7 @@ class GeneratorModel(Model):
             TigonError: if they are not images of the model: of another shape, type or range
         """
         images = _looked_at(images, mask).to(self.plane)
-        require_shape(images, "images", self.image_shape)
+        require_shape(images, "images", self.decode(self.plane[:1]).shape[1:])
         if mask is not None:
             mask = mask.to(images).expand(len(images), -1, -1, -1)
         return infer_latents(self, images, rng, how, mask)
