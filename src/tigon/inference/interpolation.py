@@ -162,6 +162,7 @@ def interpolate(
         walk = tigon.interpolate(model, images[:1], images[1:2], tigon.make_rng(0), along="arc")
         walk.images[0]  # (8, C, H, W)
     """
+    require_choice("along", along, Along)
     latents, errors = _latents(model, {"start": start, "end": end}, rng, how)
     if len(start) != len(end):
         raise TigonError(f"start has {len(start)} rows and end {len(end)}: give equally many")
@@ -204,6 +205,7 @@ def latent_arithmetic(
         walk = tigon.latent_arithmetic(model, images[:1], light, dark, tigon.make_rng(0))
         walk.images[0, -1]  # the first image, darker
     """
+    require_choice("along", along, Along)
     given = {"start": start, "minus": minus, "plus": plus}
     latents, errors = _latents(model, given, rng, how)
     ends = changed(*latents.values())
@@ -238,7 +240,6 @@ def _walk(
     model: Model, starts: Tensor, ends: Tensor, count: int, along: Along, errors: dict[str, Tensor]
 ) -> Walk:
     """Decode `count` latents on each way from latents (B, d) to others (B, d)."""
-    require_choice("along", along, Along)
     if count < 2:
         raise TigonError(f"count must be at least 2, the ends of the way, not {count}")
     way = line if along == "line" else arc
