@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from scipy.special import stdtrit
 from torch import Tensor
 
 from tigon.data.batches import even_rows
@@ -153,6 +152,8 @@ class Likelihoods:
     @property
     def crossed(self) -> list[str]:
         """Of which images the end from below is above that from above, beyond their errors."""
+        from scipy.special import stdtrit  # deferred: it takes a quarter of a second, of all verbs
+
         errors = stdtrit(self.chains - 1, CONFIDENCE)  # of Student's distribution
         return [
             name
