@@ -187,7 +187,8 @@ def picture(options: Namespace) -> None:
             (f"spread (white: {WHITE:g} or more)", to_uint8(found.shaded().expand(-1, 3, -1, -1))),
         ]
     hole = next(k for k, (name, _) in enumerate(rows) if name.startswith("hole"))
-    for name, shown in {"restored": rows, "filled": [*rows[hole : hole + 3], rows[0]]}.items():
+    observed, mean, _, spread = rows[hole : hole + 4]
+    for name, shown in {"restored": rows, "filled": [observed, mean, spread, rows[0]]}.items():
         made = options.out / f"{name}.png"
         figures.stages(shown).savefig(made, dpi=110)
         to = PICTURES / f"{name}.webp"
