@@ -19,8 +19,9 @@ KILLS = 10
 COMMON = ["--image-size", "8", "--network.width", "4", "--batch-size", "2"]
 RECIPES = {
     "generator": [*COMMON, "--iterations", "250"],
-    "descriptor": [*COMMON, "--iterations", "250", "--chains.steps", "4", "--guard.gap", "0.05"],
-}
+    "descriptor": [*COMMON, "--iterations", "250", "--chains.steps", "4", "--guard.gap", "0.05",
+                   "--optimizer.learning-rate", "0.01", "--guard.attempts", "20"],
+}  # fmt: skip
 
 
 def start(recipe: str, pictures: Path, out: Path) -> subprocess.Popen:
