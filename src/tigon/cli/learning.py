@@ -192,8 +192,13 @@ def _refuse_two_budgets(recipe: Recipe) -> None:
         TigonError: it names the options
     """
     if not recipe.by_iterations and recipe.iterations != type(recipe).iterations:
-        other = "minutes" if recipe.minutes is not None else "gradient-evaluations"
+        other = _other_end(recipe)
         raise TigonError(f"--iterations and --{other}: give one of them, which ends the run")
+
+
+def _other_end(recipe: Recipe) -> str:
+    """Return the option that ends a run of this recipe instead of a number of iterations."""
+    return "minutes" if recipe.minutes is not None else "gradient-evaluations"
 
 
 class Keeping(NamedTuple):
@@ -231,8 +236,8 @@ def longer(run: Run, iterations: int) -> Experiment:
         TigonError: if it has another kind of budget, or has already done more
     """
     recipe = run.experiment.recipe
-    if not recipe.budget.by_iterations:
-        option = "minutes" if recipe.minutes else "gradient-evaluations"
+    if not recipe.by_iterations:
+        option = _other_end(recipe)
         raise TigonError(
             f"--iterations: run {run.folder} ends by a budget of {option.replace('-', ' ')}; give "
             f"another with tigon train --continue-with --{option}"
