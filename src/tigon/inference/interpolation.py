@@ -162,7 +162,7 @@ def interpolate(
         walk = tigon.interpolate(model, images[:1], images[1:2], tigon.make_rng(0), along="arc")
         walk.images[0]  # (8, C, H, W)
     """
-    require_choice("along", along, Along)
+    _require_way(count, along)
     latents, errors = _latents(model, {"start": start, "end": end}, rng, how)
     if len(start) != len(end):
         raise TigonError(f"start has {len(start)} rows and end {len(end)}: give equally many")
@@ -205,7 +205,7 @@ def latent_arithmetic(
         walk = tigon.latent_arithmetic(model, images[:1], light, dark, tigon.make_rng(0))
         walk.images[0, -1]  # the first image, darker
     """
-    require_choice("along", along, Along)
+    _require_way(count, along)
     given = {"start": start, "minus": minus, "plus": plus}
     latents, errors = _latents(model, given, rng, how)
     ends = changed(*latents.values())
@@ -236,12 +236,17 @@ def latent_grid(model: Model, count: int = 8, reach: float = 2.0) -> Grid:
     return Grid(able.decode(latents), latents, plane)
 
 
+def _require_way(count: int, along: Along) -> None:
+    """Refuse a way that there is none of, before latents are inferred."""
+    require_choice("along", along, Along)
+    if count < 2:
+        raise TigonError(f"count must be at least 2, the ends of the way, not {count}")
+
+
 def _walk(
     model: Model, starts: Tensor, ends: Tensor, count: int, along: Along, errors: dict[str, Tensor]
 ) -> Walk:
     """Decode `count` latents on each way from latents (B, d) to others (B, d)."""
-    if count < 2:
-        raise TigonError(f"count must be at least 2, the ends of the way, not {count}")
     way = line if along == "line" else arc
     latents = torch.stack([way(*pair, count) for pair in zip(starts, ends, strict=True)])
     images = _with_latents(model).decode(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
