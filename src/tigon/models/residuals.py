@@ -30,7 +30,7 @@ from tigon.random.streams import RowRng
 DECAY = 0.98  # of the running averages over updates
 FEW = 30  # images of which the mean over neighbours says as much as a value of its own
 DEVIATION = 0.02  # the least standard deviation: that of a picture's own noise, such as rounding
-VARIANCE = 0.01  # the least variance of a frequency, whose mean is 1
+VARIANCE = 1e-4  # the least variance of a frequency, whose mean is 1
 SOME = 4  # images of a batch that are completed, about
 
 
