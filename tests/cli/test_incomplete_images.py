@@ -38,6 +38,30 @@ def pixels(folder):
     return np.stack([np.asarray(Image.open(path)) for path in sorted(Path(folder).iterdir())])
 
 
+def restored(tigon, count=SOME):
+    """Restore the first images, with their masks; return what was said of the errors.
+
+    And the error of the mean of what was observed at each place.
+    """
+    known, every = pixels("masks") > 0, pixels("images")
+    mean = (every * known[..., None]).sum(0) / known[..., None].sum(0)
+    known, truth = known[:count], every[:count]
+    for folder in ("holes", "whole"):
+        Path(folder).mkdir()
+    for k, image in enumerate(truth):
+        Image.fromarray(image).save(f"whole/{k:02}.png")
+        Image.fromarray(np.where(known[k][..., None], image, 9)).save(f"holes/{k:02}.png")
+    words = ["--data", "holes", "--mask", "masks", "--truth", "whole", "--chains", "2"]
+    status, text, _ = tigon("restore", "run", *words, "--out", "full.npz", "--json")
+    found = json.loads(text)
+    assert status == 0
+    with np.load("full.npz") as arrays:
+        apart = arrays["images"].astype(float) - truth
+    assert np.abs(apart[known]).max() <= 1  # what was observed is kept
+    assert found["missing_error"] == pytest.approx(np.square(apart[~known] / 127.5).mean(), 0.1)
+    return found, np.square((truth - mean)[~known] / 127.5).mean()
+
+
 @pytest.fixture
 def folders(tmp_path):
     photographs(tmp_path)
@@ -53,24 +77,19 @@ def test_what_is_missing_is_recovered_while_learning(tigon, folders):
     assert config["mask"] == str(Path("masks").resolve())
     report = Path("run/report.html").read_text()
     assert f"25 % of the values of {COUNT} training images were not observed" in report
-    known, every = pixels("masks") > 0, pixels("images")
-    mean = (every * known[..., None]).sum(0) / known[..., None].sum(0)
-    known, truth = known[:SOME], every[:SOME]
-    for folder in ("holes", "whole"):
-        Path(folder).mkdir()
-    for k, image in enumerate(truth):
-        Image.fromarray(image).save(f"whole/{k:02}.png")
-        Image.fromarray(np.where(known[k][..., None], image, 9)).save(f"holes/{k:02}.png")
-    words = ["--data", "holes", "--mask", "masks", "--truth", "whole", "--chains", "2"]
-    status, text, _ = tigon("restore", "run", *words, "--out", "full.npz", "--json")
-    found = json.loads(text)
-    assert status == 0
-    with np.load("full.npz") as arrays:
-        apart = arrays["images"].astype(float) - truth
-    assert np.abs(apart[known]).max() <= 1  # what was observed is kept
-    assert found["missing_error"] == pytest.approx(np.square(apart[~known] / 127.5).mean(), 0.1)
-    naive = np.square((truth - mean)[~known] / 127.5).mean()
+    found, naive = restored(tigon)
     assert found["missing_error"] < 0.3 * naive
+
+
+@pytest.mark.slow
+def test_a_descriptor_recovers_what_is_missing(tigon, folders):
+    words = ["--network.width", "16", "--iterations", "150", "--held-out", "0", "--no-report"]
+    words += ["--data", "images", "--mask", "masks", "--image-size", SIDE, "--out", "run"]
+    assert tigon("train", "descriptor", *words)[0] == 0
+    found, naive = restored(tigon, COUNT)
+    assert found["missing_error"] < 0.6 * naive
+    records = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    assert max(record["saturation"] for record in records) < 0.02
 
 
 def test_transparent_photographs_teach_a_descriptor_and_a_run_goes_on(tigon, folders):

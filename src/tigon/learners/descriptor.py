@@ -229,12 +229,14 @@ class DescriptorLearner(Learner):
     def evaluations_per_example(self) -> float:
         """Those of the chains, and two for the update: observed and synthesised.
 
-        Chains that complete images cost as much as those that synthesise them.
-        A pass on a coarser grid counts by its number of pixels.
+        Chains that complete images cost as much as those that synthesise them, and the update
+        then compares each with the other's missing values, too. A pass on a coarser grid counts
+        by its number of pixels.
         """
         pixels = self.model.image_shape[1:]
         return sum(
-            ((1 + self.completing) * grid.chains.gradient_evaluations + 2)
+            (1 + self.completing)
+            * (grid.chains.gradient_evaluations + 2)
             * math.prod(grid.image_shape[1:])
             / math.prod(pixels)
             for grid in self.model.grids
@@ -293,17 +295,30 @@ class DescriptorLearner(Learner):
             return self.model.sample_chain(index, rng, keep, batch_statistics)
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
-        """Return the sum of (6) over the grids; the gap is (6) of the finest one.
+        r"""Return the sum of (6) over the grids; the gap is (6) of the finest one.
 
         It is in nats per dimension of f, and 0 if both agree. Divided by the chains' temperature,
         it is in nats per dimension of the density that they target. Rise is the increase of the
         log-density along the chains, in nats per dimension. See `spread`, and `energy_distance`,
         which is undefined for one image of several.
 
+        Where values x_m of an image are missing, c are those that chains completed it with, and
+        :math:`\tilde x` what was synthesised beside it. Both c and :math:`\tilde x_m` are on both
+        sides of the contrast:
+
+        .. math:: \tfrac12 [f(x_o, c) - f(\tilde x_o, c)] +
+            \tfrac12 [f(x_o, \tilde x_m) - f(\tilde x_o, \tilde x_m)]
+
+        Of draws of p, (x_o, c) and :math:`\tilde x` are alike, and so are the crossed ones, so
+        that nothing is left to learn where the observed values follow p. But short chains are not
+        draws: in :math:`f(x_o, c) - f(\tilde x)`, f is raised wherever they complete images,
+        which draws them further there, and out of all bounds.
+
         Raises:
             ValueError: if there are coarser grids, or missing values, whose chains have not run
         """
-        if batch.mask is not None:
+        mask = batch.mask
+        if mask is not None:
             if self._completed is None:
                 raise ValueError("the missing values have no samples: call run_chains first")
             batch = batch._replace(images=self._completed, mask=None)
@@ -317,7 +332,8 @@ class DescriptorLearner(Learner):
             finest = grid is self.model
             shown = samples if finest or trace is None else trace.x
             observed = batch._replace(images=reduced(batch.images, sides(size)))
-            part, found = self._learned(grid, observed, shown, trace)
+            seen = None if mask is None else grid.counted(mask)
+            part, found = self._learned(grid, observed, shown, trace, seen)
             loss = loss + part
             logged = {of_grid(n, size): v for n, v in found.items() if n in BY_GRID}
             metrics |= found if finest else logged
@@ -326,16 +342,32 @@ class DescriptorLearner(Learner):
         return loss, metrics
 
     def _learned(
-        self, grid: EnergyModel, batch: Batch, samples: Tensor, trace: Trace | None
+        self,
+        grid: EnergyModel,
+        batch: Batch,
+        samples: Tensor,
+        trace: Trace | None,
+        seen: Tensor | None = None,
     ) -> tuple[Tensor, Metrics]:
-        """Return (6) of a grid and its metrics, given its observed images and samples."""
+        """Return (6) of a grid and its metrics, given its observed images and samples.
+
+        Arguments:
+            seen: where the grid's images were observed, if they were not everywhere
+        """
+        images = batch.images
         with self.products():
-            observed = grid.observed(batch.images).to(samples.dtype)
+            observed = grid.observed(images).to(samples.dtype)
             synthesised = grid.network(samples).to(samples.dtype)
+        end = synthesised.detach()
+        if seen is not None and not (seen > 0).all():
+            with self.products():
+                crossed = grid.observed(torch.where(seen > 0, images, samples)).to(samples.dtype)
+                other = grid.network(torch.where(seen > 0, samples, images)).to(samples.dtype)
+            observed, synthesised = (observed + crossed) / 2, (synthesised + other) / 2
         loss, metrics = contrasted(observed, synthesised, samples, batch)
         dim = samples.shape[1:].numel()
         if trace is not None:
-            end = synthesised.detach() + grid.reference(samples)
+            end = end + grid.reference(samples)
             metrics["accept"] = mean_over(trace.accept_prob, batch)
             metrics["rise"] = mean_over((end - trace.before) / dim, batch)
         if batch.size > 1 or batch.among in (None, 1):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from tigon.data.batches import Batch, colours_of
 from tigon.data.checks import require_points, require_shape
-from tigon.data.pixels import enlarged, reduced_observed
+from tigon.data.pixels import enlarged, reduced, reduced_observed
 from tigon.densities.gaussian import Gaussian
 from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.mcmc.adaptation import StepSizeDecay
@@ -61,6 +61,8 @@ def short_run(
 class Given:
     """The log-density of missing values given the others: those of a point do not matter.
 
+    Images have values in [-1, 1], and missing ones are known to: points are reflected into it.
+
     Arguments:
         model: an energy-based model
         images: (B, C, H, W)
@@ -72,11 +74,17 @@ class Given:
 
     def whole(self, x: Tensor) -> Tensor:
         """Return points x (B, C, H, W) with the given values in their places."""
-        return torch.where(self.mask > 0, self.images, x)
+        return torch.where(self.mask > 0, self.images, reflected(x))
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the log-density, (B, C, H, W) to (B,)."""
         return self.model(self.whole(x))
+
+
+def reflected(x: Tensor) -> Tensor:
+    """Return values with those outside of [-1, 1] reflected into it, as often as it takes."""
+    above = (x + 1) % 4  # -1; it takes 4 there and back
+    return torch.where(above <= 2, above - 1, 3 - above)
 
 
 @register_part
@@ -288,7 +296,8 @@ class EnergyModel(Model):
         They start at the mean colour, if no starts are given. On coarser grids, where chains only
         decide where the finer ones start, a pixel counts as observed if at least half of its
         values are, and has their mean: if values are missing at random, hardly any pixel of a
-        coarse grid has them all.
+        coarse grid has them all. Missing values are known to be in [-1, 1], as those of images
+        are: chains that leave it are reflected.
 
         Arguments:
             images: (B, C, H, W), of this model's size, or of a finer grid's
@@ -308,6 +317,14 @@ class EnergyModel(Model):
             begin = grid.enlarged(points).expand_as(seen[0])
             points = x.whole(grid.run_chains(begin, rng, 0, batch_statistics, x).x)
         return points
+
+    def counted(self, mask: Tensor) -> Tensor:
+        """Return where the images of this grid count as observed, (B, 1 or C, H, W).
+
+        Arguments:
+            mask: that of images of this grid's size, or of a finer one's
+        """
+        return (reduced(mask, self.image_shape[1:]) >= HALF).to(mask)
 
     def sample_chain(
         self, index: Tensor, rng: Rng, keep: int = 0, batch_statistics: bool = False
