@@ -8,8 +8,11 @@ import torch
 from small import descriptor_recipe, generator_recipe, image_set
 from tigon.data.batches import Batch
 from tigon.data.datasets import as_data
+from tigon.learners.descriptor import DescriptorLearner
 from tigon.learners.generator import GeneratorLearner
+from tigon.models.energy import EnergyModel
 from tigon.models.image_noise import Correlated
+from tigon.random.streams import RowRng, make_rng
 from tigon.recipes import recipes
 from tigon.recipes.settings import GeneratorNetwork
 from tigon.training.trainer import Trainer
@@ -100,12 +103,44 @@ def test_images_are_completed_row_by_row(monkeypatch):
     """A chain on the missing values of an image sees neither other images nor what is behind."""
     learner = small("descriptor").learner(image_set(5, 16))
     images = image_set(5, 16).read()
-    from tigon.random.streams import RowRng
-
     whole = learner.model.complete(images, MASK, RowRng(0, 0, range(5)))
     other = images.masked_fill(MASK.expand_as(images) == 0, -1.0)
     alone = learner.model.complete(other[2:4], MASK[2:4], RowRng(0, 0, range(2, 4)))
     torch.testing.assert_close(whole[2:4], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_missing_values_stay_in_the_range_of_images_however_long_the_steps():
+    learner = small("descriptor").learner(image_set(5, 16))
+    learner.scale_steps(30.0)
+    images = image_set(5, 16).read()
+    free = learner.model.sample(5, RowRng(0, 0, range(5)))
+    completed = learner.model.complete(images, MASK, RowRng(0, 0, range(5)))
+    assert completed.abs().max() <= 1 < free.abs().max()
+
+
+class Places(torch.nn.Module):
+    """f(x): sums of x over some places and over others, each times a weight."""
+
+    def __init__(self, places):
+        super().__init__()
+        self.register_buffer("places", places)
+        self.weights = torch.nn.Parameter(torch.tensor([0.3, 0.2]))
+
+    def forward(self, images):
+        both = [(images * places).flatten(1).sum(1) for places in self.places]
+        return torch.stack(both, 1) @ self.weights
+
+
+def test_what_completes_images_teaches_a_descriptor_nothing():
+    """A weight of the missing values alone has no gradient, that of the observed ones has."""
+    mask = MASK[:1].expand_as(MASK)
+    network, starts = Places(torch.stack([MASK[0], 1 - MASK[0]])), torch.zeros(1, 3, 1, 1)
+    learner = DescriptorLearner(EnergyModel(network, starts=starts, image_size=16))
+    batch = Batch(image_set(5, 16).read(), torch.arange(5), mask)
+    loss, _ = learner(batch, learner.run_chains(batch, make_rng(0)))
+    loss.backward()
+    seen, missing = network.weights.grad.abs()
+    assert missing < 1e-4 < 0.1 < seen
 
 
 def test_a_learner_that_knows_no_masks_refuses_incomplete_images(monkeypatch):
