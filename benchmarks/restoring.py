@@ -53,8 +53,8 @@ ABOUT = """## Restored images
 `python benchmarks/restoring.py`: {images} test images of clothing64 at 64 x 64; a generator and a
 VAE of d = {dim} that learned for {minutes:g} minutes each, PCA of the same d, and biharmonic (for
 missing pixels) or bicubic interpolation. PSNR in dB and SSIM, means over images, medians over
-seeds {seeds} and their range in square brackets if there are several. `PSNR of a draw` is of a
-single draw, and `without f(z)` the part of the images that it restores by the Gaussian of whole
+seeds {seeds} and their range in square brackets if there are several. `of a draw` is of a single
+draw, and `without f(z)` the part of the images that it restores by the Gaussian of whole
 images, whose evidence is higher. `inside` is the part of the missing values (for 4x: of all) that
 lie within the 90 % interval, the mean of the draws and 1.645 times their spread.
 `benchmarks/restoring.jsonl` has every number. Printed on {machine}."""
@@ -233,8 +233,9 @@ def measured(options: Namespace, seed: int) -> Iterator[dict[str, Any]]:
 def lines(options: Namespace) -> Iterator[dict[str, str]]:
     """Yield a line of the table for each task and method."""
     rows = [row for seed in options.seeds for row in measured(options, seed)]
-    columns = {"PSNR": "psnr", "SSIM": "ssim", "PSNR of a draw": "psnr_draw", "inside": "inside"}
-    columns["without f(z)"] = "without"
+    columns = {"PSNR": "psnr", "SSIM": "ssim"}
+    columns |= {"PSNR of a draw": "psnr_draw", "SSIM of a draw": "ssim_draw"}
+    columns |= {"inside": "inside", "without f(z)": "without"}
     for task in tasks():
         for method in METHODS:
             some = [row for row in rows if (row["task"], row["method"]) == (task, method)]
