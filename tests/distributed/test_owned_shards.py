@@ -69,9 +69,9 @@ def same(one: dict, two: dict, records: slice = slice(None)) -> None:
     assert one["images"] == two["images"]
     for first, second in zip(one["records"][records], two["records"], strict=True):
         for name in first.keys() - {"seconds"}:
-            assert first[name] == pytest.approx(second[name], rel=1e-3, abs=1e-4), name
+            assert first[name] == pytest.approx(second[name], rel=1e-4, abs=1e-5), name
     for name, value in one["state"].items():
-        assert torch.allclose(value, two["state"][name], rtol=1e-3, atol=1e-4), name
+        assert torch.allclose(value, two["state"][name], rtol=1e-4, atol=1e-5), name
 
 
 @pytest.fixture
