@@ -13,7 +13,7 @@ from small import LEARNED, descriptor_recipe, generator_recipe
 from tigon.data.load import load_images
 from tigon.learners.generator import GeneratorLearner
 from tigon.runs.experiment import train as learn
-from tigon.runs.run import Experiment
+from tigon.runs.run import Experiment, Run
 
 SIDE, COUNT, SOME = 8, 24, 4
 
@@ -88,8 +88,7 @@ def test_a_descriptor_recovers_what_is_missing(tigon, folders):
     assert tigon("train", "descriptor", *words)[0] == 0
     found, naive = restored(tigon, COUNT)
     assert found["missing_error"] < 0.6 * naive
-    records = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
-    assert max(record["saturation"] for record in records) < 0.02
+    assert max(record["saturation"] for record in Run(Path("run")).records()) < 0.02
 
 
 def test_transparent_photographs_teach_a_descriptor_and_a_run_goes_on(tigon, folders):

@@ -332,7 +332,7 @@ class DescriptorLearner(Learner):
             finest = grid is self.model
             shown = samples if finest or trace is None else trace.x
             observed = batch._replace(images=reduced(batch.images, sides(size)))
-            seen = None if mask is None else grid.counted(mask)
+            seen = None if mask is None else grid.seen(batch.images, mask)[1] > 0
             part, found = self._learned(grid, observed, shown, trace, seen)
             loss = loss + part
             logged = {of_grid(n, size): v for n, v in found.items() if n in BY_GRID}
@@ -352,17 +352,17 @@ class DescriptorLearner(Learner):
         """Return (6) of a grid and its metrics, given its observed images and samples.
 
         Arguments:
-            seen: where the grid's images were observed, if they were not everywhere
+            seen: where the grid's images count as observed, if some of their values are missing
         """
         images = batch.images
         with self.products():
             observed = grid.observed(images).to(samples.dtype)
             synthesised = grid.network(samples).to(samples.dtype)
         end = synthesised.detach()
-        if seen is not None and not (seen > 0).all():
+        if seen is not None and not seen.all():
             with self.products():
-                crossed = grid.observed(torch.where(seen > 0, images, samples)).to(samples.dtype)
-                other = grid.network(torch.where(seen > 0, samples, images)).to(samples.dtype)
+                crossed = grid.observed(torch.where(seen, images, samples)).to(samples.dtype)
+                other = grid.network(torch.where(seen, samples, images)).to(samples.dtype)
             observed, synthesised = (observed + crossed) / 2, (synthesised + other) / 2
         loss, metrics = contrasted(observed, synthesised, samples, batch)
         dim = samples.shape[1:].numel()

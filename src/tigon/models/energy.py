@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from tigon.data.batches import Batch, colours_of
 from tigon.data.checks import require_points, require_shape
-from tigon.data.pixels import enlarged, reduced, reduced_observed
+from tigon.data.pixels import enlarged, reduced_observed
 from tigon.densities.gaussian import Gaussian
 from tigon.densities.log_density import LogDensity, frozen, mode
 from tigon.mcmc.adaptation import StepSizeDecay
@@ -312,19 +312,19 @@ class EnergyModel(Model):
             starts = colours_of(Batch(images, torch.arange(len(images)), mask))[:, :, None, None]
         points = starts
         for grid in self.grids:
-            seen = reduced_observed(images, mask, grid.image_shape[1:], HALF)
+            seen = grid.seen(images, mask)
             x = Given(grid, *seen)
             begin = grid.enlarged(points).expand_as(seen[0])
             points = x.whole(grid.run_chains(begin, rng, 0, batch_statistics, x).x)
         return points
 
-    def counted(self, mask: Tensor) -> Tensor:
-        """Return where the images of this grid count as observed, (B, 1 or C, H, W).
+    def seen(self, images: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is observed of images on this grid, and where, both (B, *, H, W).
 
         Arguments:
-            mask: that of images of this grid's size, or of a finer one's
+            images, mask: of this grid's size, or of a finer one's; see `complete`
         """
-        return (reduced(mask, self.image_shape[1:]) >= HALF).to(mask)
+        return reduced_observed(images, mask, self.image_shape[1:], HALF)
 
     def sample_chain(
         self, index: Tensor, rng: Rng, keep: int = 0, batch_statistics: bool = False
