@@ -21,6 +21,7 @@ _HOMES = {
     "TextureModel": "models.texture",
     "EnergyPrior": "models.energy_prior",
     "LatentTilt": "models.energy_prior",
+    "GaussianMixture": "densities.mixture",
     "CooperativeModel": "models.cooperative",
     "ColdStart": "models.cold_start",
     "HasLatents": "models.abilities",

@@ -87,3 +87,37 @@ def test_draws_have_the_mean_and_the_covariance_of_the_tilted_density():
     assert ((z.mean(0) - mean).abs() < 4 * error).all()
     found, spread = torch.cov(z.T), torch.outer(covariance.diagonal(), covariance.diagonal())
     assert ((found - covariance).abs() < 4 * (2 * spread / count).sqrt()).all()
+
+
+class Slope(nn.Module):
+    """f(z) = a z."""
+
+    def forward(self, z):
+        return z @ torch.tensor([0.8, -0.6]).to(z)
+
+
+@pytest.mark.exactness
+def test_draws_of_a_tilted_mixture_have_its_weights_means_and_covariances():
+    """exp(a z) N(z; m, C) is N(z; m + C a, C), times exp(a m + a C a / 2)."""
+    base = tigon.GaussianMixture(2, 2)
+    base.weights.copy_(torch.tensor([0.3, 0.7]))
+    base.means.copy_(torch.tensor([[-1.0, 0.5], [1.0, -0.5]]))
+    roots = torch.tensor([[[0.8, 0.0], [0.4, 0.5]], [[0.6, 0.0], [-0.3, 0.9]]])
+    base.inverses.copy_(torch.linalg.inv(roots))
+    slope, count = torch.tensor([0.8, -0.6]), 40_000
+    chains = tigon.MCMC(tigon.MALA(0.6), 200)
+    prior = tigon.EnergyPrior(Slope(), 2, chains, base)
+    z = prior.sample(torch.empty(count, 2), tigon.make_rng(0)).double()
+    covariances = (roots @ roots.mT).double()
+    slope, means = slope.double(), base.means.double()
+    moved = covariances @ slope
+    raised = means @ slope + moved @ slope / 2
+    weights = (base.weights.double().log() + raised).softmax(0)
+    means = means + moved
+    mean = weights @ means
+    squares = covariances + means[:, :, None] * means[:, None]
+    covariance = torch.einsum("k,kij->ij", weights, squares) - torch.outer(mean, mean)
+    error = (covariance.diagonal() / count).sqrt()
+    assert ((z.mean(0) - mean).abs() < 5 * error).all()
+    found, spread = torch.cov(z.T), torch.outer(covariance.diagonal(), covariance.diagonal())
+    assert ((found - covariance).abs() < 5 * (2 * spread / count).sqrt()).all()

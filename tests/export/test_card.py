@@ -45,7 +45,7 @@ def test_a_card_says_what_the_model_is_and_is_not(name):
         assert revised == (name == "cooperative") == ("steps of Langevin dynamics on" in text)
         assert revised or "It defines one, but does not compute it" in answer
         assert "sigma = 0.3" in answer
-        tilted = "exp(t(z)) N(z; 0, I) / Z" in answer and "from the learned prior" in text
+        tilted = "exp(t(z)) q(z) / Z" in answer and "from the learned prior" in text
         assert tilted == (name == "latent-ebm") and ("z ~ N(0, I)" in text) != tilted
     else:
         chains = Run(run_of(name)).experiment.recipe.chains

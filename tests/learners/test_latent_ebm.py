@@ -10,9 +10,10 @@ from tigon.learners.latent_ebm import LatentEBMLearner
 from tigon.models.energy_prior import EnergyPrior, LatentTilt
 
 
-def learner_of(images, dim=3, **options):
+def learner_of(images, dim=3, base=None, **options):
     network = tigon.DCGANGenerator(dim, 8, width=4, rng=tigon.make_rng(1))
-    prior = EnergyPrior(LatentTilt(dim, 6, tigon.make_rng(2)), dim, tigon.MCMC(tigon.MALA(0.4), 3))
+    chains = tigon.MCMC(tigon.MALA(0.4), 3)
+    prior = EnergyPrior(LatentTilt(dim, 6, tigon.make_rng(2)), dim, chains, base)
     nn.init.normal_(prior.network.last.weight, generator=tigon.make_rng(3))
     model = tigon.GeneratorModel(network, prior=prior)
     return LatentEBMLearner(model, len(images), expand=True, **options)
@@ -30,6 +31,38 @@ def test_expansion_keeps_what_each_latent_decodes_to_and_its_tilt():
     assert not torch.allclose(before, after, atol=1e-2)
     assert torch.allclose(learner.model(after), shown, atol=1e-4)
     assert torch.allclose(learner.prior.tilt(after), tilt, atol=1e-4)
+
+
+def test_a_mixture_is_fitted_to_the_latents_and_follows_their_expansion():
+    images = image_set(400)
+    learner = learner_of(images, base=tigon.GaussianMixture(3, 2))
+    with torch.no_grad():
+        for half, middle in ((slice(200), -2.0), (slice(200, 400), 2.0)):
+            learner.store.points[half] = 0.3 * learner.store.points[half] + middle
+    optimizer = torch.optim.Adam(learner.parameters(), 0.0)
+    learner.after_update(optimizer)  # none has moved since: no expansion, a first fit
+    fitted = learner.mixture
+    assert fitted.means.amin() < -1 and fitted.means.amax() > 1
+    before = fitted.log_density(learner.store.points)
+    kept = learner.chain_tensors()["unfitted"].item()
+    learner.measure_latents()
+    learner.after_update(optimizer)
+    moved = fitted.log_density(learner.store.points) - before
+    assert kept == 0 and moved.std() < 1e-4 < moved.mean().abs()
+
+
+def test_a_mixture_is_fitted_again_when_all_latents_have_moved():
+    images = image_set(8)
+    learner = learner_of(images, base=tigon.GaussianMixture(3, 2))
+    learner.expand, shown = False, []
+    optimizer = torch.optim.SGD(learner.parameters(), 0.0)
+    for k in range(4):  # half of the images at a time
+        batch = images.batch(torch.arange(4 * (k % 2), 4 * (k % 2) + 4))
+        learner.run_chains(batch, tigon.RowRng(0, k, range(4)))
+        learner.after_update(optimizer)
+        shown.append(learner.mixture.means.clone())
+    assert torch.equal(shown[0], shown[1]) and not torch.equal(shown[1], shown[2])
+    assert torch.equal(shown[2], shown[3])
 
 
 def test_the_decoders_gradient_is_that_of_a_generator_at_the_same_latents():

@@ -28,7 +28,7 @@ from tigon.densities.log_density import LogDensity, frozen, mode, sum_event
 from tigon.distributed import Ownership, all_sum, world
 from tigon.errors import TigonError
 from tigon.learners.base import Learner, Metrics, Optimizers, mean_over, spread
-from tigon.learners.expansion import Moments, absorb, moments, require_first, undo
+from tigon.learners.expansion import Affine, Moments, absorb, moments, require_first, undo
 from tigon.learners.linear_start import LinearStart
 from tigon.learners.metrics import ACCEPT, Metric
 from tigon.learners.noise import Annealing, LearnedNoise
@@ -339,8 +339,12 @@ class GeneratorLearner(Learner):
                 bias = self.averaged.get(f"{name}.bias")
                 undo(affine, self.averaged[f"{name}.weight"], bias)
         self.store.replace(affine.apply)
+        self.follow(affine)
         if self.chains.adaptation is not None:  # otherwise the user chose it for N(0, I)
             self.step_size *= affine.scale
+
+    def follow(self, affine: Affine) -> None:
+        """Map what else lies in the space of the latents, which were mapped; nothing here."""
 
     def complete_model(self) -> None:
         """Set the model's plane to where the latents vary most, and fit its guess to them."""

@@ -5,26 +5,37 @@ parameters by contrast, and that of the decoder's is (3) as before:
 
 .. math:: \nabla_\alpha \log p(y) = E_{p(z | y)}[\nabla_\alpha f_\alpha(z)]
           - E_{p_\alpha(z)}[\nabla_\alpha f_\alpha(z)]
+
+Where the base of the prior is a mixture of normal densities, the EM algorithm fits it to the
+latents of all images (`densities.mixture`): at the first update, and then for two sweeps each time
+all latents have moved, on average.
 """
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from tigon.data.batches import Batch
-from tigon.learners.base import Metrics, mean_over
+from tigon.data.batches import Batch, even_rows
+from tigon.densities.mixture import GaussianMixture
+from tigon.learners.base import Metrics, Optimizers, mean_over
+from tigon.learners.expansion import Affine
 from tigon.learners.generator import METRICS, GeneratorLearner
 from tigon.learners.metrics import Metric
+from tigon.mcmc.store import ChainStore
 from tigon.models.energy_prior import EnergyPrior
 from tigon.models.generator import GeneratorModel
-from tigon.random.streams import Rng
+from tigon.random.streams import Rng, make_rng
+
+FIRST, AGAIN, MOST = 50, 2, 10_000  # sweeps of EM at first and later; latents that it is fitted to
 
 
 class LatentEBMLearner(GeneratorLearner):
     """Learns a generator whose prior is an `EnergyPrior`; the arguments are those of its parent.
 
-    Parameter expansion maps the latents of decoder and tilt alike: f(z) of every latent and its
-    tilt stay as they are, so that what is left to the tilt is the shape of their distribution.
+    Parameter expansion maps the latents of decoder and tilt alike, and a mixture with them: f(z)
+    of every latent and its tilt stay as they are, so that what is left to the prior is the shape
+    of their distribution.
 
     Raises:
         ValueError: if the model has another prior
@@ -49,6 +60,7 @@ class LatentEBMLearner(GeneratorLearner):
             raise ValueError(f"the prior is a {type(model.prior).__name__}, not an EnergyPrior")
         super().__init__(model, *arguments, **options)
         self._drawn: Tensor | None = None
+        self._unfitted = 0.0  # part of the latents that moved since the mixture was fitted
 
     @property
     def prior(self) -> EnergyPrior:
@@ -64,7 +76,40 @@ class LatentEBMLearner(GeneratorLearner):
         """Move the latents of the batch by (2), and draw as many from the prior."""
         latents = super().run_chains(batch, rng)
         self._drawn = self.prior.sample(latents, rng)
+        self._unfitted += batch.size / self.count
         return latents
+
+    @property
+    def mixture(self) -> GaussianMixture | None:
+        """The base of the prior, if it is a mixture that is fitted."""
+        return self.prior.base if isinstance(self.prior.base, GaussianMixture) else None
+
+    def after_update(self, optimizer: Optimizers) -> None:
+        """Expand, and fit the mixture if it is time."""
+        super().after_update(optimizer)
+        if self.mixture is None or (self.mixture.fitted and self._unfitted < 1):
+            return
+        latents = self._of_rows(even_rows(self.count, MOST))
+        if latents.isfinite().all():  # else the guard sees to them
+            sweeps = AGAIN if self.mixture.fitted else FIRST
+            self.mixture.fit(latents, sweeps, make_rng("mixture", 0))
+        self._unfitted = 0.0
+
+    def follow(self, affine: Affine) -> None:
+        """Map the mixture with the latents."""
+        if self.mixture is not None:
+            self.mixture.map(*affine)
+
+    def chain_tensors(self) -> dict[str, Tensor]:
+        """Return the chains' rows and state, and when the mixture is fitted next."""
+        unfitted = torch.tensor(self._unfitted, dtype=torch.float64)
+        return super().chain_tensors() | {"unfitted": unfitted}
+
+    def load_chains(self, tensors: dict[str, Tensor], files: ChainStore | None = None) -> None:
+        """Load chains and their state."""
+        super().load_chains(tensors, files)
+        if "unfitted" in tensors:
+            self._unfitted = tensors["unfitted"].item()
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
         """Return (3) plus the contrast of prior draws with inferred latents, as means."""

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from tigon.choices import is_choice
 from tigon.densities.gaussian import Gaussian, StandardNormal
+from tigon.densities.mixture import GaussianMixture
 from tigon.errors import TigonError
 from tigon.mcmc.adaptation import DualAveraging, StepSizeAdaptation, StepSizeDecay
 from tigon.mcmc.chain import MCMC
@@ -24,8 +25,8 @@ from tigon.nn.stationary import StationaryDescriptor
 
 K = TypeVar("K", bound=type)
 OWN = (
-    Gaussian, StandardNormal, MCMC, Langevin, MALA, UnderdampedLangevin, HMC, StepSizeDecay,
-    StepSizeAdaptation, DualAveraging, Geometric, DCGANGenerator, ConvDescriptor,
+    Gaussian, StandardNormal, GaussianMixture, MCMC, Langevin, MALA, UnderdampedLangevin, HMC,
+    StepSizeDecay, StepSizeAdaptation, DualAveraging, Geometric, DCGANGenerator, ConvDescriptor,
     StationaryDescriptor,
 )  # fmt: skip
 KNOWN: dict[str, type] = {kind.__name__: kind for kind in OWN}

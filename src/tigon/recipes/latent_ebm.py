@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
+from tigon.densities.mixture import GaussianMixture
 from tigon.learners.base import Learner
 from tigon.learners.generator import GeneratorLearner
 from tigon.learners.latent_ebm import LatentEBMLearner
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
-from tigon.models.energy_prior import STEP_SIZE, STEPS, EnergyPrior, LatentTilt
+from tigon.models.energy_prior import STEP_SIZE, EnergyPrior, LatentTilt
 from tigon.random.streams import make_rng
 from tigon.recipes.base import RunContext
 from tigon.recipes.generator import GeneratorRecipe
@@ -23,21 +24,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TiltSettings:
-    """The prior of latents: N(0, I), tilted by a perceptron that is learned.
+    """The prior of latents: a mixture of normal densities, tilted by a perceptron that is learned.
 
     Arguments:
+        components: normal densities that are mixed, fitted to the inferred latents, >= 1; 1 stands
+            for N(0, I), whose moments the latents have anyway
         width: of the perceptron's two hidden layers, >= 1
         rate: learning rate of the prior, as a part of the decoder's, > 0
-        steps: MALA steps from draws of N(0, I) to draws of the prior, >= 1
+        steps: MALA steps from draws of the mixture to draws of the prior, >= 1
         step_size: their step size, in standard deviations of N(0, I), > 0
     """
 
+    components: int = 10
     width: int = 200
     rate: float = 0.2
-    steps: int = STEPS
+    steps: int = 20
     step_size: float = STEP_SIZE
 
     def __post_init__(self) -> None:
+        require(self.components >= 1, f"tilt.components must be at least 1, not {self.components}")
         require(self.width >= 1, f"tilt.width must be at least 1, not {self.width}")
         require(self.rate > 0, f"tilt.rate must be above 0, not {self.rate}")
         require(self.steps >= 1, f"tilt.steps must be at least 1, not {self.steps}")
@@ -59,7 +64,7 @@ class LatentEBMRecipe(GeneratorRecipe):
     demo: ClassVar = False
     card: ClassVar = "latent-ebm-card.md.jinja"
     learner_type: ClassVar[type[GeneratorLearner]] = LatentEBMLearner
-    prior: ClassVar[str] = "N(0, I) tilted by a network that is learned"
+    prior: ClassVar[str] = "a mixture of normal densities, tilted by a network, both learned"
     parts: ClassVar[tuple[str, ...]] = ("tilt",)
 
     tilt: TiltSettings = TiltSettings()
@@ -67,7 +72,9 @@ class LatentEBMRecipe(GeneratorRecipe):
     def _prior(self) -> EnergyPrior:
         network = LatentTilt(self._dim, self.tilt.width, make_rng("tilt", self.seed))
         chains = MCMC(MALA(self.tilt.step_size), self.tilt.steps)
-        return EnergyPrior(network, self._dim, chains)
+        mixed = self.tilt.components > 1
+        base = GaussianMixture(self._dim, self.tilt.components) if mixed else None
+        return EnergyPrior(network, self._dim, chains, base)
 
     def optimizers(self, learner: Learner) -> torch.optim.Optimizer:
         """Return Adam, with a lower rate for the prior."""

@@ -1,0 +1,160 @@
+r"""A mixture of normal densities, and its fit by the EM algorithm.
+
+.. math:: q(x) = \sum_k w_k\, N(x; m_k, C_k)
+
+Its fit is that of Dempster, Laird and Rubin, where each component has seen some draws of N(0, I)
+besides the points: with little data it stays near N(0, I), and no covariance vanishes. With
+responsibilities :math:`r_{ik}`, their sum :math:`n_k`, and :math:`\kappa` such draws,
+
+.. math::
+    m_k = \frac{\sum_i r_{ik} x_i}{n_k + \kappa}, \qquad
+    C_k = \frac{\sum_i r_{ik} (x_i - m_k)(x_i - m_k)^T + \kappa (I + m_k m_k^T)}{n_k + \kappa},
+    \qquad w_k = \frac{n_k + 1}{n + K}
+
+References:
+    Dempster, Laird and Rubin, "Maximum likelihood from incomplete data via the EM algorithm",
+    Journal of the Royal Statistical Society B 39, 1977.
+    Fraley and Raftery, "Bayesian regularization for normal mixture estimation and model-based
+    clustering", Journal of Classification 24, 2007.
+"""
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tigon.precision import wide
+from tigon.random.streams import Rng, normal, uniform
+
+KNOWN = 30.0  # kappa: draws of N(0, I) that each component has seen
+FIRST = 10  # sweeps of k-means that a first fit starts from
+
+
+class GaussianMixture(nn.Module):
+    """A mixture of normal densities over points (B, d), at first N(0, I).
+
+    Arguments:
+        latent_dim: d, >= 1
+        components: K, >= 1
+
+    `weights` (K,), `means` (K, d) and `inverses` (K, d, d), the inverses of lower-triangular roots
+    of the covariances, are buffers: they are fitted, not learned by gradients.
+
+    Example:
+        mixture = tigon.GaussianMixture(2, 10)
+        mixture.fit(points, sweeps=50, rng=tigon.make_rng("fit", 0))  # (n, 2)
+        mixture.log_density(points)  # (n,), normalised
+    """
+
+    UNAVERAGED: ClassVar[tuple[str, ...]] = ("weights", "means", "inverses")
+    weights: Tensor
+    means: Tensor
+    inverses: Tensor
+
+    def __init__(self, latent_dim: int, components: int) -> None:
+        super().__init__()
+        if min(latent_dim, components) < 1:
+            raise ValueError(
+                f"a mixture needs at least 1 component of 1 number, not {components} of "
+                f"{latent_dim}"
+            )
+        self.register_buffer("weights", torch.full((components,), 1 / components))
+        self.register_buffer("means", torch.zeros(components, latent_dim))
+        self.register_buffer("inverses", torch.eye(latent_dim).repeat(components, 1, 1))
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it is no longer N(0, I)."""
+        return bool(self.means.any())
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """Return log q of points (B, d), (B,), normalised."""
+        return self._joint(x).logsumexp(1)
+
+    forward = log_density
+
+    def _joint(self, x: Tensor) -> Tensor:
+        """Return the log-density of points (B, d) and components, (B, K)."""
+        centred = torch.einsum("kij,bj->bki", self.inverses, x)
+        centred = centred - torch.einsum("kij,kj->ki", self.inverses, self.means)
+        volume = self.inverses.diagonal(dim1=1, dim2=2).log().sum(1) + self.weights.log()
+        return volume - centred.square().sum(2) / 2 - x.shape[1] / 2 * math.log(2 * math.pi)
+
+    @torch.no_grad()
+    def sample(self, like: Tensor, rng: Rng) -> Tensor:
+        """Draw points with the shape, type and device of `like` (B, d); they are exact."""
+        ends = self.weights.cumsum(0)
+        chosen = torch.bucketize(uniform(rng, like) * ends[-1], ends, right=True)
+        chosen = chosen.clamp(max=len(ends) - 1)
+        noise = normal(rng, like)[:, :, None]
+        away = torch.linalg.solve_triangular(self.inverses[chosen], noise, upper=False)
+        return self.means[chosen] + away[:, :, 0]
+
+    @torch.no_grad()
+    def fit(self, x: Tensor, sweeps: int, rng: torch.Generator) -> None:
+        """Improve the fit to points (n, d) by so many sweeps of EM.
+
+        Arguments:
+            x: finite points
+            rng: chooses the points that a first fit starts from
+        """
+        points = wide(x)
+        if not self.fitted:
+            self._set(points, _near(points, _centres(points, len(self.weights), rng)))
+        for _ in range(sweeps):
+            self._set(points, wide(self._joint(x.to(self.means))).softmax(1))
+
+    def _set(self, x: Tensor, share: Tensor) -> None:
+        """Set the components by the points (n, d) and their responsibilities (n, K)."""
+        counts = share.sum(0)
+        whole = (counts + KNOWN)[:, None]
+        means = share.T @ x / whole
+        eye = torch.eye(x.shape[1]).to(x)
+        for k, mean in enumerate(means):
+            away = x - mean
+            squares = away.T @ (share[:, k, None] * away) + KNOWN * (eye + torch.outer(mean, mean))
+            root = torch.linalg.cholesky(squares / whole[k])
+            inverse = torch.linalg.solve_triangular(root, eye, upper=False)
+            self.inverses[k].copy_(inverse)
+        self.means.copy_(means)
+        self.weights.copy_((counts + 1) / (len(x) + len(counts)))
+
+    @torch.no_grad()
+    def map(self, mean: Tensor, root: Tensor) -> None:
+        """Follow points x that become S^-1 (x - m).
+
+        Arguments:
+            mean: m, (d,)
+            root: S, (d, d), lower-triangular with a positive diagonal
+        """
+        away = (self.means - mean.to(self.means)).T
+        self.means.copy_(torch.linalg.solve_triangular(root.to(away), away, upper=False).T)
+        self.inverses.copy_(self.inverses @ root.to(self.inverses))
+
+    def config(self) -> dict[str, int]:
+        """Return the arguments."""
+        components, latent_dim = self.means.shape
+        return {"latent_dim": latent_dim, "components": components}
+
+
+def _near(x: Tensor, centres: Tensor) -> Tensor:
+    """Return which centre is nearest to each point, as 0 and 1, (n, K)."""
+    nearest = torch.cdist(x, centres).argmin(1)
+    return torch.nn.functional.one_hot(nearest, len(centres)).to(x)
+
+
+def _centres(x: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """Return centres (K, d) of points by k-means, started far from each other (k-means++)."""
+    centres = x[torch.randint(len(x), (1,), generator=rng).to(x.device)]
+    for _ in range(1, count):
+        squares = torch.cdist(x, centres).square().amin(1)
+        ends = (squares + 1e-12).cumsum(0)
+        place = torch.rand(1, generator=rng, dtype=torch.float64).to(ends) * ends[-1]
+        chosen = torch.searchsorted(ends, place).clamp(max=len(x) - 1)
+        centres = torch.cat([centres, x[chosen]])
+    for _ in range(FIRST):
+        share = _near(x, centres)
+        counts = share.sum(0)[:, None]
+        centres = torch.where(counts > 0, share.T @ x / counts.clamp(min=1), centres)
+    return centres
