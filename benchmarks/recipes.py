@@ -1,17 +1,17 @@
 """What the default recipes learn from real folders, measured on images that they have not seen.
 
-    python benchmarks/recipes.py [--only NAME ...] [--recipes generator descriptor cooperative]
+    python benchmarks/recipes.py [--only NAME ...] [--recipes generator latent-ebm ...]
         [--rivals] [--minutes M] [--seeds 0 1 2] [--threads 1] [--table]
         [--log benchmarks/recipes.jsonl] [--out build/recipes] [--write benchmarks/RESULTS.md]
 
 Every row is `tigon train RECIPE --data DATA --image-size N --seed S`, with no other option but
 --latent-dim, where the data set's name has a d, and --minutes, if it is given here; and then
 `tigon evaluate` on the data's own test images, or on those that the run held out. With --rivals, a
-VAE with the same decoder, d and sigma learns for the minutes that each generator took, and a small
-diffusion model for those of each descriptor (`rivals.py`). What was measured is added to --log,
-one line a row, and not measured again while it stands there, so that rows can be made one by one,
-on several machines; --table makes none, and prints those that are there, of all --minutes if none
-are given.
+VAE with the same decoder, d and sigma learns for the minutes that each generator took, a small
+diffusion model for those of each descriptor, and training images are measured as if they were
+drawn (`rivals.py`). What was measured is added to --log, one line a row, and not measured again
+while it stands there, so that rows can be made one by one, on several machines; --table makes
+none, and prints those that are there, of all --minutes if none are given.
 """
 
 import gzip
@@ -46,9 +46,9 @@ SHARED = ROOT.parent / "shared" / "data"
 ENTRY = Path(sys.executable).with_name("tigon")
 EMBEDDED = "embedded:animal-faces"
 MANY = 160  # draws of a model of few images
-RECIPES = ["generator", "descriptor", "cooperative"]
+RECIPES = ["generator", "latent-ebm", "descriptor", "cooperative"]
 LATENT = {"generator", "latent-ebm", "cooperative"}
-RIVALS = {"generator": "vae", "descriptor": "ddpm"}
+RIVALS = {"generator": ["vae", "copies"], "descriptor": ["ddpm"]}
 ABOUT = """## The default recipes on real folders
 
 `python benchmarks/recipes.py`: `tigon train RECIPE --data DATA --image-size N --seed S{minutes}`
@@ -67,7 +67,8 @@ images with each other; below -3 are copies). clothing64 is measured on its own 
 cifar10 and mnist_t10k on the tenth that runs hold out (at most 1000); of textures, 900 squares of
 the left three quarters are learned from, and 300 of the right quarter are not. A VAE has the
 decoder, d and sigma of the generator above it and learned for as many minutes, and so did a small
-diffusion model (DDPM) below its descriptor."""
+diffusion model (DDPM) below its descriptor. `copies` is no model: it draws training images, which
+the test must convict."""
 FEW = """Of the ten embedded photographs none is held out: the more a model draws them, the more it
 has learned, and they are copies. Each with its own number of iterations: how many of the
 photographs are the nearest one of some drawn image, the mean squared distance to that on the scale
@@ -266,15 +267,14 @@ def remembered(run: Run) -> dict[str, Any]:
 
 
 def rival(place: Place, name: str, kind: str, one: dict[str, Any]) -> dict[str, Any]:
-    """Return what a VAE or a diffusion model achieves in the minutes that a recipe took."""
+    """Return what another kind of model achieves in the minutes that a recipe took."""
     found = place.find(name, kind, one["seed"])
     if found is not None:
         return found
     words = ["--image-size", CASES[name].size, "--seed", one["seed"]]
     words += ["--minutes", one["minutes"], *place.unseen(name, "--unseen")]
-    latent: dict[str, Any] = {}
+    latent: dict[str, Any] = {"d": one["d"]} if kind == "vae" else {}
     if kind == "vae":
-        latent = {"d": one["d"]}
         words += ["--latent-dim", one["d"], "--sigma", one["sigma"], "--width", one["width"]]
     script, learned_at = str(ROOT / "benchmarks" / "rivals.py"), commit()
     found = alone(script, kind, place.images(name), "--threads", place.threads, *words)
@@ -372,18 +372,18 @@ def between(values: list[float], form: str) -> str:
 def rows(place: Place, name: str, recipe: str, options: Namespace) -> Iterator[dict[str, str]]:
     """Yield the line of a recipe, and that of its rival, for a data set."""
     shown = remembered_line if CASES[name].learned is None else line
-    kind = RIVALS.get(recipe) if options.rivals and CASES[name].learned is not None else None
+    kinds = RIVALS.get(recipe, []) if options.rivals and CASES[name].learned is not None else []
     if options.table:
         for asked in [options.minutes] if options.minutes else place.asked():
             there = place._replace(minutes=asked)
-            for by in filter(None, (recipe, kind)):
+            for by in (recipe, *kinds):
                 found = [one for seed in options.seeds if (one := there.find(name, by, seed))]
                 if found:
                     yield shown(found)
         return
     found = [learned(place, name, recipe, seed) for seed in options.seeds]
     yield shown(found)
-    if kind:
+    for kind in kinds:
         yield shown([rival(place, name, kind, one) for one in found])
 
 

@@ -2,6 +2,7 @@
 
     python benchmarks/rivals.py vae IMAGES.npz --minutes 10 --latent-dim 16 [--unseen OTHERS.npz]
     python benchmarks/rivals.py ddpm IMAGES.npz --minutes 10 [--unseen OTHERS.npz]
+    python benchmarks/rivals.py copies IMAGES.npz [--unseen OTHERS.npz]
 
 It prints one JSON object: what `tigon evaluate` measures, and how many updates were made. Without
 --unseen, images are held out as a run holds them out, and are not learned from.
@@ -15,6 +16,7 @@ import torch
 
 import ddpm
 import vae
+from copies import Copies
 from tigon.data.held_out import hold_out
 from tigon.data.load import load_images
 from tigon.diagnostics.evaluation import Infer, evaluate
@@ -25,7 +27,7 @@ from tigon.models.base import Model
 def main() -> None:
     """Learn, measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("kind", choices=["vae", "ddpm"])
+    parser.add_argument("kind", choices=["vae", "ddpm", "copies"])
     parser.add_argument("images", type=Path)
     parser.add_argument("--unseen", type=Path)
     parser.add_argument("--minutes", type=float, default=10.0)
@@ -52,8 +54,10 @@ def main() -> None:
         how = options.latent_dim, options.width, options.sigma, seed
         found, updates = vae.learn(images, minutes, *how)
         model, infer = found.model, found.infer
-    else:
+    elif options.kind == "ddpm":
         model, updates = ddpm.learn(images, minutes, seed)
+    else:
+        model, updates, minutes = Copies(images, seed), 0, 0.0
     measured = evaluate(model, unseen, images, infer, seed=seed).to_plain()
     print(json.dumps({"updates": updates, "minutes": minutes} | measured))
 
