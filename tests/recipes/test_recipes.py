@@ -164,6 +164,13 @@ def test_a_descriptor_of_few_images_is_narrow():
     assert OriginalDescriptorRecipe().resolved(image_set()).network.width == 64
 
 
+def test_a_mixture_of_priors_has_a_density_for_300_images():
+    recipe = LatentEBMRecipe(image_size=8, iterations=1, latent_dim=2)
+    for count, components in ((3, 1), (599, 1), (600, 2), (9300, 30)):
+        images = ImageSet(np.zeros((count, 8, 8, 3), np.uint8), [""] * count, [])
+        assert recipe.resolved(images).tilt.components == components
+
+
 def test_what_is_given_is_not_chosen():
     recipe = GeneratorRecipe(latent_dim=3, iterations=7, held_out=0.0)
     assert not recipe.choices(image_set(60))

@@ -27,7 +27,7 @@ from tigon.models.energy_prior import EnergyPrior
 from tigon.models.generator import GeneratorModel
 from tigon.random.streams import Rng, make_rng
 
-FIRST, AGAIN, MOST = 50, 2, 10_000  # sweeps of EM at first and later; latents that it is fitted to
+FIRST, AGAIN, MOST = 20, 2, 10_000  # sweeps of EM at first and later; latents that it is fitted to
 
 
 class LatentEBMLearner(GeneratorLearner):

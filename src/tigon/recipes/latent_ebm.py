@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
+from tigon.data.batches import ImageData
 from tigon.densities.mixture import GaussianMixture
 from tigon.learners.base import Learner
 from tigon.learners.generator import GeneratorLearner
@@ -14,12 +15,14 @@ from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
 from tigon.models.energy_prior import STEP_SIZE, EnergyPrior, LatentTilt
 from tigon.random.streams import make_rng
-from tigon.recipes.base import RunContext
+from tigon.recipes.base import Choice, RunContext
 from tigon.recipes.generator import GeneratorRecipe
-from tigon.recipes.settings import require
+from tigon.recipes.settings import known, require
 
 if TYPE_CHECKING:
     from tigon.figures import Figure
+
+EACH, MOST = 300, 30  # images for each density of the mixture, and most of these
 
 
 @dataclass(frozen=True)
@@ -28,21 +31,25 @@ class TiltSettings:
 
     Arguments:
         components: normal densities that are mixed, fitted to the inferred latents, >= 1; 1 stands
-            for N(0, I), whose moments the latents have anyway
+            for N(0, I), whose moments the latents have anyway; if not given, one for 300 images,
+            and at most 30
         width: of the perceptron's two hidden layers, >= 1
         rate: learning rate of the prior, as a part of the decoder's, > 0
         steps: MALA steps from draws of the mixture to draws of the prior, >= 1
         step_size: their step size, in standard deviations of N(0, I), > 0
     """
 
-    components: int = 10
+    components: int | None = None
     width: int = 200
     rate: float = 0.2
     steps: int = 20
     step_size: float = STEP_SIZE
 
     def __post_init__(self) -> None:
-        require(self.components >= 1, f"tilt.components must be at least 1, not {self.components}")
+        require(
+            self.components is None or self.components >= 1,
+            f"tilt.components must be at least 1, not {self.components}",
+        )
         require(self.width >= 1, f"tilt.width must be at least 1, not {self.width}")
         require(self.rate > 0, f"tilt.rate must be above 0, not {self.rate}")
         require(self.steps >= 1, f"tilt.steps must be at least 1, not {self.steps}")
@@ -65,15 +72,25 @@ class LatentEBMRecipe(GeneratorRecipe):
     card: ClassVar = "latent-ebm-card.md.jinja"
     learner_type: ClassVar[type[GeneratorLearner]] = LatentEBMLearner
     prior: ClassVar[str] = "a mixture of normal densities, tilted by a network, both learned"
+    chosen: ClassVar[tuple[str, ...]] = (*GeneratorRecipe.chosen, "tilt.components")
     parts: ClassVar[tuple[str, ...]] = ("tilt",)
 
     tilt: TiltSettings = TiltSettings()
 
+    def choices(self, images: ImageData) -> dict[str, Choice]:
+        """Return what these images decide of what is not given: also the mixture's components."""
+        found = super().choices(images)
+        if self.tilt.components is None:
+            why = f"one for {EACH} images, at least 1 and at most {MOST}"
+            number = min(max(1, len(images) // EACH), MOST)
+            found["tilt.components"] = Choice(number, why)
+        return found
+
     def _prior(self) -> EnergyPrior:
         network = LatentTilt(self._dim, self.tilt.width, make_rng("tilt", self.seed))
         chains = MCMC(MALA(self.tilt.step_size), self.tilt.steps)
-        mixed = self.tilt.components > 1
-        base = GaussianMixture(self._dim, self.tilt.components) if mixed else None
+        components = known(self.tilt.components, "tilt.components")
+        base = GaussianMixture(self._dim, components) if components > 1 else None
         return EnergyPrior(network, self._dim, chains, base)
 
     def optimizers(self, learner: Learner) -> torch.optim.Optimizer:
