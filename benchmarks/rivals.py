@@ -5,7 +5,8 @@
     python benchmarks/rivals.py copies IMAGES.npz [--unseen OTHERS.npz]
 
 It prints one JSON object: what `tigon evaluate` measures, and how many updates were made. Without
---unseen, images are held out as a run holds them out, and are not learned from.
+--unseen, images are held out as a run holds them out, and are not learned from. Mirrored copies are
+learned from where a run would.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import vae
 from copies import Copies
 from tigon.data.held_out import hold_out
 from tigon.data.load import load_images
+from tigon.data.mirrored import mirrored, verdict
 from tigon.diagnostics.evaluation import Infer, evaluate
 from tigon.memory import keep_freed_memory
 from tigon.models.base import Model
@@ -41,6 +43,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     images = hold_out(load_images(str(options.images), options.image_size))
+    if verdict(images).mirror:
+        images = mirrored(images)
     if options.unseen is None:
         unseen = images.held_out
     else:

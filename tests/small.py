@@ -65,7 +65,7 @@ def measured_model():
 def generator_recipe(**options) -> GeneratorRecipe:
     """A recipe that learns 8 x 8 images in an instant."""
     network = GeneratorNetwork(width=4)
-    values = {"image_size": 8, "held_out": 0.0, "latent_dim": 2, "iterations": 6}
+    values = {"image_size": 8, "held_out": 0.0, "latent_dim": 2, "iterations": 6, "mirror": "no"}
     values["network"] = network
     return GeneratorRecipe(**(values | options))
 
@@ -75,6 +75,7 @@ def descriptor_recipe(**options) -> DescriptorRecipe:
     values = {
         "image_size": 8,
         "held_out": 0.0,
+        "mirror": "no",
         "iterations": 6,
         "network": DescriptorNetwork(width=4),
         "chains": ImageChains(steps=3),

@@ -107,7 +107,7 @@ def test_every_field_of_a_recipe_has_an_option(tigon, pictures):
         "--image-size", "8", "--network.width", "4", "--latent-dim", "3", "--sigma", "0.2",
         "--seed", "4", "--batch-size", "2", "--gradient-evaluations", "7", "--network.norm",
         "group", "--optimizer.betas", "0.5", "0.9", "--chains.steps", "2", "--annealing.start",
-        "0.5", "--mirror",
+        "0.5", "--mirror", "yes",
     )  # fmt: skip
     assert status == 0
     values = json.loads(out)

@@ -105,7 +105,7 @@ TYPOS = {
     "resume RUN --epochs 3": "unknown option --epochs (did you mean --iterations?); see",
     "sample RUN --out a.png --resolution 9": "unknown option --resolution; see tigon sample",
     "GENERATOR --kernel_size 5": "--kernel_size (did you mean --network.kernel-size?)",
-    "GENERATOR --no-mirorr": "--no-mirorr (did you mean --no-mirror?)",
+    "GENERATOR --no-expnd": "--no-expnd (did you mean --no-expand?)",
     "GENERATOR --zzzz 1": "unknown option --zzzz; see",
     "GENERATOR stray": "stray is more than was asked for: an option takes one value",
     "sample RUN --outt a.png": "unknown option --outt (did you mean --out?); see tigon sample",

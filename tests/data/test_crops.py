@@ -50,7 +50,7 @@ def test_held_out_crops_share_no_pixel_with_the_others_and_all_others_are_seen(p
 
 def test_mirrored_copies_follow_the_crops(picture):
     plain, images = load_crops(picture, 16), load_crops(picture, 16, mirror=True)
-    assert len(images) == 1024 and share_of(images, True) == 0.2
+    assert len(images) == 1024 and share_of(images) == 0.2
     assert np.array_equal(images.pixels[512 + 7], plain.pixels[7][:, ::-1])
 
 

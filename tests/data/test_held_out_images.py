@@ -7,16 +7,15 @@ import torch
 from tigon.data.held_out import hold_out, share_of
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
+from tigon.data.mirrored import mirrored
 from tigon.errors import TigonError
 
 
-def numbered(count, mirrored=False):
-    """Images that show their number, by name too; mirrored copies follow."""
+def numbered(count):
+    """Images that show their number, by name too."""
     values = np.arange(count, dtype=np.int64) % 256
-    values = np.tile(values, 1 + mirrored)
     pixels = np.broadcast_to(values.astype(np.uint8)[:, None, None, None], (len(values), 8, 8, 3))
     names = [f"{k}.png" for k in range(count)]
-    names += [f"{name} (mirrored)" for name in names] if mirrored else []
     return ImageSet(pixels.copy(), names, ["broken.png"], labels=values)
 
 
@@ -58,11 +57,11 @@ def test_which_they_are_depends_on_nothing_but_the_number_of_images():
 
 
 def test_mirrored_copies_of_what_is_held_out_are_not_learned_from():
-    images = hold_out(numbered(50, mirrored=True), mirrored=True)
+    images = mirrored(hold_out(numbered(50)))
     held_out = {name.removesuffix(".png") for name in images.held_out.names}
     learned = {name.removesuffix(" (mirrored)").removesuffix(".png") for name in images.names}
     assert len(images) == 90 and len(held_out) == 5 and not held_out & learned
-    assert share_of(images, mirrored=True) == 0.1
+    assert share_of(images) == 0.1
 
 
 def test_images_in_a_file_are_read_from_it(tmp_path):

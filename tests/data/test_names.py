@@ -26,17 +26,6 @@ def test_names_written_are_the_names_read(tmp_path, names, row):
             found[row]
 
 
-@given(st.lists(st.text().map(printable), min_size=1, max_size=9))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_mirrored_names_follow(tmp_path, names):
-    writer = NamesWriter(tmp_path)
-    for name in names:
-        writer.append(name)
-    writer.append_mirrored()
-    writer.close()
-    assert Names(tmp_path) == names + [f"{name} (mirrored)" for name in names]
-
-
 def test_names_that_do_not_belong_together_are_refused(tmp_path):
     written(tmp_path, ["a.png", "b.png"])
     (tmp_path / "names.txt").write_text("a.png\nb.png\nc.png\n")

@@ -175,7 +175,7 @@ TINY = ["--image-size", "8", "--network.width", "4", "--iterations", "2"]
     [
         (["generator"], "a generator keeps a latent for each image, and a stream has no index .*"),
         (["generator-original"], "leave out --stream, or learn a descriptor"),
-        (["descriptor", "--mirror"], "--stream with --mirror: .* leave out one of the two"),
+        (["descriptor", "--mirror", "yes"], "--stream with --mirror: .* leave out one of the two"),
         (["descriptor", "--data", "embedded:animal-faces"], "only hf: data can be read as a str"),
     ],
 )

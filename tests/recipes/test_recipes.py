@@ -15,6 +15,7 @@ from tigon.models.energy import EnergyModel
 from tigon.recipes import (
     DescriptorRecipe,
     GeneratorRecipe,
+    LatentEBMRecipe,
     OriginalDescriptorRecipe,
     OriginalGeneratorRecipe,
     recipe_type,
@@ -140,7 +141,7 @@ def test_the_number_of_latents_follows_the_variety_of_the_images(count, many, la
 @pytest.mark.parametrize(
     ("recipe", "expected"),
     [
-        (GeneratorRecipe(latent_dim=2), [400, 400, 500, 650, 800]),
+        (GeneratorRecipe(latent_dim=2), [400, 400, 650, 1000, 1600]),
         (DescriptorRecipe(), [400, 400, 550, 750, 1050]),
     ],
 )
@@ -172,9 +173,13 @@ def test_a_mixture_of_priors_has_a_density_for_300_images():
 
 
 def test_what_is_given_is_not_chosen():
-    recipe = GeneratorRecipe(latent_dim=3, iterations=7, held_out=0.0)
+    recipe = GeneratorRecipe(latent_dim=3, iterations=7, held_out=0.0, mirror="no")
     assert not recipe.choices(image_set(60))
-    assert set(GeneratorRecipe(minutes=1).choices(image_set(60))) == {"held_out", "latent_dim"}
+    assert set(GeneratorRecipe(minutes=1).choices(image_set(60))) == {
+        "held_out",
+        "latent_dim",
+        "mirror",
+    }
     with pytest.raises(ValueError, match="^latent_dim is not known without images: give it, or"):
         GeneratorRecipe().model()
     with pytest.raises(ValueError, match="^iterations is not known without images"):

@@ -265,7 +265,7 @@ def test_a_run_whose_images_changed_is_refused(tmp_path, pictures, name, recipe)
         ("generator", generator_recipe(latent_dim=1)),
         ("generator", generator_recipe(latent_dim=100)),
         ("generator", generator_recipe(batch_size=2)),
-        ("generator", generator_recipe(mirror=True)),
+        ("generator", generator_recipe(mirror="yes")),
         ("descriptor", descriptor_recipe(channels=1)),
         ("descriptor", descriptor_recipe(batch_size=2, chains=ImageChains(3, start="mean-image"))),
     ],

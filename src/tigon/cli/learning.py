@@ -343,7 +343,7 @@ class _Introduction(Callback):
         assert self.run.data is not None
         tell(introduction(self.title, trainer, self.run.data, self.run.folder))
         if self.why:
-            made = "; ".join(f"{name} {c.value:g} ({c.why})" for name, c in self.why.items())
+            made = "; ".join(f"{name} {c} ({c.why})" for name, c in self.why.items())
             tell(f"{self.title}: chosen for these images: {made}")
         if self.before is not None:
             tell(moved_line(self.run, self.before))

@@ -6,15 +6,13 @@ names, sizes and times and on the requested form. An entry appears completely or
 
 import hashlib
 import json
-import math
-import os
 import shutil
 import tempfile
 from array import array
 from collections.abc import Iterable, Sequence
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -200,9 +198,6 @@ def _decode(
                 notes.add(note._replace(first=name))
         if not len(names):
             raise TigonError(f"data: none of {len(skipped)} images can be read; {skipped[0]}")
-        if form.mirror:
-            _append_mirrored(file, start, len(names), form)
-            names.append_mirrored()
         file.seek(0)
         if file.write(npy_header((len(names), *form.shape), "|u1")) != start:
             raise AssertionError("the header of a .npy changed its length")
@@ -210,15 +205,5 @@ def _decode(
     notes.add(Note("brightest", largest=brightest))
     if labels is not None:
         values = labels.values[np.frombuffer(taken, np.int64)]
-        np.save(folder / "labels.npy", np.tile(values, 1 + form.mirror))
+        np.save(folder / "labels.npy", values)
     return skipped
-
-
-def _append_mirrored(file: BinaryIO, start: int, count: int, form: Form) -> None:
-    """Append the mirrored copies of the first `count` images after them."""
-    row = math.prod(form.shape)
-    for number in range(count):
-        file.seek(start + number * row)
-        pixels = np.frombuffer(file.read(row), np.uint8).reshape(form.shape)
-        file.seek(0, os.SEEK_END)
-        file.write(np.ascontiguousarray(pixels[:, ::-1]).tobytes())

@@ -20,6 +20,7 @@ from tigon.data.images import ImageSet
 from tigon.data.lazy_rows import LazyRows
 from tigon.data.load import load_images
 from tigon.data.metadata import TURNS, orientation
+from tigon.data.mirrored import mirrored
 from tigon.data.sources import is_named, is_pattern
 from tigon.errors import TigonError
 from tigon.files import printable
@@ -108,7 +109,8 @@ def load_crops(
     before[along], after[along] = end - crop, end
     held = _drawn(picture, "held out", unseen, (height, width), after, highs) if unseen else None
     places = "learned from", COUNT - unseen, (height, width), lows, before
-    return _drawn(picture, *places, mirror=mirror, held_out=held)
+    found = _drawn(picture, *places, held_out=held)
+    return mirrored(found) if mirror else found
 
 
 def _share(side: int, crop: int, given: float | None) -> float:
@@ -136,7 +138,6 @@ def _drawn(
     size: tuple[int, int],
     lows: np.ndarray,
     highs: np.ndarray,
-    mirror: bool = False,
     held_out: ImageSet | None = None,
 ) -> ImageSet:
     """Return crops at places between these, (2,) each, both included; names say where."""
@@ -145,8 +146,8 @@ def _drawn(
     places = lows + (torch.rand((count, 2), generator=rng) * ranges).long().numpy()
     names = [f"{picture.names[0]}[{top},{left}]" for top, left in places.tolist()]
     return ImageSet(
-        Crops(picture.pixels[0], places, size, mirror),  # type: ignore[arg-type]
-        names + [f"{name} mirrored" for name in names] * mirror,
+        Crops(picture.pixels[0], places, size),  # type: ignore[arg-type]
+        names,
         picture.skipped,
         notes=picture.notes,
         held_out=held_out,
@@ -160,18 +161,10 @@ class Crops(LazyRows):
         picture: uint8 (H, W, C)
         places: rows and columns of their upper left pixels, (N, 2)
         size: height and width of each
-        mirrored: whether mirrored copies follow, 2N crops in all
     """
 
-    def __init__(
-        self,
-        picture: np.ndarray,
-        places: np.ndarray,
-        size: tuple[int, int],
-        mirrored: bool = False,
-    ) -> None:
-        count = len(places) * (2 if mirrored else 1)
-        super().__init__((count, *size, picture.shape[2]), picture.dtype)
+    def __init__(self, picture: np.ndarray, places: np.ndarray, size: tuple[int, int]) -> None:
+        super().__init__((len(places), *size, picture.shape[2]), picture.dtype)
         self.picture, self.places, self.size = picture, places, size
 
     def __getitem__(self, rows: Any) -> np.ndarray:  # noqa: ANN401
@@ -183,6 +176,5 @@ class Crops(LazyRows):
         return np.array(crops, self.dtype).reshape(len(found), *self.shape[1:])
 
     def _crop(self, row: int) -> np.ndarray:
-        top, left = self.places[row % len(self.places)]
-        found = self.picture[top : top + self.size[0], left : left + self.size[1]]
-        return found[:, ::-1] if row >= len(self.places) else found
+        top, left = self.places[row]
+        return self.picture[top : top + self.size[0], left : left + self.size[1]]

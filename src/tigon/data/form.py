@@ -22,7 +22,6 @@ class Form:
         image_size: height and width in pixels; one number for a square
         fit: `stretch` to this size, or `crop` the centre
         channels: 3 (RGB) or 1 (grey)
-        mirror: whether a mirrored copy of every image follows the images
         frames: read the `first` or `all` pages or frames of a file
         max_pixels: largest picture to read, >= 1; a side above 100,000 counts 1000 times
         alpha: whether another channel follows: 255 where values were observed, 0 where pictures
@@ -34,7 +33,6 @@ class Form:
     image_size: ImageSize = 64
     fit: Fit = "stretch"
     channels: int = 3
-    mirror: bool = False
     frames: Frames = "first"
     max_pixels: int = MAX_PIXELS
     alpha: bool = False

@@ -16,6 +16,7 @@ from tigon.data.batches import Batch, ImageData
 from tigon.data.cache import release
 from tigon.data.images import ImageSet
 from tigon.data.lazy_rows import LazyRows
+from tigon.data.mirrored import MirroredSet
 from tigon.distributed import ShardOwnership
 from tigon.errors import TigonError
 from tigon.random.streams import make_rng
@@ -23,19 +24,17 @@ from tigon.random.streams import make_rng
 FROM, SHARE, MOST = 50, 0.1, 1000  # fewest images to hold some out, default share, most held out
 
 
-def hold_out(images: ImageSet, share: float | None = None, mirrored: bool = False) -> ImageSet:
+def hold_out(images: ImageSet, share: float | None = None) -> ImageSet:
     """Return the images to learn from; their `held_out` are the others, or None.
 
     Arguments:
         images: all images
         share: fraction to hold out, in [0, 1); 0 holds out none. By default a tenth, at most
             1000, if there are 50 images or more
-        mirrored: whether the second half are mirrored copies of the first; the copies of
-            held-out images are left out
     Raises:
         TigonError: if fewer than two images would be held out, or fewer than two left
     """
-    count = len(images) // (2 if mirrored else 1)
+    count = len(images)
     shards = isinstance(images.ownership, ShardOwnership)
     if share is None and count >= FROM and not shards:
         share, number = SHARE, min(round(SHARE * count), MOST)
@@ -56,17 +55,16 @@ def hold_out(images: ImageSet, share: float | None = None, mirrored: bool = Fals
         )
     order = torch.randperm(count, generator=make_rng("held out", count)).numpy()
     chosen, others = np.sort(order[:number]), np.sort(order[number:])
-    if mirrored:
-        others = np.concatenate([others, count + others])
     return taken(images, others, taken(images, chosen))
 
 
-def share_of(images: ImageData, mirrored: bool = False) -> float:
+def share_of(images: ImageData) -> float:
     """Return the share held out next to these images, as `hold_out` takes it."""
     if images.held_out is None:
         return 0.0
     number = len(images.held_out)
-    count = len(images) // (2 if mirrored else 1) + number
+    learned = images.whole if isinstance(images, MirroredSet) else images
+    count = len(learned) + number
     return SHARE if number == round(SHARE * count) else number / count
 
 

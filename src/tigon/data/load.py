@@ -6,6 +6,7 @@ from tigon.data.cache import cached
 from tigon.data.form import MAX_PIXELS, Form, Frames
 from tigon.data.images import ImageSet
 from tigon.data.masks import ALPHA, with_masks
+from tigon.data.mirrored import mirrored
 from tigon.data.pixels import Fit
 from tigon.data.shards import image_set, load_pattern
 from tigon.data.sources import is_pattern, open_source
@@ -41,10 +42,11 @@ def load_images(
         TigonError: if nothing can be read; it says what and why
     """
     mask = None if mask is None else os.fspath(mask)
-    form = Form(image_size, fit, channels, mirror, frames, max_pixels, mask == ALPHA)
+    form = Form(image_size, fit, channels, frames, max_pixels, mask == ALPHA)
     data = os.fspath(data)
     if is_pattern(data):
         images = load_pattern(data, form)
     else:
         images = image_set(cached(open_source(data), form), form.alpha)
-    return images if mask is None else with_masks(images, mask, mirror)
+    images = images if mask is None else with_masks(images, mask)
+    return mirrored(images) if mirror else images

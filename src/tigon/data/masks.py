@@ -28,13 +28,12 @@ CHUNK = 256  # masks that are in memory at once
 Set = TypeVar("Set", bound=ImageSet)
 
 
-def with_masks(images: Set, mask: str, mirrored: bool = False) -> Set:
+def with_masks(images: Set, mask: str) -> Set:
     """Return images with their masks, and with their missing values hidden.
 
     Arguments:
         images: of a `Form` with alpha, if `mask` is `alpha`
         mask: `alpha`; or a picture for all images, or a folder with one for each, of the same name
-        mirrored: whether the second half of the images are mirrored copies of the first
     Raises:
         TigonError: if a mask cannot be read, is missing, has another size, or keeps nothing, or
             nothing is transparent
@@ -48,10 +47,7 @@ def with_masks(images: Set, mask: str, mirrored: bool = False) -> Set:
             f"--mask {printable(mask)}: a process knows no names of the images in others' shards; "
             "make what is missing transparent, and give --mask alpha"
         )
-    names = list(images.names)
-    half = names[: len(names) // 2] if mirrored else names
-    masks = read_masks(Path(mask), half, sides(images.image_size))
-    masks = np.concatenate([masks, masks[:, :, ::-1]]) if mirrored else masks
+    masks = read_masks(Path(mask), list(images.names), sides(images.image_size))
     if masks.all():
         return images
     said = f"{percent(1 - masks.mean() / 255)} of the values of {len(images)} images are missing"

@@ -71,14 +71,6 @@ class NamesWriter:
         """Add a name, which must have no line breaks."""
         self.starts.append(self.starts[-1] + self.text.write(f"{name}\n".encode()))
 
-    def append_mirrored(self) -> None:
-        """Add all names so far again, each marked as mirrored."""
-        self.text.flush()
-        count = len(self)
-        with (self.folder / "names.txt").open(encoding="utf-8", newline="\n") as lines:
-            for _ in range(count):
-                self.append(f"{lines.readline().removesuffix(chr(10))} (mirrored)")
-
     def close(self) -> None:
         """Write where the names begin, and close the files."""
         self.text.close()

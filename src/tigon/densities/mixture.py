@@ -63,11 +63,6 @@ class GaussianMixture(nn.Module):
         self.register_buffer("means", torch.zeros(components, latent_dim))
         self.register_buffer("inverses", torch.eye(latent_dim).repeat(components, 1, 1))
 
-    @property
-    def fitted(self) -> bool:
-        """Whether it is no longer N(0, I)."""
-        return bool(self.means.any())
-
     def log_density(self, x: Tensor) -> Tensor:
         """Return log q of points (B, d), (B,), normalised."""
         return self._joint(x).logsumexp(1)
@@ -92,15 +87,17 @@ class GaussianMixture(nn.Module):
         return self.means[chosen] + away[:, :, 0]
 
     @torch.no_grad()
-    def fit(self, x: Tensor, sweeps: int, rng: torch.Generator) -> None:
+    def fit(self, x: Tensor, sweeps: int, rng: torch.Generator | None = None) -> None:
         """Improve the fit to points (n, d) by so many sweeps of EM.
 
         Arguments:
             x: finite points
-            rng: chooses the points that a first fit starts from
+            rng: begins anew, at a clustering of the points by k-means that it chooses the first
+                centres of; without it, sweeps begin with the mixture as it is. One whose
+                components are all alike, as at first, stays so
         """
         points = wide(x)
-        if not self.fitted:
+        if rng is not None:
             self._set(points, _near(points, _centres(points, len(self.weights), rng)))
         for _ in range(sweeps):
             self._set(points, wide(self._joint(x.to(self.means))).softmax(1))

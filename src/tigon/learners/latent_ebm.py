@@ -7,8 +7,8 @@ parameters by contrast, and that of the decoder's is (3) as before:
           - E_{p_\alpha(z)}[\nabla_\alpha f_\alpha(z)]
 
 Where the base of the prior is a mixture of normal densities, the EM algorithm fits it to the
-latents of all images (`densities.mixture`): at the first update, and then for two sweeps each time
-all latents have moved, on average.
+latents of all images (`densities.mixture`): by two sweeps each time all latents have moved, on
+average, and anew after 1, 2, 4, 8, ... such times, since clusters show only as the model learns.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ from tigon.models.energy_prior import EnergyPrior
 from tigon.models.generator import GeneratorModel
 from tigon.random.streams import Rng, make_rng
 
-FIRST, AGAIN, MOST = 20, 2, 10_000  # sweeps of EM at first and later; latents that it is fitted to
+ANEW, AGAIN, MOST = 20, 2, 10_000  # sweeps of EM, anew or again; latents that it is fitted to
 
 
 class LatentEBMLearner(GeneratorLearner):
@@ -61,6 +61,7 @@ class LatentEBMLearner(GeneratorLearner):
         super().__init__(model, *arguments, **options)
         self._drawn: Tensor | None = None
         self._unfitted = 0.0  # part of the latents that moved since the mixture was fitted
+        self._fits = 0  # how often it was
 
     @property
     def prior(self) -> EnergyPrior:
@@ -87,12 +88,15 @@ class LatentEBMLearner(GeneratorLearner):
     def after_update(self, optimizer: Optimizers) -> None:
         """Expand, and fit the mixture if it is time."""
         super().after_update(optimizer)
-        if self.mixture is None or (self.mixture.fitted and self._unfitted < 1):
+        if self.mixture is None or self._unfitted < 1:
             return
         latents = self._of_rows(even_rows(self.count, MOST))
         if latents.isfinite().all():  # else the guard sees to them
-            sweeps = AGAIN if self.mixture.fitted else FIRST
-            self.mixture.fit(latents, sweeps, make_rng("mixture", 0))
+            self._fits += 1
+            if self._fits.bit_count() == 1:
+                self.mixture.fit(latents, ANEW, make_rng("mixture", self._fits))
+            else:
+                self.mixture.fit(latents, AGAIN)
         self._unfitted = 0.0
 
     def follow(self, affine: Affine) -> None:
@@ -103,13 +107,14 @@ class LatentEBMLearner(GeneratorLearner):
     def chain_tensors(self) -> dict[str, Tensor]:
         """Return the chains' rows and state, and when the mixture is fitted next."""
         unfitted = torch.tensor(self._unfitted, dtype=torch.float64)
-        return super().chain_tensors() | {"unfitted": unfitted}
+        own = {"unfitted": unfitted, "fits": torch.tensor(self._fits)}
+        return super().chain_tensors() | own
 
     def load_chains(self, tensors: dict[str, Tensor], files: ChainStore | None = None) -> None:
         """Load chains and their state."""
         super().load_chains(tensors, files)
         if "unfitted" in tensors:
-            self._unfitted = tensors["unfitted"].item()
+            self._unfitted, self._fits = tensors["unfitted"].item(), int(tensors["fits"])
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
         """Return (3) plus the contrast of prior draws with inferred latents, as means."""

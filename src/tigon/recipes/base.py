@@ -25,6 +25,7 @@ from tigon.data.form import MAX_PIXELS, Frames
 from tigon.data.held_out import hold_out, share_of
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
+from tigon.data.mirrored import MirroredSet, mirrored, verdict
 from tigon.data.pixels import Fit, to_uint8
 from tigon.data.stream import open_stream, refuse_stream
 from tigon.errors import TigonError
@@ -53,15 +54,18 @@ ORIGINAL = (
 
 
 class Choice(NamedTuple):
-    """A number that the images decide.
+    """A number or a word that the images decide.
 
     Attributes:
         value: of the recipe's field, or with a dot in its name of a part's
         why: in half a sentence; empty where nothing needs to be said
     """
 
-    value: float
+    value: float | str
     why: str
+
+    def __str__(self) -> str:
+        return self.value if isinstance(self.value, str) else f"{self.value:g}"
 
 
 class Stages(NamedTuple):
@@ -87,6 +91,9 @@ class RunContext:
     records: list[Record]
 
 
+UNDECIDED = (None, "auto")  # what stands for a choice that images make
+
+
 @dataclass(frozen=True)
 class Recipe(ABC):
     """What every recipe has.
@@ -95,7 +102,8 @@ class Recipe(ABC):
         image_size: side of a square in pixels, or HEIGHTxWIDTH
         fit: stretch each image to this size, or crop its centre
         channels: 3 (RGB) or 1 (grey)
-        mirror: also train on mirrored copies
+        mirror: also learn from a mirrored copy of each image: `auto` does so for 50 to 5000
+            images, if left and right do not matter in them
         frames: for a file with several pages or frames, use the first or all
         max_pixels: largest number of pixels of a picture; larger ones are left out
         stream: read hf: data as a stream, without an index and without a copy on disk
@@ -124,7 +132,7 @@ class Recipe(ABC):
     demo: ClassVar[bool] = False  # whether `tigon demo` trains it
     persistent: ClassVar[bool] = False  # whether there is one persistent chain per image
     growth: ClassVar[tuple[int, float]] = (300, 0.0)  # iterations for ten images, and the power
-    chosen: ClassVar[tuple[str, ...]] = ("held_out", "iterations")  # what `choices` may decide
+    chosen: ClassVar[tuple[str, ...]] = ("held_out", "mirror", "iterations")  # by `choices`
     stages: ClassVar[Stages] = Stages(
         "stages", "What the model shows as it learns", "The first training images, and below them "
         "what the model makes of them after some iterations.",
@@ -137,7 +145,7 @@ class Recipe(ABC):
     image_size: ImageSize = 64
     fit: Fit = "stretch"
     channels: Literal[1, 3] = 3
-    mirror: bool = False
+    mirror: Literal["auto", "yes", "no"] = "auto"
     frames: Frames = "first"
     max_pixels: int = MAX_PIXELS
     stream: bool = False
@@ -197,7 +205,9 @@ class Recipe(ABC):
         if self.held_out is None:
             unseen = images.held_out  # where there are none, `tigon diagnose` says what that means
             why = "" if unseen is None else f"{len(unseen)} images, which are not learned from"
-            found["held_out"] = Choice(share_of(images, self.mirror), why)
+            found["held_out"] = Choice(share_of(images), why)
+        if self.mirror == "auto":
+            found["mirror"] = Choice(*_mirroring(images))
         if self.iterations is None and self.by_iterations:
             found["iterations"] = _growing(*self.growth, len(images))
         return found
@@ -252,11 +262,15 @@ class Recipe(ABC):
                     "--stream with --held-out: a stream has no end, and so no share of it can be "
                     "held out; leave out one of the two"
                 )
-            refuse_stream(data, self.persistent, self.mirror, self.frames, mask)
+            refuse_stream(data, self.persistent, self.mirror == "yes", self.frames, mask)
             form = self.image_size, self.fit, self.channels, self.max_pixels
             return open_stream(data, *form, alpha=mask is not None)
-        kind = self.image_size, self.fit, self.channels, self.mirror, self.frames, self.max_pixels
-        return hold_out(load_images(data, *kind, mask=mask), self.held_out, self.mirror)
+        kind = self.image_size, self.fit, self.channels, False, self.frames, self.max_pixels
+        images = hold_out(load_images(data, *kind, mask=mask), self.held_out)
+        if self.mirror == "auto":
+            found = verdict(images)
+            return mirrored(images, found.why) if found.mirror else images
+        return mirrored(images) if self.mirror == "yes" else images
 
     def trainer(
         self,
@@ -396,6 +410,16 @@ class Recipe(ABC):
         With several processes, they cover the rows of the first.
         """
         return {}
+
+
+def _mirroring(images: ImageData) -> tuple[str, str]:
+    """Return whether images are mirrored, and why: `Recipe.load` decides that, not whoever gives
+    images that were loaded.
+    """
+    if isinstance(images, MirroredSet):
+        return "yes", images.why
+    found = verdict(images) if isinstance(images, ImageSet) else None
+    return "no", "" if found is None or found.mirror else found.why
 
 
 def _growing(first: int, power: float, count: int) -> Choice:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -401,6 +401,7 @@ class OriginalDescriptorRecipe(DescriptorRecipe):
     loc: ClassVar[float] = -1.0  # black
 
     scale: float = 50 / BYTES
+    mirror: Literal["auto", "yes", "no"] = "no"
     grids: int | None = 1
     iterations: int | None = 1000
     batch_size: int = 64

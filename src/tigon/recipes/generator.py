@@ -82,7 +82,7 @@ class GeneratorRecipe(Recipe):
     card: ClassVar = "generator-card.md.jinja"
     learner_type: ClassVar[type[GeneratorLearner]] = GeneratorLearner
     persistent: ClassVar[bool] = True
-    growth: ClassVar[tuple[int, float]] = (400, 0.1)
+    growth: ClassVar[tuple[int, float]] = (400, 0.2)
     chosen: ClassVar[tuple[str, ...]] = (*Recipe.chosen, "latent_dim")
     stages: ClassVar = Stages(
         "figure-1-reconstructions",
@@ -405,6 +405,7 @@ class OriginalGeneratorRecipe(GeneratorRecipe):
     latent_dim: int | None = 2
     iterations: int | None = 600
     annealing: Annealing = Annealing(0.3, 0.0)
+    mirror: Literal["auto", "yes", "no"] = "no"
     start: Literal["linear", "prior"] = "prior"
     expand: bool = False
     average_likelihood: bool = True

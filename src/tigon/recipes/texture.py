@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -82,7 +82,7 @@ class TextureRecipe(DescriptorRecipe):
         image_size: side of the square crops in pixels, or HEIGHTxWIDTH; 64 if not given, or half
             of a smaller picture. `tigon sample --size` draws any other
         channels: 3 (RGB) or 1 (grey)
-        mirror: also train on mirrored copies
+        mirror: also learn from a mirrored copy of each crop
         held_out: share of the picture's longer side that is never learned from, and that the model
             is measured on, in [0, 1); if not given, a fifth of pictures that are at least four
             crops long, and none of others
@@ -116,6 +116,7 @@ class TextureRecipe(DescriptorRecipe):
     )
 
     image_size: ImageSize | None = None  # type: ignore[assignment]  # the picture decides
+    mirror: Literal["yes", "no"] = "no"
     batch_size: int = 4
     network: TextureNetwork = TextureNetwork()  # type: ignore[assignment]
     chains: TextureChains = TextureChains()  # type: ignore[assignment]
@@ -158,7 +159,7 @@ class TextureRecipe(DescriptorRecipe):
             raise TigonError(
                 f"--image-size {size_text(size)}: the sides of crops are even, and {LEAST} or more"
             )
-        form = size, self.channels, self.mirror, self.held_out, self.max_pixels
+        form = size, self.channels, self.mirror == "yes", self.held_out, self.max_pixels
         return load_crops(data, *form)
 
     def model(self, starts: Tensor | None = None) -> TextureModel:

@@ -35,7 +35,7 @@ from tigon.learners.base import Learner, Record
 from tigon.learners.metrics import optional_names
 from tigon.models.base import Model
 from tigon.recipes import Recipe, recipe_type
-from tigon.recipes.base import Choice
+from tigon.recipes.base import UNDECIDED, Choice
 from tigon.recipes.settings import with_value
 from tigon.runs.config import from_plain, to_plain
 from tigon.runs.images import describe_images, perhaps_moved, same_images
@@ -192,7 +192,7 @@ class Run:
 
     def write_config(self, experiment: Experiment) -> None:
         """Write config.toml, completely or not at all."""
-        said = [f"# {name} {c.value:g}, chosen: {c.why}\n" for name, c in experiment.why.items()]
+        said = [f"# {name} {c}, chosen: {c.why}\n" for name, c in experiment.why.items()]
         recipe, data, rest = tomli_w.dumps(experiment.to_plain()).split("\n", 2)
         # The first two lines stay the first: `data.walk` recognises run folders by them.
         replace_file(self.config, "\n".join([recipe, data, "".join(said) + rest]))
@@ -208,7 +208,7 @@ class Run:
         recipe, before = experiment.recipe, self.experiment.recipe
         for name in recipe.chosen:
             number = attrgetter(name)
-            if number(recipe) is None:
+            if number(recipe) in UNDECIDED:
                 recipe = with_value(recipe, name, number(before))
         return replace(experiment, recipe=recipe)
 
