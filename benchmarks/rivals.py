@@ -5,8 +5,8 @@
     python benchmarks/rivals.py copies IMAGES.npz [--unseen OTHERS.npz]
 
 It prints one JSON object: what `tigon evaluate` measures, and how many updates were made. Without
---unseen, images are held out as a run holds them out, and are not learned from. Mirrored copies are
-learned from where a run would.
+--unseen, images are held out as a run holds them out, and are not learned from. Mirrored copies
+are learned from where a run would.
 """
 
 import argparse
