@@ -15,9 +15,10 @@ QUICK = ["--image-size", "8", "--network.width", "4", "--no-report"]
 
 @pytest.fixture
 def data(tmp_path):
-    """Sixty images that differ."""
-    pixels = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
-    np.savez(tmp_path / "data.npz", images=pixels)
+    """Sixty images that differ, brighter on the right."""
+    pixels = np.random.default_rng(0).integers(0, 128, (60, 8, 8, 3), np.uint8)
+    brighter = np.linspace(0, 127, 8).astype(np.uint8)[:, None]
+    np.savez(tmp_path / "data.npz", images=pixels + brighter)
     return tmp_path / "data.npz"
 
 
@@ -26,15 +27,33 @@ def test_what_is_not_given_is_chosen_said_and_kept(tigon, data):
     assert status == 0
     said = "generator: chosen for these images: held_out 0.1 (6 images, which are not learned from"
     assert said in err and "latent_dim 6 (one for 8 images, at least 2 and at most 100)" in err
+    assert "mirror no (0 % of images are most like a mirrored copy of another; 33 % are" in err
     text = Run(data.parent / "run").config.read_text()
-    recipe, _, why = text.splitlines()[:3]
+    recipe, _, why, mirror = text.splitlines()[:4]
     assert recipe == 'recipe = "generator"'  # by which run folders inside the data are known
     assert why == "# held_out 0.1, chosen: 6 images, which are not learned from"
+    assert mirror.startswith("# mirror no, chosen: 0 % of images are most like a mirrored copy")
     values = tomllib.loads(text)
-    assert (values["held_out"], values["latent_dim"]) == (0.1, 6)
+    chosen = values["held_out"], values["latent_dim"], values["mirror"]
+    assert chosen == (0.1, 6, "no")
     status, out, err = tigon(*RUN, *QUICK, "--chains.steps", "1", "--iterations", "4")
     assert status == 0 and "already finished" in err and "chosen" not in err
     assert Run(data.parent / "run").config.read_text() == text
+
+
+def test_mirrored_copies_are_learned_from_where_left_and_right_do_not_matter(tigon, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "data.npz", images=pixels)
+    status, _, err = tigon(*RUN, *QUICK, "--chains.steps", "1", "--iterations", "4")
+    run = Run(tmp_path / "run")
+    assert status == 0 and "mirror yes (" in err and "108 images of 8x8x3" in err
+    assert run.plain_config()["mirror"] == "yes" and run.plain_config()["latent_dim"] == 6
+    images = run.images()
+    assert len(images) == 108 and len(images.held_out) == 6
+    assert images.name(54) == f"{images.name(0)} (mirrored)"
+    assert len(run.learner().latents()) == 108
+    assert tigon("resume", "run", "--iterations", "5")[0] == 0
+    assert tigon("evaluate", "run", "--starts", "2")[0] == 0
 
 
 def test_the_same_command_goes_on_with_what_was_chosen(tigon, data, tmp_path):

@@ -16,7 +16,7 @@ from tigon.data.batches import Batch, ImageData
 from tigon.data.cache import release
 from tigon.data.images import ImageSet
 from tigon.data.lazy_rows import LazyRows
-from tigon.data.mirrored import MirroredSet
+from tigon.data.mirrored import distinct
 from tigon.distributed import ShardOwnership
 from tigon.errors import TigonError
 from tigon.random.streams import make_rng
@@ -63,8 +63,7 @@ def share_of(images: ImageData) -> float:
     if images.held_out is None:
         return 0.0
     number = len(images.held_out)
-    learned = images.whole if isinstance(images, MirroredSet) else images
-    count = len(learned) + number
+    count = distinct(images) + number
     return SHARE if number == round(SHARE * count) else number / count
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tigon.data.batches import Batch, even_rows
+from tigon.data.batches import Batch, ImageData, even_rows
 from tigon.data.cache import release
 from tigon.data.images import ImageSet
 from tigon.data.lazy_rows import LazyRows
@@ -55,6 +55,11 @@ def mirrored(images: ImageSet, why: str = "") -> "MirroredSet":
         whole=images,
         why=why,
     )
+
+
+def distinct(images: ImageData) -> int:
+    """Return the number of images without their mirrored copies."""
+    return len(images.whole if isinstance(images, MirroredSet) else images)
 
 
 def alike(images: ImageSet) -> float:

@@ -12,6 +12,7 @@ from torch import Tensor
 from tigon.data.batches import ImageData
 from tigon.data.cache_place import cache_folder
 from tigon.data.images import ImageSet
+from tigon.data.mirrored import distinct
 from tigon.data.pixels import to_uint8
 from tigon.densities.gaussian import Prior
 from tigon.distributed import Ownership
@@ -335,7 +336,7 @@ class GeneratorRecipe(Recipe):
 
 def _latents(images: ImageData, seed: int) -> Choice:
     """Choose the number of latents by how many directions images differ in."""
-    most = max(FEWEST, min(MOST, len(images) // IMAGES))
+    most = max(FEWEST, min(MOST, distinct(images) // IMAGES))
     why = f"one for {IMAGES} images, at least {FEWEST} and at most {MOST}"
     if most > FEWEST:
         with suppress(ValueError):
