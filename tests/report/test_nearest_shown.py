@@ -92,7 +92,7 @@ def test_they_are_drawn_again_when_the_evaluation_is_made_again(run, evaluated):
 def test_a_run_that_held_images_out_shows_them_only_once_it_is_evaluated(tigon, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
     np.savez(tmp_path / "data.npz", images=images)
-    words = ("--data", "data.npz", "--out", "run", *LEARNED)
+    words = ("--data", "data.npz", "--out", "run", "--mirror", "no", *LEARNED)
     assert tigon("train", "generator", *words)[0] == 0
     assert shown(tmp_path / "run") == ([], [])
     assert tigon("evaluate", "run", "--starts", 2)[0] == 0
