@@ -111,6 +111,8 @@ class DescriptorRecipe(Recipe):
     Chains target p^(1/T), which is p^1000 by default: see `learners.descriptor`.
 
     Arguments:
+        mirror: also learn from a mirrored copy of each image; `auto` does so for 50 to 5000 images,
+            if left and right do not matter in them, which makes its images no better
         grids: number of grids, >= 1: images are synthesised on the coarsest, half as large on
             each side for each grid, and then on the next; as many as there are down to 8 pixels
             if not given, and 1 for images synthesised at their full size alone
@@ -142,6 +144,7 @@ class DescriptorRecipe(Recipe):
     bytes_range: ClassVar[bool] = False  # whether the network sees pixels from 0 to 255
     loc: ClassVar[float] = 0.0  # mean of the reference density
 
+    mirror: Literal["auto", "yes", "no"] = "no"
     scale: float = 0.7
     grids: int | None = None
     iterations: int | None = None
@@ -401,7 +404,6 @@ class OriginalDescriptorRecipe(DescriptorRecipe):
     loc: ClassVar[float] = -1.0  # black
 
     scale: float = 50 / BYTES
-    mirror: Literal["auto", "yes", "no"] = "no"
     grids: int | None = 1
     iterations: int | None = 1000
     batch_size: int = 64
