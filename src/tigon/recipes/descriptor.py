@@ -111,8 +111,8 @@ class DescriptorRecipe(Recipe):
     Chains target p^(1/T), which is p^1000 by default: see `learners.descriptor`.
 
     Arguments:
-        mirror: also learn from a mirrored copy of each image; `auto` does so for 50 to 5000 images,
-            if left and right do not matter in them, which makes its images no better
+        mirror: also learn from a mirrored copy of each image, which makes its images no better;
+            `auto` does so for 50 to 5000 images, if left and right do not matter in them
         grids: number of grids, >= 1: images are synthesised on the coarsest, half as large on
             each side for each grid, and then on the next; as many as there are down to 8 pixels
             if not given, and 1 for images synthesised at their full size alone
