@@ -5,8 +5,8 @@
     python benchmarks/rivals.py copies IMAGES.npz [--unseen OTHERS.npz]
 
 It prints one JSON object: what `tigon evaluate` measures, and how many updates were made. Without
---unseen, images are held out as a run holds them out, and are not learned from. Mirrored copies
-are learned from where a run would.
+--unseen, images are held out as a run holds them out, and are not learned from. A VAE also learns
+from mirrored copies where a generator would; a diffusion model does not, as a descriptor does not.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     images = hold_out(load_images(str(options.images), options.image_size))
-    if verdict(images).mirror:
+    if options.kind != "ddpm" and verdict(images).mirror:
         images = mirrored(images)
     if options.unseen is None:
         unseen = images.held_out

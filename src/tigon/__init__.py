@@ -22,6 +22,7 @@ _HOMES = {
     "EnergyPrior": "models.energy_prior",
     "LatentTilt": "models.energy_prior",
     "GaussianMixture": "densities.mixture",
+    "mirrored": "data.mirrored",
     "CooperativeModel": "models.cooperative",
     "ColdStart": "models.cold_start",
     "HasLatents": "models.abilities",

@@ -51,6 +51,7 @@ def test_masks_and_transparency_say_the_same_and_what_is_behind_them_is_hidden(m
         assert torch.equal(batch.completed(plain), plain)
         assert (batch.images[(mask == 0).expand_as(plain)].abs() < 0.01).all()
         assert images.content() == found[0].content()
+        assert len(hold_out(images, 0.34)) == 8
         held = hold_out(images.whole, 0.34)
         part = held.batch(torch.tensor([1, 3]))
         wanted = images.batch(torch.from_numpy(held.rows[[1, 3]]))

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from tigon.data.held_out import hold_out, share_of
 from tigon.data.images import ImageSet
+from tigon.data.lazy_rows import LazyRows
 from tigon.data.mirrored import MirroredSet, alike, mirrored, verdict
 from tigon.distributed import ShardOwnership
 from tigon.random.streams import make_rng
@@ -73,6 +75,36 @@ def test_means_are_those_of_all_images():
     images, every = mirrored(blobs(9, 0.2)), mirrored(blobs(9, 0.2)).read()
     assert torch.allclose(images.mean_image(), every.mean(0), atol=1e-6)
     assert torch.allclose(images.mean_colours(11), every[:11].mean((2, 3)), atol=1e-6)
+
+
+def test_means_are_of_what_was_observed_on_either_side():
+    plain = blobs(9, 0.2)
+    masks = np.full((9, 16, 16), 255, np.uint8)
+    masks[:, :, :5] = 0
+    images = mirrored(ImageSet(plain.pixels, plain.names, [], masks=masks))
+    seen, mirror = plain.read().mean(0), plain.read().mean(0).flip(2)
+    expected = torch.cat([mirror[:, :, :5], ((seen + mirror) / 2)[:, :, 5:11], seen[:, :, 11:]], 2)
+    assert torch.allclose(images.mean_image(), expected, atol=1e-5)
+
+
+def test_the_images_of_another_processs_shard_are_not_read(monkeypatch):
+    class Other(LazyRows):
+        def __getitem__(self, rows):
+            raise AssertionError(f"rows {rows} belong to another process")
+
+    plain = blobs(9, 0.2)
+    labels = Other((9,), np.int64)
+    images = mirrored(ImageSet(plain.pixels, plain.names, [], labels=labels))
+    assert len(images.labels) == 18
+    with pytest.raises(AssertionError, match=r"rows \[8 1\] belong"):
+        images.batch(torch.tensor([8, 10]))
+
+
+def test_an_image_and_its_copy_are_held_out_together():
+    images = hold_out(mirrored(blobs(60, 0.2)))
+    assert len(images) == 108 and len(images.held_out) == 6
+    assert not set(images.held_out.names) & set(images.names)
+    assert share_of(images) == 0.1
 
 
 def test_they_are_other_images_than_those_without():

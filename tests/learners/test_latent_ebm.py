@@ -40,7 +40,7 @@ def test_a_mixture_is_fitted_to_the_latents_and_follows_their_expansion():
         for half, middle in ((slice(200), -2.0), (slice(200, 400), 2.0)):
             learner.store.points[half] = 0.3 * learner.store.points[half] + middle
     optimizer = torch.optim.Adam(learner.parameters(), 0.0)
-    learner._unfitted = 1.0  # all have moved
+    learner._unfitted = 400  # all have moved
     learner.after_update(optimizer)
     fitted = learner.mixture
     assert fitted.means.amin() < -1 and fitted.means.amax() > 1

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import tigon
 from small import image_set
 from tigon.data.images import ImageSet
 from tigon.densities.gaussian import Gaussian
@@ -20,6 +21,7 @@ from tigon.recipes import (
     OriginalGeneratorRecipe,
     recipe_type,
 )
+from tigon.recipes.latent_ebm import TiltSettings
 from tigon.recipes.settings import GeneratorNetwork, ImageChains, LatentChains
 
 
@@ -170,6 +172,21 @@ def test_a_mixture_of_priors_has_a_density_for_300_images():
     for count, components in ((3, 1), (599, 1), (600, 2), (9300, 30)):
         images = ImageSet(np.zeros((count, 8, 8, 3), np.uint8), [""] * count, [])
         assert recipe.resolved(images).tilt.components == components
+
+
+def test_a_recipe_for_mirrored_images_refuses_others():
+    recipe, images = GeneratorRecipe(image_size=8, mirror="yes", iterations=1), image_set(60)
+    with pytest.raises(ValueError, match=r"use tigon\.mirrored\(images\)"):
+        recipe.trainer(images)
+    trainer = recipe.trainer(tigon.mirrored(images))
+    assert len(trainer.data) == trainer.learner.count == 120
+
+
+def test_a_mixture_keeps_the_number_of_its_densities_when_another_run_begins_with_it():
+    origin = LatentEBMRecipe(latent_dim=2, tilt=TiltSettings(5))
+    found = LatentEBMRecipe(tilt=TiltSettings(rate=0.1)).begun_from(origin)
+    assert found.tilt == TiltSettings(5, rate=0.1)
+    assert LatentEBMRecipe().begun_from(origin).tilt == TiltSettings(5)
 
 
 def test_what_is_given_is_not_chosen():

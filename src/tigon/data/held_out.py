@@ -16,7 +16,7 @@ from tigon.data.batches import Batch, ImageData
 from tigon.data.cache import release
 from tigon.data.images import ImageSet
 from tigon.data.lazy_rows import LazyRows
-from tigon.data.mirrored import distinct
+from tigon.data.mirrored import MirroredSet, distinct, mirrored
 from tigon.distributed import ShardOwnership
 from tigon.errors import TigonError
 from tigon.random.streams import make_rng
@@ -34,6 +34,8 @@ def hold_out(images: ImageSet, share: float | None = None) -> ImageSet:
     Raises:
         TigonError: if fewer than two images would be held out, or fewer than two left
     """
+    if isinstance(images, MirroredSet):  # an image and its copy stay together
+        return mirrored(hold_out(images.whole, share), images.why)
     count = len(images)
     shards = isinstance(images.ownership, ShardOwnership)
     if share is None and count >= FROM and not shards:

@@ -18,6 +18,7 @@ from tigon.data.cache import release
 from tigon.data.images import ImageSet
 from tigon.data.lazy_rows import LazyRows
 from tigon.data.pixels import reduced
+from tigon.data.shards import shared_colours, shared_mean
 from tigon.distributed import Ownership, ShardOwnership
 from tigon.sizes import pyramid, sides
 
@@ -47,7 +48,7 @@ def mirrored(images: ImageSet, why: str = "") -> "MirroredSet":
         MirroredRows(images.pixels),  # type: ignore[arg-type]
         MirroredNames(images.names),
         images.skipped,
-        labels=None if images.labels is None else np.tile(np.asarray(images.labels), 2),
+        labels=None if images.labels is None else MirroredRows(images.labels),  # type: ignore[arg-type]
         classes=images.classes,
         notes=images.notes,
         held_out=images.held_out,
@@ -135,12 +136,15 @@ class MirroredSet(ImageSet):
 
     def mean_colours(self, count: int | None = None) -> Tensor:
         """Return the mean observed colour of each of the first `count` images, (N, C)."""
-        return self.whole.mean_colours().repeat(2, 1)[:count]
+        if isinstance(self.ownership, ShardOwnership):
+            return shared_colours(self, count)
+        return super().mean_colours(count)
 
     def mean_image(self) -> Tensor:
-        """Return the mean of all images, (C, H, W), in [-1, 1]."""
-        mean = self.whole.mean_image()
-        return (mean + mean.flip(2)) / 2
+        """Return the mean of all images, or of 4096 of them, (C, H, W), in [-1, 1]."""
+        if isinstance(self.ownership, ShardOwnership):
+            return shared_mean(self)
+        return super().mean_image()
 
     def fingerprint(self) -> str:
         """Return a hash of the set, other than its own."""
@@ -153,6 +157,8 @@ class MirroredSet(ImageSet):
 
 class MirroredRows(LazyRows):
     """Images or masks (N, H, W, *), and after them their mirrored copies, made when they are read.
+
+    Labels (N,) are the same again.
 
     Arguments:
         whole: the array
@@ -168,7 +174,8 @@ class MirroredRows(LazyRows):
         index = np.arange(len(self))[[rows] if single else rows]
         found = np.array(self.whole[index % len(self.whole)])
         turned = index >= len(self.whole)
-        found[turned] = found[turned][:, :, ::-1]
+        if self.ndim > 1:
+            found[turned] = found[turned][:, :, ::-1]
         release(self.whole)
         return found[0] if single else found
 

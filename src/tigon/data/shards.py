@@ -58,21 +58,31 @@ class ShardedSet(ImageSet):
 
     def mean_colours(self, count: int | None = None) -> Tensor:
         """Return the mean colour of each of the first `count` images, (N, C), in [-1, 1]."""
-        rows = torch.arange(min(len(self), len(self) if count is None else count))
-        own = self.ownership.owned(rows)
-        parts = [colours_of(self.batch(part)) for part in own.split(1024)]
-        found = torch.empty(len(rows), self.channels)
-        for index, colours in all_objects((own, torch.cat(parts))):
-            found[index] = colours
-        return found
+        return shared_colours(self, count)
 
     def mean_image(self) -> Tensor:
         """Return the mean of all images, or of 4096 of them, (C, H, W), in [-1, 1]."""
-        rows = self.mean_rows()
-        own = self.ownership.owned(torch.tensor(rows)).tolist()
-        shape = self.channels, *sides(self.image_size)
-        sums = sums_of((self.batch(part) for part in chunks(own)), shape)
-        return mean_of(torch.stack(all_objects(sums)).sum(0))
+        return shared_mean(self)
+
+
+def shared_colours(images: ImageSet, count: int | None = None) -> Tensor:
+    """Return the mean colour of each of the first `count` images, (N, C), read by their owners."""
+    rows = torch.arange(min(len(images), len(images) if count is None else count))
+    own = images.ownership.owned(rows)
+    parts = [colours_of(images.batch(part)) for part in own.split(1024)]
+    found = torch.empty(len(rows), images.channels)
+    for index, colours in all_objects((own, torch.cat(parts))):
+        found[index] = colours
+    return found
+
+
+def shared_mean(images: ImageSet) -> Tensor:
+    """Return the mean of all images, or of 4096 of them, (C, H, W), read by their owners."""
+    rows = images.mean_rows()
+    own = images.ownership.owned(torch.tensor(rows)).tolist()
+    shape = images.channels, *sides(images.image_size)
+    sums = sums_of((images.batch(part) for part in chunks(own)), shape)
+    return mean_of(torch.stack(all_objects(sums)).sum(0))
 
 
 def load_pattern(pattern: str, form: Form) -> ImageSet:

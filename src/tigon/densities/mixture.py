@@ -82,9 +82,12 @@ class GaussianMixture(nn.Module):
         ends = self.weights.cumsum(0)
         chosen = torch.bucketize(uniform(rng, like) * ends[-1], ends, right=True)
         chosen = chosen.clamp(max=len(ends) - 1)
-        noise = normal(rng, like)[:, :, None]
-        away = torch.linalg.solve_triangular(self.inverses[chosen], noise, upper=False)
-        return self.means[chosen] + away[:, :, 0]
+        noise, drawn = normal(rng, like), self.means[chosen]
+        for k, inverse in enumerate(self.inverses):  # as many copies of it would fill the memory
+            here = chosen == k
+            away = torch.linalg.solve_triangular(inverse, noise[here].T, upper=False)
+            drawn[here] += away.T
+        return drawn
 
     @torch.no_grad()
     def fit(self, x: Tensor, sweeps: int, rng: torch.Generator | None = None) -> None:
@@ -96,11 +99,12 @@ class GaussianMixture(nn.Module):
                 centres of; without it, sweeps begin with the mixture as it is. One whose
                 components are all alike, as at first, stays so
         """
+        x = x.to(self.means)
         points = wide(x)
         if rng is not None:
             self._set(points, _near(points, _centres(points, len(self.weights), rng)))
         for _ in range(sweeps):
-            self._set(points, wide(self._joint(x.to(self.means))).softmax(1))
+            self._set(points, wide(self._joint(x)).softmax(1))
 
     def _set(self, x: Tensor, share: Tensor) -> None:
         """Set the components by the points (n, d) and their responsibilities (n, K)."""

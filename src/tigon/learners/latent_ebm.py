@@ -60,7 +60,7 @@ class LatentEBMLearner(GeneratorLearner):
             raise ValueError(f"the prior is a {type(model.prior).__name__}, not an EnergyPrior")
         super().__init__(model, *arguments, **options)
         self._drawn: Tensor | None = None
-        self._unfitted = 0.0  # part of the latents that moved since the mixture was fitted
+        self._unfitted = 0  # latents that moved since the mixture was fitted
         self._fits = 0  # how often it was
 
     @property
@@ -77,7 +77,7 @@ class LatentEBMLearner(GeneratorLearner):
         """Move the latents of the batch by (2), and draw as many from the prior."""
         latents = super().run_chains(batch, rng)
         self._drawn = self.prior.sample(latents, rng)
-        self._unfitted += batch.size / self.count
+        self._unfitted += batch.size
         return latents
 
     @property
@@ -88,7 +88,7 @@ class LatentEBMLearner(GeneratorLearner):
     def after_update(self, optimizer: Optimizers) -> None:
         """Expand, and fit the mixture if it is time."""
         super().after_update(optimizer)
-        if self.mixture is None or self._unfitted < 1:
+        if self.mixture is None or self._unfitted < self.count:
             return
         latents = self._of_rows(even_rows(self.count, MOST))
         if latents.isfinite().all():  # else the guard sees to them
@@ -97,7 +97,7 @@ class LatentEBMLearner(GeneratorLearner):
                 self.mixture.fit(latents, ANEW, make_rng("mixture", self._fits))
             else:
                 self.mixture.fit(latents, AGAIN)
-        self._unfitted = 0.0
+        self._unfitted = 0
 
     def follow(self, affine: Affine) -> None:
         """Map the mixture with the latents."""
@@ -106,15 +106,14 @@ class LatentEBMLearner(GeneratorLearner):
 
     def chain_tensors(self) -> dict[str, Tensor]:
         """Return the chains' rows and state, and when the mixture is fitted next."""
-        unfitted = torch.tensor(self._unfitted, dtype=torch.float64)
-        own = {"unfitted": unfitted, "fits": torch.tensor(self._fits)}
-        return super().chain_tensors() | own
+        counts = {"unfitted": torch.tensor(self._unfitted), "fits": torch.tensor(self._fits)}
+        return super().chain_tensors() | counts
 
     def load_chains(self, tensors: dict[str, Tensor], files: ChainStore | None = None) -> None:
         """Load chains and their state."""
         super().load_chains(tensors, files)
         if "unfitted" in tensors:
-            self._unfitted, self._fits = tensors["unfitted"].item(), int(tensors["fits"])
+            self._unfitted, self._fits = int(tensors["unfitted"]), int(tensors["fits"])
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
         """Return (3) plus the contrast of prior draws with inferred latents, as means."""

@@ -14,6 +14,7 @@ References:
     autoencoders", ICLR 2020: a mixture of normal densities, fitted to the latents afterwards.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -25,9 +26,10 @@ from tigon.densities.mixture import GaussianMixture
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
 from tigon.models.config import register_part, to_plain
-from tigon.random.streams import Rng
+from tigon.random.streams import Rng, rows
 
 STEPS, STEP_SIZE = 60, 0.4
+CHUNK = 4096  # latents that are drawn at once
 
 
 @register_part
@@ -78,7 +80,12 @@ class EnergyPrior(nn.Module):
         steps, from draws of q, depends on f.
         """
         with frozen(self), mode(self, training=False):
-            return self.chains.run(self.log_density, self.base.sample(like, rng), rng).x
+            return torch.cat([self._draws(part, rng, first) for first, part in _parts(like)])
+
+    def _draws(self, like: Tensor, rng: Rng, first: int) -> Tensor:
+        """Draw latents of some rows, which begin with this one."""
+        own = rows(rng, slice(first, first + len(like)))
+        return self.chains.run(self.log_density, self.base.sample(like, own), own).x
 
     def config(self) -> dict[str, Any]:
         """Return the arguments of this prior."""
@@ -88,6 +95,12 @@ class EnergyPrior(nn.Module):
             "chains": to_plain(self.chains, "model.prior.chains"),
             "base": to_plain(self.base, "model.prior.base"),
         }
+
+
+def _parts(like: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Yield parts of at most `CHUNK` rows (B, d), with the number of the first; at least one."""
+    for first in range(0, max(1, len(like)), CHUNK):
+        yield first, like[first : first + CHUNK]
 
 
 @register_part

@@ -102,8 +102,8 @@ class Recipe(ABC):
         image_size: side of a square in pixels, or HEIGHTxWIDTH
         fit: stretch each image to this size, or crop its centre
         channels: 3 (RGB) or 1 (grey)
-        mirror: also learn from a mirrored copy of each image: `auto` does so for 50 to 5000
-            images, if left and right do not matter in them
+        mirror: also learn from a mirrored copy of each image, as `load` adds them: `auto` does so
+            for 50 to 5000 images, if left and right do not matter in them
         frames: for a file with several pages or frames, use the first or all
         max_pixels: largest number of pixels of a picture; larger ones are left out
         stream: read hf: data as a stream, without an index and without a copy on disk
@@ -286,9 +286,11 @@ class Recipe(ABC):
             images: as `as_data` takes them
             origin: a learner of the same images, to begin where it ended; see `begun_from`
         Raises:
-            ValueError: if it cannot begin there
+            ValueError: if it cannot begin there, or `mirror` is yes and no mirrored copies follow
         """
         images = as_data(images)
+        if self.mirror == "yes" and not isinstance(images, MirroredSet):
+            raise ValueError("mirror: these images are not mirrored; use tigon.mirrored(images)")
         channels: Literal[1, 3] = 3 if images.channels == 3 else 1
         sized = replace(self, image_size=images.image_size, channels=channels)
         recipe = sized.resolved(images)

@@ -1,8 +1,8 @@
 """The recipe that trains a generator together with the prior of its latents."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 
@@ -15,7 +15,7 @@ from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
 from tigon.models.energy_prior import STEP_SIZE, EnergyPrior, LatentTilt
 from tigon.random.streams import make_rng
-from tigon.recipes.base import Choice, RunContext
+from tigon.recipes.base import Choice, Recipe, RunContext
 from tigon.recipes.generator import GeneratorRecipe
 from tigon.recipes.settings import known, require
 
@@ -32,7 +32,7 @@ class TiltSettings:
     Arguments:
         components: normal densities that are mixed, fitted to the inferred latents, >= 1; 1 stands
             for N(0, I), whose moments the latents have anyway; if not given, one for 300 images,
-            and at most 30
+            with their mirrored copies, and at most 30
         width: of the perceptron's two hidden layers, >= 1
         rate: learning rate of the prior, as a part of the decoder's, > 0
         steps: MALA steps from draws of the mixture to draws of the prior, >= 1
@@ -84,6 +84,14 @@ class LatentEBMRecipe(GeneratorRecipe):
             why = f"one for {EACH} images, at least 1 and at most {MOST}"
             number = min(max(1, len(images) // EACH), MOST)
             found["tilt.components"] = Choice(number, why)
+        return found
+
+    def begun_from(self, origin: Recipe) -> Self:
+        """Return this recipe with the numbers of another's model, and its number of densities."""
+        found = super().begun_from(origin)
+        if self.tilt.components is None and isinstance(origin, LatentEBMRecipe):
+            tilt = replace(found.tilt, components=origin.tilt.components)
+            return replace(found, tilt=tilt)
         return found
 
     def _prior(self) -> EnergyPrior:
