@@ -5,6 +5,7 @@ import re
 from tigon.errors import TigonError
 
 ImageSize = int | tuple[int, int]
+AVERAGED = 32  # pixels of the longest side of images that are averaged
 
 
 def sides(size: ImageSize) -> tuple[int, int]:
@@ -45,6 +46,12 @@ def pyramid(size: ImageSize, most: int | None = None) -> list[ImageSize]:
     while all(side % 4 == 0 and side >= 16 for side in found[0]) and len(found) != most:
         found.insert(0, (found[0][0] // 2, found[0][1] // 2))
     return [image_size(height, width) for height, width in found]
+
+
+def averaged_size(size: ImageSize) -> ImageSize:
+    """Return the size to which images are averaged: the largest half of at most 32 pixels."""
+    sizes = pyramid(size)
+    return next((s for s in reversed(sizes) if max(sides(s)) <= AVERAGED), sizes[0])
 
 
 def parse_size(text: str) -> ImageSize:

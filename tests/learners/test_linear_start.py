@@ -8,10 +8,11 @@ from small import generator_recipe, image_set
 from tigon.data.images import ImageSet
 from tigon.learners import linear_start
 from tigon.learners.generator import GeneratorLearner
-from tigon.learners.linear_start import LinearStart, averaged_size
+from tigon.learners.linear_start import LinearStart
 from tigon.models.cold_start import ColdStart, LinearGuess
 from tigon.models.generator import GeneratorModel
 from tigon.random.streams import RowRng
+from tigon.sizes import averaged_size
 from tigon.training.average import AveragedWeights
 
 

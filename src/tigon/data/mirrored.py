@@ -20,11 +20,11 @@ from tigon.data.lazy_rows import LazyRows
 from tigon.data.pixels import reduced
 from tigon.data.shards import shared_colours, shared_mean
 from tigon.distributed import Ownership, ShardOwnership
-from tigon.sizes import pyramid, sides
+from tigon.sizes import averaged_size, sides
 
 FEWEST, MOST = 50, 5000  # images between which mirrored copies are added if they are alike
 ALIKE = 1 / 3  # share of images that must be most like a mirrored copy: of 1/2 where all are alike
-LOOKED_AT, LARGEST = 1000, 32  # images that are compared, at most, and their largest side
+LOOKED_AT = 1000  # images that are compared, at most
 
 
 class Verdict(NamedTuple):
@@ -67,10 +67,8 @@ def alike(images: ImageSet) -> float:
     """Return the share of images that are more like a mirrored copy of another than like one as
     it is, by the distance of their values; of at most 1000 of them.
     """
-    sizes = pyramid(images.image_size)
-    size = next((s for s in reversed(sizes) if max(sides(s)) <= LARGEST), sizes[0])
-    rows = even_rows(len(images), LOOKED_AT)
-    small = torch.cat([reduced(images.read(part), sides(size)) for part in rows.split(256)])
+    size, rows = sides(averaged_size(images.image_size)), even_rows(len(images), LOOKED_AT)
+    small = torch.cat([reduced(images.read(part), size) for part in rows.split(256)])
     plain, turned = small.flatten(1), small.flip(3).flatten(1)
     nearest = [
         torch.cdist(plain, others).fill_diagonal_(torch.inf).amin(1) for others in (plain, turned)

@@ -21,9 +21,9 @@ from tigon.data.principal import components_of
 from tigon.distributed import all_objects
 from tigon.models.cold_start import LinearGuess
 from tigon.precision import wide
-from tigon.sizes import ImageSize, pyramid, sides
+from tigon.sizes import averaged_size, sides
 
-LARGEST, MOST = 32, 2000  # side of images, and their number, that components are of at most
+MOST = 2000  # images that components are of at most
 READ = 256  # images that are in memory at once
 FEATURES, RIDGE = 256, 0.01  # of the guess: scores that it uses at most, and its shrinkage
 
@@ -123,9 +123,3 @@ def _variance(images: Tensor, mask: Tensor | None) -> float:
     counts = known.sum(0).clamp(min=1)
     mean = (images * known).sum(0) / counts
     return (((images - mean) ** 2 * known).sum(0) / counts).sum().item()
-
-
-def averaged_size(size: ImageSize) -> ImageSize:
-    """Return the size to which images are averaged: the largest half of at most 32 pixels."""
-    sizes = pyramid(size)
-    return next((s for s in reversed(sizes) if max(sides(s)) <= LARGEST), sizes[0])

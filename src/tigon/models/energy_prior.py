@@ -14,7 +14,6 @@ References:
     autoencoders", ICLR 2020: a mixture of normal densities, fitted to the latents afterwards.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -25,11 +24,12 @@ from tigon.densities.log_density import frozen, mode
 from tigon.densities.mixture import GaussianMixture
 from tigon.mcmc.chain import MCMC
 from tigon.mcmc.langevin import MALA
+from tigon.mcmc.store_files import chunks
 from tigon.models.config import register_part, to_plain
 from tigon.random.streams import Rng, rows
 
 STEPS, STEP_SIZE = 60, 0.4
-CHUNK = 4096  # latents that are drawn at once
+AT_ONCE = 4096  # latents that are drawn together
 
 
 @register_part
@@ -80,12 +80,12 @@ class EnergyPrior(nn.Module):
         steps, from draws of q, depends on f.
         """
         with frozen(self), mode(self, training=False):
-            return torch.cat([self._draws(part, rng, first) for first, part in _parts(like)])
+            parts = ((like[part], rows(rng, part)) for part in chunks(len(like), AT_ONCE))
+            return torch.cat([self._chains(some, own) for some, own in parts])
 
-    def _draws(self, like: Tensor, rng: Rng, first: int) -> Tensor:
-        """Draw latents of some rows, which begin with this one."""
-        own = rows(rng, slice(first, first + len(like)))
-        return self.chains.run(self.log_density, self.base.sample(like, own), own).x
+    def _chains(self, like: Tensor, rng: Rng) -> Tensor:
+        """Return where chains from draws of q end."""
+        return self.chains.run(self.log_density, self.base.sample(like, rng), rng).x
 
     def config(self) -> dict[str, Any]:
         """Return the arguments of this prior."""
@@ -95,12 +95,6 @@ class EnergyPrior(nn.Module):
             "chains": to_plain(self.chains, "model.prior.chains"),
             "base": to_plain(self.base, "model.prior.base"),
         }
-
-
-def _parts(like: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Yield parts of at most `CHUNK` rows (B, d), with the number of the first; at least one."""
-    for first in range(0, max(1, len(like)), CHUNK):
-        yield first, like[first : first + CHUNK]
 
 
 @register_part

@@ -19,7 +19,7 @@ from tigon.distributed import Ownership
 from tigon.inference.interpolation import Plane, latent_plane
 from tigon.learners.base import RECENT, Record
 from tigon.learners.generator import GeneratorLearner
-from tigon.learners.linear_start import LinearStart, averaged_size
+from tigon.learners.linear_start import LinearStart
 from tigon.learners.metrics import ACCEPT, by_name
 from tigon.learners.noise import FIRST, Annealing, LearnedNoise
 from tigon.mcmc.store import ChainStore
@@ -36,7 +36,7 @@ from tigon.recipes.settings import (
     known,
     require,
 )
-from tigon.sizes import sides
+from tigon.sizes import averaged_size, sides
 from tigon.training.guard import Guard
 from tigon.training.settings import AdamSettings
 
