@@ -6,17 +6,19 @@ It runs `tigon train cooperative --data clothes.npz --image-size 32`, evaluates 
 data's own test images, and writes the README's first picture, docs/pictures/clothes.webp.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
+import torch
+from matplotlib.figure import Figure
 from PIL import Image
+from torch import Tensor
 
 from measuring import arguments, publish
-from recipes import ROOT, SHARED, clothing, stored, tigon
+from recipes import ROOT, SHARED, clothing, evaluated, stored, tigon
 from results import machine
 from tigon.data.load import load_images
-from tigon.data.pixels import enlarged, to_float, to_uint8
+from tigon.data.pixels import enlarged, to_uint8
 from tigon.diagnostics.evaluation import GAUSSIAN, MODEL, PCA, TRAINING
 from tigon.figures import stages
 from tigon.models.cooperative import CooperativeModel
@@ -43,13 +45,46 @@ images. Seed 0; {machine}.
 | copies | {copies} |"""
 
 
+def learned(recipe: str, out: Path) -> tuple[Run, Path]:
+    """Learn from the training images with no option, and evaluate.
+
+    Arguments:
+        out: folder of the images and of the run
+    Returns:
+        the run, and the file of the test images
+    """
+    data = stored(out / "clothes.npz", lambda: clothing("train"))
+    unseen = stored(out / "unseen.npz", lambda: clothing("test"))
+    run = Run(out / recipe)
+    words = ["--data", data, "--image-size", SIZE, "--out", run.folder]
+    tigon("train", recipe, *words, threads=1)
+    tigon("evaluate", run.folder, "--data", unseen, threads=1)
+    return run, unseen
+
+
+def some_of(unseen: Path, count: int) -> Tensor:
+    """Return some test images, at even distances, (count, C, H, W)."""
+    images = load_images(str(unseen), SIZE)
+    return images.read(torch.from_numpy(np.linspace(0, len(images) - 1, count).astype(int)))
+
+
+def large(images: Tensor) -> np.ndarray:
+    """Return images (N, C, H, W) as they are shown, uint8 (N, 96, 96, C)."""
+    return to_uint8(enlarged(images, (96, 96), "bilinear"))
+
+
+def save(figure: Figure, run: Run, picture: Path) -> None:
+    """Write a figure to the run's folder and as a picture of the documents."""
+    path = run.folder / "picture.png"
+    figure.savefig(path, dpi=150)
+    Image.open(path).convert("RGB").save(picture, "webp", quality=85, method=6)
+
+
 def picture(run: Run, unseen: Path) -> None:
     """Show test images, what the model decodes for them, and draws before and after revision."""
     model = run.model()
     assert isinstance(model, CooperativeModel)
-    images = load_images(str(unseen), SIZE)
-    rows = np.linspace(0, len(images) - 1, ACROSS).astype(int)
-    real = to_float(images.pixels[rows])
+    real = some_of(unseen, ACROSS)
     found = model.infer(real, RowRng(0, 0, range(16 * ACROSS), "clothes"))
     _, proposed = model.propose(ACROSS, RowRng(0, 0, range(ACROSS), "clothes, drawn"))
     revised = model.revise(proposed, RowRng(0, 1, range(ACROSS), "clothes, drawn")).x
@@ -59,12 +94,7 @@ def picture(run: Run, unseen: Path) -> None:
         "drawn by the generator": proposed,
         "the same, revised by the descriptor": revised,
     }
-    figure = stages(
-        [(said, to_uint8(enlarged(some, (96, 96), "bilinear"))) for said, some in shown.items()]
-    )
-    path = run.folder / "picture.png"
-    figure.savefig(path, dpi=150)
-    Image.open(path).convert("RGB").save(PICTURE, "webp", quality=85, method=6)
+    save(stages([(said, large(some)) for said, some in shown.items()]), run, PICTURE)
 
 
 def main() -> None:
@@ -74,14 +104,9 @@ def main() -> None:
     options = parser.parse_args()
     if not SHARED.is_dir():
         parser.exit(message=f"clothes: skipped, since the shared data are not at {SHARED}\n")
-    data = stored(options.out / "clothes.npz", lambda: clothing("train"))
-    unseen = stored(options.out / "unseen.npz", lambda: clothing("test"))
-    run = Run(options.out / "cooperative")
-    words = ["--data", data, "--image-size", SIZE, "--out", run.folder]
-    tigon("train", "cooperative", *words, threads=1)
-    tigon("evaluate", run.folder, "--data", unseen, threads=1)
+    run, unseen = learned("cooperative", options.out)
     picture(run, unseen)
-    found, last = json.loads(run.evaluation.read_text()), run.records()[-1]
+    found, last = evaluated(run), run.records()[-1]
     errors, drawn = found["reconstructions"], found["samples"]
     text = TEXT.format(
         machine=machine(),

@@ -7,23 +7,18 @@ clothes, evaluates both on the data's own test images, and writes docs/pictures/
 draws of both, with the same seeds.
 """
 
-import json
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
+from clothes import ACROSS, large, learned, save, some_of
 from measuring import arguments, publish
-from recipes import ROOT, SHARED, clothing, stored, tigon
+from recipes import ROOT, SHARED, evaluated
 from results import machine, table
-from tigon.data.load import load_images
-from tigon.data.pixels import enlarged, to_float, to_uint8
 from tigon.diagnostics.evaluation import GAUSSIAN, MODEL, PCA, TRAINING
 from tigon.figures import stages
 from tigon.random.streams import RowRng
 from tigon.runs.run import Run
 
-SIZE, ACROSS, LINES = 32, 14, 2
+LINES = 2  # of pictures of each kind
 PICTURE = ROOT / "docs" / "pictures" / "learned-prior.webp"
 KINDS = {
     "generator": "drawn with the prior N(0, I)",
@@ -42,23 +37,17 @@ reconstructions are mean squares on [-1, 1]; those of as many principal componen
 
 def picture(runs: dict[str, Run], unseen: Path) -> None:
     """Show test images, and draws of each kind."""
-    images = load_images(str(unseen), SIZE)
     count = ACROSS * LINES
-    rows = np.linspace(0, len(images) - 1, count).astype(int)
-    shown = {"photographs that neither has seen": to_float(images.pixels[rows])}
+    shown = {"photographs that neither has seen": some_of(unseen, count)}
     for kind, run in runs.items():
         shown[KINDS[kind]] = run.model().sample(count, RowRng(0, 0, range(count), "priors"))
     lines = []
     for said, some in shown.items():
-        large = to_uint8(enlarged(some, (96, 96), "bilinear"))
         lines += [
-            (said if first == 0 else "", large[first : first + ACROSS])
+            (said if first == 0 else "", large(some[first : first + ACROSS]))
             for first in range(0, count, ACROSS)
         ]
-    figure = stages(lines)
-    path = next(iter(runs.values())).folder / "picture.png"
-    figure.savefig(path, dpi=150)
-    Image.open(path).convert("RGB").save(PICTURE, "webp", quality=85, method=6)
+    save(stages(lines), next(iter(runs.values())), PICTURE)
 
 
 def main() -> None:
@@ -68,14 +57,10 @@ def main() -> None:
     options = parser.parse_args()
     if not SHARED.is_dir():
         parser.exit(message=f"priors: skipped, since the shared data are not at {SHARED}\n")
-    data = stored(options.out / "clothes.npz", lambda: clothing("train"))
-    unseen = stored(options.out / "unseen.npz", lambda: clothing("test"))
     runs, lines = {}, []
     for kind in KINDS:
-        run = runs[kind] = Run(options.out / kind)
-        tigon("train", kind, "--data", data, "--image-size", SIZE, "--out", run.folder, threads=1)
-        tigon("evaluate", run.folder, "--data", unseen, threads=1)
-        found, last = json.loads(run.evaluation.read_text()), run.records()[-1]
+        run, unseen = learned(kind, options.out)
+        runs[kind], found, last = run, evaluated(run), run.records()[-1]
         errors, drawn = found["reconstructions"], found["samples"]
         lines.append(
             {

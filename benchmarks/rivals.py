@@ -6,7 +6,7 @@
 
 It prints one JSON object: what `tigon evaluate` measures, and how many updates were made. Without
 --unseen, images are held out as a run holds them out, and are not learned from. A VAE also learns
-from mirrored copies where a generator would; a diffusion model does not, as a descriptor does not.
+from mirrored copies where a generator does; a diffusion model's images are those of a descriptor.
 """
 
 import argparse
@@ -18,12 +18,11 @@ import torch
 import ddpm
 import vae
 from copies import Copies
-from tigon.data.held_out import hold_out
 from tigon.data.load import load_images
-from tigon.data.mirrored import mirrored, verdict
 from tigon.diagnostics.evaluation import Infer, evaluate
 from tigon.memory import keep_freed_memory
 from tigon.models.base import Model
+from tigon.recipes import DescriptorRecipe, GeneratorRecipe
 
 
 def main() -> None:
@@ -42,9 +41,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
-    images = hold_out(load_images(str(options.images), options.image_size))
-    if options.kind != "ddpm" and verdict(images).mirror:
-        images = mirrored(images)
+    recipe = DescriptorRecipe if options.kind == "ddpm" else GeneratorRecipe
+    images = recipe(image_size=options.image_size).load(str(options.images))
     if options.unseen is None:
         unseen = images.held_out
     else:
