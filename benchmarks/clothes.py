@@ -49,15 +49,17 @@ def learned(recipe: str, out: Path) -> tuple[Run, Path]:
     """Learn from the training images with no option, and evaluate.
 
     Arguments:
+        recipe: and its options, if any
         out: folder of the images and of the run
     Returns:
         the run, and the file of the test images
     """
     data = stored(out / "clothes.npz", lambda: clothing("train"))
     unseen = stored(out / "unseen.npz", lambda: clothing("test"))
-    run = Run(out / recipe)
+    kind = recipe.split()
+    run = Run(out / "-".join(kind))
     words = ["--data", data, "--image-size", SIZE, "--out", run.folder]
-    tigon("train", recipe, *words, threads=1)
+    tigon("train", *kind, *words, threads=1)
     tigon("evaluate", run.folder, "--data", unseen, threads=1)
     return run, unseen
 

@@ -5,8 +5,9 @@
         [--log benchmarks/recipes.jsonl] [--out build/recipes] [--write benchmarks/RESULTS.md]
 
 Every row is `tigon train RECIPE --data DATA --image-size N --seed S`, with no other option but
---latent-dim, where the data set's name has a d, and --minutes, if it is given here; and then
-`tigon evaluate` on the data's own test images, or on those that the run held out. With --rivals, a
+--latent-dim, where the data set's name has a d, --minutes, if it is given here, and those that the
+row's name has, as "generator --components 1"; and then `tigon evaluate` on the data's own test
+images, or on those that the run held out. With --rivals, a
 VAE with the same decoder, d and sigma learns for the minutes that each generator took, a small
 diffusion model for those of each descriptor, and training images are measured as if they were
 drawn (`rivals.py`). What was measured is added to --log, one line a row, and not measured again
@@ -46,15 +47,15 @@ SHARED = ROOT.parent / "shared" / "data"
 ENTRY = Path(sys.executable).with_name("tigon")
 EMBEDDED = "embedded:animal-faces"
 MANY = 160  # draws of a model of few images
-RECIPES = ["generator", "latent-ebm", "descriptor", "cooperative"]
+RECIPES = ["generator", "generator --components 1", "latent-ebm", "descriptor", "cooperative"]
 LATENT = {"generator", "latent-ebm", "cooperative"}
 RIVALS = {"generator": ["vae", "copies"], "descriptor": ["ddpm"]}
 ABOUT = """## The default recipes on real folders
 
 `python benchmarks/recipes.py`: `tigon train RECIPE --data DATA --image-size N --seed S{minutes}`
-with no other option but `--latent-dim` where a d is named, and `--minutes` where the minutes are
-even. Medians over seeds, and their range in square brackets if there are several.
-`benchmarks/recipes.jsonl` has every number, and the machine and time of each. Printed on
+with no other option but `--latent-dim` where a d is named, `--minutes` where the minutes are
+even, and what the row has. Medians over seeds, and their range in square brackets if there are
+several. `benchmarks/recipes.jsonl` has every number, and the machine and time of each. Printed on
 {machine}.
 
 Errors are mean squared errors of reconstructions of 64 held-out images on the scale of [-1, 1],
@@ -219,13 +220,13 @@ def learned(place: Place, name: str, recipe: str, seed: int) -> dict[str, Any]:
     found = place.find(name, recipe, seed)
     if found is not None:
         return found
-    case, learned_at = CASES[name], commit()
-    run = Run(place.out / f"{slug_of(name)}-{recipe}-{seed}-{place.minutes or 'own'}")
+    case, learned_at, kind = CASES[name], commit(), recipe.split()
+    run = Run(place.out / f"{slug_of(name)}-{slug_of(recipe)}-{seed}-{place.minutes or 'own'}")
     words: list[object] = ["--data", place.images(name), "--out", run.folder, "--seed", seed]
     words += ["--image-size", case.size]
     words += ["--minutes", place.minutes] if place.minutes else []
-    words += ["--latent-dim", case.latent_dim] if case.latent_dim and recipe in LATENT else []
-    tigon("train", recipe, *words, threads=place.threads)
+    words += ["--latent-dim", case.latent_dim] if case.latent_dim and kind[0] in LATENT else []
+    tigon("train", *kind, *words, threads=place.threads)
     if case.learned is not None:
         tigon("evaluate", run.folder, *place.unseen(name, "--data"), threads=place.threads)
     settings, last = run.plain_config(), run.records()[-1]
@@ -292,7 +293,7 @@ def commit() -> str:
 
 
 def slug_of(name: str) -> str:
-    """Return a data set's name as part of a file's."""
+    """Return a name as part of a file's."""
     return name.replace(",", "").replace("=", "").replace(" ", "-")
 
 

@@ -27,7 +27,7 @@ def known():
 def test_its_log_density_is_that_of_torch_and_its_gradient_too():
     mixture, other = known()
     x = (3 * torch.randn(50, 2, generator=tigon.make_rng(0))).requires_grad_()
-    found, expected = mixture.log_density(x), other.log_prob(x)
+    found, expected = mixture.log_prob(x), other.log_prob(x)
     assert torch.allclose(found, expected, atol=1e-4)
     slopes = [torch.autograd.grad(v.sum(), x)[0] for v in (found, expected)]
     assert torch.allclose(*slopes, atol=1e-3)
@@ -59,7 +59,7 @@ def test_a_fit_finds_the_mixture_that_drew_the_points():
     x, unseen = other.sample((20_000,)), other.sample((20_000,))
     mixture = tigon.GaussianMixture(2, 3)
     mixture.fit(x, 50, tigon.make_rng("fit", 0))
-    less = other.log_prob(unseen) - mixture.log_density(unseen)
+    less = other.log_prob(unseen) - mixture.log_prob(unseen)
     assert less.mean() < 0.02
     order = mixture.means[:, 1].argsort()
     assert torch.allclose(mixture.weights[order], WEIGHTS[[2, 0, 1]], atol=0.03)
@@ -78,7 +78,7 @@ def test_every_sweep_raises_what_it_maximises():
         ).square().sum(1)
         volume = roots.diagonal(dim1=1, dim2=2).log().sum(1)
         prior = module.KNOWN * -(away / 2 + volume) + mixture.weights.log()
-        return (mixture.log_density(x).sum() + prior.sum()).item()
+        return (mixture.log_prob(x).sum() + prior.sum()).item()
 
     mixture.fit(x, 0, tigon.make_rng(3))
     values = [goal()]
@@ -92,10 +92,10 @@ def test_every_sweep_raises_what_it_maximises():
 def test_it_follows_points_that_are_mapped():
     mixture, _ = known()
     x = torch.randn(20, 2, generator=tigon.make_rng(4))
-    before = mixture.log_density(x)
+    before = mixture.log_prob(x)
     mean, root = torch.tensor([0.3, -0.5]), torch.tensor([[2.0, 0.0], [-0.4, 0.5]])
     mixture.map(mean, root)
-    after = mixture.log_density(torch.linalg.solve(root, (x - mean).T).T)
+    after = mixture.log_prob(torch.linalg.solve(root, (x - mean).T).T)
     assert torch.allclose(after, before + math.log(2.0 * 0.5), atol=1e-4)
 
 
@@ -103,16 +103,16 @@ def test_it_is_the_normal_density_at_first_and_stays_near_it_with_few_points():
     mixture = tigon.GaussianMixture(2, 10)
     normal = MultivariateNormal(torch.zeros(2), torch.eye(2))
     x = torch.randn(100, 2, generator=tigon.make_rng(5))
-    assert torch.allclose(mixture.log_density(x), normal.log_prob(x), atol=1e-5)
+    assert torch.allclose(mixture.log_prob(x), normal.log_prob(x), atol=1e-5)
     mixture.fit(x[:10], 20, tigon.make_rng(6))
     assert mixture.means.any()
-    assert (mixture.log_density(x) - normal.log_prob(x)).abs().max() < 0.6
+    assert (mixture.log_prob(x) - normal.log_prob(x)).abs().max() < 0.6
 
 
 def test_points_that_are_all_the_same_are_fitted():
     mixture = tigon.GaussianMixture(2, 3)
     mixture.fit(torch.full((5, 2), 0.4), 5, tigon.make_rng(7))
-    assert mixture.log_density(torch.zeros(1, 2)).isfinite().all()
+    assert mixture.log_prob(torch.zeros(1, 2)).isfinite().all()
 
 
 @pytest.mark.parametrize("numbers", [(0, 3), (2, 0)])

@@ -11,6 +11,7 @@ from linear_models import linear_model, marginal, posterior
 from torch import nn
 
 from tigon.densities.gaussian import Gaussian
+from tigon.densities.mixture import GaussianMixture
 from tigon.inference.likelihood import log_likelihood, log_partition, simulated
 from tigon.mcmc.annealed import AIS
 from tigon.models.energy import EnergyModel, short_run
@@ -185,3 +186,28 @@ def test_the_constant_of_a_standard_normal_prior_is_known():
     model = linear_model(make_rng(3), dim=2).double()
     found = log_partition(model, make_rng(0))
     assert found.lower == found.upper == pytest.approx(math.log(2 * math.pi))
+
+
+def test_a_mixture_as_the_prior_gives_a_mixture_of_images():
+    """Of a linear generator, sum w_k N(y; b + W m_k, W C_k W^T + sigma^2 I); its constant is 0."""
+    plain = linear_model(make_rng(3), sigma=0.5, dim=2).double()
+    prior = GaussianMixture(2, 3)
+    z = torch.randn(300, 2, generator=make_rng(4)) + torch.arange(300)[:, None] % 3
+    prior.fit(z, 20, make_rng(5))
+    model = GeneratorModel(plain.network, sigma=0.5, prior=prior).double()
+    constant = log_partition(model, make_rng(0))
+    assert constant.lower == constant.upper == 0 and model.exact_latents
+
+    weight, bias = (part.detach() for part in plain.network.first.parameters())
+    roots = torch.linalg.inv(prior.inverses)
+    covariances = weight @ roots @ roots.mT @ weight.T + 0.25 * torch.eye(6).double()
+    law = torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(prior.weights),
+        torch.distributions.MultivariateNormal(bias + prior.means @ weight.T, covariances),
+    )
+    images, latents = simulated(model, 4, make_rng(6))
+    exact = law.log_prob(images.flatten(1))
+    rng = RowRng(0, 0, range(16 * 4))
+    got = log_likelihood(model, images, rng, AIS(16, 40), latents, constant=constant)
+    assert (got.lower < exact).all() and (exact < got.upper).all()
+    assert (got.below - exact).abs().max() < 0.2

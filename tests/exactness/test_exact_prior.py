@@ -64,6 +64,61 @@ def test_the_prior_becomes_the_normal_density_of_maximum_likelihood():
     assert abs(metrics["prior_gap"].item()) < 0.2
 
 
+@pytest.mark.exactness
+def test_a_mixture_becomes_that_of_the_images_less_the_noise():
+    """With y = z + noise, up to the draws of N(0, I) that each component has seen besides."""
+    each, sigma = torch.tensor([600, 1400]), 0.3
+    means = torch.tensor([[-2.0, 0.5], [1.5, -0.5]])
+    roots = torch.tensor([[[0.8, 0.0], [0.4, 0.5]], [[0.6, 0.0], [-0.3, 0.9]]])
+    raw = [torch.randn(n, 2, generator=tigon.make_rng(k)) for k, n in enumerate(each.tolist())]
+    z = torch.cat([m + r @ root.T for m, root, r in zip(means, roots, raw, strict=True)])
+    images = z + sigma * torch.randn(z.shape, generator=tigon.make_rng(2))
+    images, count = images.view(-1, 1, 1, 2), len(z)
+    known = tigon.GaussianMixture(2, 2)  # EM with the latents themselves
+    known.fit(z, 100, tigon.make_rng(3))
+    prior = tigon.GaussianMixture(2, 2)
+    model = tigon.GeneratorModel(Linear(), prior=prior, sigma=sigma)
+    learner = tigon.GeneratorLearner(model, count, tigon.MCMC(tigon.MALA(0.3), 5))
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.0)
+    late = []
+    for iteration in range(260):
+        batch = Batch(images, torch.arange(count))
+        learner.run_chains(batch, tigon.RowRng(0, iteration, range(count)))
+        learner.after_update(optimizer)
+        if iteration >= 160:  # 128 was the last fit that began anew
+            left = prior.means[:, 0].argsort()
+            late.append([prior.weights[left], prior.means[left], prior.inverses[left].inverse()])
+    weights, centres, found = (torch.stack(part).mean(0) for part in zip(*late, strict=True))
+    left = known.means[:, 0].argsort()
+    assert torch.allclose(weights, known.weights[left], atol=0.03)
+    assert torch.allclose(centres, known.means[left], atol=0.08)
+    assert torch.allclose(found, known.inverses[left].inverse(), atol=0.08)
+
+
+@pytest.mark.exactness
+def test_expansion_leaves_the_density_of_images_that_a_mixture_gives():
+    """Each component's images keep their mean b + W m_k and covariance W C_k W^T."""
+    model = tigon.GeneratorModel(Linear(), prior=tigon.GaussianMixture(2, 3))
+    learner = tigon.GeneratorLearner(model, 400, expand=True)
+    learner.store.points.mul_(0.6).add_(torch.arange(400)[:, None] % 3 - 0.5)
+    optimizer = torch.optim.SGD(model.parameters(), 0.0)
+    learner._fit.moved(400)
+    learner.after_update(optimizer)
+
+    def of_images():
+        first, prior = model.network.first, model.prior
+        roots = first.weight @ prior.inverses.inverse()
+        return first.bias + prior.means @ first.weight.T, roots @ roots.mT
+
+    (means, covariances), before = of_images(), learner.store.points.clone()
+    learner.measure_latents()
+    learner.after_update(optimizer)
+    moved, turned = of_images()
+    assert not torch.allclose(learner.store.points, before, atol=0.1)
+    assert torch.allclose(moved, means, atol=1e-5)
+    assert torch.allclose(turned, covariances, atol=1e-5)
+
+
 class Quadratic(nn.Module):
     """f(z) = a z - z P z / 2, so that exp(f) N(0, I) is normal: N((I + P)^-1 a, (I + P)^-1)."""
 

@@ -25,9 +25,9 @@ def completed(residual, always=False):
     seen = Observation(physics, physics(images), images, model.image_noise(), 0.0)
     near = Near(z, 1e-4 * torch.eye(2).expand(len(z), 2, 2))  # as if chains were sure of them
     repeated = decoded[:, None, None].expand(-1, DRAWS, CHAINS, -1, -1, -1)
-    latents = z[:, None, None].expand(-1, DRAWS, CHAINS, -1)
+    log_prior = (model.log_prior(z) - model.log_prior_constant)[:, None].expand(-1, CHAINS)
     whole, rng = model.whole_images(), make_rng("completed", 1)
-    return model, images, decoded, compared(seen, near, repeated, latents, whole, rng, always)
+    return model, images, decoded, compared(seen, near, repeated, log_prior, whole, rng, always)
 
 
 def drawn(model, shares):

@@ -33,40 +33,6 @@ def test_expansion_keeps_what_each_latent_decodes_to_and_its_tilt():
     assert torch.allclose(learner.prior.tilt(after), tilt, atol=1e-4)
 
 
-def test_a_mixture_is_fitted_to_the_latents_and_follows_their_expansion():
-    images = image_set(400)
-    learner = learner_of(images, base=tigon.GaussianMixture(3, 2))
-    with torch.no_grad():
-        for half, middle in ((slice(200), -2.0), (slice(200, 400), 2.0)):
-            learner.store.points[half] = 0.3 * learner.store.points[half] + middle
-    optimizer = torch.optim.Adam(learner.parameters(), 0.0)
-    learner._unfitted = 400  # all have moved
-    learner.after_update(optimizer)
-    fitted = learner.mixture
-    assert fitted.means.amin() < -1 and fitted.means.amax() > 1
-    before = fitted.log_density(learner.store.points)
-    kept = learner.chain_tensors()["unfitted"].item()
-    learner.measure_latents()
-    learner.after_update(optimizer)
-    moved = fitted.log_density(learner.store.points) - before
-    assert kept == 0 and moved.std() < 1e-4 < moved.mean().abs()
-
-
-def test_a_mixture_is_fitted_again_when_all_latents_have_moved():
-    images = image_set(8)
-    learner = learner_of(images, base=tigon.GaussianMixture(3, 2))
-    learner.expand, shown = False, []
-    optimizer = torch.optim.SGD(learner.parameters(), 0.0)
-    for k in range(6):  # half of the images at a time
-        batch = images.batch(torch.arange(4 * (k % 2), 4 * (k % 2) + 4))
-        learner.run_chains(batch, tigon.RowRng(0, k, range(4)))
-        learner.after_update(optimizer)
-        shown.append(learner.mixture.means.clone())
-    assert not shown[0].any() and shown[1].any() and torch.equal(shown[1], shown[2])
-    assert not torch.equal(shown[2], shown[3]) and torch.equal(shown[3], shown[4])
-    assert learner.chain_tensors()["fits"] == 3
-
-
 def test_the_decoders_gradient_is_that_of_a_generator_at_the_same_latents():
     images = image_set(6)
     learner = learner_of(images)

@@ -21,7 +21,6 @@ from tigon.recipes import (
     OriginalGeneratorRecipe,
     recipe_type,
 )
-from tigon.recipes.latent_ebm import TiltSettings
 from tigon.recipes.settings import GeneratorNetwork, ImageChains, LatentChains
 
 
@@ -171,7 +170,7 @@ def test_a_mixture_of_priors_has_a_density_for_300_images():
     recipe = LatentEBMRecipe(image_size=8, iterations=1, latent_dim=2)
     for count, components in ((3, 1), (599, 1), (600, 2), (9300, 30)):
         images = ImageSet(np.zeros((count, 8, 8, 3), np.uint8), [""] * count, [])
-        assert recipe.resolved(images).tilt.components == components
+        assert recipe.resolved(images).components == components
 
 
 def test_a_recipe_for_mirrored_images_refuses_others():
@@ -183,16 +182,16 @@ def test_a_recipe_for_mirrored_images_refuses_others():
 
 
 def test_a_mixture_keeps_the_number_of_its_densities_when_another_run_begins_with_it():
-    origin = LatentEBMRecipe(latent_dim=2, tilt=TiltSettings(5))
-    found = LatentEBMRecipe(tilt=TiltSettings(rate=0.1)).begun_from(origin)
-    assert found.tilt == TiltSettings(5, rate=0.1)
-    assert LatentEBMRecipe().begun_from(origin).tilt == TiltSettings(5)
+    origin = GeneratorRecipe(latent_dim=2, components=5)
+    assert LatentEBMRecipe().begun_from(origin).components == 5
+    assert LatentEBMRecipe(components=3).begun_from(origin).components == 3
 
 
 def test_what_is_given_is_not_chosen():
-    recipe = GeneratorRecipe(latent_dim=3, iterations=7, held_out=0.0, mirror="no")
+    recipe = GeneratorRecipe(latent_dim=3, components=2, iterations=7, held_out=0.0, mirror="no")
     assert not recipe.choices(image_set(60))
     assert set(GeneratorRecipe(minutes=1).choices(image_set(60))) == {
+        "components",
         "held_out",
         "latent_dim",
         "mirror",

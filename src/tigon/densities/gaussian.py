@@ -1,6 +1,7 @@
 """Normal densities, and the protocol for priors of latents."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -12,10 +13,27 @@ from tigon.random.streams import Rng, normal
 
 @runtime_checkable
 class Prior(Protocol):
-    """A density of latents: it has `log_prob` or `log_density`, (B, d) to (B,), and `sample`."""
+    """A density of latents: it has `sample`, and `log_prob`, (B, d) to (B,), which is normalised,
+    or `log_density`, which need not be.
+    """
 
     def sample(self, like: Tensor, rng: Rng) -> Tensor:
         """Draw points with the shape, type and device of `like` (B, d)."""
+
+
+def density_of(prior: Prior) -> Callable[[Tensor], Tensor]:
+    """Return the log-density of a prior, (B, d) to (B,).
+
+    Raises:
+        ValueError: if it has none, or nothing to draw with
+    """
+    density = getattr(prior, "log_density", None) or getattr(prior, "log_prob", None)
+    if density is None or not hasattr(prior, "sample"):
+        raise ValueError(
+            f"a prior needs log_prob or log_density, and sample(like, rng); "
+            f"{type(prior).__name__} lacks them"
+        )
+    return density
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class GaussianMixture(nn.Module):
     Example:
         mixture = tigon.GaussianMixture(2, 10)
         mixture.fit(points, sweeps=50, rng=tigon.make_rng("fit", 0))  # (n, 2)
-        mixture.log_density(points)  # (n,), normalised
+        mixture.log_prob(points)  # (n,)
     """
 
     UNAVERAGED: ClassVar[tuple[str, ...]] = ("weights", "means", "inverses")
@@ -59,15 +59,16 @@ class GaussianMixture(nn.Module):
                 f"a mixture needs at least 1 component of 1 number, not {components} of "
                 f"{latent_dim}"
             )
+        self.event_shape = (latent_dim,)
         self.register_buffer("weights", torch.full((components,), 1 / components))
         self.register_buffer("means", torch.zeros(components, latent_dim))
         self.register_buffer("inverses", torch.eye(latent_dim).repeat(components, 1, 1))
 
-    def log_density(self, x: Tensor) -> Tensor:
-        """Return log q of points (B, d), (B,), normalised."""
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return log q of points (B, d), (B,)."""
         return self._joint(x).logsumexp(1)
 
-    forward = log_density
+    forward = log_prob
 
     def _joint(self, x: Tensor) -> Tensor:
         """Return the log-density of points (B, d) and components, (B, K)."""

@@ -35,7 +35,6 @@ from torch import Tensor, nn
 
 from tigon.choices import require_choice
 from tigon.data.checks import require_points, require_shape
-from tigon.densities.gaussian import StandardNormal
 from tigon.densities.log_density import frozen, mode, sum_event, value_and_grad
 from tigon.errors import TigonError
 from tigon.inference.brackets import LogLikelihood, together
@@ -111,7 +110,7 @@ def log_partition(
     """Estimate the constant that a model's log-density lacks, or that of a generator's prior.
 
     For a descriptor it is log Z of exp(f(x)) p0(x), with p0 normalised; for a generator that of
-    `log_prior`, which is known if the prior is N(0, I).
+    `log_prior`, which is known for N(0, I), and 0 where the prior is normalised (`log_prob`).
 
     Arguments:
         rng: of the chains
@@ -124,8 +123,8 @@ def log_partition(
     with frozen(able), mode(able, training=False):
         if isinstance(able, HasReference):
             return _of_images(able, rng, how or OF_IMAGES, draws)
-        if isinstance(getattr(able, "prior", None), StandardNormal):
-            value = known(able.latent_dim / 2 * math.log(2 * math.pi))
+        if able.log_prior_constant is not None:
+            value = known(able.log_prior_constant)
             return Bracket(value, value, 1.0)
         how = how or OF_PRIOR
         if draws is None:

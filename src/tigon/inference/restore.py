@@ -226,9 +226,9 @@ def restoring(
                 draws.append(Completions.of(observation, decoded, rng))
                 made = Completions.together(draws)
             else:
-                both = torch.stack(images, 1), torch.stack(latents, 1)
+                decoded, prior = torch.stack(images, 1), _log_prior(model, latents[-1])
                 made, level, evidence = compared(
-                    observation, near, *both, whole, rng, always=not gaussian
+                    observation, near, decoded, prior, whole, rng, always=not gaussian
                 )
             evidence = evidence if gaussian else torch.full_like(evidence, math.nan)
             found = Restored(
@@ -333,6 +333,19 @@ def _draws(
                 accepts.append(trace.accept_prob)
                 drawn = torch.stack(accepts).mean(0) if len(accepts) == how.apart else None
                 yield near(trace.x), drawn
+
+
+def _log_prior(model: HasDecoder, z: Tensor) -> Tensor:
+    """Return log p(z) of latents (B, S, d), (B, S).
+
+    A prior that nobody can normalise counts as N(0, I), whose moments the latents have.
+    """
+    flat = z.flatten(0, 1)
+    if model.log_prior_constant is None:
+        log_prior = -(flat.square().sum(1) + z.shape[2] * math.log(2 * math.pi)) / 2
+    else:
+        log_prior = model.log_prior(flat) - model.log_prior_constant
+    return log_prior.detach().view(z.shape[:2])
 
 
 def _steps(

@@ -20,12 +20,12 @@ with means over the chains' draws and the entropy H of the Gaussian near which t
 (`inference.linear_posterior`), both with K at the scale that suits y best.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from tigon.densities.log_density import sum_event
 from tigon.inference.linear_posterior import Near
 from tigon.inference.observation import Observation
 from tigon.models.image_noise import ImageNoise
@@ -94,7 +94,7 @@ def compared(
     observation: Observation,
     near: Near,
     decoded: Tensor,
-    z: Tensor,
+    log_prior: Tensor,
     whole: tuple[Tensor, ImageNoise],
     rng: Rng,
     always: bool = False,
@@ -103,7 +103,7 @@ def compared(
 
     Arguments:
         decoded: f(z) of all draws, (B, T, S, C, H, W): T of each of S chains
-        z: their latents, (B, T, S, d), of chains that started at `near`
+        log_prior: log p(z) of the last latents of chains that started at `near`, (B, S)
         whole: mean of images (C, H, W), and how they lie about it
         rng: one generator, or streams of B * S rows
         always: complete all of them by f(z)
@@ -112,14 +112,14 @@ def compared(
     level = observation.noise[0].item() if observation.known else None
     other = Observation(observation.physics, observation.y, observation.like, spread, level)
     centre = mean.to(other.like).expand_as(other.like)
-    last, latents = decoded[:, -1].flatten(0, 1), z[:, -1]
+    last = decoded[:, -1].flatten(0, 1)
     masked = observation.mask is not None
     with_latents, without = {}, {}
     for share in SHARES if masked else (*WITH_F, *WITHOUT):
         mixed = observation.blended(other, other.scale.new_full((len(centre),), share))
         if masked or share in WITH_F:
             mixed.fit(last)
-            with_latents[share] = log_evidence(mixed, near, mixed.residual(last), latents)
+            with_latents[share] = log_evidence(mixed, near, mixed.residual(last), log_prior)
         if masked or share in WITHOUT:
             mixed.fit(centre)
             without[share] = mixed.log_evidence(mixed.residual(centre))
@@ -135,12 +135,9 @@ def compared(
     return Completed(made, final.noise, evidence)
 
 
-def log_evidence(observation: Observation, near: Near, fits: Tensor, z: Tensor) -> Tensor:
-    """Estimate log p(y) of each image, given draws' residuals (B * S, *) and latents (B, S, d).
-
-    The prior counts as N(0, I): one that was learned is known up to a constant.
-    """
-    likelihood = observation.log_evidence(fits).view(len(z), -1).mean(1)
-    prior = -sum_event(z.double().square().flatten(0, 1)).view(z.shape[:2]).mean(1) / 2
+def log_evidence(observation: Observation, near: Near, fits: Tensor, log_prior: Tensor) -> Tensor:
+    """Estimate log p(y) of each image, given draws' residuals (B * S, *) and log p(z), (B, S)."""
+    likelihood = observation.log_evidence(fits).view(log_prior.shape).mean(1)
     volume = near.root.double().diagonal(dim1=1, dim2=2).log().sum(1)
-    return likelihood + prior + volume + z.shape[2] / 2
+    entropy = near.root.shape[-1] / 2 * (1 + math.log(2 * math.pi))
+    return likelihood + log_prior.double().mean(1) + volume + entropy

@@ -5,7 +5,9 @@ one gradient step on
 
 .. math:: \sum_i \frac{1}{2\sigma^2} \lVert Y_i - f(Z_i; W) \rVert^2 \qquad \text{(3)}
 
-with each Z_i at its chain's current point. sigma is given, or learned (`learners.noise`).
+with each Z_i at its chain's current point. sigma is given, or learned (`learners.noise`). Where
+the prior is a mixture of normal densities, or based on one, EM fits it to the latents of all
+images (`learners.mixture_fit`).
 
 References:
     Han, Lu, Zhu and Wu, "Alternating back-propagation for generator network", AAAI 2017.
@@ -22,15 +24,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tigon.data.batches import Batch
+from tigon.data.batches import Batch, even_rows
 from tigon.densities.gaussian import StandardNormal
 from tigon.densities.log_density import LogDensity, frozen, mode, sum_event
+from tigon.densities.mixture import GaussianMixture
 from tigon.distributed import Ownership, all_sum, world
 from tigon.errors import TigonError
 from tigon.learners.base import Learner, Metrics, Optimizers, mean_over, spread
-from tigon.learners.expansion import Affine, Moments, absorb, moments, require_first, undo
+from tigon.learners.expansion import Moments, absorb, moments, require_first, undo
 from tigon.learners.linear_start import LinearStart
 from tigon.learners.metrics import ACCEPT, Metric
+from tigon.learners.mixture_fit import MixtureFit
 from tigon.learners.noise import Annealing, LearnedNoise
 from tigon.mcmc.adaptation import StepSizeAdaptation
 from tigon.mcmc.chain import MCMC
@@ -42,6 +46,8 @@ from tigon.random.streams import Rng, make_rng, rows
 
 LONGEST_STEP = 1e30
 MOVED = 0.1  # fraction of all latents that must move before their moments are measured again
+PRIOR = "model.prior."  # how the names of what the prior has begin
+FITTED = 10_000  # latents that a mixture is fitted to, at most
 
 
 METRICS = (
@@ -126,7 +132,8 @@ class GeneratorLearner(Learner):
         noise: how the model's sigma is learned; by default it is fixed
 
     The moments of all latents are measured, and expanded, each time a tenth of them has moved:
-    at every update if a batch is that large.
+    at every update if a batch is that large. A mixture in the prior is mapped with the latents,
+    and fitted to them each time all have moved.
     """
 
     metrics: tuple[Metric, ...] = METRICS
@@ -172,6 +179,7 @@ class GeneratorLearner(Learner):
             self.store = self._first_chains(count, rng or make_rng("latents", 0), folder, start)
         self.count = self._moved = count
         self._due, self._weight = False, 0.0
+        self._fit = None if self.mixture is None else MixtureFit(self.mixture, count)
         self.moments = moments(self.store.parts)
 
     def _first_chains(
@@ -209,6 +217,12 @@ class GeneratorLearner(Learner):
         """Whether the prior is N(0, I)."""
         return isinstance(self.model.prior, StandardNormal)
 
+    @property
+    def mixture(self) -> GaussianMixture | None:
+        """The prior, or what it is based on, if that is a mixture: it is fitted to the latents."""
+        found = getattr(self.model.prior, "base", self.model.prior)
+        return found if isinstance(found, GaussianMixture) else None
+
     def entered(self) -> dict[str, nn.Module]:
         """Return the networks that latents enter, by their names in the learner.
 
@@ -217,8 +231,10 @@ class GeneratorLearner(Learner):
         Raises:
             ValueError: if latents with this prior cannot be expanded
         """
-        if not self.normal_prior:
-            raise ValueError("parameter expansion is for latents of N(0, I): expand=False")
+        if not (self.normal_prior or self.mixture is self.model.prior):
+            raise ValueError(
+                "parameter expansion is for latents of N(0, I), or of a mixture: expand=False"
+            )
         return {"model.network": self.model.network}
 
     @property
@@ -263,6 +279,8 @@ class GeneratorLearner(Learner):
         self._seen = {"accept": accepted, "step_size": accepted.new_tensor(self.step_size)}
         self._adapt(accepted)
         self._moved += batch.size
+        if self._fit is not None:
+            self._fit.moved(batch.size)
         self._due = False
         if self._moved >= MOVED * self.count:
             self.measure_latents()
@@ -322,11 +340,18 @@ class GeneratorLearner(Learner):
         }
 
     def after_update(self, optimizer: Optimizers) -> None:
-        """Learn sigma, then expand: bring latents closer to the prior's moments, keeping f(z)."""
+        """Learn sigma, then expand: bring latents closer to the prior's moments, keeping f(z).
+
+        And fit a mixture to them, if it is time.
+        """
         if self.noise and self._error:
             self.noise.update(self.model.sigma, *self._error)
-        if not (self.expand and self._due):
-            return
+        if self.expand and self._due:
+            self._expand(optimizer)
+        if self._fit is not None and self._fit.due:
+            self._fit.fit(self._of_rows(even_rows(self.count, FITTED)))
+
+    def _expand(self, optimizer: Optimizers) -> None:
         firsts: dict[str, nn.Linear] = {
             f"{name}.first": network.first  # type: ignore[misc]
             for name, network in self.entered().items()
@@ -339,12 +364,10 @@ class GeneratorLearner(Learner):
                 bias = self.averaged.get(f"{name}.bias")
                 undo(affine, self.averaged[f"{name}.weight"], bias)
         self.store.replace(affine.apply)
-        self.follow(affine)
+        if self.mixture is not None:
+            self.mixture.map(*affine)
         if self.chains.adaptation is not None:  # otherwise the user chose it for N(0, I)
             self.step_size *= affine.scale
-
-    def follow(self, affine: Affine) -> None:
-        """Map what else lies in the space of the latents, which were mapped; nothing here."""
 
     def complete_model(self) -> None:
         """Set the model's plane to where the latents vary most, and fit its guess to them."""
@@ -413,7 +436,8 @@ class GeneratorLearner(Learner):
         rows = {} if self.files else {"points": self.ownership.all_rows(self.store.points)}
         size = torch.tensor(self.step_size, dtype=torch.float64)
         counts = {"moved": torch.tensor(self._moved), "adapted": torch.tensor(self.adapted)}
-        return {**rows, "step_size": size, **counts, **self.moments._asdict()}
+        fit = {} if self._fit is None else self._fit.tensors()
+        return {**rows, "step_size": size, **counts, **fit, **self.moments._asdict()}
 
     def load_chains(self, tensors: dict[str, Tensor], files: ChainStore | None = None) -> None:
         """Load chain rows: from those of all processes, the ones that this process owns."""
@@ -427,12 +451,15 @@ class GeneratorLearner(Learner):
             self._moved, self.adapted = int(tensors["moved"]), int(tensors["adapted"])
             like = self.store.points
             self.moments = Moments(*(tensors[name].to(like) for name in Moments._fields))
+        if self._fit is not None:
+            self._fit.load(tensors)
 
     def adopt(self, other: Learner) -> None:
         """Begin with the weights and latents of another generator of the same images.
 
         What this model has besides, such as a tilt of the prior or a descriptor, stays as it is.
-        So does the step size, unless the chains are the same.
+        So does the step size, unless the chains are the same. A mixture in the prior is fitted to
+        these latents, unless it is the other's.
 
         Raises:
             ValueError: if the other has no latents, has parts that this one lacks, or their shapes
@@ -446,6 +473,9 @@ class GeneratorLearner(Learner):
                 f"it has {its} latents for an image, and this model {mine}; leave out --latent-dim"
             )
         own, theirs = self.state_dict(), other.state_dict()
+        alike = _prior_shapes(own) == _prior_shapes(theirs)
+        if not alike:
+            theirs = {k: v for k, v in theirs.items() if not k.startswith(PRIOR)}
         for name, value in theirs.items():
             if name not in own or own[name].shape != value.shape:
                 raise ValueError(
@@ -460,6 +490,8 @@ class GeneratorLearner(Learner):
             del tensors["step_size"]
         self.load_chains(tensors)
         self.moments = moments(self.store.parts)
+        if self._fit is not None and not alike:
+            self._fit.fit(self._of_rows(even_rows(self.count, FITTED)), anew=True)
 
     @property
     def files(self) -> ChainStore | None:
@@ -507,6 +539,11 @@ def error_of(squares: Tensor, batch: Batch) -> Tensor:
     counts = mask.flatten(1).sum(1)
     shares = counts / mean_over(counts, batch)  # of a row in the mean: 1 if all were observed
     return mean_over(squares.flatten(1).sum(1) / counts * shares, batch)
+
+
+def _prior_shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    """Return the shapes of what a learner's prior has, by name."""
+    return {name: value.shape for name, value in state.items() if name.startswith(PRIOR)}
 
 
 def _possible(step_size: float) -> float:

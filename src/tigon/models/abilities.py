@@ -56,6 +56,10 @@ class HasDecoder(HasLatents, Protocol):
     def log_prior(self, z: Tensor) -> Tensor:
         """Return the prior's log-density of latents (B, d), (B,), up to a constant."""
 
+    @property
+    def log_prior_constant(self) -> float | None:
+        """The log of the integral of exp(log_prior), in nats; None if nobody knows it."""
+
 
 @runtime_checkable
 class HasCompletion(Protocol):

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tigon.densities.gaussian import StandardNormal
+from tigon.densities.gaussian import StandardNormal, density_of
 from tigon.densities.log_density import frozen, mode
 from tigon.densities.mixture import GaussianMixture
 from tigon.mcmc.chain import MCMC
@@ -69,7 +69,7 @@ class EnergyPrior(nn.Module):
 
     def log_density(self, z: Tensor) -> Tensor:
         """Return f(z) + log q(z) of latents (B, d), (B,): up to a constant."""
-        return self.tilt(z) + self.base.log_density(z)
+        return self.tilt(z) + density_of(self.base)(z)
 
     forward = log_density
 

@@ -1,13 +1,14 @@
 """The generator (1): a latent-variable model."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from tigon.data.checks import require_points, require_shape
-from tigon.densities.gaussian import Prior, StandardNormal
+from tigon.densities.gaussian import Prior, StandardNormal, density_of
 from tigon.densities.log_density import LogDensity, mode, sum_event
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart, LinearGuess, Reconstruction, infer_latents
@@ -53,7 +54,7 @@ class GeneratorModel(Model):
         super().__init__()
         self.network, self.prior, self.guess = network, prior or StandardNormal(), guess
         self.residuals = residuals
-        self._prior_density = _density_of(self.prior)
+        self._prior_density = density_of(self.prior)
         self.latent_dim = _dimension(self.prior) if latent_dim is None else latent_dim
         if self.latent_dim < 1:
             raise ValueError(f"latent_dim must be at least 1, not {latent_dim}")
@@ -74,8 +75,15 @@ class GeneratorModel(Model):
         return channels, height, width
 
     def log_prior(self, z: Tensor) -> Tensor:
-        """Return the prior's log-density of latents (B, d), (B,); for N(0, I) up to a constant."""
+        """Return the prior's log-density of latents (B, d), (B,), up to `log_prior_constant`."""
         return self._prior_density(z)
+
+    @property
+    def log_prior_constant(self) -> float | None:
+        """The log of the integral of exp(log_prior), in nats; None if nobody knows it."""
+        if isinstance(self.prior, StandardNormal):
+            return self.latent_dim / 2 * math.log(2 * math.pi)
+        return 0.0 if hasattr(self.prior, "log_prob") else None
 
     @property
     def no_likelihood(self) -> str:
@@ -260,16 +268,6 @@ def _looked_at(images: Tensor, mask: Tensor | None) -> Tensor:
     known = mask.to(images.device) > 0
     require_points(images[known.expand_as(images)], "images")
     return torch.where(known, images, 0)
-
-
-def _density_of(prior: Prior) -> Callable[[Tensor], Tensor]:
-    density = getattr(prior, "log_density", None) or getattr(prior, "log_prob", None)
-    if density is None or not hasattr(prior, "sample"):
-        raise ValueError(
-            f"a prior needs log_prob or log_density, and sample(like, rng); "
-            f"{type(prior).__name__} lacks them"
-        )
-    return density
 
 
 def _dimension(prior: Prior) -> int:

@@ -15,6 +15,7 @@ from tigon.data.images import ImageSet
 from tigon.data.mirrored import distinct
 from tigon.data.pixels import to_uint8
 from tigon.densities.gaussian import Prior
+from tigon.densities.mixture import GaussianMixture
 from tigon.distributed import Ownership
 from tigon.inference.interpolation import Plane, latent_plane
 from tigon.learners.base import RECENT, Record
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from tigon.figures import Figure
 
 EXPLAINED, FEWEST, MOST, IMAGES = 0.8, 2, 100, 8  # of variance; latents; images for each of them
+EACH, COMPONENTS = 300, 30  # images for each density of the mixture, and most of these
 FORM = ("image_size", "fit", "channels", "mirror", "frames", "max_pixels")
 THUMBNAILS, HISTOGRAM_COORDINATES = 100, 8
 KERNELS = {
@@ -69,6 +71,9 @@ class GeneratorRecipe(Recipe):
         annealing: annealing of sigma, from a larger value at the start
         start: where latent chains start: `linear`, at the whitened principal scores of the images,
             which the linear generator has as their latents, or at draws of the `prior`
+        components: normal densities that are mixed in the prior of latents, and fitted to those
+            that are inferred, >= 1; 1 stands for N(0, I), whose moments they have anyway; if not
+            given, one for 300 images, with their mirrored copies, and at most 30
         expand: move all inferred latents towards the prior's moments after each update
         average_likelihood: weight the likelihood by 1/n as the original did; for comparison only
         network: a fully connected layer and transposed convolutions
@@ -84,7 +89,7 @@ class GeneratorRecipe(Recipe):
     learner_type: ClassVar[type[GeneratorLearner]] = GeneratorLearner
     persistent: ClassVar[bool] = True
     growth: ClassVar[tuple[int, float]] = (400, 0.2)
-    chosen: ClassVar[tuple[str, ...]] = (*Recipe.chosen, "latent_dim")
+    chosen: ClassVar[tuple[str, ...]] = (*Recipe.chosen, "latent_dim", "components")
     stages: ClassVar = Stages(
         "figure-1-reconstructions",
         "Reconstructions as the model learns",
@@ -99,7 +104,6 @@ class GeneratorRecipe(Recipe):
         "score",
         "curves",
     )
-    prior: ClassVar[str] = "N(0, I)"  # of the latents, in words
     drawn: ClassVar[str] = "f(z)"  # what its images are, in words
     parts: ClassVar[tuple[str, ...]] = ()  # fields of what it has besides a decoder
 
@@ -109,6 +113,7 @@ class GeneratorRecipe(Recipe):
     iterations: int | None = None
     annealing: Annealing = Annealing()
     start: Literal["linear", "prior"] = "linear"
+    components: int | None = None
     expand: bool = True
     average_likelihood: bool = False
     network: GeneratorNetwork = GeneratorNetwork()
@@ -120,6 +125,10 @@ class GeneratorRecipe(Recipe):
         require(
             self.latent_dim is None or self.latent_dim >= 1,
             f"latent_dim must be at least 1, not {self.latent_dim}",
+        )
+        require(
+            self.components is None or self.components >= 1,
+            f"components must be at least 1, not {self.components}",
         )
         require(self._first_sigma > 0, f"sigma must be above 0, not {self.sigma}")
         require(self.sigma_floor > 0, f"sigma_floor must be above 0, not {self.sigma_floor}")
@@ -136,10 +145,14 @@ class GeneratorRecipe(Recipe):
         return known(self.latent_dim, "latent_dim")
 
     def choices(self, images: ImageData) -> dict[str, Choice]:
-        """Return what these images decide of what is not given: also the number of latents."""
+        """Return what these images decide of what is not given: also latents, and their prior."""
         found = super().choices(images)
         if self.latent_dim is None:
             found["latent_dim"] = _latents(images, self.seed)
+        if self.components is None:
+            why = f"normal densities in the prior: one for {EACH} images, at most {COMPONENTS}"
+            number = min(max(1, len(images) // EACH), COMPONENTS)
+            found["components"] = Choice(number, why)
         return found
 
     @property
@@ -169,9 +182,24 @@ class GeneratorRecipe(Recipe):
         model.fit = self.fit
         return model
 
+    @property
+    def prior(self) -> str:
+        """The prior of the latents, in words."""
+        if self._mixture() is None:
+            return "N(0, I)"
+        return f"a mixture of {self.components} normal densities"
+
     def _prior(self) -> Prior | None:
         """Return the prior of the latents; None stands for N(0, I)."""
-        return None
+        return self._mixture()
+
+    def _mixture(self) -> GaussianMixture | None:
+        """Return a mixture that is to be fitted to the latents; None stands for N(0, I).
+
+        So it does where the number of densities is neither given nor chosen yet (`resolved`).
+        """
+        count = self.components or 1
+        return GaussianMixture(self._dim, count) if count > 1 else None
 
     def learner(self, images: ImageData) -> GeneratorLearner:
         """Return a new generator learner.
@@ -230,7 +258,8 @@ class GeneratorRecipe(Recipe):
         if not isinstance(self, type(origin)):
             own = dict.fromkeys((GeneratorRecipe.name, self.name))
             raise ValueError(f"a {self.name} begins where a {' or '.join(own)} ended")
-        names = [*FORM, "held_out", "latent_dim", "network", "sigma", "start", "expand"]
+        names = [*FORM, "held_out", "latent_dim", "components"]
+        names += ["network", "sigma", "start", "expand"]
         names += self.parts if type(origin) is type(self) else ()
         kept = {
             name: getattr(origin, name)
@@ -392,6 +421,7 @@ class OriginalGeneratorRecipe(GeneratorRecipe):
         sigma_floor: smallest value of a learned sigma
         annealing: annealing of sigma; by default there is none
         start: where latent chains start, as in generator; in the original, at draws of the prior
+        components: normal densities in the prior; in the original 1, N(0, I)
         expand: move all inferred latents towards the prior's moments after each update
         average_likelihood: weight the likelihood by 1/n, and share batch statistics
         network: a fully connected layer and transposed convolutions
@@ -408,6 +438,7 @@ class OriginalGeneratorRecipe(GeneratorRecipe):
     annealing: Annealing = Annealing(0.3, 0.0)
     mirror: Literal["auto", "yes", "no"] = "no"
     start: Literal["linear", "prior"] = "prior"
+    components: int | None = 1
     expand: bool = False
     average_likelihood: bool = True
     network: GeneratorNetwork = GeneratorNetwork(kernel_size=5, norm="batch")

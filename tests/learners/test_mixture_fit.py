@@ -1,0 +1,102 @@
+"""A mixture of normal densities in a generator's prior, which is fitted to its latents."""
+
+import pytest
+import torch
+
+import tigon
+from small import image_set
+from tigon.learners.generator import GeneratorLearner
+from tigon.learners.latent_ebm import LatentEBMLearner
+from tigon.models.energy_prior import EnergyPrior, LatentTilt
+
+SHARED = [False, True]  # whether a network tilts the mixture
+
+
+def learner_of(images, prior, tilted, **options):
+    network = tigon.DCGANGenerator(3, 8, width=4, rng=tigon.make_rng(1))
+    chains = tigon.MCMC(tigon.MALA(0.4), 3)
+    if tilted:
+        prior = EnergyPrior(LatentTilt(3, 6, tigon.make_rng(2)), 3, chains, prior)
+    learner_type = LatentEBMLearner if tilted else GeneratorLearner
+    model = tigon.GeneratorModel(network, 3, prior=prior)
+    return learner_type(model, len(images), expand=True, **options)
+
+
+def in_two_halves(learner):
+    """Put half of the latents around -2, the other half around 2."""
+    half = len(learner.store.points) // 2
+    with torch.no_grad():
+        for part, middle in ((slice(half), -2.0), (slice(half, 2 * half), 2.0)):
+            learner.store.points[part] = 0.3 * learner.store.points[part] + middle
+
+
+def in_two(mixture):
+    return mixture.means.amin() < -1 and mixture.means.amax() > 1
+
+
+@pytest.mark.parametrize("tilted", SHARED)
+def test_it_is_fitted_to_the_latents_and_follows_their_expansion(tilted):
+    images = image_set(400)
+    learner = learner_of(images, tigon.GaussianMixture(3, 2), tilted)
+    in_two_halves(learner)
+    optimizer = torch.optim.Adam(learner.parameters(), 0.0)
+    learner._fit.moved(400)  # all have moved
+    learner.after_update(optimizer)
+    fitted = learner.mixture
+    assert in_two(fitted)
+    before = fitted.log_prob(learner.store.points)
+    shown = learner.model(learner.store.points)
+    kept = learner.chain_tensors()["unfitted"].item()
+    learner.measure_latents()
+    learner.after_update(optimizer)
+    moved = fitted.log_prob(learner.store.points) - before
+    assert kept == 0 and moved.std() < 1e-4 < moved.mean().abs()
+    assert torch.allclose(learner.model(learner.store.points), shown, atol=1e-4)
+
+
+@pytest.mark.parametrize("tilted", SHARED)
+def test_it_is_fitted_again_when_all_latents_have_moved(tilted):
+    images = image_set(8)
+    learner = learner_of(images, tigon.GaussianMixture(3, 2), tilted)
+    learner.expand, shown = False, []
+    optimizer = torch.optim.SGD(learner.parameters(), 0.0)
+    for k in range(6):  # half of the images at a time
+        batch = images.batch(torch.arange(4 * (k % 2), 4 * (k % 2) + 4))
+        learner.run_chains(batch, tigon.RowRng(0, k, range(4)))
+        learner.after_update(optimizer)
+        shown.append(learner.mixture.means.clone())
+    assert not shown[0].any() and shown[1].any() and torch.equal(shown[1], shown[2])
+    assert not torch.equal(shown[2], shown[3]) and torch.equal(shown[3], shown[4])
+    assert learner.chain_tensors()["fits"] == 3
+
+
+def test_latents_that_are_not_finite_are_left_to_the_guard():
+    images = image_set(8)
+    learner = learner_of(images, tigon.GaussianMixture(3, 2), tilted=False)
+    learner.expand = False
+    learner.store.points[3] = torch.nan
+    learner._fit.moved(8)
+    learner.after_update(torch.optim.SGD(learner.parameters(), 0.0))
+    assert not learner.mixture.means.any() and learner.chain_tensors()["fits"] == 0
+
+
+@pytest.mark.parametrize("tilted", SHARED)
+@pytest.mark.parametrize("components", [None, 5])
+def test_it_is_fitted_at_once_to_latents_that_another_run_inferred(tilted, components):
+    images = image_set(400)
+    prior = None if components is None else tigon.GaussianMixture(3, components)
+    origin = learner_of(images, prior, tilted=False)
+    in_two_halves(origin)
+    learner = learner_of(images, tigon.GaussianMixture(3, 2), tilted)
+    learner.adopt(origin)
+    assert in_two(learner.mixture)
+    assert torch.equal(learner.store.points, origin.store.points)
+
+
+def test_the_same_mixture_is_another_runs_own():
+    images = image_set(40)
+    origin = learner_of(images, tigon.GaussianMixture(3, 2), tilted=False)
+    origin.mixture.means.normal_(generator=tigon.make_rng(3))
+    learner = learner_of(images, tigon.GaussianMixture(3, 2), tilted=False)
+    learner.adopt(origin)
+    assert torch.equal(learner.mixture.means, origin.mixture.means)
