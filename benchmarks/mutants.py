@@ -62,6 +62,9 @@ ERRORS = "mean_over(squares.flatten(1).mean(1), batch)"
 FLIP = "        index = index.flip(0)\n"
 
 
+OF_IMAGES = "self.network(x).to(x.dtype)"
+
+
 MUTATIONS = [
     Mutation("drift s^2", LANGEVIN, DRIFT, DRIFT.replace("0.5", "1")),
     Mutation("drift s/2", LANGEVIN, DRIFT, DRIFT.replace("size * size", "size")),
@@ -159,7 +162,9 @@ MUTATIONS = [
     Mutation("likelihood over sigma", GENERATIVE, "(2 * noise**2)", "(2 * noise)"),
     Mutation("no prior", GENERATIVE, " + self.log_prior(z)", ""),
     Mutation("prior twice", NORMAL, "-sum_event(z**2) / 2", "-sum_event(z**2)"),
-    Mutation("no reference density", ENERGY, " + self.reference.log_prob(x)", ""),
+    Mutation(
+        "no reference density", ENERGY, f"{OF_IMAGES} + self.reference.log_prob(x)", OF_IMAGES
+    ),
     Mutation("reference at 0", ENERGY, "Gaussian(loc, scale)", "Gaussian(0.0, scale)"),
     Mutation(
         "likelihood averaged over the batch", GENERATOR, " if self.average_likelihood else 1.0", ""
@@ -228,16 +233,22 @@ MUTATIONS = [
         "self.prior.tilt(samples) - self.prior.tilt(self._drawn)",
     ),
     Mutation(
-        "draws from N(0, I) instead of the learned prior",
+        "draws of the mixture instead of the learned prior",
         "models/energy_prior.py",
-        "return self.chains.run(self.log_density, normal(rng, like), rng).x",
-        "return normal(rng, like)",
+        "return self.chains.run(self.log_density, self.base.sample(like, rng), rng).x",
+        "return self.base.sample(like, rng)",
     ),
     Mutation(
         "a learned prior without its normal density",
         "models/energy_prior.py",
-        "return self.tilt(z) + self.normal(z)",
+        "return self.tilt(z) + density_of(self.base)(z)",
         "return self.tilt(z)",
+    ),
+    Mutation(
+        "a mixture that expansion leaves behind",
+        "learners/generator.py",
+        "            self.mixture.map(*affine)\n",
+        "            pass\n",
     ),
     Mutation(
         "the contrast of revised images with its sign flipped",

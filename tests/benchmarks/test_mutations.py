@@ -1,9 +1,18 @@
 """Outcomes of mutations are kept, until what they depend on changes."""
 
-from mutants import Mutation
+from pathlib import Path
+
+from mutants import MUTATIONS, Mutation
 from mutations import Log, Outcome
 
+SOURCES = Path(__file__).parents[2] / "src" / "tigon"
+
 MUTATION = Mutation("sign", "a.py", "x + 1", "x - 1")
+
+
+def test_every_mistake_can_be_made_in_one_place():
+    found = {one.name: (SOURCES / one.file).read_text().count(one.old) for one in MUTATIONS}
+    assert {name for name, times in found.items() if times != 1} == set()
 
 
 def test_a_known_outcome_is_not_measured_again_unless_the_file_has_changed(tmp_path):
