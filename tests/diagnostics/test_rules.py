@@ -109,13 +109,6 @@ def test_two_samples_are_judged_by_p_and_few_points_are_said_to_be_few(p_value, 
         assert "10 are few" in judge(many._replace(points=10))[0].what
 
 
-def test_a_difference_between_two_samples_that_is_sure_but_slight_is_a_note():
-    slight = TwoSampleTest(0.062, 5e-4, 0.05, 1000, 200, 500)
-    for judge in (of_distribution, of_prior_images):
-        assert judge(slight)[0].level is Level.NOTE
-        assert judge(slight._replace(distance=0.063))[0].level is Level.BAD
-
-
 @pytest.mark.parametrize(
     ("gains", "apart", "name", "level"),
     [

@@ -11,7 +11,6 @@ from tigon.errors import CAUSES
 DIVERGENCE, DRIFT = 0.1, 0.02  # limits without expansion; with it, which sets the moments
 TRAVEL = 0.2
 SURE, DOUBTFUL = 1e-3, 1e-2  # p-values
-SLIGHT = 1.25  # a distance less than this much of that of draws is slight, however sure it is
 FEW = 50
 EXPAND = (
     "images drawn from the prior will be bad even if reconstructions are good: use parameter "
@@ -123,7 +122,7 @@ def of_modes(probe: ModesProbe) -> list[Finding]:
 
 
 def _judged(name: str, bad: str, said: str, test: TwoSampleTest) -> Finding:
-    if test.p_value < SURE and test.distance >= SLIGHT * test.expected:
+    if test.p_value < SURE:
         return Finding(bad, Level.BAD, said, SHAPE, test.p_value)
     if test.p_value < DOUBTFUL:
         return Finding(name, Level.NOTE, said, SHAPE, test.p_value)
@@ -135,8 +134,7 @@ def _compared(test: TwoSampleTest) -> str:
     return (
         f"energy distance {test.distance:.3g} of {test.points} from {test.reference} draws, for "
         f"as many draws {test.expected:.3g} on average, p = {test.p_value:.2g} by simulation "
-        f"(healthy: above {percent(DOUBTFUL)}; bad: below {percent(SURE)}, and {SLIGHT:g} times "
-        f"the distance of draws"
+        f"(healthy: above {percent(DOUBTFUL)}, bad: below {percent(SURE)}"
         f"{power if test.points < FEW else ''})"
     )
 
