@@ -69,7 +69,7 @@ def place(point: Points, reach: float) -> tuple[float, float]:
 def background(
     points: Points, pixels: NDArray[np.uint8], path: Points, reach: float
 ) -> Image.Image:
-    """Draw the plane: circles of 39, 86 and 99 % of the prior, the path, the faces."""
+    """Draw the plane: circles of 39, 86 and 99 % of N(0, I), the path, the faces."""
     plane = Image.new("RGB", (SIDE * FINE, SIDE * FINE), "white")
     draw = ImageDraw.Draw(plane)
     for radius in (1, 2, 3):

@@ -34,7 +34,8 @@ def run_of(name: str, **options) -> Path:
     """A run folder of a recipe, with options of the recipe; not to be changed."""
     recipe = recipes()[name](image_size=8, iterations=3, held_out=0.0)
     if isinstance(recipe, GeneratorRecipe):
-        recipe = replace(recipe, latent_dim=2)
+        mixed = name in ("cooperative", "latent-ebm")  # as they would be of 600 images
+        recipe = replace(recipe, latent_dim=2, components=2 if mixed else 1)
     recipe = replace(recipe, network=replace(recipe.network, width=4))
     if name.startswith("descriptor") or name == "texture":
         recipe = replace(recipe, chains=replace(recipe.chains, steps=3))

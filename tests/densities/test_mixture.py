@@ -119,3 +119,38 @@ def test_points_that_are_all_the_same_are_fitted():
 def test_too_few_numbers_are_refused(numbers):
     with pytest.raises(ValueError, match="a mixture needs at least 1 component of 1 number"):
         tigon.GaussianMixture(*numbers)
+
+
+def apart():
+    mixture = tigon.GaussianMixture(2, 2)
+    mixture.weights.copy_(torch.tensor([0.3, 0.7]))
+    mixture.means.copy_(torch.tensor([[-3.0, 0.5], [3.0, -0.5]]))
+    roots = torch.tensor([[[0.8, 0.0], [0.4, 0.5]], [[0.6, 0.0], [-0.3, 0.9]]])
+    mixture.inverses.copy_(torch.linalg.inv(roots))
+    return mixture, roots @ roots.mT
+
+
+def test_its_moments_are_those_of_many_draws():
+    mixture, _ = apart()
+    draws = mixture.sample(torch.empty(200_000, 2), tigon.make_rng("draws", 0)).double()
+    mean, covariance = mixture.moments()
+    assert torch.allclose(draws.mean(0), mean, atol=0.03)
+    assert torch.allclose(torch.cov(draws.T), covariance, atol=0.1)
+
+
+def test_distance_and_precision_are_those_of_the_component_that_is_near():
+    mixture, covariances = apart()
+    x = torch.tensor([[-3.2, 0.9], [3.5, -1.5]])
+    away = x - mixture.means
+    inverses = torch.linalg.inv(covariances)
+    expected = torch.einsum("ki,kij,kj->k", away, inverses, away)
+    assert torch.allclose(mixture.squared_distance(x), expected, rtol=1e-4)
+    assert torch.allclose(mixture.precision(x), inverses, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_draws_have_the_type_that_is_asked_for(dtype):
+    mixture, _ = apart()
+    draws = mixture.to(dtype).sample(torch.empty(4000, 2, dtype=dtype), tigon.make_rng("draws", 0))
+    assert draws.dtype is dtype
+    assert torch.allclose(draws.double().mean(0), mixture.moments()[0], atol=0.2)

@@ -1,5 +1,7 @@
 """Evidence about latents: exact draws pass, and what only has the prior's moments fails."""
 
+import math
+
 import pytest
 import torch
 from linear_models import images_of, linear_model, posterior
@@ -8,6 +10,7 @@ from torch import nn
 
 from small import generator_learner
 from tigon.data.batches import Batch
+from tigon.densities.mixture import GaussianMixture
 from tigon.diagnostics.examine import mode_findings, prior_findings
 from tigon.diagnostics.probes import probe_latents, run_free
 from tigon.diagnostics.rules.base import Level
@@ -45,6 +48,26 @@ def test_p_values_of_draws_of_the_prior_are_uniform(count, dim):
     for test in (lambda z: latents_test(z, draw), moments_test):
         values = [test(z).p_value for z in sets]
         assert stats.kstest(values, "uniform").pvalue > 1e-3, (min(values), max(values))
+
+
+def mixture_of_two():
+    """A mixture with another mean and covariance than (0, I), and how it is drawn from."""
+    mixture, rng = GaussianMixture(3, 2), make_rng("two", 0)
+    two = torch.randn(400, 3, generator=rng) + 3 * (torch.arange(400)[:, None] % 2)
+    mixture.fit(two, 30, rng)
+    return mixture, lambda count: mixture.sample(torch.empty(count, 3), rng)
+
+
+def test_moments_are_compared_with_those_of_a_mixture():
+    mixture, draw = mixture_of_two()
+    values = [moments_test(draw(40), mixture.moments(), draw).p_value for _ in range(80)]
+    assert stats.kstest(values, "uniform").pvalue > 1e-3, (min(values), max(values))
+    assert moments_test(draw(40)).p_value < 1e-3, "these are not the moments of N(0, I)"
+    moved = moments_test(1.5 * draw(2000) + 1, mixture.moments(), draw)
+    mean, covariance = mixture.moments()
+    away = (0.5 * mean + 1) @ torch.linalg.solve(covariance, 0.5 * mean + 1)
+    wanted = (3 * (1.5**2 - 1 - 2 * math.log(1.5)) + away.item()) / 2 / 3
+    assert moved.divergence == pytest.approx(wanted, rel=0.1) and moved.p_value < 1e-3
 
 
 def test_latents_far_from_the_prior_are_as_far_as_their_gaussian_is():

@@ -70,14 +70,30 @@ def test_it_is_fitted_again_when_all_latents_have_moved(tilted):
     assert learner.chain_tensors()["fits"] == 3
 
 
-def test_latents_that_are_not_finite_are_left_to_the_guard():
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e18])
+def test_latents_that_ran_away_are_left_to_the_guard(value):
     images = image_set(8)
     learner = learner_of(images, tigon.GaussianMixture(3, 2), tilted=False)
     learner.expand = False
-    learner.store.points[3] = torch.nan
+    learner.store.points[3] = value
     learner._fit.moved(8)
     learner.after_update(torch.optim.SGD(learner.parameters(), 0.0))
     assert not learner.mixture.means.any() and learner.chain_tensors()["fits"] == 0
+
+
+def test_chains_far_from_all_components_are_lost_and_restarted():
+    images = image_set(400)
+    learner = learner_of(images, tigon.GaussianMixture(3, 2), tilted=False)
+    in_two_halves(learner)
+    learner._fit.moved(400)
+    learner.after_update(torch.optim.SGD(learner.parameters(), 0.0))
+    assert not len(learner.bad_chains())
+    learner.store.points[[5, 250]] = torch.tensor([40.0, 0.0, torch.nan])
+    learner.store.points[7] = torch.tensor([60.0, 0.0, 0.0])
+    lost = learner.bad_chains()
+    assert lost.tolist() == [5, 7, 250]
+    learner.restart_chains(lost, tigon.make_rng("again", 0))
+    assert not len(learner.bad_chains())
 
 
 @pytest.mark.parametrize("tilted", SHARED)
@@ -93,10 +109,25 @@ def test_it_is_fitted_at_once_to_latents_that_another_run_inferred(tilted, compo
     assert torch.equal(learner.store.points, origin.store.points)
 
 
-def test_the_same_mixture_is_another_runs_own():
+@pytest.mark.parametrize("tilted", SHARED)
+def test_a_mixture_of_as_many_components_is_another_runs_own(tilted):
     images = image_set(40)
     origin = learner_of(images, tigon.GaussianMixture(3, 2), tilted=False)
     origin.mixture.means.normal_(generator=tigon.make_rng(3))
-    learner = learner_of(images, tigon.GaussianMixture(3, 2), tilted=False)
+    learner = learner_of(images, tigon.GaussianMixture(3, 2), tilted)
     learner.adopt(origin)
     assert torch.equal(learner.mixture.means, origin.mixture.means)
+
+
+def test_a_tilt_is_kept_though_the_mixture_is_fitted_again_or_refused():
+    images = image_set(400)
+    origin = learner_of(images, tigon.GaussianMixture(3, 5), tilted=True)
+    torch.nn.init.normal_(origin.prior.network.last.weight, generator=tigon.make_rng(3))
+    in_two_halves(origin)
+    learner = learner_of(images, tigon.GaussianMixture(3, 2), tilted=True)
+    learner.adopt(origin)
+    assert in_two(learner.mixture)
+    z = torch.randn(5, 3, generator=tigon.make_rng(4))
+    assert torch.equal(learner.prior.tilt(z), origin.prior.tilt(z))
+    with pytest.raises(ValueError, match=r"its model\.prior\.network\."):
+        learner_of(images, tigon.GaussianMixture(3, 5), tilted=False).adopt(origin)

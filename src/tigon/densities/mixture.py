@@ -72,23 +72,62 @@ class GaussianMixture(nn.Module):
 
     def _joint(self, x: Tensor) -> Tensor:
         """Return the log-density of points (B, d) and components, (B, K)."""
+        volume = self.inverses.diagonal(dim1=1, dim2=2).log().sum(1) + self.weights.log()
+        return volume - self._squares(x) / 2 - x.shape[1] / 2 * math.log(2 * math.pi)
+
+    def _squares(self, x: Tensor) -> Tensor:
+        """Return (x - m_k)^T C_k^-1 (x - m_k) of points (B, d) and components, (B, K)."""
         centred = torch.einsum("kij,bj->bki", self.inverses, x)
         centred = centred - torch.einsum("kij,kj->ki", self.inverses, self.means)
-        volume = self.inverses.diagonal(dim1=1, dim2=2).log().sum(1) + self.weights.log()
-        return volume - centred.square().sum(2) / 2 - x.shape[1] / 2 * math.log(2 * math.pi)
+        return centred.square().sum(2)
+
+    @torch.no_grad()
+    def squared_distance(self, x: Tensor) -> Tensor:
+        """Return (x - m_k)^T C_k^-1 (x - m_k) of points (B, d) and their nearest component, (B,).
+
+        Of draws of one normal density it follows chi square with d degrees of freedom.
+        """
+        return self._squares(x.to(self.means)).amin(1)
+
+    @torch.no_grad()
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Return the mean (d,) and the covariance (d, d), exactly, in double precision."""
+        weights, means, roots = self._parts()
+        mean = weights @ means
+        away = means - mean
+        within = torch.einsum("k,kij,klj->il", weights, roots, roots)
+        return mean, within + away.T @ (weights[:, None] * away)
+
+    @torch.no_grad()
+    def precision(self, x: Tensor) -> Tensor:
+        """Return the mean inverse covariance of the components of points (B, d), (B, d, d).
+
+        It is minus the curvature of the log-density, less that of the components' shares.
+        """
+        share, inverses = self._joint(x.to(self.means)).softmax(1), self.inverses
+        return torch.einsum("bk,kji,kjl->bil", share, inverses, inverses)
+
+    def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return weights, means, and roots of the covariances, as doubles."""
+        weights, means = wide(self.weights), wide(self.means)
+        eye = torch.eye(means.shape[1]).to(means)
+        roots = torch.linalg.solve_triangular(wide(self.inverses), eye, upper=False)
+        return weights / weights.sum(), means, roots
 
     @torch.no_grad()
     def sample(self, like: Tensor, rng: Rng) -> Tensor:
         """Draw points with the shape, type and device of `like` (B, d); they are exact."""
-        ends = self.weights.cumsum(0)
-        chosen = torch.bucketize(uniform(rng, like) * ends[-1], ends, right=True)
+        ends = self.weights.to(like.device, torch.float32).cumsum(0)
+        chosen = torch.bucketize(uniform(rng, like).float() * ends[-1], ends, right=True)
         chosen = chosen.clamp(max=len(ends) - 1)
-        noise, drawn = normal(rng, like), self.means[chosen]
+        noise = normal(rng, like)
+        exact = noise.double() if noise.dtype == torch.float64 else noise.float()
+        drawn = self.means.to(exact)[chosen]
         for k, inverse in enumerate(self.inverses):  # as many copies of it would fill the memory
             here = chosen == k
-            away = torch.linalg.solve_triangular(inverse, noise[here].T, upper=False)
+            away = torch.linalg.solve_triangular(inverse.to(exact), exact[here].T, upper=False)
             drawn[here] += away.T
-        return drawn
+        return drawn.to(like)
 
     @torch.no_grad()
     def fit(self, x: Tensor, sweeps: int, rng: torch.Generator | None = None) -> None:

@@ -178,7 +178,7 @@ def prior_findings(learner: InfersLatents, batch: Batch, seed: int) -> list[Find
         return lost
     rng = make_rng("diagnose the prior", seed, device=learner.like.device)
 
-    normal = learner.normal_prior
+    known, moments = learner.prior_moments, []
 
     def draw(count: int) -> Tensor:
         return learner.model.latents(count, rng, learner.like)
@@ -186,10 +186,12 @@ def prior_findings(learner: InfersLatents, batch: Batch, seed: int) -> list[Find
     def shown(latents: Tensor) -> Tensor:
         return image_features(learner.decode(latents))
 
+    if known is not None:
+        moments = of_moments(moments_test(run.latents, known, draw), run, learner.expand)
     some = run.latents[even_rows(len(run.latents), DECODED).to(learner.like.device)]
     alike = features_test(shown(some), shown(draw(POOL)), make_rng("diagnose images", seed))
     return [
-        *(of_moments(moments_test(run.latents), run, learner.expand) if normal else []),
+        *moments,
         *of_distribution(latents_test(run.latents, draw)),
         *of_prior_images(alike),
     ]

@@ -39,7 +39,9 @@ class Simulated(NamedTuple):
 
 
 class MomentsTest(NamedTuple):
-    """Result of testing whether the mean and covariance of latents fit draws from N(0, I).
+    """Result of testing whether the mean and covariance of latents fit draws from the prior.
+
+    Latents count in coordinates in which the prior's mean is 0, and its covariance I.
 
     Attributes:
         statistic: the likelihood ratio
@@ -94,23 +96,39 @@ def simulated(
     return Simulated((1 + larger) / (1 + done), total / done, done)
 
 
-def moments_test(latents: Tensor) -> MomentsTest:
-    r"""Test the moments of latents (n, d) against those of n draws of N(0, I).
+def moments_test(
+    latents: Tensor,
+    moments: tuple[Tensor, Tensor] | None = None,
+    draw: Draw | None = None,
+) -> MomentsTest:
+    r"""Test the moments of latents (n, d) against those of n draws from their prior.
 
     .. math:: n \left( \operatorname{tr} C - \log\det C - d + |m|^2 \right)
 
     with the full covariance C if n > 2 d, and otherwise only its diagonal, since few latents say
     too little about correlations.
+
+    Arguments:
+        moments: the prior's mean (d,) and covariance (d, d); by default those of N(0, I)
+        draw: returns draws from the prior, (count, d); by default those of N(0, I)
     """
     z = latents.detach().cpu().double()
     (count, dim), rng = z.shape, make_rng("moments", 0)
+    mean, root = torch.zeros(dim).to(z), torch.eye(dim).to(z)
+    if moments is not None:
+        mean, root = moments[0].to(z), torch.linalg.cholesky(moments[1].to(z))
+
+    def drawn(sets: int) -> Tensor:
+        if draw is None:
+            return torch.randn(sets, count, dim, generator=rng, dtype=z.dtype)
+        return standard(draw(sets * count).detach().cpu().double()).view(sets, count, dim)
+
+    def standard(points: Tensor) -> Tensor:
+        return torch.linalg.solve_triangular(root, (points - mean).T, upper=False).T
+
+    z = standard(z)
     ratio = likelihood_ratio(z[None])[0]
-    found = simulated(
-        ratio,
-        likelihood_ratio,
-        lambda sets: torch.randn(sets, count, dim, generator=rng, dtype=z.dtype),
-        count * dim,
-    )
+    found = simulated(ratio, likelihood_ratio, drawn, count * dim)
     return MomentsTest(
         ratio.item(),
         found.p_value,

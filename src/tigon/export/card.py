@@ -17,11 +17,13 @@ from PIL import Image
 
 from tigon import __version__
 from tigon.data.pixels import to_uint8
+from tigon.densities.gaussian import StandardNormal
+from tigon.densities.mixture import GaussianMixture
 from tigon.errors import TigonError
 from tigon.export.licences import hub_licence
 from tigon.figures import tile
 from tigon.files import printable
-from tigon.models.abilities import HasChains, grids_of
+from tigon.models.abilities import HasChains, HasDecoder, grids_of
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart
 from tigon.models.folder import Card
@@ -131,6 +133,7 @@ def make_card(model: Model, facts: Facts) -> Card:
         terms=facts.terms,
         license=hub_licence(facts.terms.license),
         model=model,
+        prior=_prior(model) if isinstance(model, HasDecoder) else "",
         **{"class": type(model).__name__},
         config=model.config(),
         noun=kind.noun,
@@ -176,6 +179,15 @@ def _shown(model: Model) -> int:
         return SHOWN
     starts = model.start_count
     return min(SHOWN, starts) if starts > 1 else 2 * COLUMNS
+
+
+def _prior(model: Any) -> str:  # noqa: ANN401
+    """Return the prior of a model's latents in words, or what it tilts."""
+    prior = getattr(model, "prior", None)
+    base = getattr(prior, "base", prior)
+    if isinstance(base, GaussianMixture):
+        return f"a mixture of {len(base.weights)} normal densities"
+    return "N(0, I)" if isinstance(base, StandardNormal) else f"a {type(base).__name__}"
 
 
 def _chain(model: HasChains) -> dict[str, Any]:

@@ -4,12 +4,12 @@ A generator's :math:`p(y) = \int p(z) \, N(y; f(z), \sigma^2 I) \, dz` is the co
 posterior lacks, which annealed importance sampling estimates (`mcmc.annealed`). Its chains need
 not come from the prior: they start near the posterior, at draws of
 
-.. math:: q(z) = N(m, C), \qquad C^{-1} = I + J^\top J / \sigma^2
+.. math:: q(z) = N(m, C), \qquad C^{-1} = P + J^\top J / \sigma^2
 
-with m the mode that the model infers and J the decoder's derivative there (Laplace), which takes
-a hundredth of the temperatures. Where they start decides how far apart the two bounds are,
-and never whether they are bounds: m and C know the image, and nothing of the latents that it was
-drawn from.
+with m the mode that the model infers, J the decoder's derivative there (Laplace), and P the
+prior's inverse covariance, which takes a hundredth of the temperatures. Where they start decides
+how far apart the two bounds are, and never whether they are bounds: m and C know the image, and
+nothing of the latents that it was drawn from.
 
 Of an image that the model itself has drawn these latents are an exact draw of the posterior, and
 the bracket holds with the probability that is stated. Of any other image its lower end does, and
@@ -70,8 +70,8 @@ def log_likelihood(
         rng: one generator, or streams of B * chains rows; not used by a descriptor
         how: chains and temperatures for each image of a generator
         latents: what a generator's images were drawn from, (B, d), as `simulated` returns them
-        start: where a generator's chains start: near the posterior's mode, or at draws of the
-            prior, which needs many more temperatures
+        start: where a generator's chains start: near the posterior's mode, or at draws of
+            N(0, I), the usual prior, which needs many more temperatures
         constant: what `log_partition` returned for this model; found with a seed of its own if not
             given
         each: wraps the loop over images, to show a bar
@@ -250,7 +250,8 @@ def _near(
     steps = APART * eye.to(found)
     apart = model.decode(found + steps) - model.decode(found - steps)
     slopes = apart.flatten(1).double().cpu() / (2 * APART)
-    precision = eye + slopes @ slopes.T / float(model.sigma) ** 2
+    prior = model.prior_precision(found)[0].to(eye)
+    precision = prior + slopes @ slopes.T / float(model.sigma) ** 2
     if not precision.isfinite().all():
         raise TigonError("the model decodes latents to values that are not finite")
     covariance = torch.linalg.inv(precision)

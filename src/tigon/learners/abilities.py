@@ -34,8 +34,8 @@ class InfersLatents(Protocol):
         """A tensor with the model's type and device."""
 
     @property
-    def normal_prior(self) -> bool:
-        """Whether the prior of the latents is N(0, I)."""
+    def prior_moments(self) -> tuple[Tensor, Tensor] | None:
+        """The prior's mean (d,) and covariance (d, d), as doubles; None if nobody knows them."""
 
     def chain_density(self, batch: Batch) -> AbstractContextManager[LogDensity]:
         """Yield the posterior of a batch's latents, with the parameters frozen."""

@@ -15,10 +15,10 @@ stored:
 
 The map *does not change* f(z_i) of any latent, so it does not change the likelihood of any image
 at its latent. It *does change* the posterior of z given an image, since the prior stays N(0, I) in
-the new coordinates. If latents were draws from the posterior, they are draws from another density
-after a map that is not the identity; at the maximum of the likelihood, the expected map is the
-identity. One map for all latents couples their chains; the smaller gamma / n, the weaker the
-coupling.
+the new coordinates (a mixture of normal densities is mapped with the latents, and the posterior
+with it). If latents were draws from the posterior, they are draws from another density after a map
+that is not the identity; at the maximum of the likelihood, the expected map is the identity. One
+map for all latents couples their chains; the smaller gamma / n, the weaker the coupling.
 
 References:
     Liu, Rubin and Wu, "Parameter expansion to accelerate EM: the PX-EM algorithm",

@@ -46,7 +46,6 @@ from tigon.random.streams import Rng, make_rng, rows
 
 LONGEST_STEP = 1e30
 MOVED = 0.1  # fraction of all latents that must move before their moments are measured again
-PRIOR = "model.prior."  # how the names of what the prior has begin
 FITTED = 10_000  # latents that a mixture is fitted to, at most
 
 
@@ -216,6 +215,15 @@ class GeneratorLearner(Learner):
     def normal_prior(self) -> bool:
         """Whether the prior is N(0, I)."""
         return isinstance(self.model.prior, StandardNormal)
+
+    @property
+    def prior_moments(self) -> tuple[Tensor, Tensor] | None:
+        """The prior's mean (d,) and covariance (d, d), as doubles; None if nobody knows them."""
+        if self.mixture is not None and self.mixture is self.model.prior:
+            return self.mixture.moments()
+        dim = self.model.latent_dim
+        normal = torch.zeros(dim).double(), torch.eye(dim).double()
+        return normal if self.normal_prior else None
 
     @property
     def mixture(self) -> GaussianMixture | None:
@@ -458,8 +466,8 @@ class GeneratorLearner(Learner):
         """Begin with the weights and latents of another generator of the same images.
 
         What this model has besides, such as a tilt of the prior or a descriptor, stays as it is.
-        So does the step size, unless the chains are the same. A mixture in the prior is fitted to
-        these latents, unless it is the other's.
+        So does the step size, unless the chains are the same. A mixture in the prior is that of
+        the other, or if that has none of as many components, it is fitted to the latents.
 
         Raises:
             ValueError: if the other has no latents, has parts that this one lacks, or their shapes
@@ -473,9 +481,10 @@ class GeneratorLearner(Learner):
                 f"it has {its} latents for an image, and this model {mine}; leave out --latent-dim"
             )
         own, theirs = self.state_dict(), other.state_dict()
-        alike = _prior_shapes(own) == _prior_shapes(theirs)
-        if not alike:
-            theirs = {k: v for k, v in theirs.items() if not k.startswith(PRIOR)}
+        fitted, its_own = self._mixture_names(), other._mixture_names()
+        alike = [own[n].shape for n in fitted] == [theirs[n].shape for n in its_own]
+        found = [theirs.pop(name) for name in its_own]
+        theirs |= zip(fitted, found, strict=True) if alike else {}
         for name, value in theirs.items():
             if name not in own or own[name].shape != value.shape:
                 raise ValueError(
@@ -492,6 +501,13 @@ class GeneratorLearner(Learner):
         self.moments = moments(self.store.parts)
         if self._fit is not None and not alike:
             self._fit.fit(self._of_rows(even_rows(self.count, FITTED)), anew=True)
+
+    def _mixture_names(self) -> list[str]:
+        """Return what the mixture's tensors are called in `state_dict`; none without one."""
+        if self.mixture is None:
+            return []
+        whole = "model.prior" if self.mixture is self.model.prior else "model.prior.base"
+        return [f"{whole}.{name}" for name in GaussianMixture.UNAVERAGED]
 
     @property
     def files(self) -> ChainStore | None:
@@ -510,19 +526,26 @@ class GeneratorLearner(Learner):
     def bad_chains(self) -> Tensor:
         """Return the rows whose latents are not finite, or further out than the prior reaches.
 
-        The limit on |z|^2 under N(0, I) is its mean, plus 10 of its standard deviations, plus 100;
-        other priors have no limit.
+        The limit on |z|^2 under N(0, I) is its mean, plus 10 of its standard deviations, plus 100.
+        Of a mixture, the squared distance to the nearest component may be as large instead; a
+        prior that is tilted has no limit.
         """
         dim = self.store.points.shape[1]
-        far = dim + 10 * (2 * dim) ** 0.5 + 100 if self.normal_prior else math.inf
+        mixed = self.mixture if self.mixture is self.model.prior else None
+        limited = self.normal_prior or mixed is not None
+        far = dim + 10 * (2 * dim) ** 0.5 + 100 if limited else math.inf
         lost = torch.empty(len(self.store), dtype=torch.uint8, device=self.like.device)
         for part, rows_here in zip(self.store.parts(), chunks(len(self.store)), strict=True):
-            lost[rows_here] = ~((part**2).sum(1) < far)
+            squares = (part**2).sum(1)
+            if mixed is not None:
+                nearest = mixed.squared_distance(part).to(squares)
+                squares = torch.where(squares.isfinite(), squares.minimum(nearest), squares)
+            lost[rows_here] = ~(squares < far)
         return self.ownership.all_rows(lost).nonzero()[:, 0]
 
     def restart_chains(self, index: Tensor, rng: Rng) -> None:
         """Restart the chains of these rows at draws from the prior."""
-        fresh = self.model.latents(len(index), rng, self.store.points)
+        fresh = self.model.latents(len(index), rng, self.like).to(self.store.points)
         here = torch.isin(index, self.ownership.owned(index))
         self.store.write(self.ownership.slots(index[here]), fresh[here])
 
@@ -539,11 +562,6 @@ def error_of(squares: Tensor, batch: Batch) -> Tensor:
     counts = mask.flatten(1).sum(1)
     shares = counts / mean_over(counts, batch)  # of a row in the mean: 1 if all were observed
     return mean_over(squares.flatten(1).sum(1) / counts * shares, batch)
-
-
-def _prior_shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    """Return the shapes of what a learner's prior has, by name."""
-    return {name: value.shape for name, value in state.items() if name.startswith(PRIOR)}
 
 
 def _possible(step_size: float) -> float:

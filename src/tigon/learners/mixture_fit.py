@@ -11,6 +11,7 @@ from tigon.densities.mixture import GaussianMixture
 from tigon.random.streams import make_rng
 
 ANEW, AGAIN = 20, 2  # sweeps of EM
+FURTHEST = 1e5  # latents that are further away, or not finite, are of no use to it
 
 
 class MixtureFit:
@@ -35,13 +36,13 @@ class MixtureFit:
         return self._moved >= self.count
 
     def fit(self, latents: Tensor, anew: bool = False) -> None:
-        """Fit the mixture to latents (n, d), unless some are not finite.
+        """Fit the mixture to latents (n, d), unless some have run away.
 
         Arguments:
             anew: in any case, and not only if it is time
         """
         self._moved = 0
-        if not latents.isfinite().all():  # the guard sees to them
+        if not (latents.abs() < FURTHEST).all():  # the guard sees to them
             return
         self._fits += 1
         if anew or self._fits.bit_count() == 1:

@@ -153,6 +153,9 @@ class HasLikelihood(HasDecoder, Protocol):
     def no_likelihood(self) -> str:
         """Why its images do not have the density of f(z) + sigma eps, in words; or nothing."""
 
+    def prior_precision(self, z: Tensor) -> Tensor:
+        """Return the inverse covariance of the prior near latents (B, d), (B, d, d)."""
+
     @property
     def exact_latents(self) -> bool:
         """Whether `latents` are exact draws of the prior, and not where chains have come to."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tigon.data.checks import require_points, require_shape
 from tigon.densities.gaussian import Prior, StandardNormal, density_of
 from tigon.densities.log_density import LogDensity, mode, sum_event
+from tigon.densities.mixture import GaussianMixture
 from tigon.models.base import Model
 from tigon.models.cold_start import ColdStart, LinearGuess, Reconstruction, infer_latents
 from tigon.models.config import build, register_part, to_plain
@@ -83,7 +84,17 @@ class GeneratorModel(Model):
         """The log of the integral of exp(log_prior), in nats; None if nobody knows it."""
         if isinstance(self.prior, StandardNormal):
             return self.latent_dim / 2 * math.log(2 * math.pi)
-        return 0.0 if hasattr(self.prior, "log_prob") else None
+        return None if hasattr(self.prior, "log_density") else 0.0
+
+    def prior_precision(self, z: Tensor) -> Tensor:
+        """Return the inverse covariance of the prior near latents (B, d), (B, d, d).
+
+        It is I for N(0, I), that of the components for a mixture, tilted or not, and I for others.
+        """
+        base = getattr(self.prior, "base", self.prior)
+        if isinstance(base, GaussianMixture):
+            return base.precision(z)
+        return torch.eye(z.shape[1]).to(z).expand(len(z), -1, -1)
 
     @property
     def no_likelihood(self) -> str:

@@ -401,11 +401,11 @@ def _places(context: RunContext, plane: Plane) -> "Figure":
         "latents",
         "Where the training images are",
         "Each training image at its inferred latent, with the circles that contain 39, 86 and "
-        "99 % of the prior. If inferred latents do not fill the prior, images from the model are "
+        "99 % of N(0, I). If inferred latents do not fill the prior, images from the model are "
         "bad even if reconstructions are good.",
         figures.latent_plane(points, context.images.pixels[pictured], plane.names),
         f"Scatter plot of {len(points)} training images over two latent coordinates; {inside} lie "
-        "within the circle that contains 99 % of the prior.",
+        "within the circle that contains 99 % of N(0, I).",
     )
 
 
