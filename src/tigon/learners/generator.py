@@ -545,9 +545,10 @@ class GeneratorLearner(Learner):
 
     def restart_chains(self, index: Tensor, rng: Rng) -> None:
         """Restart the chains of these rows at draws from the prior."""
-        fresh = self.model.latents(len(index), rng, self.like).to(self.store.points)
+        fresh = self.model.latents(len(index), rng, self.like)
         here = torch.isin(index, self.ownership.owned(index))
-        self.store.write(self.ownership.slots(index[here]), fresh[here])
+        points = fresh[here].to(self.store.points)
+        self.store.write(self.ownership.slots(index[here]), points)
 
 
 def error_of(squares: Tensor, batch: Batch) -> Tensor:
