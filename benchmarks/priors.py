@@ -30,9 +30,10 @@ TEXT = """## A prior that is learned
 
 `python benchmarks/priors.py`: `tigon train RECIPE --data clothes.npz --image-size 32`, with no
 other option but those below, on the training images of clothing64 (CC0), and `tigon evaluate` on
-its test images. Seed 0; {machine}. KID-lite0 of {count} drawn images to as many test images; that of a Gaussian on
-as many principal components is {gaussian:.2f}, that of training images {floor:.2f}. Errors of
-reconstructions are mean squares on [-1, 1]; those of as many principal components {pca:.4f}.
+its test images. Seed 0; {machine}.
+KID-lite0 of {count} drawn images to as many test images; that of a Gaussian on as many principal
+components is {gaussian:.2f}, that of training images {floor:.2f}. Errors of reconstructions are
+mean squares on [-1, 1]; that of as many principal components is {pca:.4f}.
 
 {rows}"""
 

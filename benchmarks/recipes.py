@@ -70,8 +70,8 @@ the left three quarters are learned from, and 300 of the right quarter are not. 
 decoder, d and sigma of the generator above it and learned for as many minutes, and so did a small
 diffusion model (DDPM) below its descriptor. Generators and the VAE also learn from mirrored copies
 of clothes and textures. A generator's prior is a mixture of normal densities here, since there are
-more than 600 images; with `--components 1`, and for a VAE, it is N(0, I). `copies` is no model: it draws training images, which the test must
-convict."""
+more than 600 images; with `--components 1`, and for a VAE, it is N(0, I). `copies` is no model: it
+draws training images, which the test must convict."""
 FEW = """Of the ten embedded photographs none is held out: the more a model draws them, the more it
 has learned, and they are copies. Each with its own number of iterations: how many of the
 photographs are the nearest one of some drawn image, the mean squared distance to that on the scale

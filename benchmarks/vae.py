@@ -1,9 +1,10 @@
 """A variational auto-encoder with the generator's decoder, as a good user would write it.
 
-The decoder, the prior and sigma are those of the recipe `generator`, and so is the density; only
-inference differs: an encoder of the mirrored sizes gives a mean and a deviation for each latent
-(Kingma and Welling, 2014). Adam at 1e-3 falls to 0 along a cosine, as the time that is given
-passes, and the weight of the divergence from the prior rises from 0 to 1 in the first tenth.
+The decoder and sigma are those of the recipe `generator`, the prior is N(0, I), which is that of
+`generator --components 1`, and so is the density; only inference differs: an encoder of the
+mirrored sizes gives a mean and a deviation for each latent (Kingma and Welling, 2014). Adam at
+1e-3 falls to 0 along a cosine, as the time that is given passes, and the weight of the divergence
+from the prior rises from 0 to 1 in the first tenth.
 Reconstructions are the decoded means. `rivals.py` learns and measures it.
 """
 
