@@ -64,7 +64,7 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class StandardNormal:
-    """N(0, I), the default prior of a generator's latents."""
+    """N(0, I), the prior of a `GeneratorModel` that is given none."""
 
     def log_density(self, z: Tensor) -> Tensor:
         """Return -|z|^2 / 2 of each row, (B, *) to (B,): up to a constant."""
