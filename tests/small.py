@@ -66,7 +66,7 @@ def generator_recipe(**options) -> GeneratorRecipe:
     """A recipe that learns 8 x 8 images in an instant."""
     network = GeneratorNetwork(width=4)
     values = {"image_size": 8, "held_out": 0.0, "latent_dim": 2, "iterations": 6, "mirror": "no"}
-    values["network"] = network
+    values |= {"network": network, "components": 1}
     return GeneratorRecipe(**(values | options))
 
 

@@ -17,8 +17,12 @@ from tigon.training.checkpoint_folder import measured
 
 RECIPES = pytest.mark.parametrize(
     ("name", "recipe"),
-    [("generator", generator_recipe()), ("descriptor", descriptor_recipe())],
-    ids=["gen", "desc"],
+    [
+        ("generator", generator_recipe()),
+        ("generator", generator_recipe(components=2)),
+        ("descriptor", descriptor_recipe()),
+    ],
+    ids=["gen", "mixed", "desc"],
 )
 
 
@@ -56,6 +60,9 @@ def test_the_same_command_continues_a_stopped_run_to_the_same_end(
     assert part.iteration == 2 and not part.finished
     again = train(experiment, tmp_path / "run")
     assert torch.equal(parameters(again.learner), parameters(whole.learner))
+    if getattr(recipe, "components", 1) > 1:
+        mixtures = [trainer.learner.mixture.means for trainer in (again, whole)]
+        assert torch.equal(*mixtures) and mixtures[0].any()
     records, expected = Run(tmp_path / "run").records(), Run(tmp_path / "whole").records()
     assert [{**r, "seconds": 0} for r in records] == [{**r, "seconds": 0} for r in expected]
     for (i, one), (j, two) in zip(
