@@ -81,11 +81,11 @@ def test_a_mixture_becomes_that_of_the_images_less_the_noise():
     learner = tigon.GeneratorLearner(model, count, tigon.MCMC(tigon.MALA(0.3), 5))
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.0)
     late = []
-    for iteration in range(260):
+    for iteration in range(120):
         batch = Batch(images, torch.arange(count))
         learner.run_chains(batch, tigon.RowRng(0, iteration, range(count)))
         learner.after_update(optimizer)
-        if iteration >= 160:  # 128 was the last fit that began anew
+        if iteration >= 70:  # 64 was the last fit that began anew
             left = prior.means[:, 0].argsort()
             late.append([prior.weights[left], prior.means[left], prior.inverses[left].inverse()])
     weights, centres, found = (torch.stack(part).mean(0) for part in zip(*late, strict=True))

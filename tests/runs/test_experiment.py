@@ -265,15 +265,13 @@ def test_a_run_whose_images_changed_is_refused(tmp_path, pictures, name, recipe)
 @pytest.mark.parametrize(
     ("name", "recipe"),
     [
-        ("generator", generator_recipe(channels=1)),
-        ("generator", generator_recipe(latent_dim=1)),
-        ("generator", generator_recipe(latent_dim=100)),
-        ("generator", generator_recipe(batch_size=2)),
+        ("generator", generator_recipe(channels=1, latent_dim=1)),
+        ("generator", generator_recipe(latent_dim=100, batch_size=2)),
         ("generator", generator_recipe(mirror="yes")),
         ("descriptor", descriptor_recipe(channels=1)),
         ("descriptor", descriptor_recipe(batch_size=2, chains=ImageChains(3, start="mean-image"))),
     ],
-    ids=["grey", "d=1", "d=100", "batches", "mirror", "grey descriptor", "mean image"],
+    ids=["grey, d=1", "d=100, batches", "mirror", "grey descriptor", "mean image"],
 )
 def test_unusual_runs_learn_and_are_reported(tmp_path, pictures, name, recipe):
     train(Experiment(name, recipe, str(pictures)), tmp_path / "run")
