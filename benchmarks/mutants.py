@@ -247,7 +247,7 @@ MUTATIONS = [
     Mutation(
         "a mixture that expansion leaves behind",
         "learners/generator.py",
-        "            self.mixture.map(*affine)\n",
+        "            self.model.mixture.map(*affine)\n",
         "            pass\n",
     ),
     Mutation(

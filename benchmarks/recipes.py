@@ -7,12 +7,12 @@
 Every row is `tigon train RECIPE --data DATA --image-size N --seed S`, with no other option but
 --latent-dim, where the data set's name has a d, --minutes, if it is given here, and those that the
 row's name has, as "generator --components 1"; and then `tigon evaluate` on the data's own test
-images, or on those that the run held out. With --rivals, a
-VAE with the same decoder, d and sigma learns for the minutes that each generator took, a small
-diffusion model for those of each descriptor, and training images are measured as if they were
-drawn (`rivals.py`). What was measured is added to --log, one line a row, and not measured again
-while it stands there, so that rows can be made one by one, on several machines; --table makes
-none, and prints those that are there, of all --minutes if none are given.
+images, or on those that the run held out. With --rivals, a VAE with the same decoder, d and sigma
+learns for the minutes that each generator took, a small diffusion model for those of each
+descriptor, and training images are measured as if they were drawn (`rivals.py`). What was measured
+is added to --log, one line a row, and not measured again while it stands there, so that rows can
+be made one by one, on several machines; --table makes none, and prints those that are there, of
+all --minutes if none are given.
 """
 
 import gzip

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 import tigon.data
 from tigon.data.images import ImageSet
+from tigon.densities.mixture import GaussianMixture
 from tigon.learners.descriptor import DescriptorLearner, start_images
 from tigon.learners.generator import GeneratorLearner
 from tigon.models.energy import EnergyModel
@@ -60,6 +62,15 @@ def measured_model():
         model.residuals.add(0.02 * torch.randn(decoded.shape, generator=rng), 64, 1000)
         model.residuals.whole.add(0.5 * smooth, 64, 1000)
     return model, torch.cat([decoded[:2], 0.5 * smooth[:2]])
+
+
+def mixture_of(weights: Tensor, means: Tensor, roots: Tensor) -> GaussianMixture:
+    """The mixture with these weights (K,), means (K, d) and roots of covariances (K, d, d)."""
+    mixture = GaussianMixture(means.shape[1], len(means))
+    mixture.weights.copy_(weights)
+    mixture.means.copy_(means)
+    mixture.inverses.copy_(torch.linalg.inv(roots))
+    return mixture
 
 
 def generator_recipe(**options) -> GeneratorRecipe:

@@ -7,6 +7,7 @@ import torch
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 import tigon
+from small import mixture_of
 from tigon.densities import mixture as module
 
 WEIGHTS = torch.tensor([0.2, 0.5, 0.3])
@@ -16,12 +17,8 @@ ROOTS = torch.tensor([[[0.5, 0.0], [0.3, 0.4]], [[1.0, 0.0], [-0.5, 0.2]], [[0.6
 
 def known():
     """The mixture of these three, and torch's own."""
-    mixture = tigon.GaussianMixture(2, 3)
-    mixture.weights.copy_(WEIGHTS)
-    mixture.means.copy_(MEANS)
-    mixture.inverses.copy_(torch.linalg.inv(ROOTS))
     parts = MultivariateNormal(MEANS, scale_tril=ROOTS)
-    return mixture, MixtureSameFamily(Categorical(WEIGHTS), parts)
+    return mixture_of(WEIGHTS, MEANS, ROOTS), MixtureSameFamily(Categorical(WEIGHTS), parts)
 
 
 def test_its_log_density_is_that_of_torch_and_its_gradient_too():
@@ -122,12 +119,9 @@ def test_too_few_numbers_are_refused(numbers):
 
 
 def apart():
-    mixture = tigon.GaussianMixture(2, 2)
-    mixture.weights.copy_(torch.tensor([0.3, 0.7]))
-    mixture.means.copy_(torch.tensor([[-3.0, 0.5], [3.0, -0.5]]))
+    weights, means = torch.tensor([0.3, 0.7]), torch.tensor([[-3.0, 0.5], [3.0, -0.5]])
     roots = torch.tensor([[[0.8, 0.0], [0.4, 0.5]], [[0.6, 0.0], [-0.3, 0.9]]])
-    mixture.inverses.copy_(torch.linalg.inv(roots))
-    return mixture, roots @ roots.mT
+    return mixture_of(weights, means, roots), roots @ roots.mT
 
 
 def test_its_moments_are_those_of_many_draws():

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import tigon
+from small import mixture_of
 from tigon.data.batches import Batch
 from tigon.learners.latent_ebm import LatentEBMLearner
 from tigon.models.energy_prior import EnergyPrior
@@ -154,11 +155,9 @@ class Slope(nn.Module):
 @pytest.mark.exactness
 def test_draws_of_a_tilted_mixture_have_its_weights_means_and_covariances():
     """exp(a z) N(z; m, C) is N(z; m + C a, C), times exp(a m + a C a / 2)."""
-    base = tigon.GaussianMixture(2, 2)
-    base.weights.copy_(torch.tensor([0.3, 0.7]))
-    base.means.copy_(torch.tensor([[-1.0, 0.5], [1.0, -0.5]]))
+    weights, means = torch.tensor([0.3, 0.7]), torch.tensor([[-1.0, 0.5], [1.0, -0.5]])
     roots = torch.tensor([[[0.8, 0.0], [0.4, 0.5]], [[0.6, 0.0], [-0.3, 0.9]]])
-    base.inverses.copy_(torch.linalg.inv(roots))
+    base = mixture_of(weights, means, roots)
     slope, count = torch.tensor([0.8, -0.6]), 40_000
     chains = tigon.MCMC(tigon.MALA(0.6), 200)
     prior = tigon.EnergyPrior(Slope(), 2, chains, base)

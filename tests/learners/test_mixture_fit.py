@@ -42,7 +42,7 @@ def test_it_is_fitted_to_the_latents_and_follows_their_expansion(tilted):
     optimizer = torch.optim.Adam(learner.parameters(), 0.0)
     learner._fit.moved(400)  # all have moved
     learner.after_update(optimizer)
-    fitted = learner.mixture
+    fitted = learner.model.mixture
     assert in_two(fitted)
     before = fitted.log_prob(learner.store.points)
     shown = learner.model(learner.store.points)
@@ -64,7 +64,7 @@ def test_it_is_fitted_again_when_all_latents_have_moved(tilted):
         batch = images.batch(torch.arange(4 * (k % 2), 4 * (k % 2) + 4))
         learner.run_chains(batch, tigon.RowRng(0, k, range(4)))
         learner.after_update(optimizer)
-        shown.append(learner.mixture.means.clone())
+        shown.append(learner.model.mixture.means.clone())
     assert not shown[0].any() and shown[1].any() and torch.equal(shown[1], shown[2])
     assert not torch.equal(shown[2], shown[3]) and torch.equal(shown[3], shown[4])
     assert learner.chain_tensors()["fits"] == 3
@@ -78,7 +78,7 @@ def test_latents_that_ran_away_are_left_to_the_guard(value):
     learner.store.points[3] = value
     learner._fit.moved(8)
     learner.after_update(torch.optim.SGD(learner.parameters(), 0.0))
-    assert not learner.mixture.means.any() and learner.chain_tensors()["fits"] == 0
+    assert not learner.model.mixture.means.any() and learner.chain_tensors()["fits"] == 0
 
 
 def test_chains_far_from_all_components_are_lost_and_restarted():
@@ -105,7 +105,7 @@ def test_it_is_fitted_at_once_to_latents_that_another_run_inferred(tilted, compo
     in_two_halves(origin)
     learner = learner_of(images, tigon.GaussianMixture(3, 2), tilted)
     learner.adopt(origin)
-    assert in_two(learner.mixture)
+    assert in_two(learner.model.mixture)
     assert torch.equal(learner.store.points, origin.store.points)
 
 
@@ -113,10 +113,10 @@ def test_it_is_fitted_at_once_to_latents_that_another_run_inferred(tilted, compo
 def test_a_mixture_of_as_many_components_is_another_runs_own(tilted):
     images = image_set(40)
     origin = learner_of(images, tigon.GaussianMixture(3, 2), tilted=False)
-    origin.mixture.means.normal_(generator=tigon.make_rng(3))
+    origin.model.mixture.means.normal_(generator=tigon.make_rng(3))
     learner = learner_of(images, tigon.GaussianMixture(3, 2), tilted)
     learner.adopt(origin)
-    assert torch.equal(learner.mixture.means, origin.mixture.means)
+    assert torch.equal(learner.model.mixture.means, origin.model.mixture.means)
 
 
 def test_a_tilt_is_kept_though_the_mixture_is_fitted_again_or_refused():
@@ -126,7 +126,7 @@ def test_a_tilt_is_kept_though_the_mixture_is_fitted_again_or_refused():
     in_two_halves(origin)
     learner = learner_of(images, tigon.GaussianMixture(3, 2), tilted=True)
     learner.adopt(origin)
-    assert in_two(learner.mixture)
+    assert in_two(learner.model.mixture)
     z = torch.randn(5, 3, generator=tigon.make_rng(4))
     assert torch.equal(learner.prior.tilt(z), origin.prior.tilt(z))
     with pytest.raises(ValueError, match=r"its model\.prior\.network\."):

@@ -58,7 +58,7 @@ def test_the_same_command_continues_a_stopped_run_to_the_same_end(
     again = train(experiment, tmp_path / "run")
     assert torch.equal(parameters(again.learner), parameters(whole.learner))
     if getattr(recipe, "components", 1) > 1:
-        mixtures = [trainer.learner.mixture.means for trainer in (again, whole)]
+        mixtures = [trainer.learner.model.mixture.means for trainer in (again, whole)]
         assert torch.equal(*mixtures) and mixtures[0].any()
     records, expected = Run(tmp_path / "run").records(), Run(tmp_path / "whole").records()
     assert [{**r, "seconds": 0} for r in records] == [{**r, "seconds": 0} for r in expected]

@@ -92,7 +92,10 @@ class GaussianMixture(nn.Module):
     @torch.no_grad()
     def moments(self) -> tuple[Tensor, Tensor]:
         """Return the mean (d,) and the covariance (d, d), exactly, in double precision."""
-        weights, means, roots = self._parts()
+        weights, means = wide(self.weights), wide(self.means)
+        weights = weights / weights.sum()
+        eye = torch.eye(means.shape[1]).to(means)
+        roots = torch.linalg.solve_triangular(wide(self.inverses), eye, upper=False)
         mean = weights @ means
         away = means - mean
         within = torch.einsum("k,kij,klj->il", weights, roots, roots)
@@ -107,13 +110,6 @@ class GaussianMixture(nn.Module):
         share, inverses = self._joint(x.to(self.means)).softmax(1), self.inverses
         return torch.einsum("bk,kji,kjl->bil", share, inverses, inverses)
 
-    def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return weights, means, and roots of the covariances, as doubles."""
-        weights, means = wide(self.weights), wide(self.means)
-        eye = torch.eye(means.shape[1]).to(means)
-        roots = torch.linalg.solve_triangular(wide(self.inverses), eye, upper=False)
-        return weights / weights.sum(), means, roots
-
     @torch.no_grad()
     def sample(self, like: Tensor, rng: Rng) -> Tensor:
         """Draw points with the shape, type and device of `like` (B, d); they are exact."""
@@ -121,11 +117,11 @@ class GaussianMixture(nn.Module):
         chosen = torch.bucketize(uniform(rng, like).float() * ends[-1], ends, right=True)
         chosen = chosen.clamp(max=len(ends) - 1)
         noise = normal(rng, like)
-        exact = noise.double() if noise.dtype == torch.float64 else noise.float()
-        drawn = self.means.to(exact)[chosen]
+        noise = noise.to(torch.promote_types(noise.dtype, torch.float32))
+        drawn = self.means.to(noise)[chosen]
         for k, inverse in enumerate(self.inverses):  # as many copies of it would fill the memory
             here = chosen == k
-            away = torch.linalg.solve_triangular(inverse.to(exact), exact[here].T, upper=False)
+            away = torch.linalg.solve_triangular(inverse.to(noise), noise[here].T, upper=False)
             drawn[here] += away.T
         return drawn.to(like)
 

@@ -178,7 +178,7 @@ class GeneratorLearner(Learner):
             self.store = self._first_chains(count, rng or make_rng("latents", 0), folder, start)
         self.count = self._moved = count
         self._due, self._weight = False, 0.0
-        self._fit = None if self.mixture is None else MixtureFit(self.mixture, count)
+        self._fit = None if model.mixture is None else MixtureFit(model.mixture, count)
         self.moments = moments(self.store.parts)
 
     def _first_chains(
@@ -219,17 +219,11 @@ class GeneratorLearner(Learner):
     @property
     def prior_moments(self) -> tuple[Tensor, Tensor] | None:
         """The prior's mean (d,) and covariance (d, d), as doubles; None if nobody knows them."""
-        if self.mixture is not None and self.mixture is self.model.prior:
-            return self.mixture.moments()
-        dim = self.model.latent_dim
+        prior, dim = self.model.prior, self.model.latent_dim
+        if isinstance(prior, GaussianMixture):
+            return prior.moments()
         normal = torch.zeros(dim).double(), torch.eye(dim).double()
         return normal if self.normal_prior else None
-
-    @property
-    def mixture(self) -> GaussianMixture | None:
-        """The prior, or what it is based on, if that is a mixture: it is fitted to the latents."""
-        found = getattr(self.model.prior, "base", self.model.prior)
-        return found if isinstance(found, GaussianMixture) else None
 
     def entered(self) -> dict[str, nn.Module]:
         """Return the networks that latents enter, by their names in the learner.
@@ -239,7 +233,7 @@ class GeneratorLearner(Learner):
         Raises:
             ValueError: if latents with this prior cannot be expanded
         """
-        if not (self.normal_prior or self.mixture is self.model.prior):
+        if not (self.normal_prior or isinstance(self.model.prior, GaussianMixture)):
             raise ValueError(
                 "parameter expansion is for latents of N(0, I), or of a mixture: expand=False"
             )
@@ -357,7 +351,7 @@ class GeneratorLearner(Learner):
         if self.expand and self._due:
             self._expand(optimizer)
         if self._fit is not None and self._fit.due:
-            self._fit.fit(self._of_rows(even_rows(self.count, FITTED)))
+            self._fit.fit(self._fitted_latents())
 
     def _expand(self, optimizer: Optimizers) -> None:
         firsts: dict[str, nn.Linear] = {
@@ -372,8 +366,8 @@ class GeneratorLearner(Learner):
                 bias = self.averaged.get(f"{name}.bias")
                 undo(affine, self.averaged[f"{name}.weight"], bias)
         self.store.replace(affine.apply)
-        if self.mixture is not None:
-            self.mixture.map(*affine)
+        if self.model.mixture is not None:
+            self.model.mixture.map(*affine)
         if self.chains.adaptation is not None:  # otherwise the user chose it for N(0, I)
             self.step_size *= affine.scale
 
@@ -397,6 +391,10 @@ class GeneratorLearner(Learner):
             self.start.fit(guess, latents.cpu())
             for name, value in guess.named_buffers() if self.averaged is not None else ():
                 self.averaged[f"model.guess.{name}"].copy_(value)  # type: ignore[index]
+
+    def _fitted_latents(self) -> Tensor:
+        """Return the latents (R, d) that a mixture is fitted to, of all processes."""
+        return self._of_rows(even_rows(self.count, FITTED))
 
     def _of_rows(self, index: Tensor) -> Tensor:
         """Return the latents (R, d) of these rows, whichever process owns them."""
@@ -500,14 +498,17 @@ class GeneratorLearner(Learner):
         self.load_chains(tensors)
         self.moments = moments(self.store.parts)
         if self._fit is not None and not alike:
-            self._fit.fit(self._of_rows(even_rows(self.count, FITTED)), anew=True)
+            self._fit.fit(self._fitted_latents(), anew=True)
 
     def _mixture_names(self) -> list[str]:
         """Return what the mixture's tensors are called in `state_dict`; none without one."""
-        if self.mixture is None:
-            return []
-        whole = "model.prior" if self.mixture is self.model.prior else "model.prior.base"
-        return [f"{whole}.{name}" for name in GaussianMixture.UNAVERAGED]
+        mixed = self.model.mixture
+        return [
+            f"{place}.{name}"
+            for place, module in self.named_modules()
+            if module is mixed
+            for name in GaussianMixture.UNAVERAGED
+        ]
 
     @property
     def files(self) -> ChainStore | None:
@@ -530,17 +531,15 @@ class GeneratorLearner(Learner):
         Of a mixture, the squared distance to the nearest component may be as large instead; a
         prior that is tilted has no limit.
         """
-        dim = self.store.points.shape[1]
-        mixed = self.mixture if self.mixture is self.model.prior else None
-        limited = self.normal_prior or mixed is not None
-        far = dim + 10 * (2 * dim) ** 0.5 + 100 if limited else math.inf
+        dim, prior = self.store.points.shape[1], self.model.prior
+        mixed = prior if isinstance(prior, GaussianMixture) else None
+        far = dim + 10 * (2 * dim) ** 0.5 + 100 if mixed or self.normal_prior else math.inf
         lost = torch.empty(len(self.store), dtype=torch.uint8, device=self.like.device)
         for part, rows_here in zip(self.store.parts(), chunks(len(self.store)), strict=True):
-            squares = (part**2).sum(1)
-            if mixed is not None:
-                nearest = mixed.squared_distance(part).to(squares)
-                squares = torch.where(squares.isfinite(), squares.minimum(nearest), squares)
-            lost[rows_here] = ~(squares < far)
+            away = ~((part**2).sum(1) < far)
+            if mixed and away.any():  # the distances of all would take time, and memory
+                away[away.clone()] = ~(mixed.squared_distance(part[away]) < far).to(away.device)
+            lost[rows_here] = away
         return self.ownership.all_rows(lost).nonzero()[:, 0]
 
     def restart_chains(self, index: Tensor, rng: Rng) -> None:

@@ -86,14 +86,19 @@ class GeneratorModel(Model):
             return self.latent_dim / 2 * math.log(2 * math.pi)
         return None if hasattr(self.prior, "log_density") else 0.0
 
+    @property
+    def mixture(self) -> GaussianMixture | None:
+        """The mixture of normal densities that the prior is, or tilts, if there is one."""
+        found = getattr(self.prior, "base", self.prior)
+        return found if isinstance(found, GaussianMixture) else None
+
     def prior_precision(self, z: Tensor) -> Tensor:
         """Return the inverse covariance of the prior near latents (B, d), (B, d, d).
 
         It is I for N(0, I), that of the components for a mixture, tilted or not, and I for others.
         """
-        base = getattr(self.prior, "base", self.prior)
-        if isinstance(base, GaussianMixture):
-            return base.precision(z)
+        if self.mixture is not None:
+            return self.mixture.precision(z)
         return torch.eye(z.shape[1]).to(z).expand(len(z), -1, -1)
 
     @property

@@ -144,6 +144,11 @@ class GeneratorRecipe(Recipe):
         """The number of latents."""
         return known(self.latent_dim, "latent_dim")
 
+    @property
+    def _components(self) -> int:
+        """The number of densities; 1 while it is neither given nor chosen yet (`resolved`)."""
+        return self.components or 1
+
     def choices(self, images: ImageData) -> dict[str, Choice]:
         """Return what these images decide of what is not given: also latents, and their prior."""
         found = super().choices(images)
@@ -185,20 +190,16 @@ class GeneratorRecipe(Recipe):
     @property
     def prior(self) -> str:
         """The prior of the latents, in words."""
-        if self._mixture() is None:
-            return "N(0, I)"
-        return f"a mixture of {self.components} normal densities"
+        count = self._components
+        return f"a mixture of {count} normal densities" if count > 1 else "N(0, I)"
 
     def _prior(self) -> Prior | None:
         """Return the prior of the latents; None stands for N(0, I)."""
         return self._mixture()
 
     def _mixture(self) -> GaussianMixture | None:
-        """Return a mixture that is to be fitted to the latents; None stands for N(0, I).
-
-        So it does where the number of densities is neither given nor chosen yet (`resolved`).
-        """
-        count = self.components or 1
+        """Return a mixture that is to be fitted to the latents; None stands for N(0, I)."""
+        count = self._components
         return GaussianMixture(self._dim, count) if count > 1 else None
 
     def learner(self, images: ImageData) -> GeneratorLearner:
