@@ -37,6 +37,7 @@ def measure(data: str, out: Path, store: Store, iterations: int) -> None:
         image_size=32,
         latent_dim=DIM,
         iterations=iterations,
+        batch_size=64,
         network=GeneratorNetwork(width=8),
         chains=LatentChains(store=store),
     )

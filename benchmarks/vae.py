@@ -23,7 +23,7 @@ from tigon.nn.dcgan import SLOPE, DCGANGenerator
 from tigon.random.streams import make_rng
 from tigon.training.settings import Cosine
 
-BATCH, RATE, WARM_UP, SEEN = 64, 1e-3, 0.1, 500  # images that the mean colour is of
+BATCH, RATE, WARM_UP, SEEN = 16, 1e-3, 0.1, 500  # images that the mean colour is of
 
 
 class Encoder(nn.Module):

@@ -153,7 +153,7 @@ class Recipe(ABC):
     iterations: int | None = 300
     gradient_evaluations: int | None = None
     minutes: float | None = None
-    batch_size: int = 64
+    batch_size: int = 32
     seed: int = 0
     precision: Precision = "float32"
     average: float | None = None

@@ -148,7 +148,6 @@ class DescriptorRecipe(Recipe):
     scale: float = 0.7
     grids: int | None = None
     iterations: int | None = None
-    batch_size: int = 32
     network: DescriptorNetwork = DescriptorNetwork()
     chains: ImageChains = ImageChains()
     compile: bool = False

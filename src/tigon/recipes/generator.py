@@ -88,7 +88,7 @@ class GeneratorRecipe(Recipe):
     card: ClassVar = "generator-card.md.jinja"
     learner_type: ClassVar[type[GeneratorLearner]] = GeneratorLearner
     persistent: ClassVar[bool] = True
-    growth: ClassVar[tuple[int, float]] = (400, 0.2)
+    growth: ClassVar[tuple[int, float]] = (400, 0.4)
     chosen: ClassVar[tuple[str, ...]] = (*Recipe.chosen, "latent_dim", "components")
     stages: ClassVar = Stages(
         "figure-1-reconstructions",
@@ -111,6 +111,7 @@ class GeneratorRecipe(Recipe):
     sigma: float | Literal["learn"] = 0.3
     sigma_floor: float = 0.01
     iterations: int | None = None
+    batch_size: int = 16
     annealing: Annealing = Annealing()
     start: Literal["linear", "prior"] = "linear"
     components: int | None = None
@@ -436,6 +437,7 @@ class OriginalGeneratorRecipe(GeneratorRecipe):
 
     latent_dim: int | None = 2
     iterations: int | None = 600
+    batch_size: int = 64
     annealing: Annealing = Annealing(0.3, 0.0)
     mirror: Literal["auto", "yes", "no"] = "no"
     start: Literal["linear", "prior"] = "prior"
