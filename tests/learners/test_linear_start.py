@@ -51,6 +51,18 @@ def test_latents_beyond_the_components_are_the_priors_draws():
     assert torch.equal(linear[:, 3:], prior[:, 3:])
 
 
+def test_an_image_unlike_all_others_starts_on_its_side_and_its_chain_is_not_lost():
+    pixels = np.random.default_rng(0).integers(126, 131, (300, 8, 8, 3)).astype(np.uint8)
+    pixels[5] = 255
+    images = ImageSet(pixels, [f"{k}.png" for k in range(300)], [])
+    learner = generator_recipe(latent_dim=2).learner(images)
+    scores = LinearStart(images, 2).components.scores(images.read(slice(5, 6)))[0, :2]
+    assert scores.square().sum() > 250  # of 300 images, 299 at most
+    start = learner.store.read(torch.tensor([5]))[0]
+    torch.testing.assert_close(start / start.norm(), scores / scores.norm())
+    assert len(learner.bad_chains()) == 0
+
+
 def test_every_chain_starts_at_its_own_image_in_files_and_in_parts(monkeypatch):
     from tigon.mcmc import store_files
     from tigon.recipes.settings import LatentChains

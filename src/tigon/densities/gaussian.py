@@ -62,6 +62,14 @@ class Gaussian:
         return self.loc + self.scale * normal(rng, like)
 
 
+def reach(dim: int) -> float:
+    """Return a squared length that draws of N(0, I) in so many dimensions stay below.
+
+    It is the mean of |z|^2, d, and ten of its standard deviations.
+    """
+    return dim + 10 * (2 * dim) ** 0.5
+
+
 @dataclass(frozen=True)
 class StandardNormal:
     """N(0, I), the prior of a `GeneratorModel` that is given none."""

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from tigon.data.batches import Batch, even_rows
-from tigon.densities.gaussian import StandardNormal
+from tigon.densities.gaussian import StandardNormal, reach
 from tigon.densities.log_density import LogDensity, frozen, mode, sum_event
 from tigon.densities.mixture import GaussianMixture
 from tigon.distributed import Ownership, all_sum, world
@@ -533,7 +533,7 @@ class GeneratorLearner(Learner):
         """
         dim, prior = self.store.points.shape[1], self.model.prior
         mixed = prior if isinstance(prior, GaussianMixture) else None
-        far = dim + 10 * (2 * dim) ** 0.5 + 100 if mixed or self.normal_prior else math.inf
+        far = reach(dim) + 100 if mixed or self.normal_prior else math.inf
         lost = torch.empty(len(self.store), dtype=torch.uint8, device=self.like.device)
         for part, rows_here in zip(self.store.parts(), chunks(len(self.store)), strict=True):
             away = ~((part**2).sum(1) < far)

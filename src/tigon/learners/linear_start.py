@@ -18,6 +18,7 @@ from torch import Tensor
 from tigon.data.batches import ImageData, even_rows
 from tigon.data.pixels import reduced, reduced_observed
 from tigon.data.principal import components_of
+from tigon.densities.gaussian import reach
 from tigon.distributed import all_objects
 from tigon.models.cold_start import LinearGuess
 from tigon.precision import wide
@@ -96,10 +97,14 @@ class LinearStart:
     def latents(self, part: slice, drawn: Tensor) -> Tensor:
         """Return the start of the chains of some rows, given draws of the prior (B, d).
 
-        Only of rows that this process owns; the others stay as they were drawn.
+        Only of rows that this process owns; the others stay as they were drawn. Scores of an
+        image unlike all others, further out than draws of the prior come, are shortened to there:
+        its chain would count as lost.
         """
         rows = self.images.ownership.owned(torch.arange(part.start, part.stop))
         scores = self.components.scores(*self._read(rows))[:, : self.dim]
+        most = reach(self.dim) / scores.square().sum(1, keepdim=True).clamp(min=1e-12)
+        scores = scores * most.sqrt().clamp(max=1)
         start = drawn.clone()
         start[rows - part.start, : scores.shape[1]] = scores.to(drawn)
         return start
