@@ -192,6 +192,26 @@ def test_a_bad_folder_is_refused_in_one_line_that_says_what(case, tmp_path, monk
     assert not {"out.npz", "exploded"} & set(os.listdir())
 
 
+MIXTURES = {
+    "no weight": (
+        lambda held: held["prior.weights"][0].fill_(0.0),
+        "weights that are not above 0",
+    ),
+    "negative weight": (lambda held: held["prior.weights"].neg_(), "weights that are not above 0"),
+    "no covariance": (lambda held: held["prior.inverses"][1, 0, 0].fill_(0.0), "not > 0"),
+    "a full root": (lambda held: held["prior.inverses"][1, 0, 1].fill_(0.5), "not triangular"),
+}
+
+
+@pytest.mark.parametrize("case", MIXTURES)
+def test_a_mixture_that_is_no_density_is_refused(case, tmp_path):
+    folder = model_folder("cooperative", tmp_path / "model")
+    change, said = MIXTURES[case]
+    tensors(change)(folder)
+    with pytest.raises(TigonError, match=f"model.safetensors: a mixture has .*{said}"):
+        load(folder)
+
+
 STARTS = {
     "grey": torch.zeros(5, 1, 1, 1),
     "none": torch.zeros(0, 3, 1, 1),

@@ -39,7 +39,8 @@ class GaussianMixture(nn.Module):
         components: K, >= 1
 
     `weights` (K,), `means` (K, d) and `inverses` (K, d, d), the inverses of lower-triangular roots
-    of the covariances, are buffers: they are fitted, not learned by gradients.
+    of the covariances, are buffers: they are fitted, not learned by gradients. Loading others that
+    are no densities raises a `ValueError`.
 
     Example:
         mixture = tigon.GaussianMixture(2, 10)
@@ -63,6 +64,7 @@ class GaussianMixture(nn.Module):
         self.register_buffer("weights", torch.full((components,), 1 / components))
         self.register_buffer("means", torch.zeros(components, latent_dim))
         self.register_buffer("inverses", torch.eye(latent_dim).repeat(components, 1, 1))
+        self.register_load_state_dict_post_hook(_require_densities)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return log q of points (B, d), (B,)."""
@@ -153,7 +155,7 @@ class GaussianMixture(nn.Module):
             squares = away.T @ (share[:, k, None] * away) + KNOWN * (eye + torch.outer(mean, mean))
             root = torch.linalg.cholesky(squares / whole[k])
             inverse = torch.linalg.solve_triangular(root, eye, upper=False)
-            self.inverses[k].copy_(inverse)
+            self.inverses[k].copy_(inverse.tril())
         self.means.copy_(means)
         self.weights.copy_((counts + 1) / (len(x) + len(counts)))
 
@@ -167,12 +169,22 @@ class GaussianMixture(nn.Module):
         """
         away = (self.means - mean.to(self.means)).T
         self.means.copy_(torch.linalg.solve_triangular(root.to(away), away, upper=False).T)
-        self.inverses.copy_(self.inverses @ root.to(self.inverses))
+        self.inverses.copy_((self.inverses @ root.to(self.inverses)).tril())
 
     def config(self) -> dict[str, int]:
         """Return the arguments."""
         components, latent_dim = self.means.shape
         return {"latent_dim": latent_dim, "components": components}
+
+
+def _require_densities(mixture: nn.Module, _: object) -> None:
+    """Refuse weights and covariances, as they were loaded, that are none."""
+    weights, inverses = mixture.weights, mixture.inverses
+    assert isinstance(weights, Tensor) and isinstance(inverses, Tensor)
+    if not (weights > 0).all():
+        raise ValueError("a mixture has weights that are not above 0")
+    if not (inverses.diagonal(dim1=1, dim2=2) > 0).all() or inverses.triu(1).any():
+        raise ValueError("a mixture has roots of covariances that are not triangular, or not > 0")
 
 
 def _near(x: Tensor, centres: Tensor) -> Tensor:

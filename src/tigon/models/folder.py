@@ -224,7 +224,10 @@ def load_weights(folder: Path, model: nn.Module, given: dict[str, float]) -> Non
         if not tensor.isfinite().all():
             raise TigonError(f"{path}: {name} has values that are not finite")
     found |= {name: torch.tensor(value) for name, value in given.items()}
-    model.to_empty(device="cpu").load_state_dict(found)
+    try:
+        model.to_empty(device="cpu").load_state_dict(found)
+    except ValueError as error:
+        raise TigonError(f"{path}: {error}") from error
 
 
 def _compare(path: Path, file: Any, wanted: dict[str, Tensor]) -> None:  # noqa: ANN401
