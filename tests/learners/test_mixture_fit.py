@@ -7,6 +7,7 @@ import tigon
 from small import image_set
 from tigon.learners.generator import GeneratorLearner
 from tigon.learners.latent_ebm import LatentEBMLearner
+from tigon.learners.mixture_fit import MixtureFit
 from tigon.models.energy_prior import EnergyPrior, LatentTilt
 
 SHARED = [False, True]  # whether a network tilts the mixture
@@ -52,6 +53,15 @@ def test_it_is_fitted_to_the_latents_and_follows_their_expansion(tilted):
     moved = fitted.log_prob(learner.store.points) - before
     assert kept == 0 and moved.std() < 1e-4 < moved.mean().abs()
     assert torch.allclose(learner.model(learner.store.points), shown, atol=1e-4)
+
+
+@pytest.mark.parametrize(("count", "enough"), [(400, 400), (10**6, 50_000)])
+def test_a_fit_is_due_when_all_latents_have_moved_or_enough_of_a_large_set(count, enough):
+    fit = MixtureFit(tigon.GaussianMixture(3, 2), count)
+    fit.moved(enough - 1)
+    assert not fit.due
+    fit.moved(1)
+    assert fit.due
 
 
 @pytest.mark.parametrize("tilted", SHARED)

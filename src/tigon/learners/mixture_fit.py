@@ -1,7 +1,7 @@
 """When a mixture of normal densities is fitted to the latents of a generator that learns.
 
-Two sweeps of EM follow each time that all latents have moved, on average; and after 1, 2, 4, 8,
-... such times it is fitted anew, since clusters show only as the model learns.
+Two sweeps of EM follow each time that all latents have moved, on average, or 50 000 of more; and
+after 1, 2, 4, 8, ... such times it is fitted anew, since clusters show only as the model learns.
 """
 
 import torch
@@ -11,6 +11,7 @@ from tigon.densities.mixture import GaussianMixture
 from tigon.random.streams import make_rng
 
 ANEW, AGAIN = 20, 2  # sweeps of EM
+MOST = 50_000  # latents that move between fits: a run need not move all of a million
 FURTHEST = 1e5  # latents that are further away, or not finite, are of no use to it
 
 
@@ -32,8 +33,8 @@ class MixtureFit:
 
     @property
     def due(self) -> bool:
-        """Whether all latents have moved since the last fit."""
-        return self._moved >= self.count
+        """Whether all latents, or enough of them, have moved since the last fit."""
+        return self._moved >= min(self.count, MOST)
 
     def fit(self, latents: Tensor, anew: bool = False) -> None:
         """Fit the mixture to latents (n, d), unless some have run away.
