@@ -1,7 +1,7 @@
 r"""Latents that start where the linear generator has them.
 
-Chains from draws of the prior cannot organise thousands of latents: a latent is visited some
-hundred times, each time it moves a few hundredths of the prior's width, and the network learns
+Chains from draws of the prior cannot organise thousands of latents: a latent is visited tens of
+times, each time it moves a few hundredths of the prior's width, and the network learns
 each image's random code by heart. The linear generator, probabilistic PCA, is solved exactly: the
 posterior mean of an image's latents is its whitened principal scores, up to shrinkage. Similar
 images have similar scores, and over the data set scores have the prior's mean and covariance.

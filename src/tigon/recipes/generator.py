@@ -74,7 +74,7 @@ class GeneratorRecipe(Recipe):
         components: normal densities that are mixed in the prior of latents, and fitted to those
             that are inferred, >= 1; 1 stands for N(0, I), whose moments they have anyway; if not
             given, one for 300 images, with their mirrored copies, and at most 30
-        expand: move all inferred latents towards the prior's moments after each update
+        expand: move all inferred latents towards the prior's moments, each time a tenth has moved
         average_likelihood: weight the likelihood by 1/n as the original did; for comparison only
         network: a fully connected layer and transposed convolutions
         chains: inference of latents
@@ -424,7 +424,7 @@ class OriginalGeneratorRecipe(GeneratorRecipe):
         annealing: annealing of sigma; by default there is none
         start: where latent chains start, as in generator; in the original, at draws of the prior
         components: normal densities in the prior; in the original 1, N(0, I)
-        expand: move all inferred latents towards the prior's moments after each update
+        expand: move all inferred latents towards the prior's moments, each time a tenth has moved
         average_likelihood: weight the likelihood by 1/n, and share batch statistics
         network: a fully connected layer and transposed convolutions
         chains: inference of latents
