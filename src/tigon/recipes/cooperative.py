@@ -139,10 +139,11 @@ class CooperativeRecipe(GeneratorRecipe):
     demo: ClassVar = False
     card: ClassVar = "cooperative-card.md.jinja"
     learner_type: ClassVar[type[GeneratorLearner]] = CooperativeLearner
-    growth: ClassVar[tuple[int, float]] = (600, 0.3)
+    growth: ClassVar[tuple[int, float]] = (600, 0.1)
     drawn: ClassVar[str] = "f(z), revised by the descriptor's chains,"
     parts: ClassVar[tuple[str, ...]] = ("revision",)
 
+    batch_size: int = 32
     revision: RevisionSettings = RevisionSettings()
     guard: RevisionGuard = RevisionGuard()
 

@@ -88,7 +88,7 @@ class GeneratorRecipe(Recipe):
     card: ClassVar = "generator-card.md.jinja"
     learner_type: ClassVar[type[GeneratorLearner]] = GeneratorLearner
     persistent: ClassVar[bool] = True
-    growth: ClassVar[tuple[int, float]] = (400, 0.4)
+    growth: ClassVar[tuple[int, float]] = (400, 0.35)
     chosen: ClassVar[tuple[str, ...]] = (*Recipe.chosen, "latent_dim", "components")
     stages: ClassVar = Stages(
         "figure-1-reconstructions",
