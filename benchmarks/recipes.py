@@ -6,7 +6,7 @@
 
 Every row is `tigon train RECIPE --data DATA --image-size N --seed S`, with no other option but
 --latent-dim, where the data set's name has a d, --minutes, if it is given here, and those that the
-row's name has, as "generator --components 1"; and then `tigon evaluate` on the data's own test
+row's name has, as "generator --batch-size 64"; and then `tigon evaluate` on the data's own test
 images, or on those that the run held out. With --rivals, a VAE with the same decoder, d and sigma
 learns for the minutes that each generator took, a small diffusion model for those of each
 descriptor, and training images are measured as if they were drawn (`rivals.py`). What was measured
@@ -47,9 +47,21 @@ SHARED = ROOT.parent / "shared" / "data"
 ENTRY = Path(sys.executable).with_name("tigon")
 EMBEDDED = "embedded:animal-faces"
 MANY = 160  # draws of a model of few images
-RECIPES = ["generator", "generator --components 1", "latent-ebm", "descriptor", "cooperative"]
+RECIPES = [
+    "generator",
+    "generator --iterations 5000",
+    "generator --batch-size 64",
+    "generator --components 1 --batch-size 64",
+    "latent-ebm --batch-size 64",
+    "descriptor",
+    "cooperative",
+]
 LATENT = {"generator", "latent-ebm", "cooperative"}
-RIVALS = {"generator": ["vae", "copies"], "descriptor": ["ddpm"]}
+RIVALS = {
+    "generator": ["vae", "copies"],
+    "generator --batch-size 64": ["vae --batch-size 64"],
+    "descriptor": ["ddpm"],
+}
 ABOUT = """## The default recipes on real folders
 
 `python benchmarks/recipes.py`: `tigon train RECIPE --data DATA --image-size N --seed S{minutes}`
@@ -64,14 +76,16 @@ image. KID-lite0 is to held-out images, beside that of a Gaussian on the scores 
 principal components (64 for a descriptor), and of training images. Copies: whether the test for
 copies convicts the drawn images of any seed, and the larger of its two statistics, in pixels or in
 features, whichever is lower (none of a row that was measured before the test compared training
-images with each other; below -3 are copies). clothing64 is measured on its own test images,
-cifar10 and mnist_t10k on the tenth that runs hold out (at most 1000); of textures, 900 squares of
-the left three quarters are learned from, and 300 of the right quarter are not. A VAE has the
-decoder, d and sigma of the generator above it and learned for as many minutes, and so did a small
-diffusion model (DDPM) below its descriptor. Generators and the VAE also learn from mirrored copies
-of clothes and textures. A generator's prior is a mixture of normal densities here, since there are
-more than 600 images; with `--components 1`, and for a VAE, it is N(0, I). `copies` is no model: it
-draws training images, which the test must convict."""
+images with each other; below -3 are copies). Generators learn from batches of 16 images,
+cooperative and descriptors from 32; with `--batch-size 64`, which was the default, rows compare
+one prior with another. clothing64 is measured on its own test images, cifar10 and mnist_t10k on
+the tenth that runs hold out (at most 1000); of textures, 900 squares of the left three quarters
+are learned from, and 300 of the right quarter are not. A VAE has the decoder, d, sigma and batch
+size of the generator above it and learned for as many minutes, and so did a small diffusion model
+(DDPM) below its descriptor. Generators and the VAE also learn from mirrored copies of clothes and
+textures. A generator's prior is a mixture of normal densities here, since there are more than 600
+images; with `--components 1`, and for a VAE, it is N(0, I). `copies` is no model: it draws
+training images, which the test must convict."""
 FEW = """Of the ten embedded photographs none is held out: the more a model draws them, the more it
 has learned, and they are copies. Each with its own number of iterations: how many of the
 photographs are the nearest one of some drawn image, the mean squared distance to that on the scale
@@ -276,11 +290,13 @@ def rival(place: Place, name: str, kind: str, one: dict[str, Any]) -> dict[str, 
         return found
     words = ["--image-size", CASES[name].size, "--seed", one["seed"]]
     words += ["--minutes", one["minutes"], *place.unseen(name, "--unseen")]
-    latent: dict[str, Any] = {"d": one["d"]} if kind == "vae" else {}
-    if kind == "vae":
+    model, *more = kind.split()
+    words += more
+    latent: dict[str, Any] = {"d": one["d"]} if model == "vae" else {}
+    if model == "vae":
         words += ["--latent-dim", one["d"], "--sigma", one["sigma"], "--width", one["width"]]
     script, learned_at = str(ROOT / "benchmarks" / "rivals.py"), commit()
-    found = alone(script, kind, place.images(name), "--threads", place.threads, *words)
+    found = alone(script, model, place.images(name), "--threads", place.threads, *words)
     return place.add(name, kind, one["seed"], learned_at, **latent, **found)
 
 
@@ -376,8 +392,10 @@ def rows(place: Place, name: str, recipe: str, options: Namespace) -> Iterator[d
     """Yield the line of a recipe, and that of its rival, for a data set."""
     shown = remembered_line if CASES[name].learned is None else line
     kinds = RIVALS.get(recipe, []) if options.rivals and CASES[name].learned is not None else []
+    if "--iterations" in recipe.split():  # which end the run, then, and not the minutes
+        place = place._replace(minutes=None)
     if options.table:
-        for asked in [options.minutes] if options.minutes else place.asked():
+        for asked in [place.minutes] if options.minutes else place.asked():
             there = place._replace(minutes=asked)
             for by in (recipe, *kinds):
                 found = [one for seed in options.seeds if (one := there.find(name, by, seed))]

@@ -34,7 +34,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--latent-dim", type=int, default=16, help="of a VAE, as the next two")
+    parser.add_argument("--latent-dim", type=int, default=16, help="of a VAE, as the next three")
+    parser.add_argument("--batch-size", type=int, default=vae.BATCH)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--sigma", type=float, default=0.3)
     parser.add_argument("--threads", type=int, default=1)
@@ -54,7 +55,7 @@ def main() -> None:
     model: Model
     if options.kind == "vae":
         how = options.latent_dim, options.width, options.sigma, seed
-        found, updates = vae.learn(images, minutes, *how)
+        found, updates = vae.learn(images, minutes, *how, options.batch_size)
         model, infer = found.model, found.infer
     elif options.kind == "ddpm":
         model, updates = ddpm.learn(images, minutes, seed)

@@ -4,7 +4,8 @@ The decoder and sigma are those of the recipe `generator`, the prior is N(0, I),
 `generator --components 1`, and so is the density; only inference differs: an encoder of the
 mirrored sizes gives a mean and a deviation for each latent (Kingma and Welling, 2014). Adam at
 1e-3 falls to 0 along a cosine, as the time that is given passes, and the weight of the divergence
-from the prior rises from 0 to 1 in the first tenth.
+from the prior rises from 0 to 1 in the first tenth. Batches are as large as the generator's: of
+clothes, 16 images gave better reconstructions and draws in ten minutes than 64 did.
 Reconstructions are the decoded means. `rivals.py` learns and measures it.
 """
 
@@ -76,7 +77,13 @@ class VAE(nn.Module):
 
 
 def learn(
-    images: ImageSet, minutes: float, latent_dim: int, width: int, sigma: float, seed: int
+    images: ImageSet,
+    minutes: float,
+    latent_dim: int,
+    width: int,
+    sigma: float,
+    seed: int,
+    batch_size: int = BATCH,
 ) -> tuple[VAE, int]:
     """Learn for so many minutes.
 
@@ -91,7 +98,7 @@ def learn(
     encoder = Encoder(network, make_rng("encoder", seed))
     vae = VAE(GeneratorModel(network, latent_dim, sigma), encoder)
     optimizer = torch.optim.Adam(vae.parameters(), RATE)
-    order = images.order(BATCH, seed)
+    order = images.order(batch_size, seed)
     noise, like = make_rng("noise", seed), next(vae.parameters()).detach()
     updates, cosine = 0, Cosine()
     for passed in until(minutes):
