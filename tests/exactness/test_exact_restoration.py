@@ -78,7 +78,7 @@ def assert_drawn_from_the_posterior(name, physics, start="prior"):
     mean = b + gain @ (y.flatten() - a @ b)
     covariance = joint - gain @ a @ joint
 
-    count = 1000
+    count = 1500
     how = Draws(count, start, temperatures=4, hottest=20.0, settle=60, draws=1)
     found = restore(model, y, physics, make_rng(2), NOISE, how=how)
     images = found.samples[0].flatten(1)
