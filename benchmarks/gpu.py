@@ -176,7 +176,7 @@ def iteration_rows(device: torch.device) -> Iterator[Row]:
             (
                 "generator",
                 "clothing64",
-                GeneratorRecipe(iterations=1000),
+                GeneratorRecipe(iterations=1000, batch_size=64),
                 lambda: clothing("train"),
             ),
         ]

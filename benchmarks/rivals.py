@@ -54,8 +54,8 @@ def main() -> None:
     infer: Infer | None = None  # a diffusion model has no latents
     model: Model
     if options.kind == "vae":
-        how = options.latent_dim, options.width, options.sigma, seed
-        found, updates = vae.learn(images, minutes, *how, options.batch_size)
+        how = options.latent_dim, options.width, options.sigma, seed, options.batch_size
+        found, updates = vae.learn(images, minutes, *how)
         model, infer = found.model, found.infer
     elif options.kind == "ddpm":
         model, updates = ddpm.learn(images, minutes, seed)

@@ -177,13 +177,12 @@ class GaussianMixture(nn.Module):
         return {"latent_dim": latent_dim, "components": components}
 
 
-def _require_densities(mixture: nn.Module, _: object) -> None:
+def _require_densities(mixture: GaussianMixture, _: object) -> None:
     """Refuse weights and covariances, as they were loaded, that are none."""
-    weights, inverses = mixture.weights, mixture.inverses
-    assert isinstance(weights, Tensor) and isinstance(inverses, Tensor)
-    if not (weights > 0).all():
+    if not (mixture.weights > 0).all():
         raise ValueError("a mixture has weights that are not above 0")
-    if not (inverses.diagonal(dim1=1, dim2=2) > 0).all() or inverses.triu(1).any():
+    roots = mixture.inverses
+    if not (roots.diagonal(dim1=1, dim2=2) > 0).all() or roots.triu(1).any():
         raise ValueError("a mixture has roots of covariances that are not triangular, or not > 0")
 
 
