@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -68,6 +68,8 @@ def test_a_page_is_told_the_run_its_curves_and_its_model(client):
 
 @settings(max_examples=150)
 @given(message=st.one_of(st.text(max_size=40), JSON.map(json.dumps), st.binary(max_size=60)))
+@example(message='{"type": "\\n"}')
+@example(message='{"type": "stop", "\\n": 0}')
 def test_whatever_is_said_gets_an_answer_and_the_server_lives(client, message):
     with client.websocket_connect("/socket", headers=HEADERS) as socket:
         until(socket, "model")

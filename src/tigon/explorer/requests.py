@@ -67,9 +67,9 @@ def read_request(message: str | bytes) -> Request:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"][:6])
-        raise TigonError(
-            f"no such request: {where + ': ' if where else ''}{first['msg']}"
-        ) from error
+        said = f"{where + ': ' if where else ''}{first['msg']}"
+        said = " ".join(said.split())  # it may quote what was sent, line breaks included
+        raise TigonError(f"no such request: {said}") from error
     except (ValueError, RecursionError) as error:
         raise TigonError(f"no such request: {error}") from error
     if not hasattr(asked, "pixels"):
