@@ -4,7 +4,7 @@ import pytest
 
 from small import generator_recipe, image_set
 from tigon.errors import TigonError
-from tigon.training.callbacks.metrics import MetricsLog, cut_metrics, read_metrics
+from tigon.training.callbacks.metrics import MetricsLog, cut_metrics, read_events, read_metrics
 
 
 def test_records_logged_are_the_records_read(tmp_path):
@@ -67,3 +67,15 @@ def test_a_rollback_is_kept_where_the_checkpoint_knows_of_it_and_comes_again_whe
     assert path.read_text() == text.removesuffix('{"iteration": 6}\n')
     cut_metrics(path, iteration=5, rollbacks=0)
     assert [json.loads(line) for line in path.read_text().splitlines()] == taken[:5]
+
+
+def test_a_stop_is_an_event_until_the_run_is_continued(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    stop = {"iteration": 1, "event": "stopped", "cause": "network", "message": "it stopped"}
+    lines = [{"iteration": 1}, {"iteration": 2}, stop]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert read_events(path) == [stop]
+    cut_metrics(path, iteration=1)
+    assert read_events(path) == [stop], "nothing was learned since"
+    path.write_text(path.read_text() + '{"iteration": 2}\n')
+    assert read_events(path) == []

@@ -93,12 +93,20 @@ def read_metrics(path: Path, optional: Collection[str] = ()) -> list[Record]:
 def read_events(path: Path, optional: Collection[str] = ()) -> list[Record]:
     """Return the guard's events: records with `event`, `cause` and `message`, in order.
 
+    A stop that the run was continued after is left out.
+
     Arguments:
         optional: see `read_lines`
     Raises:
         TigonError: if a line is damaged
     """
-    return [line for line in read_lines(path, optional) if "event" in line]
+    events, went_on = list[Record](), False
+    for line in reversed(read_lines(path, optional)):
+        if "event" not in line:
+            went_on = True
+        elif line["event"] != "stopped" or not went_on:
+            events.append(line)
+    return events[::-1]
 
 
 def _refuse_odd(record: Record, first: Record, optional: Collection[str]) -> None:
