@@ -130,6 +130,22 @@ def test_sigma_falls_geometrically_to_the_models_own():
     assert seen == pytest.approx([1.2, 0.6, 0.3, 0.3])
 
 
+def test_annealing_that_has_ended_is_over_in_a_longer_run_and_after_a_restart():
+    first = generator_learner(3, annealing=Annealing(start=1.2, until=0.5))
+    first.begin(0.2)
+    assert first.chain_sigma > 0.3
+    first.begin(0.5)
+    again = generator_learner(3, annealing=Annealing(start=1.2, until=0.5))
+    early = again.chain_tensors()
+    again.load_chains(first.chain_tensors())
+    for learner in (first, again):
+        learner.begin(0.1)
+        assert learner.chain_sigma == pytest.approx(0.3)
+    again.load_chains(early)  # as a guard rolls back
+    again.begin(0.0)
+    assert again.chain_sigma == pytest.approx(1.2)
+
+
 def test_annealed_chains_come_to_a_sigma_that_is_learned():
     learner = generator_learner(3, annealing=Annealing(1.2, 0.5), noise=LearnedNoise())
     batch, optimizer = batch_of(image_set(3)), torch.optim.Adam(learner.parameters())

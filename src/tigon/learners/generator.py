@@ -159,7 +159,7 @@ class GeneratorLearner(Learner):
         super().__init__()
         self.ownership = ownership or Ownership()
         self.model, self.annealing, self.noise, self.start = model, annealing, noise, start
-        self._progress = 1.0
+        self._progress, self._annealed = 1.0, annealing is None
         self._error: tuple[Tensor, float] | None = None  # the batch's, and its share of the set
         self.chains = chains or MCMC(MALA(0.1, jitter=0.9), 1, StepSizeAdaptation())
         if not isinstance(self.chains.adaptation, StepSizeAdaptation | None):
@@ -250,8 +250,14 @@ class GeneratorLearner(Learner):
         return self.chains.gradient_evaluations + 1
 
     def begin(self, progress: float) -> None:
-        """Set the `progress`, in [0, 1], that gives the annealed sigma of chains and loss."""
-        self._progress = progress
+        """Set the `progress`, in [0, 1], that gives the annealed sigma of chains and loss.
+
+        Once annealing has ended, it is over, in a longer run, too.
+        """
+        self._annealed = self._annealed or bool(
+            self.annealing and progress >= self.annealing.until
+        )
+        self._progress = 1.0 if self._annealed else progress
 
     @property
     def chain_sigma(self) -> float:
@@ -442,6 +448,7 @@ class GeneratorLearner(Learner):
         rows = {} if self.files else {"points": self.ownership.all_rows(self.store.points)}
         size = torch.tensor(self.step_size, dtype=torch.float64)
         counts = {"moved": torch.tensor(self._moved), "adapted": torch.tensor(self.adapted)}
+        counts["annealed"] = torch.tensor(self._annealed)
         fit = {} if self._fit is None else self._fit.tensors()
         return {**rows, "step_size": size, **counts, **fit, **self.moments._asdict()}
 
@@ -455,6 +462,7 @@ class GeneratorLearner(Learner):
         if "step_size" in tensors:
             self.step_size = _possible(tensors["step_size"].item())
             self._moved, self.adapted = int(tensors["moved"]), int(tensors["adapted"])
+            self._annealed = bool(tensors["annealed"])
             like = self.store.points
             self.moments = Moments(*(tensors[name].to(like) for name in Moments._fields))
         if self._fit is not None:
