@@ -74,10 +74,12 @@ def test_the_originals_say_that_they_are_for_comparison_only():
         {"seed": -1},
         {"iterations": 0},
         {"annealing": Annealing(0.0)},
+        {"annealing": Annealing(until=1.5)},
+        {"annealing": Annealing(until=-0.1)},
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(options):
-    with pytest.raises(ValueError, match="at least|above"):
+    with pytest.raises(ValueError, match=r"at least|above|in \[0, 1\]"):
         GeneratorRecipe(**options)
 
 

@@ -138,7 +138,9 @@ class GeneratorRecipe(Recipe):
             "sigma cannot be learned with an averaged likelihood: give a number, or use "
             "generator instead of generator-original",
         )
-        require(self.annealing.start > 0, "annealing.start must be above 0")
+        start, until = self.annealing.start, self.annealing.until
+        require(start > 0, f"annealing.start must be above 0, not {start}")
+        require(0 <= until <= 1, f"annealing.until must be in [0, 1], not {until}")
 
     @property
     def _dim(self) -> int:
