@@ -199,12 +199,11 @@ class CooperativeLearner(GeneratorLearner):
         return revised and super().chains_finite(samples)
 
     def ran_away(self, batch: Batch, rng: Rng) -> bool:
-        """Revise again: did chains leave the images' range on ordinary gradients?"""
+        """Revise the proposals again: did chains leave the range on ordinary gradients?"""
         if self._revision is None:
             return False
-        _, proposed = self.model.propose(len(batch.index), rng)
         with self.products():
-            trace = self.model.revise(proposed, rng, keep=1)
+            trace = self.model.revise(self._revision.proposed, rng, keep=1)
         return bool(left_on_ordinary_gradients(trace, self.model.descriptor.step_size))
 
     def chain_tensors(self) -> dict[str, Tensor]:
