@@ -1,5 +1,7 @@
 """A model is measured on images that it has not seen, each described once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -26,6 +28,20 @@ def test_copies_among_large_images_are_refused_as_held_out():
     held_out = ImageSet(pixels[49:], [str(k) for k in range(31)], [])
     with pytest.raises(TigonError, match="1 of 31 held-out images are training images"):
         evaluate(generator_learner(50).model, held_out, training, infer)
+
+
+def test_copies_are_found_among_all_training_images_however_few_are_compared(monkeypatch):
+    monkeypatch.setattr(evaluation, "MOST", 10)
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 8, 8, 3), np.uint8)
+    names = [str(k) for k in range(90)]
+    training = ImageSet(pixels[:60], names[:60], [])
+    held_out = ImageSet(pixels[40:], names[40:], [])
+    model = generator_learner(60).model
+    with pytest.raises(TigonError, match="10 of 24 held-out images are training images"):
+        evaluate(model, held_out, training, infer, count=24)
+    found = evaluate(model, held_out, replace(training, held_out=held_out), infer, count=24)
+    assert found.held_out == found.drawn == 14
+    assert "10 of 24 held-out images are also training images: left out" in found.notes
 
 
 def test_each_set_is_described_once_and_numbers_say_what_was_looked_at(monkeypatch):

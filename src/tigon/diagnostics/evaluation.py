@@ -21,7 +21,7 @@ from tigon.diagnostics.distances import Estimate, frechet, kid_of_subsets, preci
 from tigon.diagnostics.features import features
 from tigon.diagnostics.likelihood import Likelihoods, LikelihoodSettings, likelihoods
 from tigon.diagnostics.nearest import FEATURES, PIXELS, Nearest, most_suspicious
-from tigon.diagnostics.shared_images import nearest_of, require_unseen
+from tigon.diagnostics.shared_images import nearest_of, require_unseen, shared_with
 from tigon.diagnostics.two_samples import energy_distance
 from tigon.errors import TigonError
 from tigon.models.abilities import HasLatents
@@ -226,28 +226,27 @@ def _sets(
     rows = even_rows(len(training), max(count, MOST))
     seen = training.read(rows)
     unseen = held_out.read(even_rows(len(held_out), count))
-    new, nearest, notes = _unshared(unseen, seen, held_out is training.held_out)
+    new, notes = _unshared(unseen, held_out, training)
     components = principal_components(training, numbers, seed)
-    return Sets(unseen[new], seen, rows, nearest[new], components), notes
+    unseen = unseen[new]
+    return Sets(unseen, seen, rows, nearest_of(unseen, seen)[0], components), notes
 
 
-def _unshared(unseen: Tensor, seen: Tensor, own: bool) -> tuple[Tensor, Tensor, list[str]]:
-    """Return which held-out images are no training images, and the nearest one of each.
-
-    And what to say of those that are left out.
+def _unshared(unseen: Tensor, held_out: ImageSet, training: ImageSet) -> tuple[Tensor, list[str]]:
+    """Return which held-out images are no training images, and what to say of the others.
 
     Arguments:
-        own: whether the run held them out itself
+        unseen: some of `held_out`, (B, C, H, W)
     Raises:
         TigonError: if images that a user gave are training images, or all are
     """
-    nearest, copies = nearest_of(unseen, seen)
+    copies = shared_with(unseen, training)
     shared = int(copies.sum())
-    if shared and own and len(unseen) - shared >= 2:
+    if shared and held_out is training.held_out and len(unseen) - shared >= 2:
         said = f"{shared} of {len(unseen)} held-out images are also training images: left out"
-        return ~copies, nearest, [said]
+        return ~copies, [said]
     require_unseen(copies, "evaluate", "held-out")
-    return ~copies, nearest, []
+    return ~copies, []
 
 
 def _incomplete(
@@ -266,9 +265,8 @@ def _incomplete(
         notes = ["nothing was measured: " + INCOMPLETE]
         return Evaluation(len(held_out), 0, len(training), 0, 0, notes=notes)
     told("inferring latents of held-out images")
-    rows, seen = even_rows(len(held_out), RECONSTRUCTED), even_rows(len(training), MOST)
-    some = held_out.read(rows), training.read(seen)  # with grey where values are missing
-    new, _, notes = _unshared(*some, held_out is training.held_out)
+    rows = even_rows(len(held_out), RECONSTRUCTED)
+    new, notes = _unshared(held_out.read(rows), held_out, training)
     batch = held_out.batch(rows[new])
     y, masks = batch.images, () if batch.mask is None else (batch.mask,)
     components = principal_components(training, model.latent_dim, seed, INCOMPLETE_MOST)
