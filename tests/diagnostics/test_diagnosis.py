@@ -119,7 +119,7 @@ def test_a_run_of_a_few_iterations_is_too_short_to_judge_and_gets_no_advice_but_
     diagnosis = diagnose(run)
     assert diagnosis.verdict == "too short to judge (6 iterations)" and not diagnosis.healthy
     found = {finding.name: finding for finding in diagnosis.findings}
-    assert found.pop("length").remedy == "train for longer (--iterations)"
+    assert found.pop("length").remedy == ("train for longer (tigon resume RUN --iterations N)")
     assert found.pop("independence").level is Level.GOOD
     assert all(f.what.startswith("too short to judge: ") for f in found.values())
     assert all(f.level is Level.NOTE and not f.remedy for f in found.values())

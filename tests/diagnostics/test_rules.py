@@ -185,6 +185,8 @@ def test_an_unfinished_run_is_noted_and_one_that_is_too_short():
     (short,) = of_length([record()] * 49, 1.0)
     assert short.level is Level.NOTE and "49 iterations are logged, 100 %" in short.what
     assert "too short to judge" in short.what and "--iterations" in short.remedy
+    (timed,) = of_length([record()] * 49, 1.0, "minutes")
+    assert "tigon train --continue-with --minutes N" in timed.remedy
 
 
 def test_metrics_of_too_short_a_run_are_told_and_neither_bad_nor_good():

@@ -192,13 +192,9 @@ def _refuse_two_budgets(recipe: Recipe) -> None:
         TigonError: it names the options
     """
     if not recipe.by_iterations and recipe.iterations != type(recipe).iterations:
-        other = _other_end(recipe)
-        raise TigonError(f"--iterations and --{other}: give one of them, which ends the run")
-
-
-def _other_end(recipe: Recipe) -> str:
-    """Return the option that ends a run of this recipe instead of a number of iterations."""
-    return "minutes" if recipe.minutes is not None else "gradient-evaluations"
+        raise TigonError(
+            f"--iterations and --{recipe.ends_by}: give one of them, which ends the run"
+        )
 
 
 class Keeping(NamedTuple):
@@ -237,7 +233,7 @@ def longer(run: Run, iterations: int) -> Experiment:
     """
     recipe = run.experiment.recipe
     if not recipe.by_iterations:
-        option = _other_end(recipe)
+        option = recipe.ends_by
         raise TigonError(
             f"--iterations: run {run.folder} ends by a budget of {option.replace('-', ' ')}; give "
             f"another with tigon train --continue-with --{option}"

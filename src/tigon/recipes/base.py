@@ -189,7 +189,14 @@ class Recipe(ABC):
     @property
     def by_iterations(self) -> bool:
         """Whether a number of iterations ends the run."""
-        return self.minutes is None and self.gradient_evaluations is None
+        return self.ends_by == "iterations"
+
+    @property
+    def ends_by(self) -> str:
+        """The option that ends a run: iterations, gradient-evaluations or minutes."""
+        if self.minutes is not None:
+            return "minutes"
+        return "iterations" if self.gradient_evaluations is None else "gradient-evaluations"
 
     def _budget(self, iterations: int) -> Budget:
         iterations = iterations if self.iterations is None else self.iterations

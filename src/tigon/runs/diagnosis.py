@@ -90,7 +90,8 @@ def diagnose(
     """
     before = before if loaded else files_of(run)
     records = run.records()
-    found = of_events(run.events(), records) + of_length(records, _progress(run, records))
+    found = of_events(run.events(), records)
+    found += of_length(records, _progress(run, records), run.experiment.recipe.ends_by)
     origin, seen, unmeasured = None, Examination(), list[Finding]()
     try:
         learner, images = loaded or (run.learner(), run.images())
@@ -159,7 +160,7 @@ def _course(
     metric = by_name(run.experiment.recipe.metrics, name)
     settling = metric.follows_rate and _slowed(records)
     called, part = metric.title.lower(), shows.part if shows else None
-    course = of_course(called, values, part, settling)
+    course = of_course(called, values, part, settling, run.experiment.recipe.ends_by)
     if course is None:
         return [], []
     return [course], [f"the {called} still falls"] if course.level is Level.NOTE else []

@@ -59,3 +59,10 @@ def too_short(findings: Iterable[Finding]) -> list[Finding]:
 def logged(records: list[Record]) -> str:
     """Return the number of logged iterations, as a clause."""
     return f"{len(records)} iteration{'s are' if len(records) != 1 else ' is'} logged"
+
+
+def longer(ends_by: str) -> str:
+    """Return the command that makes a run longer, which this option ends."""
+    if ends_by == "iterations":
+        return "tigon resume RUN --iterations N"
+    return f"tigon train --continue-with --{ends_by} N, and the other options as before"

@@ -7,6 +7,7 @@ from tigon.diagnostics.rules.base import (
     Level,
     Record,
     logged,
+    longer,
     percent,
 )
 from tigon.errors import CAUSES
@@ -67,15 +68,21 @@ def _stopped(event: Record, records: list[Record]) -> Finding:
     return Finding(f"diverged: {event['cause']}", Level.BAD, said, remedy)
 
 
-def of_length(records: list[Record], progress: float) -> list[Finding]:
-    """Judge whether a run is long enough and complete, with `progress` in [0, 1]."""
+def of_length(
+    records: list[Record], progress: float, ends_by: str = "iterations"
+) -> list[Finding]:
+    """Judge whether a run is long enough and complete, with `progress` in [0, 1].
+
+    Arguments:
+        ends_by: the option that ends such a run, as `Recipe.ends_by`
+    """
     if not records:
         return [Finding("length", Level.NOTE, "no iteration has been logged")]
     said = f"{logged(records)}, {100 * progress:.0f} % of the run"
     more = "the same tigon train continues it"
     if len(records) < RECENT:
         said += f": too short to judge, since the bands refer to {RECENT} iterations"
-        remedy = more if progress < ENOUGH else "train for longer (--iterations)"
+        remedy = more if progress < ENOUGH else f"train for longer ({longer(ends_by)})"
         return [Finding("length", Level.NOTE, said, remedy, progress)]
     if progress >= ENOUGH:
         return []

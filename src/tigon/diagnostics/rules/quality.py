@@ -7,7 +7,7 @@ from statistics import median
 from typing import NamedTuple
 
 from tigon.diagnostics.quality import Missing, Reconstructions
-from tigon.diagnostics.rules.base import Finding, Level, Record, percent
+from tigon.diagnostics.rules.base import Finding, Level, Record, longer, percent
 from tigon.learners.base import RECENT
 
 EXPLAINED = (0.1, 0.5)
@@ -16,7 +16,6 @@ NOISE = 2.0  # factor between sigma and residual
 SATISFIED = 0.99
 BLOCKS, BLOCK = 6, 8
 PAIRS, FALL = 13, 0.05
-MORE = "more iterations are likely to help (tigon resume RUN --iterations N)"
 
 
 class Shows(NamedTuple):
@@ -121,7 +120,11 @@ def _closer(part: float) -> str:
 
 
 def of_course(
-    name: str, values: Sequence[float], part: float | None, settling: bool = False
+    name: str,
+    values: Sequence[float],
+    part: float | None,
+    settling: bool = False,
+    ends_by: str = "iterations",
 ) -> Finding | None:
     """Say whether a measure still falls at the end; None if there are too few values.
 
@@ -130,6 +133,7 @@ def of_course(
         values: one value per iteration, lower is better
         part: the fraction of the possible that the model achieves; None if unknown
         settling: whether it falls because its fluctuations shrink with the learning rate
+        ends_by: the option that ends such a run, as `Recipe.ends_by`
     """
     fall = falls(values)
     if fall is None:
@@ -146,7 +150,9 @@ def of_course(
     if part is not None and part >= SATISFIED:
         said += f", which matters little since {_whole(part)} is reached"
         return Finding("end of learning", Level.GOOD, said, value=fall)
-    return Finding("end of learning", Level.NOTE, said, MORE, fall)
+    return Finding(
+        "end of learning", Level.NOTE, said, f"more is likely to help ({longer(ends_by)})", fall
+    )
 
 
 def falls(values: Sequence[float]) -> float | None:
