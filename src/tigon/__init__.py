@@ -23,6 +23,7 @@ _HOMES = {
     "LatentTilt": "models.energy_prior",
     "GaussianMixture": "densities.mixture",
     "mirrored": "data.mirrored",
+    "hold_out": "data.held_out",
     "CooperativeModel": "models.cooperative",
     "ColdStart": "models.cold_start",
     "HasLatents": "models.abilities",

@@ -298,6 +298,11 @@ class Recipe(ABC):
         images = as_data(images)
         if self.mirror == "yes" and not isinstance(images, MirroredSet):
             raise ValueError("mirror: these images are not mirrored; use tigon.mirrored(images)")
+        if self.held_out and images.held_out is None:
+            raise ValueError(
+                "held_out: no image of these is held out; use tigon.hold_out(images, "
+                f"{self.held_out:g}), or recipe.load(folder)"
+            )
         channels: Literal[1, 3] = 3 if images.channels == 3 else 1
         sized = replace(self, image_size=images.image_size, channels=channels)
         recipe = sized.resolved(images)
