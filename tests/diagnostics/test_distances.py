@@ -35,6 +35,24 @@ def test_kid_is_unbiased_and_its_error_covers_zero_for_one_distribution():
     assert some.value == found[0] and 0.3 < some.error / deviation < 3
 
 
+@pytest.mark.parametrize("counts", [(80, 80), (60, 240)])
+def test_the_error_of_kid_is_its_deviation_over_sets(counts):
+    found = [
+        kid_of_subsets(normal(counts[0], k), 0.5 + normal(counts[1], -1 - k), make_rng(k))
+        for k in range(300)
+    ]
+    deviation = torch.tensor([one.value for one in found]).std().item()
+    assert torch.tensor([one.error for one in found]).mean() == pytest.approx(deviation, rel=0.15)
+
+
+def test_a_share_of_large_sets_is_enough_for_the_error():
+    """Halves and smaller subsets agree."""
+    x, y = normal(2400, 0), 0.5 + normal(2400, 1)
+    whole = kid_of_subsets(x, y, make_rng(0), subsets=100)
+    halves = kid_of_subsets(x[:1200], y[:1200], make_rng(0), subsets=100)
+    assert whole.error * 2**0.5 == pytest.approx(halves.error, rel=0.3)
+
+
 def test_precision_and_recall_tell_a_mode_that_is_missing_from_one_that_is_invented():
     real = torch.cat([normal(100, 0), normal(100, 1) + 50])
     one = normal(200, 2)

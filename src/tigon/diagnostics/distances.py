@@ -42,19 +42,29 @@ def kid(first: Tensor, second: Tensor) -> float:
 def kid_of_subsets(
     first: Tensor, second: Tensor, rng: torch.Generator, subsets: int = 20
 ) -> Estimate:
-    """Return the kernel distance of two sets, and its standard error, from that of subsets.
+    r"""Return the kernel distance of two sets, and its standard error, from that of subsets.
+
+    Subsets are drawn without replacement, so that those of a share q of a set vary as
+
+    .. math:: (1 - q) / q
+
+    times as much as the set itself, in variance (the delete-d jackknife): halves as much as it.
 
     Arguments:
-        rng: chooses the subsets, each of half of the smaller set, at least 2 and at most 1000
+        rng: chooses the subsets, of half of each set, or of a smaller share: at most 1000 images
+
+    References:
+        Shao and Wu, "A general theory for jackknife variance estimation", Annals of Statistics
+        1989.
     """
-    size = max(2, min(1000, min(len(first), len(second)) // 2))
+    share = min(0.5, 1000 / max(len(first), len(second)))
 
     def some(of: Tensor) -> Tensor:
+        size = max(2, round(share * len(of)))
         return of[torch.randperm(len(of), generator=rng)[:size]]
 
-    part = size / min(len(first), len(second))
     found = torch.tensor([kid(some(first), some(second)) for _ in range(subsets)])
-    return Estimate(kid(first, second), found.std().item() * part**0.5)
+    return Estimate(kid(first, second), found.std().item() * (share / (1 - share)) ** 0.5)
 
 
 def frechet(first: Tensor, second: Tensor) -> float:
