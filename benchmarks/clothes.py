@@ -89,7 +89,7 @@ def picture(run: Run, unseen: Path) -> None:
     real = some_of(unseen, ACROSS)
     found = model.infer(real, RowRng(0, 0, range(16 * ACROSS), "clothes"))
     _, proposed = model.propose(ACROSS, RowRng(0, 0, range(ACROSS), "clothes, drawn"))
-    revised = model.revise(proposed, RowRng(0, 1, range(ACROSS), "clothes, drawn")).x
+    revised = model.revise(proposed, RowRng(0, 1, range(ACROSS), "clothes, drawn"))
     shown = {
         "photographs that it has not seen": real,
         "decoded from their inferred latents": found.images,

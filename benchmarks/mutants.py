@@ -253,19 +253,25 @@ MUTATIONS = [
     Mutation(
         "the contrast of revised images with its sign flipped",
         "learners/cooperative.py",
-        "contrasted(observed.to(loss), synthesised.to(loss), revised, batch)",
-        "contrasted(synthesised.to(loss), observed.to(loss), revised, batch)",
+        "contrasted(observed.to(loss), synthesised.to(loss), ends, coarse)",
+        "contrasted(synthesised.to(loss), observed.to(loss), ends, coarse)",
     ),
     Mutation(
         "proposals instead of revised images in the contrast",
         "learners/cooperative.py",
-        "network(batch.images), network(revised)",
-        "network(batch.images), network(proposed)",
+        "network(coarse.images), network(ends)",
+        "network(coarse.images), network(self.model.on_grid(proposed))",
     ),
     Mutation(
         "chains that revise start at grey",
         "models/cooperative.py",
-        "self.descriptor.run_chains(images, rng, keep)",
-        "self.descriptor.run_chains(torch.zeros_like(images), rng, keep)",
+        "self.descriptor.run_chains(self.on_grid(images), rng)",
+        "self.descriptor.run_chains(0 * self.on_grid(images), rng)",
+    ),
+    Mutation(
+        "a revision that leaves out what is finer than its grid",
+        "models/cooperative.py",
+        "proposed + enlarged(ends - self.on_grid(proposed), proposed.shape[2:])",
+        "enlarged(ends, proposed.shape[2:])",
     ),
 ]

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch.nn import functional
 
 import tigon
 from tigon.errors import TigonError
@@ -32,6 +33,24 @@ def test_images_are_those_of_the_generator_revised():
     assert torch.equal(drawn, made.descriptor.run_chains(proposed, streams).x)
     assert (drawn - proposed).abs().max() > 1e-3
     assert isinstance(made, HasLatents) and not isinstance(made, HasChains)
+
+
+def test_on_a_coarser_grid_what_chains_moved_is_interpolated():
+    network = tigon.DCGANGenerator(2, 16, width=4, rng=tigon.make_rng(1))
+    made = tigon.CooperativeModel(network, descriptor(), 2)
+    drawn = made.sample(5, tigon.RowRng(3, 0, range(5)))
+    streams = tigon.RowRng(3, 0, range(5))
+    _, proposed = made.propose(5, streams)
+    coarse = functional.avg_pool2d(proposed, 2)
+    moved = made.descriptor.run_chains(coarse, streams).x - coarse
+    fine = functional.interpolate(moved, scale_factor=2, mode="bilinear")
+    assert moved.abs().max() > 1e-3 and torch.allclose(drawn, proposed + fine, atol=1e-6)
+
+
+def test_a_grid_that_does_not_divide_the_images_is_refused():
+    made = tigon.CooperativeModel(tigon.DCGANGenerator(2, 12, width=4), descriptor(), 2)
+    with pytest.raises(ValueError, match="8 does not divide images"):
+        made.sample(2, tigon.make_rng(0))
 
 
 def test_a_row_does_not_depend_on_the_others():

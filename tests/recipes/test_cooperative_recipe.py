@@ -21,11 +21,34 @@ SMALL = {"latent_dim": 2, "network": GeneratorNetwork(width=4), "held_out": 0.0}
         ("betas", (0.5, 1.0)),
         ("lead", 1.0),
         ("teach", -0.5),
+        ("pool", 0),
     ],
 )
 def test_a_bad_setting_is_named_as_its_option_is(name, value):
     with pytest.raises(ValueError, match=rf"^revision\.{name} must be "):
         RevisionSettings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "size, pool, grid",
+    [(64, None, 32), (16, None, 8), (8, None, 8), (18, None, 18), ((16, 24), None, (8, 12))]
+    + [(32, 1, 32), (32, 4, 8)],
+)
+def test_the_descriptor_revises_squares_of_pixels(size, pool, grid):
+    recipe = CooperativeRecipe(
+        size, latent_dim=2, network=GeneratorNetwork(width=4), revision=RevisionSettings(pool=pool)
+    )
+    assert recipe.grid == grid
+    said = "averaged over squares" in recipe.describe()
+    assert said is (grid != size)
+
+
+def test_squares_that_images_do_not_have_are_refused():
+    for pool in (3, 8):
+        with pytest.raises(
+            ValueError, match=rf"^revision\.pool {pool}: images 32 must be even mul"
+        ):
+            CooperativeRecipe(32, latent_dim=2, revision=RevisionSettings(pool=pool)).model()
 
 
 def test_the_descriptor_learns_at_its_own_rate():

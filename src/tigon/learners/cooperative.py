@@ -2,9 +2,9 @@ r"""Learns a generator by real inference, and a descriptor that revises its imag
 
 The generator learns from the images themselves, with the latents that chains infer (2), (3). After
 its `lead`, as many images :math:`\hat y = f(z)`, z from the prior, start the descriptor's chains
-(5), and their ends :math:`\tilde y` and the observed images are the contrast (6) that the
-descriptor learns from. With `teach` above 0 the generator learns from the revision, too, whose
-latents are known:
+(5), and their ends and the observed images are the contrast (6) that the descriptor learns from,
+both on its grid; see `CooperativeModel`. With `teach` above 0 the generator learns from the
+revised images :math:`\tilde y`, too, whose latents are known:
 
 .. math:: \frac{w}{2\sigma^2} \lVert \tilde Y_i - f(\tilde Z_i; W) \rVert^2
 
@@ -50,11 +50,13 @@ class Revision(NamedTuple):
     Attributes:
         latents: z, (B, d), draws from the prior
         proposed: f(z), (B, C, H, W)
-        revised: the ends of the chains, (B, C, H, W)
+        ends: of the chains, on the descriptor's grid, (B, C, h, w)
+        revised: (B, C, H, W)
     """
 
     latents: Tensor
     proposed: Tensor
+    ends: Tensor
     revised: Tensor
 
 
@@ -125,6 +127,7 @@ class CooperativeLearner(GeneratorLearner):
         self.lead, self.teach = lead, teach
         self.revising = lead == 0
         self._revision: Revision | None = None
+        self._pixels = 1.0  # of the descriptor's grid, over those of the images
         self._completed = torch.empty(0)  # the batch's images, as the descriptor sees them
 
     def begin(self, progress: float) -> None:
@@ -133,13 +136,17 @@ class CooperativeLearner(GeneratorLearner):
         self.revising = self.revising or progress >= self.lead
 
     @property
-    def evaluations_per_example(self) -> int:
-        """The generator's, and once it learns the descriptor's: chains, revised and observed."""
+    def evaluations_per_example(self) -> float:
+        """The generator's, and once it learns the descriptor's: chains, revised and observed.
+
+        A pass on a coarser grid counts by its number of pixels.
+        """
         own = super().evaluations_per_example
         if not self.revising:
             return own
         taught = 1 if self.teach else 0
-        return own + self.model.descriptor.chains.gradient_evaluations + 2 + taught
+        revised = self.model.descriptor.chains.gradient_evaluations + 2
+        return own + self._pixels * revised + taught
 
     def run_chains(self, batch: Batch, rng: Rng) -> Tensor:
         """Move the latents of the batch by (2); revise as many images of the generator by (5)."""
@@ -152,7 +159,10 @@ class CooperativeLearner(GeneratorLearner):
         """Propose `count` images and revise them."""
         latents, proposed = self.model.propose(count, rng)
         with self.products():
-            return Revision(latents, proposed, self.model.revise(proposed, rng).x)
+            starts = self.model.on_grid(proposed)
+            ends = self.model.descriptor.run_chains(starts, rng).x
+        self._pixels = ends.shape[1:].numel() / proposed.shape[1:].numel()
+        return Revision(latents, proposed, ends, self.model.carried(proposed, ends))
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
         """Return (3) for the generator, plus (6) for the descriptor once it learns."""
@@ -160,13 +170,14 @@ class CooperativeLearner(GeneratorLearner):
         if self._revision is None:
             unused = sum(p.sum() for p in self.model.descriptor.parameters())
             return loss + 0.0 * unused, metrics  # all processes wait for all gradients
-        latents, proposed, revised = self._revision
+        latents, proposed, ends, revised = self._revision
         network = self.model.descriptor.network
         if batch.mask is not None:
             batch = batch._replace(images=self._completed, mask=None)
+        coarse = batch._replace(images=self.model.on_grid(batch.images))
         with self.products():
-            observed, synthesised = network(batch.images), network(revised)
-        contrast, found = contrasted(observed.to(loss), synthesised.to(loss), revised, batch)
+            observed, synthesised = network(coarse.images), network(ends)
+        contrast, found = contrasted(observed.to(loss), synthesised.to(loss), ends, coarse)
         if self.teach:
             with self.products():
                 decoded = self.model(latents).to(revised.dtype)
@@ -175,7 +186,7 @@ class CooperativeLearner(GeneratorLearner):
         moved = ((revised - proposed) ** 2).flatten(1).mean(1)
         return loss + contrast, metrics | {
             "revised_spread": found.pop("spread"),
-            "proposed_spread": spread(proposed, batch.images, batch),
+            "proposed_spread": spread(self.model.on_grid(proposed), coarse.images, coarse),
             "moved": mean_over(moved, batch),
             **found,
         }
@@ -202,8 +213,9 @@ class CooperativeLearner(GeneratorLearner):
         """Revise the proposals again: did chains leave the range on ordinary gradients?"""
         if self._revision is None:
             return False
+        starts = self.model.on_grid(self._revision.proposed)
         with self.products():
-            trace = self.model.revise(self._revision.proposed, rng, keep=1)
+            trace = self.model.descriptor.run_chains(starts, rng, keep=1)
         return bool(left_on_ordinary_gradients(trace, self.model.descriptor.step_size))
 
     def chain_tensors(self) -> dict[str, Tensor]:
@@ -224,6 +236,8 @@ class CooperativeLearner(GeneratorLearner):
 
 class Reviser:
     """The chains of a cooperative model's descriptor, which start at proposals; for diagnosis.
+
+    Its images are on the descriptor's grid.
 
     Arguments:
         learner: whose model's descriptor it is
@@ -252,8 +266,9 @@ class Reviser:
     def sample_chain(
         self, index: Tensor, rng: Rng, batch_statistics: bool = False, keep: int = 0
     ) -> Trace:
-        """Revise one proposal for each of these rows (B,), always the same of a row."""
+        """Run chains from one proposal for each of these rows (B,), always the same of a row."""
         streams = RowRng(0, 0, index.tolist(), "proposals")
-        _, proposed = self.learner.model.propose(len(index), streams)
+        whole = self.learner.model
+        _, proposed = whole.propose(len(index), streams)
         with self.learner.products():
-            return self.learner.model.revise(proposed, rng, keep)
+            return self.model.run_chains(whole.on_grid(proposed), rng, keep)

@@ -245,7 +245,7 @@ class GeneratorLearner(Learner):
         return next(self.model.parameters()).detach()
 
     @property
-    def evaluations_per_example(self) -> int:
+    def evaluations_per_example(self) -> float:
         """The chain's evaluations, and one for the update."""
         return self.chains.gradient_evaluations + 1
 

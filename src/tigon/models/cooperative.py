@@ -1,10 +1,13 @@
 r"""A generator that proposes images, and a descriptor that revises them.
 
 .. math:: z \sim p(z), \quad \hat y = f(z), \quad
-          \tilde y = \text{chains (5) on the descriptor, started at } \hat y
+          \tilde x = \text{chains (5) on the descriptor, started at } R \hat y, \quad
+          \tilde y = \hat y + U(\tilde x - R \hat y)
 
 A descriptor's chains need not find an image from nothing: they start at the generator's, and add
-what it leaves out. Its chains are short, and so the images are those of a sampler.
+what it leaves out. They do so on the descriptor's own grid: R averages squares of pixels, and U
+interpolates what chains moved. With a grid as fine as the images, both are the identity. Chains
+are short, and so the images are those of a sampler.
 
 References:
     Xie, Lu, Gao, Zhu and Wu, "Cooperative training of descriptor and generator networks",
@@ -16,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tigon.data.pixels import enlarged, reduced
 from tigon.densities.gaussian import Prior
 from tigon.errors import TigonError
-from tigon.mcmc.chain import Trace
 from tigon.models.base import drawn_in_parts
 from tigon.models.cold_start import LinearGuess
 from tigon.models.config import register_part, to_plain
@@ -26,6 +29,7 @@ from tigon.models.energy import EnergyModel
 from tigon.models.generator import GeneratorModel
 from tigon.models.residuals import Residuals
 from tigon.random.streams import Rng
+from tigon.sizes import sides, size_text
 
 
 @register_part
@@ -37,7 +41,8 @@ class CooperativeModel(GeneratorModel):
 
     Arguments:
         network: f, latents (B, d) to images (B, C, H, W) in [-1, 1]
-        descriptor: a model of one grid; its chains start at f(z), not at its own start images
+        descriptor: a model of one grid, that of the images or a coarser one whose sides divide
+            theirs; its chains start at f(z), averaged to it, not at its own start images
         latent_dim, sigma, prior, guess, residuals: as those of `GeneratorModel`
     Raises:
         ValueError: if the descriptor has several grids
@@ -73,13 +78,33 @@ class CooperativeModel(GeneratorModel):
         latents = self.latents(count, rng, self.plane)
         return latents, self.decode(latents)
 
-    def revise(self, images: Tensor, rng: Rng, keep: int = 0) -> Trace:
-        """Run the descriptor's chains from these images (B, C, H, W).
+    def on_grid(self, images: Tensor) -> Tensor:
+        """Average images (B, C, H, W) to the descriptor's grid, (B, C, h, w).
+
+        Raises:
+            ValueError: if the grid's sides do not divide those of the images
+        """
+        grid, size = self.descriptor.image_size, images.shape[2:]
+        if grid is None:
+            return images
+        if any(side % own for side, own in zip(size, sides(grid), strict=True)):
+            raise ValueError(f"the grid {size_text(grid)} does not divide images {tuple(size)}")
+        return reduced(images, sides(grid))
+
+    def carried(self, proposed: Tensor, ends: Tensor) -> Tensor:
+        """Return images (B, C, H, W), moved by what chains moved on the descriptor's grid.
 
         Arguments:
-            keep: return every `keep`-th state; none if 0
+            proposed: (B, C, H, W)
+            ends: where chains came to from `on_grid` of these, (B, C, h, w)
         """
-        return self.descriptor.run_chains(images, rng, keep)
+        if ends.shape == proposed.shape:
+            return ends
+        return proposed + enlarged(ends - self.on_grid(proposed), proposed.shape[2:])
+
+    def revise(self, images: Tensor, rng: Rng) -> Tensor:
+        """Run the descriptor's chains from these images; return them revised, (B, C, H, W)."""
+        return self.carried(images, self.descriptor.run_chains(self.on_grid(images), rng).x)
 
     @torch.no_grad()
     def sample(self, count: int, rng: Rng, noise: bool = False, chunk: int = 64) -> Tensor:
@@ -98,7 +123,7 @@ class CooperativeModel(GeneratorModel):
 
         def draw(part: range, streams: Rng) -> Tensor:
             _, proposed = self.propose(len(part), streams)
-            return self.revise(proposed, streams).x
+            return self.revise(proposed, streams)
 
         return drawn_in_parts(count, rng, chunk, draw)
 

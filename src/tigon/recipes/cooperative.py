@@ -24,6 +24,7 @@ from tigon.recipes.base import Recipe, RunContext
 from tigon.recipes.descriptor import SHOWN, ImageGuard
 from tigon.recipes.generator import GeneratorRecipe
 from tigon.recipes.settings import require
+from tigon.sizes import ImageSize, image_size, sides, size_text
 
 if TYPE_CHECKING:
     from tigon.diagnostics.examination import Examination
@@ -50,6 +51,9 @@ class RevisionSettings:
         betas: decay rates of its Adam's two moments, each in [0, 1)
         lead: share of the run in which the generator learns alone, in [0, 1)
         teach: weight of the revised images in the generator's loss, >= 0
+        pool: side of the squares of pixels whose means the descriptor revises; what it moves is
+            interpolated. 1 revises single pixels; by default 2 where that leaves the descriptor
+            even sides of at least 8, otherwise 1
     """
 
     width: int = 64
@@ -61,11 +65,14 @@ class RevisionSettings:
     betas: tuple[float, float] = (0.5, 0.95)
     lead: float = 0.6
     teach: float = 0.0
+    pool: int | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("width", 2), ("steps", 1), ("temperature", 0), ("teach", 0)):
             value = getattr(self, name)
             require(value >= least, f"revision.{name} must be at least {least}, not {value}")
+        pool = self.pool
+        require(pool is None or pool >= 1, f"revision.pool must be at least 1, not {pool}")
         for name in ("step_size", "rate"):
             value = getattr(self, name)
             require(value > 0, f"revision.{name} must be above 0, not {value}")
@@ -139,19 +146,39 @@ class CooperativeRecipe(GeneratorRecipe):
     demo: ClassVar = False
     card: ClassVar = "cooperative-card.md.jinja"
     learner_type: ClassVar[type[GeneratorLearner]] = CooperativeLearner
-    growth: ClassVar[tuple[int, float]] = (600, 0.1)
     drawn: ClassVar[str] = "f(z), revised by the descriptor's chains,"
     parts: ClassVar[tuple[str, ...]] = ("revision",)
 
-    batch_size: int = 32
     revision: RevisionSettings = RevisionSettings()
     guard: RevisionGuard = RevisionGuard()
 
+    @property
+    def _pool(self) -> int:
+        """Side of the squares of pixels that the descriptor revises."""
+        if self.revision.pool is not None:
+            return self.revision.pool
+        return 2 if all(side % 4 == 0 and side >= 16 for side in sides(self.image_size)) else 1
+
+    @property
+    def grid(self) -> ImageSize:
+        """Size of the images that the descriptor revises.
+
+        Raises:
+            ValueError: if the descriptor would have odd sides, or less than 8
+        """
+        size, pool = sides(self.image_size), self._pool
+        require(
+            all(side % (2 * pool) == 0 and side >= 8 * pool for side in size),
+            f"revision.pool {pool}: images {size_text(self.image_size)} must be even multiples of "
+            "it, and at least 8 times as large",
+        )
+        return image_size(*(side // pool for side in size))
+
     def model(self) -> CooperativeModel:
         """Return the generator and the descriptor with their initial weights."""
-        generator, chains = super().model(), self.revision
+        generator, chains, grid = super().model(), self.revision, self.grid
         network = ConvDescriptor(
-            self.image_size,
+            grid,
             self.channels,
             chains.width,
             rng=make_rng("descriptor", self.seed),
@@ -161,7 +188,7 @@ class CooperativeRecipe(GeneratorRecipe):
             SCALE,
             chains=short_run(chains.steps, chains.step_size, chains.temperature, chains.shrink),
             starts=torch.zeros(1, self.channels, 1, 1),
-            image_size=self.image_size,
+            image_size=grid,
         )
         model = CooperativeModel(
             generator.network,
@@ -197,11 +224,16 @@ class CooperativeRecipe(GeneratorRecipe):
         """Say what the generator is, and what the descriptor does with its images."""
         chains = self.revision
         return (
-            f"{super().describe()} A descriptor revises the generator's images: chains of "
-            f"{chains.steps} Langevin steps at temperature {chains.temperature:g} start at f(z). "
+            f"{super().describe()} A descriptor revises the generator's images"
+            f"{self._averaged()}: chains of {chains.steps} Langevin steps at temperature "
+            f"{chains.temperature:g} start at f(z). "
             "What they return is the model's image: this is a sampler, and the descriptor's "
             "log-density does not say how probable an image is."
         )
+
+    def _averaged(self) -> str:
+        pool = self._pool
+        return "" if pool == 1 else f", averaged over squares of {pool} x {pool} pixels"
 
     def results(self, context: RunContext) -> dict[str, str]:
         """Return a generator's numbers, and the gap and the change of the revision."""
