@@ -113,7 +113,7 @@ def measured(name: str, run: Run) -> dict[str, str]:
         **found,
         "differences across the border of tiles, over those within": f"{seam(tiles):.2f}",
         "copies, in pixels": f"{'found' if copied.copied else 'none found'} "
-        f"(z = {copied.statistic:.1f})",
+        f"(C_T {copied.statistic:.1f})",
     }  # fmt: skip
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy.stats import mannwhitneyu
 
-from tigon.diagnostics.copies import copies_test, mann_whitney
+from tigon.diagnostics import copies
+from tigon.diagnostics.copies import close_ones, copies_test, mann_whitney
 from tigon.random.streams import make_rng
 
 DIM = 12
@@ -42,6 +43,33 @@ def test_new_draws_are_not_convicted_in_twenty_of_twenty_seeds(training):
     found = [copies_test(draws(150, seed), held_out, training) for seed in range(2, 22)]
     assert not any(test.copied for test in found)
     assert abs(np.mean([test.statistic for test in found])) < 1.5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_tenth_of_copies_among_new_draws_is_convicted(training, seed):
+    drawn = draws(150, 100 + seed)
+    drawn[::10] = training[:15] + 0.05 * torch.randn(15, DIM, generator=make_rng(seed))
+    found = copies_test(drawn, draws(150, 1), training)
+    assert found.copied and found.some_copied and found.close >= 15
+    assert found.relative > -3, "the middle of the distances does not show it"
+
+
+def test_few_close_images_are_as_probable_as_counting_says():
+    """Of all orders of 5 drawn and 6 real ones, as simulation finds."""
+    numbers = np.random.default_rng(0)
+    for rank, share in ((1, 0.01), (3, 0.5)):
+        counts = []
+        for _ in range(20_000):
+            order = numbers.permutation(11)
+            counts.append((order[:5] < np.sort(order[5:])[rank - 1]).sum())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(copies, "CLOSE", share)
+            for k in range(6):
+                real = torch.arange(6.0)
+                drawn = torch.tensor([-1.0] * k + [9.0] * (5 - k))
+                close, chance = close_ones(drawn, real)
+                assert close == k
+                assert chance == pytest.approx(np.mean(np.array(counts) >= k), abs=0.012)
 
 
 def test_blurred_images_lie_near_everything_and_are_no_copies(training):

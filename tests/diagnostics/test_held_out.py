@@ -8,6 +8,7 @@ import torch
 
 from small import generator_learner
 from tigon.data.images import ImageSet
+from tigon.diagnostics.copies import CopiesTest, Neighbours
 from tigon.diagnostics.distances import Estimate
 from tigon.diagnostics.evaluation import Drawn, Evaluation, Reconstructed
 from tigon.diagnostics.examine import linear_findings
@@ -81,6 +82,23 @@ def test_draws_that_were_not_compared_are_a_note_that_says_why():
     found = replace(evaluation(0.01, 1.0), samples={}, notes=["it needs the extra `features`"])
     note = of_evaluation(found)[-1]
     assert note.level is Level.NOTE and "not compared" in note.what and "extra" in note.what
+
+
+@pytest.mark.parametrize(
+    ("numbers", "level", "said"),
+    [
+        ((-1.0, 0.5, 0.5, 3, 0.4), Level.GOOD, "no sign of copies: "),
+        ((-9.0, -8.0, 0.9, 80, 1e-30), Level.BAD, "drawn images are copies of training images: "),
+        ((-1.0, -9.0, 0.6, 17, 1e-5), Level.BAD, "some drawn images are copies of training"),
+    ],
+)
+def test_copies_are_all_images_or_some_and_numbers_say_why(numbers, level, said):
+    nearest = Neighbours(torch.arange(80), torch.ones(80), torch.ones(80))
+    copies = {"pixels": CopiesTest(*numbers, nearest)}
+    found = of_evaluation(replace(evaluation(0.01, 1.0), copies=copies))[-1]
+    assert found.level is level and found.what.startswith(said)
+    assert f"C_T {numbers[0]:+.1f} and {numbers[1]:+.1f} by pixels" in found.what
+    assert f"{numbers[3]} of 80 drawn images by pixels (p = {numbers[4]:.2g})" in found.what
 
 
 def ends(lower, width, apart=None, error=0.1):

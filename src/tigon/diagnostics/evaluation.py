@@ -123,6 +123,8 @@ class Evaluation:
                 "statistic": test.statistic,
                 "relative": test.relative,
                 "nearer": test.nearer,
+                "close": test.close,
+                "chance": test.chance,
                 "copied": test.copied,
             }
             for name, test in self.copies.items()

@@ -2,6 +2,7 @@
 
 import math
 
+from tigon.diagnostics.copies import CLOSE, COPIED
 from tigon.diagnostics.evaluation import GAUSSIAN, MODEL, PCA, TRAINING, Evaluation
 from tigon.diagnostics.likelihood import DRAWN, OWN, SAME, Likelihood, Likelihoods
 from tigon.diagnostics.likelihood import HELD_OUT as UNSEEN
@@ -105,13 +106,19 @@ def _copies(found: Evaluation) -> list[Finding]:
     )
     said = (
         "distances of drawn images to training images beside those of held-out images, as they "
-        f"are and relative to held-out neighbours: {numbers} standard deviations (copies are "
-        "below -3 in both)"
+        f"are and relative to held-out neighbours: C_T {numbers} (copies are below {COPIED:g} in "
+        f"both); nearer than all but {percent(CLOSE)} of real images are "
+    )
+    said += ", ".join(
+        f"{test.close} of {len(test.neighbours.rows)} drawn images by {name} (p = "
+        f"{test.chance:.2g})"
+        for name, test in found.copies.items()
     )
     if not any(test.copied for test in found.copies.values()):
         return [Finding("copies", Level.GOOD, f"no sign of copies: {said}")]
     remedy = "train on more images, for fewer iterations, or with a smaller network"
-    said = f"drawn images are copies of training images: {said}"
+    some = not any(max(t.statistic, t.relative) < COPIED for t in found.copies.values())
+    said = f"{'some ' * some}drawn images are copies of training images: {said}"
     if found.nearest is not None:
         said += f"; the most suspicious are most like {', '.join(found.nearest.suspects)}"
     return [Finding("copies", Level.BAD, said, remedy)]
