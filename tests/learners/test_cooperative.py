@@ -80,6 +80,15 @@ def test_the_descriptor_waits_for_the_lead():
     assert learner.gradient_evaluations == 6 * (2 * alone + 6)
 
 
+def test_a_pass_on_a_coarser_grid_counts_by_its_pixels_from_the_first():
+    """So that a budget of evaluations ends where it did, in a run that was interrupted, too."""
+    learner = learner_of(image_set(6, 16), 16, lead=0.0)
+    expected = GeneratorLearner.evaluations_per_example.fget(learner) + (4 + 2) / 4
+    assert learner.evaluations_per_example == expected
+    step(learner, image_set(6, 16))
+    assert learner.evaluations_per_example == expected
+
+
 def test_the_step_sizes_of_both_kinds_of_chains_are_scaled():
     learner = learner_of(image_set(3))
     before = learner.step_size, learner.model.descriptor.step_size
@@ -95,6 +104,12 @@ def test_what_is_diagnosed_starts_at_proposals():
     _, proposed = model.propose(2, streams)
     trace = Reviser(learner).sample_chain(torch.tensor([4, 0]), tigon.RowRng(0, 0, range(2)))
     assert torch.equal(trace.x, model.revise(proposed, tigon.RowRng(0, 0, range(2))))
+
+
+def test_what_is_diagnosed_is_on_the_descriptors_grid():
+    learner = learner_of(image_set(3, 16), 16)
+    trace = Reviser(learner).sample_chain(torch.tensor([0]), tigon.RowRng(0, 0, [0]), keep=2)
+    assert trace.x.shape == (1, 3, 8, 8) and trace.trajectory.shape == (2, 1, 3, 8, 8)
 
 
 def trainer_of(images, lead, iterations=8, **options):

@@ -17,6 +17,7 @@ References:
     observed image.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -42,6 +43,7 @@ from tigon.mcmc.chain import MCMC, Trace
 from tigon.mcmc.store import ChainStore
 from tigon.models.cooperative import CooperativeModel
 from tigon.random.streams import Rng, RowRng
+from tigon.sizes import image_size, sides
 
 
 class Revision(NamedTuple):
@@ -127,7 +129,9 @@ class CooperativeLearner(GeneratorLearner):
         self.lead, self.teach = lead, teach
         self.revising = lead == 0
         self._revision: Revision | None = None
-        self._pixels = 1.0  # of the descriptor's grid, over those of the images
+        whole = model.image_shape[1:]
+        grid = sides(model.descriptor.image_size or image_size(*whole))
+        self._pixels = math.prod(grid) / math.prod(whole)
         self._completed = torch.empty(0)  # the batch's images, as the descriptor sees them
 
     def begin(self, progress: float) -> None:
@@ -161,7 +165,6 @@ class CooperativeLearner(GeneratorLearner):
         with self.products():
             starts = self.model.on_grid(proposed)
             ends = self.model.descriptor.run_chains(starts, rng).x
-        self._pixels = ends.shape[1:].numel() / proposed.shape[1:].numel()
         return Revision(latents, proposed, ends, self.model.carried(proposed, ends))
 
     def forward(self, batch: Batch, samples: Tensor) -> tuple[Tensor, Metrics]:
