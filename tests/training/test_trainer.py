@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
@@ -15,6 +16,8 @@ from small import (
     parameters,
 )
 from tigon import Budget, Run, Trainer, callbacks
+from tigon.data.images import ImageSet
+from tigon.data.pixels import to_uint8
 from tigon.errors import DivergenceError, TigonError
 from tigon.learners.expansion import Affine, undo
 from tigon.runs.experiment import train
@@ -287,6 +290,18 @@ def test_callbacks_hear_of_a_run_that_diverges_before_the_error_is_raised():
     with pytest.raises(DivergenceError):
         trainer.fit()
     assert seen == [("a", "begin", 0), ("a", "stopped", 0), ("a", "end", "DivergenceError")]
+
+
+def test_a_run_that_held_images_out_goes_on_with_those_that_it_learned_from(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "data.npz", images=pixels)
+    recipe = generator_recipe(held_out=0.1)
+    train(Experiment("generator", recipe, str(tmp_path / "data.npz")), tmp_path / "run")
+    run = Run(tmp_path / "run")
+    images = run.images()
+    learned = ImageSet(to_uint8(images.read()), [*images.names], [])
+    assert learned.held_out is None and len(learned) == 54
+    assert run.trainer(images=learned).iteration == run.trainer().iteration
 
 
 def test_a_run_goes_on_in_python_to_the_end_that_it_has_on_the_command_line(tmp_path, pictures):

@@ -133,6 +133,7 @@ class Recipe(ABC):
     persistent: ClassVar[bool] = False  # whether there is one persistent chain per image
     growth: ClassVar[tuple[int, float]] = (300, 0.0)  # iterations for ten images, and the power
     chosen: ClassVar[tuple[str, ...]] = ("held_out", "mirror", "iterations")  # by `choices`
+    holds_out: ClassVar[str] = "tigon.hold_out(images, share)"
     stages: ClassVar[Stages] = Stages(
         "stages", "What the model shows as it learns", "The first training images, and below them "
         "what the model makes of them after some iterations.",
@@ -300,8 +301,7 @@ class Recipe(ABC):
             raise ValueError("mirror: these images are not mirrored; use tigon.mirrored(images)")
         if self.held_out and images.held_out is None:
             raise ValueError(
-                "held_out: no image of these is held out; use tigon.hold_out(images, "
-                f"{self.held_out:g}), or recipe.load(folder)"
+                f"held_out: no image of these is held out; use recipe.load, or {self.holds_out}"
             )
         channels: Literal[1, 3] = 3 if images.channels == 3 else 1
         sized = replace(self, image_size=images.image_size, channels=channels)

@@ -107,6 +107,7 @@ class TextureRecipe(DescriptorRecipe):
     panels: ClassVar[tuple[str, ...]] = ("chain", "score", "curves")  # it completes no pictures
     growth: ClassVar[tuple[int, float]] = (300, 0.0)
     chosen: ClassVar[tuple[str, ...]] = ("image_size", "held_out", "iterations")
+    holds_out: ClassVar[str] = "tigon.load_crops(picture, size, held_out=share)"
     stages: ClassVar = Stages(
         "figure-5-synthesised",
         "Synthesised images as the model learns",

@@ -293,13 +293,15 @@ class Run:
         Raises:
             TigonError: if there is no such checkpoint, or the images have changed
         """
-        path = self.find(checkpoint)
+        path, recipe = self.find(checkpoint), self.experiment.recipe
         if images is None:
             images = self.images()
         else:
             images = as_data(images)
             self.refuse_other_images(images)
-        trainer = self.experiment.recipe.trainer(images, device)
+            if images.held_out is None:  # they are those that were learned from
+                recipe = replace(recipe, held_out=0.0)
+        trainer = recipe.trainer(images, device)
         load_checkpoint(path, trainer)
         return trainer
 
