@@ -75,6 +75,13 @@ def test_what_is_given_is_not_taken_from_the_other_run(source):
     assert begun("cooperative", source).recipe.revision.lead == 0.0
 
 
+def test_annealing_that_is_asked_for_is_not_over_since_that_of_the_other_run_is(source):
+    recipe = begun("cooperative", source, annealing=Annealing(1.5, 0.5)).recipe
+    learner = recipe.trainer(Run(source).images(), origin=Run(source).learner()).learner
+    learner.begin(0.0)
+    assert learner.chain_sigma == pytest.approx(1.5)
+
+
 def test_the_run_knows_its_origin_and_needs_it_no_more_once_it_has_a_checkpoint(source, tmp_path):
     out, experiment = tmp_path / "run", begun("latent-ebm", source)
     train(experiment, out, "cpu")

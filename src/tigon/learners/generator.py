@@ -504,6 +504,7 @@ class GeneratorLearner(Learner):
         if self.chains != other.chains:
             del tensors["step_size"]
         self.load_chains(tensors)
+        self._annealed = self.annealing is None
         self.moments = moments(self.store.parts)
         if self._fit is not None and not alike:
             self._fit.fit(self._fitted_latents(), anew=True)
