@@ -30,6 +30,20 @@ def test_of_images_with_missing_values_those_that_were_observed_are_compared():
     assert shared_with(images, as_data(whole, mask=mask)).tolist() == [False, False, True, False]
 
 
+def test_a_few_observed_values_that_agree_say_nothing():
+    whole, images = image_set(10).read(), image_set(4, seed=1).read()
+    mask = torch.zeros(10, 1, 8, 8)
+    mask[:, :, :2, :4] = 1
+    images[2, :, :2, :4] = whole[6, :, :2, :4]
+    assert not shared_with(images, as_data(whole, mask=mask)).any()
+
+
+def test_many_images_that_are_alike_are_compared_one_by_one():
+    blank = torch.full((50, 3, 8, 8), -0.5)
+    assert shared_with(blank[:3], as_data(blank)).all()
+    assert not shared_with(blank[:3] + 1 / 127.5, as_data(blank)).any()
+
+
 def test_training_images_are_refused_and_counted():
     require_unseen(torch.tensor([False, False]), "--calibrate a", "calibration")
     with pytest.raises(TigonError, match="--calibrate a: 1 of 2 calibration images are training"):

@@ -8,7 +8,8 @@ from tigon.errors import TigonError
 from tigon.random.streams import make_rng
 
 SAME = 1e-3  # norm of the difference of two copies, at most
-ROUNDING = 1e-5  # of projections, in single precision, over the norm of a white image
+ROUNDING = 1e-6  # of projections, in single precision, over the norm of a white image
+ENOUGH = 0.25  # share of an image's values that says whether another is the same
 PART = 1000  # images that are compared at once
 
 
@@ -28,28 +29,31 @@ def shared_with(images: Tensor, others: ImageData) -> Tensor:
     """Return whether each image (B, C, H, W) is among `others`, (B,), which are read in parts.
 
     Copies have the same projection onto any direction: whole images are compared where it agrees.
-    Of others with missing values, those that were observed are compared.
+    Of others of which at least a quarter was observed, the observed values are compared: fewer may
+    agree by chance.
     """
     found = torch.zeros(len(images), dtype=torch.bool)
     direction = torch.randn(images[:1].numel(), generator=make_rng("direction", 0))
     direction /= direction.norm()
     for rows in chunks(range(len(others)), PART):
         batch = others.batch(rows)
-        if batch.observed is None:
-            found |= _shared(images, batch.images, direction)
-        else:
-            found |= _shared_observed(images, batch.images, batch.observed)
+        found |= _shared(images, batch.images, direction)
+        if batch.observed is not None:
+            enough = batch.observed.flatten(1).mean(1) >= ENOUGH
+            if enough.any():
+                some = batch.images[enough], batch.observed[enough]
+                found |= _shared_observed(images, *some)
     return found
 
 
 def _shared(images: Tensor, others: Tensor, direction: Tensor) -> Tensor:
     """Return whether each image (B, C, H, W) is among `others` (N, C, H, W)."""
     own, theirs = (x.flatten(1) @ direction for x in (images, others))
-    apart = SAME + ROUNDING * len(direction) ** 0.5
-    i, j = ((own[:, None] - theirs).abs() < apart).nonzero(as_tuple=True)
-    same = (images[i] - others[j]).flatten(1).norm(dim=1) < SAME
+    near = (own[:, None] - theirs).abs() < SAME + ROUNDING * len(direction) ** 0.5
     found = torch.zeros(len(images), dtype=torch.bool)
-    found[i[same]] = True
+    for row in near.any(1).nonzero()[:, 0].tolist():
+        candidates = others[near[row]]
+        found[row] = ((candidates - images[row]).flatten(1).norm(dim=1) < SAME).any()
     return found
 
 
