@@ -79,3 +79,14 @@ def test_thinned_rows_keep_the_last_and_are_few(rows, most):
     few = thinned(rows, most)
     assert len(few) <= most + 1 and few[-1:] == rows[-1:]
     assert few == rows if len(rows) <= most else len(few) < len(rows)
+
+
+def test_a_stop_is_shown_until_the_run_is_continued(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    stop = {"iteration": 1, "event": "stopped", "cause": "network", "message": "it stopped"}
+    path.write_text('{"iteration": 1}\n' + json.dumps(stop) + "\n")
+    tail = Tail(path, METRICS)
+    assert tail.read().event == "stopped: it stopped"
+    with path.open("a") as file:
+        file.write('{"iteration": 2}\n')
+    assert tail.read().event == ""

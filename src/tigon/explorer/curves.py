@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from tigon.learners.base import Record
 from tigon.learners.metrics import Metric
 
+STOPPED = "stopped: "  # what the event of a stop begins with
 MOST = 2000  # rows that a page gets at once
 PROGRESS = ("iteration", "gradient_evaluations")
 CHUNK = 16 * 2**20  # bytes read at once
@@ -82,6 +83,7 @@ class Tail:
             return False
         anew = self._file != (0, 0)
         self._file, self._offset, self.rows, self.damaged = file, 0, [], 0
+        self.event = ""
         return anew
 
     def _take(self, line: bytes) -> bool:
@@ -93,6 +95,8 @@ class Tail:
                 raise TypeError("iteration is no count")
             if "event" not in record:
                 self.rows.append(self._numbers(record))
+                if self.event.startswith(STOPPED):  # it was continued since
+                    self.event = ""
                 return False
             self.event = f"{record['event']}: {record.get('message', '')}"
         except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
