@@ -94,11 +94,13 @@ def test_draws_that_were_not_compared_are_a_note_that_says_why():
 )
 def test_copies_are_all_images_or_some_and_numbers_say_why(numbers, level, said):
     nearest = Neighbours(torch.arange(80), torch.ones(80), torch.ones(80))
-    copies = {"pixels": CopiesTest(*numbers, nearest)}
+    copies = {"pixels": CopiesTest(*numbers, 11, nearest)}
     found = of_evaluation(replace(evaluation(0.01, 1.0), copies=copies))[-1]
     assert found.level is level and found.what.startswith(said)
     assert f"C_T {numbers[0]:+.1f} and {numbers[1]:+.1f} by pixels" in found.what
-    assert f"{numbers[3]} of 80 drawn images by pixels (p = {numbers[4]:.2g})" in found.what
+    assert (
+        f"{numbers[3]} of 80 drawn images by pixels (p = {numbers[4]:.2g}); 11 would" in found.what
+    )
 
 
 def ends(lower, width, apart=None, error=0.1):

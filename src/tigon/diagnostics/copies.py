@@ -72,6 +72,7 @@ class CopiesTest(NamedTuple):
         nearer: probability that a drawn image is nearer to the training images than a held-out one
         close: drawn images whose relative distance is below those of all but 1 % of real images
         chance: probability of as many of them if drawn images are like real ones
+        least: how many it takes for some images to count as copies
         neighbours: the nearest training images of the drawn ones
     """
 
@@ -80,6 +81,7 @@ class CopiesTest(NamedTuple):
     nearer: float
     close: int
     chance: float
+    least: int
     neighbours: Neighbours
 
     @property
@@ -136,6 +138,7 @@ def copies_test(drawn: Tensor, held_out: Tensor, training: Tensor, seed: int = 0
         ),
         nearer,
         *max(chances, key=lambda found: found[1]),
+        least_close(len(x), len(y)),
         of_drawn,
     )
 
@@ -149,12 +152,21 @@ def close_ones(drawn: Tensor, real: Tensor) -> tuple[int, float]:
         how many are below the j-th smallest of the real ones, and the probability of as many if
         all N + M are alike
     """
+    close = int((drawn < real.kthvalue(math.ceil(CLOSE * len(real))).values).sum())
+    return close, _chance(close, len(drawn), len(real))
+
+
+def least_close(drawn: int, real: int) -> int:
+    """Return how many drawn images must be close for some to be copies; above all if none do."""
+    counts = range(drawn + 1)
+    return next((k for k in counts if _chance(k, drawn, real) < CHANCE), drawn + 1)
+
+
+def _chance(close: int, drawn: int, real: int) -> float:
     from scipy.stats import hypergeom  # deferred: it takes half a second, of all verbs
 
-    n, m = len(drawn), len(real)
-    rank = math.ceil(CLOSE * m)
-    close = int((drawn < real.kthvalue(rank).values).sum())
-    return close, float(hypergeom.cdf(rank - 1, n + m, m, close + rank - 1))
+    rank = math.ceil(CLOSE * real)
+    return float(hypergeom.cdf(rank - 1, drawn + real, real, close + rank - 1))
 
 
 def _over_cells(drawn: Tensor, held: Tensor, of_drawn: Tensor, of_held: Tensor) -> float:

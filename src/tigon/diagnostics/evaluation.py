@@ -125,6 +125,7 @@ class Evaluation:
                 "nearer": test.nearer,
                 "close": test.close,
                 "chance": test.chance,
+                "least": test.least,
                 "copied": test.copied,
             }
             for name, test in self.copies.items()

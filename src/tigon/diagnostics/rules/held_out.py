@@ -114,6 +114,7 @@ def _copies(found: Evaluation) -> list[Finding]:
         f"{test.chance:.2g})"
         for name, test in found.copies.items()
     )
+    said += f"; {next(iter(found.copies.values())).least} would be too many for chance"
     if not any(test.copied for test in found.copies.values()):
         return [Finding("copies", Level.GOOD, f"no sign of copies: {said}")]
     remedy = "train on more images, for fewer iterations, or with a smaller network"
