@@ -23,7 +23,8 @@ from tigon.export.licences import hub_licence
 from tigon.export.load import load
 from tigon.figures import tile
 from tigon.random.streams import RowRng
-from tigon.recipes import recipes
+from tigon.recipes import CooperativeRecipe, recipes
+from tigon.recipes.settings import GeneratorNetwork
 from tigon.runs.run import Run
 
 
@@ -68,6 +69,13 @@ def test_a_card_says_what_the_model_is_and_is_not(name):
     for row in (*data, "| description | noise |", "not diagnosed"):
         assert row in text
     assert "public domain" in text and "/tmp" not in text
+
+
+@pytest.mark.parametrize("size, averaged", [(8, False), (16, True)])
+def test_a_card_says_on_which_grid_images_are_revised(size, averaged):
+    recipe = CooperativeRecipe(size, latent_dim=2, network=GeneratorNetwork(width=4))
+    text = make_card(recipe.model(), facts_of(Run(run_of("cooperative")), Licence())).text
+    assert ("from f(z), averaged to 8 x 8 pixels; what they move is" in text) is averaged
 
 
 def test_the_verdict_of_diagnose_is_on_the_card(tmp_path):
