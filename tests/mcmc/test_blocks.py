@@ -98,6 +98,12 @@ def test_there_are_blocks_only_where_several_steps_can_be_one_function(log_densi
     assert block_of(log_density, kernel, None, False, 30) is None
 
 
+@pytest.mark.parametrize("kernel", [MALA(0.5), Langevin(0.3), UnderdampedLangevin(0.3)])
+def test_kernels_whose_noise_is_known_beforehand_take_blocks(kernel):
+    block = block_of(Compiled(correlated_gaussian()), kernel, None, False, 30)
+    assert block is not None and block.steps > 1
+
+
 @pytest.mark.parametrize(("alike", "steps"), [(0, None), (1, None), (5, 5), (16, 8), (20, 6)])
 def test_blocks_are_about_equally_long(alike, steps):
     block = block_of(Compiled(correlated_gaussian()), MALA(0.5), None, False, alike)

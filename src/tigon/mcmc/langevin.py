@@ -135,7 +135,7 @@ class UnderdampedLangevin(GradientKernel):
     friction: float = 1.0
     temperature: float = 1.0
     target_accept: ClassVar[None] = None
-    draws: ClassVar[tuple[Draw, ...]] = (normal,)
+    noise: ClassVar[tuple[Draw, ...]] = (normal,)
     carries_momentum: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
