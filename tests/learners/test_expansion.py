@@ -157,6 +157,22 @@ def test_adams_second_moment_scales_as_the_square_of_the_gradient():
     assert torch.allclose(optimizer.state[layer.weight]["exp_avg_sq"], expected)
 
 
+def test_rmsprops_centred_squares_stay_above_the_mean_gradients_square(rng):
+    layer = nn.Linear(3, 7).double()
+    z = correlated_latents(40, 3, rng)
+    optimizer = torch.optim.RMSprop(layer.parameters(), lr=0.0, centered=True)
+    for _ in range(30):  # by then the mean gradient is the gradient
+        optimizer.zero_grad()
+        layer(z).pow(2).sum().backward()
+        optimizer.step()
+    absorb(whole(z), layer, optimizer)
+    state = optimizer.state[layer.weight]
+    assert (state["square_avg"] >= state["grad_avg"] ** 2).all()
+    gradient = torch.autograd.grad(layer(whole(z).apply(z)).pow(2).sum(), layer.weight)[0]
+    share = 1 - 0.99**30
+    assert torch.allclose(state["grad_avg"], share * gradient)
+
+
 def test_moments_of_a_latent_whose_scale_vanishes_do_not_overflow(rng):
     layer = nn.Linear(2, 3)
     optimizer = torch.optim.Adam(layer.parameters(), lr=1e-3)

@@ -38,7 +38,7 @@ from tigon.distributed import all_sum
 from tigon.learners.base import Optimizers, optimizer_state
 from tigon.precision import wide
 
-FIRST = {"exp_avg", "momentum_buffer"}  # optimizers' names for a mean of gradients
+FIRST = {"exp_avg", "momentum_buffer", "grad_avg"}  # optimizers' names for a mean of gradients
 SECOND = {"exp_avg_sq", "max_exp_avg_sq", "square_avg"}  # and for a mean of their squares
 LARGEST = 1e15  # limit of Adam's mean gradient; its square fits into float32
 NOISE = 10.0  # averages over (d + 1) / n, the relative variance of C', times this factor
@@ -170,6 +170,8 @@ def absorb(affine: Affine, layer: nn.Linear, optimizer: Optimizers | None) -> No
         second.copy_(second @ (inverse**2).T)
         if name in of_bias:
             second.add_(torch.outer(of_bias[name], shift**2))
+        if "grad_avg" in of_weight:  # RMSprop takes the root of their difference
+            torch.maximum(second, of_weight["grad_avg"] ** 2, out=second)
         second.clamp_(max=LARGEST**2)
 
 
