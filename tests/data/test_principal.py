@@ -76,6 +76,16 @@ def test_the_own_sigma_of_probabilistic_pca_has_the_greatest_likelihood():
     assert scores[1] > max(scores[0], scores[2])
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_components_of_two_incomplete_pictures_of_noise_are_finite(seed):
+    rng = torch.Generator().manual_seed(seed)
+    mask = (torch.rand(2, 1, 8, 8, generator=rng) < 0.3).float()
+    mask[:, 0, 0, 0] = 1
+    hidden = (torch.rand(2, 1, 8, 8, generator=rng) * 2 - 1) * mask
+    found = components_of(hidden.flatten(1), (1, 8, 8), 2, mask=mask)
+    assert found.deviations.isfinite().all()
+
+
 @pytest.mark.parametrize(("seen", "noise"), [(0.7, 0.005), (0.3, 0.2)])
 def test_components_of_incomplete_images_have_the_scale_of_complete_ones(seen, noise):
     rng, rank, count = torch.Generator().manual_seed(0), 6, 400

@@ -128,11 +128,13 @@ def _regressed(found: Tensor, towards: Tensor, noise: float) -> Tensor:
     """Return slopes and offsets (g, d + 1, r) of groups of values on latents."""
     size = towards.shape[1]
     left, right = torch.triu_indices(size, size)
-    normal = found.new_zeros(len(found), size, size)
-    normal[:, left, right] = found
-    normal[:, right, left] = found
-    normal.diagonal(dim1=1, dim2=2).add_(noise)
-    return torch.linalg.solve(normal, towards)
+    normal = found.new_zeros(len(found), size, size, dtype=torch.float64)
+    normal[:, left, right] = found.double()
+    normal[:, right, left] = found.double()
+    diagonal = normal.diagonal(dim1=1, dim2=2)
+    rounding = torch.finfo(found.dtype).eps * diagonal.amax(1, keepdim=True)
+    diagonal.add_(rounding.clamp_min(noise))
+    return torch.linalg.solve(normal, towards.double()).to(towards)
 
 
 def _expanded(flat: Tensor, moments: Tensor, noise: float) -> Linear:
