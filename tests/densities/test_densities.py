@@ -101,8 +101,9 @@ def test_frozen_parameters_get_no_gradient_and_thaw_as_they_were():
 
 
 def test_a_mode_ends_where_it_began_whatever_happens_within():
-    layer = nn.Dropout()
-    with pytest.raises(RuntimeError, match="in between"), mode(layer, training=False):
-        assert not layer.training
-        raise RuntimeError("in between")
-    assert layer.training
+    whole = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(3).eval())
+    for training in (False, True):
+        with pytest.raises(RuntimeError, match="in between"), mode(whole, training):
+            assert all(part.training == training for part in whole.modules())
+            raise RuntimeError("in between")
+        assert [part.training for part in whole.modules()] == [True, True, False]

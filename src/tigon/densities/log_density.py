@@ -71,10 +71,11 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def mode(module: nn.Module, training: bool) -> Iterator[None]:
-    """Put a module in training or eval mode within; its mode is restored afterwards."""
-    before = module.training
+    """Put a module in training or eval mode within; then each part has its own mode again."""
+    before = [(part, part.training) for part in module.modules()]
     module.train(training)
     try:
         yield
     finally:
-        module.train(before)
+        for part, its in before:
+            part.training = its
