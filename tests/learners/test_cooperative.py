@@ -134,6 +134,34 @@ def test_the_descriptors_first_step_is_as_long_as_any_first_step_of_adam(betas):
     assert max(moved).item() == pytest.approx(0.02, rel=1e-3)
 
 
+def test_a_run_that_stopped_while_the_generator_led_goes_on_as_if_it_had_not():
+    images = image_set(6)
+    whole, stopped = (trainer_of(images, lead=0.5) for _ in range(2))
+    expected = [record | {"seconds": 0} for record in whole.fit()]
+    for _ in range(3):
+        stopped.step()
+    resumed = trainer_of(images, lead=0.5)
+    resumed.load_state_dict(stopped.state_dict())
+    assert [record | {"seconds": 0} for record in resumed.fit()] == expected[3:]
+
+
+def test_the_cost_of_an_iteration_is_known_before_the_descriptor_begins():
+    trainer = trainer_of(image_set(6), lead=0.5)
+    for _ in range(4):
+        trainer.step()
+    before, cost = trainer.evaluations, trainer._cost()
+    trainer.step()
+    assert trainer.learner.revising and trainer.evaluations == before + cost
+
+
+def test_with_products_in_bfloat16_images_are_those_that_are_revised_in_training():
+    learner = learner_of(image_set(6), lead=0.0)
+    learner.precision = "bfloat16"
+    drawn = learner.sample(3, tigon.RowRng(0, 0, range(3)))
+    assert drawn.dtype == torch.float32
+    assert torch.equal(drawn, learner.revision(3, tigon.RowRng(0, 0, range(3))).revised)
+
+
 def test_a_longer_run_goes_on_with_the_descriptor(tmp_path):
     images = image_set(6)
     trainer = trainer_of(images, lead=0.5)

@@ -64,6 +64,15 @@ class Learner(nn.Module, ABC):
         Passes over smaller images count by their number of pixels.
         """
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of state that is given, not learned: a checkpoint and an average keep it so."""
+        return ()
+
+    def evaluations_at(self, progress: float) -> float:
+        """Return what `evaluations_per_example` is for an iteration that begins at `progress`."""
+        return self.evaluations_per_example
+
     def begin(self, progress: float) -> None:  # noqa: B027
         """Prepare the iteration that begins at `progress` in [0, 1] through the run."""
 
@@ -185,6 +194,12 @@ def optimizer_state(optimizer: Optimizers | None, parameter: Tensor) -> dict[str
     held = optimizer.values() if isinstance(optimizer, Mapping) else [optimizer]
     states = (one.state.get(parameter) for one in held if one is not None)
     return next((state for state in states if state), {})
+
+
+def forget_moments(optimizer: Optimizers, parameter: Tensor) -> None:
+    """Remove the state for a parameter, as if the optimizer had never stepped."""
+    for one in optimizer.values() if isinstance(optimizer, Mapping) else [optimizer]:
+        one.state.pop(parameter, None)
 
 
 def mean_over(values: Tensor, batch: Batch) -> Tensor:

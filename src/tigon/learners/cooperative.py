@@ -30,10 +30,11 @@ from tigon.data.batches import Batch
 from tigon.densities.log_density import LogDensity, frozen, mode, sum_event
 from tigon.learners import descriptor
 from tigon.learners.base import (
+    Learner,
     Metrics,
     Optimizers,
+    forget_moments,
     mean_over,
-    optimizer_state,
     spread,
 )
 from tigon.learners.descriptor import contrasted, left_on_ordinary_gradients
@@ -41,9 +42,12 @@ from tigon.learners.generator import METRICS, GeneratorLearner
 from tigon.learners.metrics import Metric, by_name
 from tigon.mcmc.chain import MCMC, Trace
 from tigon.mcmc.store import ChainStore
+from tigon.models.base import drawn_in_parts
 from tigon.models.cooperative import CooperativeModel
 from tigon.random.streams import Rng, RowRng
 from tigon.sizes import image_size, sides
+
+TOGETHER = 64  # images that are drawn at once
 
 
 class Revision(NamedTuple):
@@ -145,8 +149,15 @@ class CooperativeLearner(GeneratorLearner):
 
         A pass on a coarser grid counts by its number of pixels.
         """
+        return self._evaluations(self.revising)
+
+    def evaluations_at(self, progress: float) -> float:
+        """Return those of an iteration at `progress`: is its descriptor learning yet?"""
+        return self._evaluations(self.revising or progress >= self.lead)
+
+    def _evaluations(self, revising: bool) -> float:
         own = super().evaluations_per_example
-        if not self.revising:
+        if not revising:
             return own
         taught = 1 if self.teach else 0
         revised = self.model.descriptor.chains.gradient_evaluations + 2
@@ -199,13 +210,18 @@ class CooperativeLearner(GeneratorLearner):
         super().after_update(optimizer)
         if not self.revising:
             for parameter in self.model.descriptor.parameters():
-                optimizer_state(optimizer, parameter).clear()
+                forget_moments(optimizer, parameter)
 
     @torch.no_grad()
     def sample(self, count: int, rng: Rng, noise: bool = False) -> Tensor:
         """Draw images and revise them; see `CooperativeModel.sample`."""
-        with self.products():
+        if noise:  # which is refused
             return self.model.sample(count, rng, noise)
+
+        def draw(part: range, streams: Rng) -> Tensor:
+            return self.revision(len(part), streams).revised
+
+        return drawn_in_parts(count, rng, TOGETHER, draw)
 
     def chains_finite(self, samples: Tensor) -> bool:
         """Return whether latents, and revised images if there are any, are finite."""
@@ -230,6 +246,11 @@ class CooperativeLearner(GeneratorLearner):
         super().load_chains(tensors, files)
         if "revising" in tensors:
             self.revising = bool(tensors["revising"])
+
+    def adopt(self, other: Learner) -> None:
+        """Begin with the weights and latents of another; the descriptor waits for this lead."""
+        super().adopt(other)
+        self.revising = self.lead == 0
 
     def scale_steps(self, factor: float) -> None:
         """Multiply the step sizes of both kinds of chains."""
