@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
 from small import (
@@ -15,11 +16,21 @@ from small import (
     image_set,
     parameters,
 )
-from tigon import Budget, Run, Trainer, callbacks
+from tigon import (
+    Budget,
+    DCGANGenerator,
+    GeneratorLearner,
+    GeneratorModel,
+    Run,
+    Trainer,
+    callbacks,
+    make_rng,
+)
 from tigon.data.images import ImageSet
 from tigon.data.pixels import to_uint8
 from tigon.errors import DivergenceError, TigonError
 from tigon.learners.expansion import Affine, undo
+from tigon.recipes.settings import LatentChains
 from tigon.runs.experiment import train
 from tigon.runs.run import Experiment
 from tigon.training.guard import Guard
@@ -201,6 +212,63 @@ def test_the_average_is_the_closed_form(recipe):
         parts = [decay ** (4 - k) * weights[name].double() for k, weights in enumerate(seen)]
         expected = (1 - decay) / (1 - decay**5) * sum(parts)
         assert torch.allclose(found.double(), expected, atol=1e-6), name
+
+
+def test_what_is_given_is_not_averaged():
+    trainer = generator_recipe(average=0.9, iterations=3).trainer(image_set())
+    trainer.fit()
+    longer = generator_recipe(average=0.9, iterations=6, sigma=0.2).trainer(image_set())
+    longer.load_state_dict(trainer.state_dict())
+    for _ in range(2):
+        with longer.averaged() as learner:
+            assert learner.model.sigma.item() == pytest.approx(0.2)
+        longer.step()
+
+
+def test_step_sizes_that_the_guard_lowered_are_those_of_the_averaged_model_too():
+    trainer = descriptor_recipe(average=0.9, iterations=8).trainer(image_set())
+    good = trainer.snapshot()
+    trainer.step()
+    trainer.step_factor = 0.25
+    trainer.put_back(good)
+    own = trainer.learner.model.step_factor.item()
+    with trainer.averaged() as learner:
+        assert own == pytest.approx(0.25) and learner.model.step_factor.item() == own
+
+
+def test_a_step_size_that_is_changed_is_used():
+    recipe = generator_recipe(iterations=3, chains=LatentChains(kernel="langevin", step_size=0.3))
+    trainer = recipe.trainer(image_set())
+    trainer.fit()
+    other = LatentChains(kernel="langevin", step_size=0.01)
+    longer = replace(recipe, chains=other).trainer(image_set())
+    longer.load_state_dict(trainer.state_dict())
+    assert longer.learner.step_size == pytest.approx(trainer.learner.step_size / 30)
+
+
+def test_an_adapted_step_size_is_not_that_of_chains_that_do_not_adapt():
+    trainer = generator_recipe(iterations=3).trainer(image_set())
+    trainer.fit()
+    given = LatentChains(kernel="langevin", step_size=0.05)
+    longer = generator_recipe(iterations=6, chains=given).trainer(image_set())
+    longer.load_state_dict(trainer.state_dict())
+    assert longer.learner.step_size == 0.05 != trainer.learner.step_size
+
+
+def test_dropout_draws_what_it_drew_in_an_uninterrupted_run():
+    def fresh():
+        network = nn.Sequential(DCGANGenerator(2, 8, width=4, rng=make_rng(1)), nn.Dropout())
+        learner = GeneratorLearner(GeneratorModel(network, 2), 3)
+        return Trainer(learner, image_set(3), budget=Budget(4))
+
+    torch.manual_seed(1)
+    expected = [record | {"seconds": 0} for record in fresh().fit()]
+    begun, resumed = fresh(), fresh()
+    begun.step()
+    resumed.load_state_dict(begun.state_dict())
+    before = torch.get_rng_state()
+    assert [record | {"seconds": 0} for record in resumed.fit()] == expected[1:]
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_an_average_leaves_the_run_itself_as_it_is():

@@ -438,19 +438,30 @@ class GeneratorLearner(Learner):
         """Return the inferred latents (N, d) of `some_rows`."""
         return self.store.read(self.some_rows())
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Sigma, unless it is learned."""
+        return () if self.noise else ("model.sigma",)
+
     def load_state_dict(self, state_dict: Mapping[str, Any], *how: Any, **options: Any) -> Any:  # noqa: ANN401
         """Load weights, and sigma if it is learned; a given sigma does not change."""
-        given = {} if self.noise else {"model.sigma": self.model.sigma}
+        given = {name: self.state_dict()[name] for name in self.given}
         return super().load_state_dict({**state_dict, **given}, *how, **options)
 
     def chain_tensors(self) -> dict[str, Tensor]:
         """Return the chain rows in memory, of all processes, and the state that chains share."""
         rows = {} if self.files else {"points": self.ownership.all_rows(self.store.points)}
-        size = torch.tensor(self.step_size, dtype=torch.float64)
+        sizes = {
+            name: torch.tensor(size, dtype=torch.float64)
+            for name, size in (
+                ("step_size", self.step_size),
+                ("given_step_size", self.chains.kernel.step_size),
+            )
+        }
         counts = {"moved": torch.tensor(self._moved), "adapted": torch.tensor(self.adapted)}
         counts["annealed"] = torch.tensor(self._annealed)
         fit = {} if self._fit is None else self._fit.tensors()
-        return {**rows, "step_size": size, **counts, **fit, **self.moments._asdict()}
+        return {**rows, **sizes, **counts, **fit, **self.moments._asdict()}
 
     def load_chains(self, tensors: dict[str, Tensor], files: ChainStore | None = None) -> None:
         """Load chain rows: from those of all processes, the ones that this process owns."""
@@ -460,13 +471,24 @@ class GeneratorLearner(Learner):
             points = tensors["points"] if files is None else files.points
             self.store.load(self.ownership.mine(points))
         if "step_size" in tensors:
-            self.step_size = _possible(tensors["step_size"].item())
             self._moved, self.adapted = int(tensors["moved"]), int(tensors["adapted"])
+            self._load_step_size(tensors["step_size"].item(), tensors["given_step_size"].item())
             self._annealed = bool(tensors["annealed"])
             like = self.store.points
             self.moments = Moments(*(tensors[name].to(like) for name in Moments._fields))
         if self._fit is not None:
             self._fit.load(tensors)
+
+    def _load_step_size(self, size: float, given: float) -> None:
+        """Go on with a step size; if the given one has changed since, it changes in proportion.
+
+        A size that was adapted is not that of chains which do not adapt: theirs is the given one.
+        """
+        own = self.chains.kernel.step_size
+        if self.chains.adaptation is None and self.adapted:
+            self.step_size, self.adapted = own, 0
+        else:
+            self.step_size = _possible(size) * (own / _possible(given))
 
     def adopt(self, other: Learner) -> None:
         """Begin with the weights and latents of another generator of the same images.
@@ -492,6 +514,8 @@ class GeneratorLearner(Learner):
         found = [theirs.pop(name) for name in its_own]
         theirs |= zip(fitted, found, strict=True) if alike else {}
         for name, value in theirs.items():
+            if name not in own and name.startswith(("model.guess.", "model.residuals.")):
+                continue  # this one's latents start at the prior
             if name not in own or own[name].shape != value.shape:
                 raise ValueError(
                     f"its {name} has no place of the same shape in this model; leave out "
@@ -500,7 +524,7 @@ class GeneratorLearner(Learner):
         tensors = {"points": other.store.points} | other.chain_tensors()
         if len(tensors["points"]) != self.count:
             raise ValueError(f"it has {len(tensors['points'])} latents for {self.count} images")
-        self.load_state_dict(own | theirs)
+        self.load_state_dict(own | {name: theirs[name] for name in theirs if name in own})
         if self.chains != other.chains:
             del tensors["step_size"]
         self.load_chains(tensors)

@@ -19,7 +19,8 @@ References:
 import copy
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -43,6 +44,21 @@ def seed_of(*key: int | str) -> int:
 def make_rng(*key: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """Return a generator on `device`, seeded with the hash of `key`."""
     return torch.Generator(device=device).manual_seed(seed_of(*key))
+
+
+@contextmanager
+def global_stream(device: torch.device, *key: int | str) -> Iterator[None]:
+    """Seed PyTorch's global generators by `key` within, for layers that draw, such as dropout.
+
+    Afterwards they go on as if nothing had been drawn.
+    """
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.default_generator.manual_seed(seed_of(*key))
+        for one in cuda:
+            with torch.cuda.device(one):
+                torch.cuda.manual_seed(seed_of(*key))
+        yield
 
 
 class RowRng:

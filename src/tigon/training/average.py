@@ -44,11 +44,22 @@ class AveragedWeights:
         """Update the average with the learner's weights."""
         self.count += 1
         part = (1 - self.decay) / (1 - self.decay**self.count)
-        kept = {f"model.{name}" for name in self.learner.model.declared("UNAVERAGED")}
+        kept = self._unaveraged()
         for name, value in self.learner.state_dict().items():
             mean = self.weights[name]
-            averaged = mean.is_floating_point() and name not in kept
-            mean.lerp_(value, part) if averaged else mean.copy_(value)
+            mean.copy_(value) if name in kept else mean.lerp_(value, part)
+
+    @torch.no_grad()
+    def copy_unaveraged(self) -> None:
+        """Copy from the learner what is not averaged."""
+        own = self.learner.state_dict()
+        for name in self._unaveraged():
+            self.weights[name].copy_(own[name])
+
+    def _unaveraged(self) -> set[str]:
+        counts = {n for n, value in self.weights.items() if not value.is_floating_point()}
+        declared = (f"model.{name}" for name in self.learner.model.declared("UNAVERAGED"))
+        return counts | {*self.learner.given, *declared} & self.weights.keys()
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -85,3 +96,4 @@ class AveragedWeights:
         self.count = found["count"]
         for name, value in self.weights.items():
             value.copy_(found["weights"][name])
+        self.copy_unaveraged()

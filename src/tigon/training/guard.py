@@ -123,6 +123,9 @@ class Guarded(Protocol):
     def put_back(self, snapshot: Snapshot) -> None:
         """Return to a state."""
 
+    def scale_steps(self, factor: float) -> None:
+        """Multiply the chains' step sizes."""
+
 
 class GuardRunner:
     """Takes a trainer's steps under a guard.
@@ -252,7 +255,7 @@ class GuardRunner:
             changes.append(f"learning rate halved to {trainer.rate_factor:g} times its schedule")
         if "steps" in halved:
             trainer.step_factor /= 2
-            trainer.learner.scale_steps(0.5)
+            trainer.scale_steps(0.5)
             changes.append(f"chains' step size halved to {trainer.step_factor:g} times its own")
         return ", ".join(changes)
 

@@ -24,7 +24,7 @@ from tigon.data.datasets import as_data
 from tigon.distributed import all_objects, all_sum, any_of, in_all_processes, world
 from tigon.errors import CAUSES, DivergenceError, diverged
 from tigon.learners.base import Learner, Metrics, Optimizers, Record
-from tigon.random.streams import RowRng
+from tigon.random.streams import RowRng, global_stream
 from tigon.training.average import AveragedWeights
 from tigon.training.checkpoint import load_checkpoint
 from tigon.training.checkpoint_folder import find_checkpoint
@@ -190,7 +190,8 @@ class Trainer:
         rates = self.optimizers.rates(self.iteration, self.progress, self.rate_factor)
         self.learner.begin(self.progress)
         samples = self.learner.run_chains(batch, rng)
-        loss, metrics = self.module(batch, samples)
+        with global_stream(self.device, "loss", self.seed, self.iteration, world().rank):
+            loss, metrics = self.module(batch, samples)
         self.learner.zero_grad(set_to_none=True)
         (loss * world().size).backward()
         loss = all_sum(loss.detach())
@@ -282,12 +283,18 @@ class Trainer:
         self.learner.load_state_dict(snapshot.weights)
         chains = {name: value.clone() for name, value in snapshot.chains.items()}
         self.learner.load_chains(chains, snapshot.files)
-        self.learner.scale_steps(self.step_factor / snapshot.step_factor)
+        self.scale_steps(self.step_factor / snapshot.step_factor)
         held = {"optimizer": snapshot.optimizer, "scheduler": snapshot.scheduler}
         self.optimizers.load_state_dict(deepcopy(held), check=False)
         if self.average:
             self.average.load_state_dict(snapshot.average)
         self.iteration = snapshot.iteration
+
+    def scale_steps(self, factor: float) -> None:
+        """Multiply the step sizes of the learner's chains, those of the averaged model too."""
+        self.learner.scale_steps(factor)
+        if self.average:
+            self.average.copy_unaveraged()
 
     @contextmanager
     def averaged(self) -> Iterator[Learner]:
@@ -314,7 +321,8 @@ class Trainer:
     def _cost(self) -> float:
         """Return the most gradient evaluations of the next iteration, in the same unit."""
         examples = self.order.size(self.iteration)
-        return self.learner.evaluations_per_example * examples / self.order.unit
+        each = self.learner.evaluations_at(self.progress)
+        return each * examples / self.order.unit
 
     def _stamp(self) -> Record:
         return {
