@@ -12,7 +12,12 @@ import torch
 from learned import run_of
 from tigon.cli.main import main
 from tigon.learners.noise import Annealing
-from tigon.recipes import CooperativeRecipe, DescriptorRecipe, LatentEBMRecipe
+from tigon.recipes import (
+    CooperativeRecipe,
+    DescriptorRecipe,
+    GeneratorRecipe,
+    LatentEBMRecipe,
+)
 from tigon.recipes.cooperative import RevisionSettings
 from tigon.recipes.latent_ebm import TiltSettings
 from tigon.recipes.settings import LatentChains
@@ -80,6 +85,26 @@ def test_annealing_that_is_asked_for_is_not_over_since_that_of_the_other_run_is(
     learner = recipe.trainer(Run(source).images(), origin=Run(source).learner()).learner
     learner.begin(0.0)
     assert learner.chain_sigma == pytest.approx(1.5)
+
+
+def test_a_lead_that_is_asked_for_is_kept_though_the_other_runs_descriptor_has_begun():
+    origin = Run(run_of("cooperative"))
+    recipe = begun("cooperative", origin.folder, revision=RevisionSettings(lead=0.5)).recipe
+    assert origin.learner().revising and recipe.revision.lead == 0.5
+    learner = recipe.trainer(origin.images(), origin=origin.learner()).learner
+    assert not learner.revising
+
+
+def test_latents_that_start_at_the_prior_may_begin_at_a_run_with_a_linear_start(source):
+    recipe, before = begun("latent-ebm", source, start="prior").recipe, Run(source).learner()
+    learner = recipe.trainer(Run(source).images(), origin=before).learner
+    assert learner.model.guess is None and before.model.guess is not None
+    assert torch.equal(learner.decode(learner.latents()), before.decode(before.latents()))
+
+
+def test_a_learned_sigma_keeps_its_floor():
+    origin = GeneratorRecipe(sigma="learn", sigma_floor=0.2)
+    assert LatentEBMRecipe().begun_from(origin).sigma_floor == 0.2
 
 
 def test_the_run_knows_its_origin_and_needs_it_no_more_once_it_has_a_checkpoint(source, tmp_path):

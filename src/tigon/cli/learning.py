@@ -54,9 +54,10 @@ class Train(Generic[R]):
             where they are missing; one such picture for all images; or alpha: missing is where
             images are transparent
         recipe: what is learned, and how
-        origin: the run of a generator of the same images, where this run begins: with its weights
-            and latents, and the form of its images, held-out share, --latent-dim, --components,
-            --network.*, --sigma, --start and --expand, where these have their default values here
+        origin: of a recipe with latents: the run of a generator of the same images, where this run
+            begins: with its weights and latents, and the form of its images, held-out share,
+            --latent-dim, --components, --network.*, --sigma, --start and --expand, where these
+            have their default values here
         device: auto, cpu, cuda, cuda:N, or mps (untested)
         checkpoint_every: iterations between checkpoints, >= 1
         tensorboard: write RUN/tensorboard too, for TensorBoard (extra `tensorboard`)
