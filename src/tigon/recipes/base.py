@@ -9,6 +9,7 @@ Figures are `figures.WIDTH` wide, show values as they are, and have a caption th
 figure means and what is healthy, and a description for those who cannot see it.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -46,7 +47,8 @@ if TYPE_CHECKING:  # they import matplotlib, which a recipe does not need for tr
     from tigon.figures import Figure
 
 SAMPLES = 64
-TEN, FIFTY = 10, 50  # images that iterations are given for, and what these are rounded to
+TEN, MANY = 10, 50  # images that iterations are given for, and from which they are bounded
+LEAST, ROUND = 200, 50  # iterations of many images, and what their number is rounded to
 ORIGINAL = (
     "This recipe is the unchanged original algorithm, **for comparison only**: batch statistics "
     "couple its chains, so that\nthey do not follow the density that they should."
@@ -66,6 +68,31 @@ class Choice(NamedTuple):
 
     def __str__(self) -> str:
         return self.value if isinstance(self.value, str) else f"{self.value:g}"
+
+
+class Growth(NamedTuple):
+    """How many iterations a recipe has for so many images, where none are given.
+
+    Attributes:
+        first: for ten images, which are learned by heart
+        power: of the number of images, with which they grow
+        each: at most so many for each of 50 images or more, or 200 if that is more: longer, and
+            codes would be learned by heart that mean nothing for other images
+    """
+
+    first: int
+    power: float = 0.0
+    each: float = math.inf
+
+    def chosen(self, count: int) -> Choice:
+        """Return the iterations for `count` images, and why."""
+        number = self.first * max(1.0, count / TEN) ** self.power
+        why = f"{self.first} for {TEN} images, growing with the power {self.power:.2g} of them"
+        most = max(LEAST, self.each * count) if count >= MANY else math.inf
+        if number > most:
+            number = most
+            why = f"{self.each:.2g} for each image, at least {LEAST}"
+        return Choice(self.first if number == self.first else round(number / ROUND) * ROUND, why)
 
 
 class Stages(NamedTuple):
@@ -106,7 +133,8 @@ class Recipe(ABC):
             for 50 to 5000 images, if left and right do not matter in them
         frames: for a file with several pages or frames, use the first or all
         max_pixels: largest number of pixels of a picture; larger ones are left out
-        stream: read hf: data as a stream, without an index and without a copy on disk
+        stream: of a descriptor: read hf: data as a stream, without an index and without a copy on
+            disk
         held_out: share of the images that are never learned from, and that the model is measured
             on, in [0, 1); if not given, a tenth of 50 images or more, and none of fewer
         iterations: number of parameter updates; chosen by the number of images if not given
@@ -131,7 +159,7 @@ class Recipe(ABC):
     learner_type: ClassVar[type[Learner]]
     demo: ClassVar[bool] = False  # whether `tigon demo` trains it
     persistent: ClassVar[bool] = False  # whether there is one persistent chain per image
-    growth: ClassVar[tuple[int, float]] = (300, 0.0)  # iterations for ten images, and the power
+    growth: ClassVar[Growth] = Growth(300)
     chosen: ClassVar[tuple[str, ...]] = ("held_out", "mirror", "iterations")  # by `choices`
     holds_out: ClassVar[str] = "tigon.hold_out(images, share)"
     stages: ClassVar[Stages] = Stages(
@@ -217,7 +245,7 @@ class Recipe(ABC):
         if self.mirror == "auto":
             found["mirror"] = Choice(*_mirroring(images))
         if self.iterations is None and self.by_iterations:
-            found["iterations"] = _growing(*self.growth, len(images))
+            found["iterations"] = self.growth.chosen(len(images))
         return found
 
     def with_choices(self, made: Mapping[str, Choice]) -> Self:
@@ -434,13 +462,6 @@ def _mirroring(images: ImageData) -> tuple[str, str]:
         return "yes", images.why
     found = verdict(images) if isinstance(images, ImageSet) else None
     return "no", "" if found is None or found.mirror else found.why
-
-
-def _growing(first: int, power: float, count: int) -> Choice:
-    """Choose iterations for `count` images, given those for ten images and how they grow."""
-    number = first * max(1.0, count / TEN) ** power
-    value = first if number == first else round(number / FIFTY) * FIFTY
-    return Choice(value, f"{first} for {TEN} images, growing with the power {power:.2g} of them")
 
 
 def _means(metrics: Sequence[Metric], records: list[Record]) -> dict[str, str]:

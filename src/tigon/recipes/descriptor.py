@@ -26,7 +26,7 @@ from tigon.models.base import Model
 from tigon.models.energy import EnergyModel
 from tigon.nn.dcgan import ConvDescriptor
 from tigon.random.streams import RowRng, make_rng
-from tigon.recipes.base import ORIGINAL, SAMPLES, Choice, Recipe, RunContext, Stages
+from tigon.recipes.base import ORIGINAL, SAMPLES, Choice, Growth, Recipe, RunContext, Stages
 from tigon.recipes.settings import (
     DescriptorNetwork,
     ImageChains,
@@ -131,7 +131,7 @@ class DescriptorRecipe(Recipe):
     demo: ClassVar = True
     card: ClassVar = "descriptor-card.md.jinja"
     learner_type: ClassVar = DescriptorLearner
-    growth: ClassVar[tuple[int, float]] = (400, 0.14)
+    growth: ClassVar[Growth] = Growth(400, 0.14)
     chosen: ClassVar[tuple[str, ...]] = (*Recipe.chosen, "network.width")
     stages: ClassVar = Stages(
         "figure-5-synthesised",

@@ -16,7 +16,7 @@ from tigon.data.mirrored import distinct
 from tigon.data.pixels import to_uint8
 from tigon.densities.gaussian import Prior
 from tigon.densities.mixture import GaussianMixture
-from tigon.distributed import Ownership
+from tigon.distributed import Ownership, world
 from tigon.inference.interpolation import Plane, latent_plane
 from tigon.learners.base import RECENT, Record
 from tigon.learners.generator import GeneratorLearner
@@ -30,7 +30,7 @@ from tigon.models.generator import GeneratorModel
 from tigon.models.residuals import Residuals
 from tigon.nn.dcgan import DCGANGenerator
 from tigon.random.streams import make_rng
-from tigon.recipes.base import ORIGINAL, SAMPLES, Choice, Recipe, RunContext, Stages
+from tigon.recipes.base import ORIGINAL, SAMPLES, Choice, Growth, Recipe, RunContext, Stages
 from tigon.recipes.settings import (
     GeneratorNetwork,
     LatentChains,
@@ -88,7 +88,7 @@ class GeneratorRecipe(Recipe):
     card: ClassVar = "generator-card.md.jinja"
     learner_type: ClassVar[type[GeneratorLearner]] = GeneratorLearner
     persistent: ClassVar[bool] = True
-    growth: ClassVar[tuple[int, float]] = (400, 0.35)
+    growth: ClassVar[Growth] = Growth(400, 0.35, each=0.75)
     chosen: ClassVar[tuple[str, ...]] = (*Recipe.chosen, "latent_dim", "components")
     stages: ClassVar = Stages(
         "figure-1-reconstructions",
@@ -224,7 +224,11 @@ class GeneratorRecipe(Recipe):
     def restored(
         self, chains: dict[str, Tensor], files: ChainStore | None = None
     ) -> GeneratorLearner:
-        """Return a generator learner with these chain rows."""
+        """Return a generator learner with these chain rows; each process has its own in memory."""
+        if files is not None and world().size > 1:
+            chains = chains | {"points": files.points}
+            in_memory = replace(self, chains=replace(self.chains, store="memory"))
+            return in_memory.restored(chains)
         learner = self._build(len(chains["points"]) if files is None else files)
         learner.load_chains(chains, files)
         return learner
@@ -263,7 +267,7 @@ class GeneratorRecipe(Recipe):
             own = dict.fromkeys((GeneratorRecipe.name, self.name))
             raise ValueError(f"a {self.name} begins where a {' or '.join(own)} ended")
         names = [*FORM, "held_out", "latent_dim", "components"]
-        names += ["network", "sigma", "start", "expand"]
+        names += ["network", "sigma", "sigma_floor", "start", "expand"]
         names += self.parts if type(origin) is type(self) else ()
         kept = {
             name: getattr(origin, name)

@@ -18,7 +18,7 @@ from tigon.models.base import Model
 from tigon.models.texture import TextureModel
 from tigon.nn.stationary import StationaryDescriptor, seen
 from tigon.random.streams import RowRng, make_rng
-from tigon.recipes.base import Choice, RunContext, Stages
+from tigon.recipes.base import Choice, Growth, RunContext, Stages
 from tigon.recipes.descriptor import DescriptorRecipe
 from tigon.recipes.settings import ShortChains, known, require
 from tigon.sizes import ImageSize, image_size, pyramid, sides, size_text
@@ -105,7 +105,7 @@ class TextureRecipe(DescriptorRecipe):
     option_of: ClassVar = ("descriptor", "texture")
     card: ClassVar = "texture-card.md.jinja"
     panels: ClassVar[tuple[str, ...]] = ("chain", "score", "curves")  # it completes no pictures
-    growth: ClassVar[tuple[int, float]] = (300, 0.0)
+    growth: ClassVar[Growth] = Growth(300)
     chosen: ClassVar[tuple[str, ...]] = ("image_size", "held_out", "iterations")
     holds_out: ClassVar[str] = "tigon.load_crops(picture, size, held_out=share)"
     stages: ClassVar = Stages(
