@@ -49,12 +49,17 @@ EMBEDDED = "embedded:animal-faces"
 MANY = 160  # draws of a model of few images
 RECIPES = [
     "generator",
+    "generator --iterations 1100",
+    "generator --iterations 2450",
     "generator --iterations 5000",
+    "generator --average 0.99",
+    "generator --average 0.999",
     "generator --batch-size 64",
     "generator --components 1 --batch-size 64",
     "latent-ebm --batch-size 64",
     "descriptor",
     "cooperative",
+    "cooperative --revision.pool 1 --batch-size 32",
 ]
 LATENT = {"generator", "latent-ebm", "cooperative"}
 RIVALS = {
@@ -65,20 +70,22 @@ RIVALS = {
 ABOUT = """## The default recipes on real folders
 
 `python benchmarks/recipes.py`: `tigon train RECIPE --data DATA --image-size N --seed S{minutes}`
-with no other option but `--latent-dim` where a d is named, `--minutes` where the minutes are
-even, and what the row has. Medians over seeds, and their range in square brackets if there are
-several. `benchmarks/recipes.jsonl` has every number, and the machine and time of each. Printed on
-{machine}.
+with no other option but `--latent-dim` where a d is named, `--minutes` unless the row gives its
+iterations or says that they are its own, and what the row has. Medians over seeds, and their range
+in square brackets if there are several. `benchmarks/recipes.jsonl` has every number, and the
+machine and time of each. Printed on {machine}.
 
 Errors are mean squared errors of reconstructions of 64 held-out images on the scale of [-1, 1],
 beside those of as many principal components as the model has latents, and of the nearest training
 image. KID-lite0 is to held-out images, beside that of a Gaussian on the scores of as many
 principal components (64 for a descriptor), and of training images. Copies: whether the test for
 copies convicts the drawn images of any seed, and the larger of its two statistics, in pixels or in
-features, whichever is lower (none of a row that was measured before the test compared training
-images with each other; below -3 are copies). Generators learn from batches of 16 images,
-cooperative and descriptors from 32; with `--batch-size 64`, which was the default, rows compare
-one prior with another. clothing64 is measured on its own test images, cifar10 and mnist_t10k on
+features, whichever is lower; below -3 are copies. (None of a row that was measured before the test
+compared training images with each other. Whether some images are copies is also tested, by the
+count of close ones, of rows since 2026-11-29 07:40.) Generators and cooperative learn from batches
+of 16 images, descriptors from 32; with `--batch-size 64`, which was the default, rows compare one
+prior with another, and with `--revision.pool 1` cooperative revises images pixel by pixel, not
+averaged over 2 x 2. clothing64 is measured on its own test images, cifar10 and mnist_t10k on
 the tenth that runs hold out (at most 1000); of textures, 900 squares of the left three quarters
 are learned from, and 300 of the right quarter are not. A VAE has the decoder, d, sigma and batch
 size of the generator above it and learned for as many minutes, and so did a small diffusion model
@@ -325,13 +332,15 @@ def evaluated(run: Run) -> dict[str, Any]:
 def line(found: list[dict[str, Any]]) -> dict[str, str]:
     """Return a line of the table: medians over seeds, with ranges, of what was measured."""
     first = found[0]
+    given = first["asked"] is not None or "--iterations" in first["learned_by"]
+    own = "" if given or not first["updates"] else " (own iterations)"
     cells = {
         "images of": first["images"],
         "learned by": first["learned_by"],
         "d": str(first.get("d") or ""),
         "seeds": ", ".join(str(one["seed"]) for one in found),
         "updates": between([one["updates"] for one in found], "{:.0f}"),
-        "minutes": between([one["minutes"] for one in found], "{:.1f}"),
+        "minutes": between([one["minutes"] for one in found], "{:.1f}") + own,
         "error": "",
         "KID-lite0": "",
         "precision, recall": "",
