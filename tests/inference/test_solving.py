@@ -4,9 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tigon.densities.conjugate_gradients import conjugate_gradients
+from tigon.errors import TigonError
 from tigon.inference.observation import Observation
 from tigon.inference.physics import Blur, Downsample, Grey, Mask
-from tigon.inference.solving import log_quadratic
+from tigon.inference.solving import factorised, log_quadratic
 from tigon.models.image_noise import Correlated
 from tigon.random.streams import make_rng
 
@@ -101,6 +102,20 @@ def test_what_is_small_is_solved_as_what_is_large(name, monkeypatch):
         assert torch.allclose(
             wanted * large.seen.repeat_interleave(3, 0), found, rtol=5e-3, atol=5e-3
         )
+
+
+def test_a_ridge_below_the_rounding_of_the_gram_matrix_still_gives_factors():
+    y = torch.rand(2, 1, 8, 8, generator=make_rng(4))
+    noise = Correlated(0.2 * torch.ones(1, 8, 8), torch.rand(1, 8, 8, generator=make_rng(3)) + 0.1)
+    blurred = Observation(Blur(3.0), Blur(3.0)(y), torch.empty(2, 1, 8, 8), noise, 1e-6)
+    found = blurred.solve(blurred.y)
+    assert blurred.gram is not None and found.isfinite().all()
+    ones = torch.eye(4).double()[None]
+    seen = torch.ones(1, 4)
+    exact = factorised(ones, torch.ones(1), torch.full((1,), 1e-9), seen)
+    assert torch.equal(exact, torch.linalg.cholesky(ones * (1 + 1e-9)))
+    with pytest.raises(TigonError, match="the noise is too small"):
+        factorised(-ones, torch.ones(1), torch.zeros(1), seen)
 
 
 @given(st.integers(1, 4), st.integers(1, 10), st.integers(0, 2**30))

@@ -39,7 +39,8 @@ from tigon.sizes import image_size, size_text
 
 TOGETHER = 4  # images whose chains run together
 COLUMNS, SHOWN = 10, 3  # images in a row of the picture; draws of each that it shows
-WIDEST = 50  # blur, in pixels
+NARROWEST, WIDEST = 0.01, 50  # blur, in pixels
+LOUDEST = 100  # noise, where values are in [-1, 1]
 Truth = Annotated[Data | None, tyro.conf.arg(name="truth", metavar="DATA")]
 
 
@@ -201,8 +202,8 @@ class Restore:
         """
         if self.chains < 1 or self.seed < 0:
             raise TigonError("--chains must be at least 1, and --seed at least 0")
-        if self.noise != "auto" and not 0 <= self.noise < math.inf:
-            raise TigonError(f"--noise {self.noise:g}: must be at least 0 and finite")
+        if self.noise != "auto" and not 0 <= self.noise <= LOUDEST:
+            raise TigonError(f"--noise {self.noise:g}: must be at least 0 and at most {LOUDEST}")
         ways = [self.mask is not None, self.downsample is not None, self.blur is not None]
         if sum(ways) + self.grey != 1:
             raise TigonError(
@@ -210,8 +211,10 @@ class Restore:
                 "how the images of --data were observed"
             )
         if self.blur is not None:
-            if not 0 < self.blur <= WIDEST:
-                raise TigonError(f"--blur {self.blur:g}: must be above 0 and at most {WIDEST}")
+            if not NARROWEST <= self.blur <= WIDEST:
+                raise TigonError(
+                    f"--blur {self.blur:g}: must be at least {NARROWEST} and at most {WIDEST}"
+                )
             if not self.noise:
                 raise TigonError(
                     "--blur: needs --noise, such as --noise 0.02: a blur takes away details that "

@@ -18,9 +18,11 @@ from torch.nn import functional
 
 from tigon.densities.conjugate_gradients import LinearMap
 from tigon.densities.log_density import sum_event
+from tigon.errors import TigonError
 from tigon.models.image_noise import smooth, transformed
 
 LANCZOS = 60  # steps: of a spectrum over five powers of ten they leave an error of a nat in 10^4
+ROUNDING, WORST = 1e-7, 1e-3  # of the largest diagonal entry of a matrix in single precision
 LEAST = 1e-4  # of squares and variances of a preconditioner, relative to the largest
 SCALES = 0.1, 10.0  # bounds of tau
 RATIOS = 10 ** torch.linspace(-5, 3, 65, dtype=torch.float64)  # of noise to residuals
@@ -100,10 +102,26 @@ def factorised(gram: Tensor, scale: Tensor, ridge: Tensor, seen: Tensor) -> Tens
         gram: G of each image, (B, M, M)
         scale, ridge: of each image, (B,)
         seen: 1 where something is observed, (B, *) of M values
+
+    Where the ridge is below the rounding of G, which was computed in single precision, so much is
+    added that there are factors: from 1e-7 of the largest diagonal entry up.
+
+    Raises:
+        TigonError: if there are none with a thousandth of it either
     """
     kept = seen.flatten(1).double()
     diagonal = ridge[:, None].double() * kept + (1 - kept)
-    return torch.linalg.cholesky(scale[:, None, None].double() * gram + diagonal.diag_embed())
+    matrix = scale[:, None, None].double() * gram + diagonal.diag_embed()
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    extra = ROUNDING
+    while failed.any():
+        if extra > WORST:
+            raise TigonError("the noise is too small for what was done to the images; give more")
+        most = matrix.diagonal(dim1=1, dim2=2).amax(1)
+        added = (extra * most * (failed > 0))[:, None] * kept
+        factor, failed = torch.linalg.cholesky_ex(matrix + added.diag_embed())
+        extra *= 10
+    return factor
 
 
 def solve_factorised(factor: Tensor, seen: Tensor, values: Tensor) -> Tensor:
