@@ -68,3 +68,5 @@ def test_what_is_no_number_of_grids_is_refused(run, capsys, tmp_path):
     words = ["train", "descriptor", "--data", run.experiment.data, "--out", str(tmp_path / "new")]
     assert main([*words, "--grids", "0"]) == 2
     assert "grids must be at least 1" in capsys.readouterr().err
+    assert main([*words, "--image-size", "16", "--grids", "3"]) == 2
+    assert "of images of 16, at most 2, not 3" in capsys.readouterr().err

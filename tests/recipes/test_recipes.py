@@ -1,5 +1,7 @@
 """The settings of recipes."""
 
+import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +23,7 @@ from tigon.recipes import (
     OriginalGeneratorRecipe,
     recipe_type,
 )
-from tigon.recipes.settings import GeneratorNetwork, ImageChains, LatentChains
+from tigon.recipes.settings import GeneratorNetwork, ImageChains, LatentChains, with_value
 
 
 def test_the_generator_recipe_infers_by_mala_with_one_step_and_no_norm():
@@ -81,6 +83,15 @@ def test_the_originals_say_that_they_are_for_comparison_only():
 def test_numbers_that_make_no_sense_are_refused(options):
     with pytest.raises(ValueError, match=r"at least|above|in \[0, 1\]"):
         GeneratorRecipe(**options)
+
+
+@pytest.mark.parametrize(
+    "name", ["sigma", "annealing.start", "chains.step_size", "optimizer.clip"]
+)
+def test_numbers_that_are_not_finite_are_refused_by_name(name):
+    with pytest.raises(ValueError, match=rf"{re.escape(name)} must be a finite number, not inf"):
+        with_value(GeneratorRecipe(), name, math.inf)
+    assert GeneratorRecipe(guard=replace(GeneratorRecipe().guard, gradient=math.inf))
 
 
 def test_a_sigma_to_learn_begins_above_its_floor_and_needs_the_likelihood_itself():

@@ -35,7 +35,7 @@ from tigon.learners.metrics import Metric
 from tigon.mcmc.store import ChainStore
 from tigon.models.base import Model
 from tigon.random.streams import RowRng
-from tigon.recipes.settings import known, require, with_value
+from tigon.recipes.settings import known, require, require_finite, with_value
 from tigon.sizes import ImageSize, sides
 from tigon.training.guard import Guard
 from tigon.training.settings import AdamSettings, Budget
@@ -191,6 +191,7 @@ class Recipe(ABC):
 
     def __post_init__(self) -> None:
         require_choices(self)
+        require_finite(self)
         if self.image_size is not None:  # of a texture, the picture decides
             sides(self.image_size)  # else a text is a size until images are read
         require(self.batch_size >= 1, f"batch_size must be at least 1, not {self.batch_size}")

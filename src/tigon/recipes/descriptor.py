@@ -157,7 +157,12 @@ class DescriptorRecipe(Recipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.scale > 0, f"scale must be above 0, not {self.scale}")
-        require(self.grids is None or self.grids >= 1, "grids must be at least 1")
+        most = None if self.image_size is None else len(pyramid(self.image_size))
+        require(
+            self.grids is None or 1 <= self.grids <= (most or self.grids),
+            f"grids must be at least 1 and, of images of {self.image_size}, at most {most}, "
+            f"not {self.grids}",
+        )
 
     def choices(self, images: ImageData) -> dict[str, Choice]:
         """Return what these images decide of what is not given: also the width of networks."""

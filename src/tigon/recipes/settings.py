@@ -1,6 +1,7 @@
 """The parts of a recipe: settings of networks and chains, and what they build."""
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from tigon.choices import require_choices
@@ -24,6 +25,22 @@ def require(condition: bool, message: str) -> None:
     """
     if not condition:
         raise ValueError(message)
+
+
+def require_finite(made: Any, place: str = "") -> None:  # noqa: ANN401
+    """Refuse numbers of a recipe, or of its parts, that are not finite.
+
+    A limit, such as those of a guard, may be infinite.
+
+    Raises:
+        ValueError: it names the setting
+    """
+    for field in fields(made):
+        value, name = getattr(made, field.name), place + field.name
+        if is_dataclass(value) and name != "guard":
+            require_finite(value, f"{name}.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} must be a finite number, not {value}")
 
 
 def known(value: T | None, name: str) -> T:
