@@ -219,6 +219,15 @@ def test_changed_settings_are_refused_with_the_difference_unless_asked_for(
     assert "sigma = 0.2" in open("gen/config.toml").read()
 
 
+def test_an_end_that_is_past_already_is_refused_and_the_plan_stays(tigon, pictures, generator):
+    words = ["train", "generator", "--data", pictures, "--out", "gen", *SMALL[:4]]
+    before = open("gen/config.toml").read()
+    for option, number in (("--iterations", 4), ("--gradient-evaluations", 1)):
+        status, _, err = tigon(*words, option, number, "--continue-with")
+        assert status == 2 and f"{option} {number}: run gen has already done" in err
+        assert open("gen/config.toml").read() == before
+
+
 def test_another_recipe_is_refused_in_a_folder_that_holds_a_run(tigon, pictures, generator):
     words = ["train", "descriptor", "--data", pictures, "--out", "gen", *LEARNED]
     for line in (words, [*words, "--continue-with"]):

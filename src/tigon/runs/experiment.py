@@ -173,6 +173,7 @@ def _begin(
         raise TigonError(f"{error}") from error
     if path is not None:
         load_checkpoint(path, trainer)
+        _refuse_past_end(run, experiment, trainer)
     wait_for_all()
     if not begun:
         _hold(run, begun, holding)
@@ -180,6 +181,24 @@ def _begin(
         _open(run, experiment, images)
     wait_for_all()
     return trainer
+
+
+def _refuse_past_end(run: Run, experiment: Experiment, trainer: Trainer) -> None:
+    """Refuse another end of a run than it had, if more has been done already.
+
+    Raises:
+        TigonError: it names the option
+    """
+    recipe, option = experiment.recipe, experiment.recipe.ends_by
+    name = option.replace("-", "_")
+    end, old = (getattr(one, name) for one in (recipe, run.experiment.recipe))
+    done = {
+        "iterations": trainer.iteration,
+        "gradient_evaluations": trainer.evaluations,
+        "minutes": trainer.seconds / 60,
+    }[name]
+    if end != old and end < done:
+        raise TigonError(f"--{option} {end:g}: run {run.folder} has already done {done:g}")
 
 
 def _origin(experiment: Experiment, images: ImageSet) -> Learner | None:
