@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from learned import run_of
+from small import LEARNED
 from tigon.data.load import load_images
 from tigon.recipes.settings import ImageChains
 from tigon.runs.run import Run
@@ -53,6 +54,24 @@ def test_the_error_of_the_mean_image_is_the_held_out_images_own(tigon, held_out,
     expected = (y - mean).square().mean().item()
     found = json.loads(out)["reconstructions"]["mean image"]
     assert found["error"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_run_whose_checkpoints_are_gone_is_diagnosed_without_its_evaluation(
+    tigon, held_out, tmp_path
+):
+    run = run_copy("generator", tmp_path)
+    tigon("evaluate", run, "--data", held_out, "--starts", 1)
+    shutil.rmtree(run / "checkpoints")
+    status, out, _ = tigon("diagnose", run, "--json")
+    assert status == 0 and "its chains could not be run" in out
+
+
+def test_images_that_are_all_the_same_have_nothing_to_compare_with(tigon, held_out, tmp_path):
+    np.savez(tmp_path / "same.npz", images=np.full((3, 8, 8, 3), 90, np.uint8))
+    words = ["--data", tmp_path / "same.npz", "--out", tmp_path / "run", "--no-report"]
+    tigon("train", "generator", *words, *LEARNED)
+    status, _, err = tigon("evaluate", tmp_path / "run", "--data", held_out)
+    assert status == 2 and "training images" in err and "all the same" in err
 
 
 def test_training_images_are_refused_as_held_out_ones(tigon, tmp_path):

@@ -230,7 +230,10 @@ def _sets(
     seen = training.read(rows)
     unseen = held_out.read(even_rows(len(held_out), count))
     new, notes = _unshared(unseen, held_out, training)
-    components = principal_components(training, numbers, seed)
+    try:
+        components = principal_components(training, numbers, seed)
+    except ValueError as error:
+        raise TigonError(f"the training images: {error}") from error
     unseen = unseen[new]
     return Sets(unseen, seen, rows, nearest_of(unseen, seen)[0], components), notes
 

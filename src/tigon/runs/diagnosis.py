@@ -107,7 +107,8 @@ def diagnose(
     chains = seen.findings if enough else too_short(seen.findings)
     found += [*seen.always, *chains, *metric_findings(run.experiment.recipe, records)]
     measured = saved_findings(run)
-    found += measured or (unmeasured if enough else too_short(unmeasured))
+    known = measured or unmeasured
+    found += known if enough else too_short(known)
     course, falls = _course(run, records, seen.shows)
     found += course
     found.sort(key=lambda finding: finding.level.value)

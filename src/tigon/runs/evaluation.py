@@ -8,6 +8,7 @@ from tigon.diagnostics.evaluation import Evaluation
 from tigon.diagnostics.likelihood import DRAWN
 from tigon.diagnostics.rules.base import Finding
 from tigon.diagnostics.rules.held_out import of_evaluation
+from tigon.errors import TigonError
 from tigon.files import open_regular, replace_file
 from tigon.runs.provenance import BROKEN
 from tigon.runs.run import Run
@@ -100,6 +101,10 @@ def saved_evaluation(run: Run) -> dict[str, Any]:
     """
     with open_regular(run.evaluation) as file:
         values: dict[str, Any] = json.loads(file.read().decode("utf-8"))
-    if values["manifest"] != checksum(run.find() / "manifest.json"):
+    try:
+        found = run.find()
+    except TigonError as error:
+        raise KeyError("checkpoint") from error
+    if values["manifest"] != checksum(found / "manifest.json"):
         raise KeyError("manifest")
     return values
