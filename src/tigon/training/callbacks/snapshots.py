@@ -9,7 +9,7 @@ import numpy as np
 
 from tigon.data.arrays import read_images
 from tigon.data.pixels import to_uint8
-from tigon.distributed import world
+from tigon.distributed import any_of, world
 from tigon.errors import TigonError
 from tigon.files import open_regular, replace_file, writing
 from tigon.learners.base import Record
@@ -42,7 +42,10 @@ class Snapshots(Callback):
         progress = 1.0 if trainer.finished else trainer.progress
         if any(self.passed < mark <= progress for mark in MARKS):
             with trainer.averaged() as learner:
-                shown = to_uint8(learner.show(min(SHOWN, len(trainer.data))))
+                images = learner.show(min(SHOWN, len(trainer.data)))
+            if any_of(not bool(images.isfinite().all())) and not trainer.finished:
+                return  # the guard goes back, or ends the run, at the next iteration
+            shown = to_uint8(images)
             if world().rank == 0:
                 with writing(self.folder.parent):
                     save_snapshot(self.folder, trainer.iteration, shown)
