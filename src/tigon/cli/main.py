@@ -84,6 +84,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _answer(words: list[str]) -> int:
+    try:
+        return _answered(words)
+    except DivergenceError as error:
+        return _fail(str(error), DIVERGED)
+    except TigonError as error:
+        return _fail(str(error), CANNOT)
+    except OSError as error:
+        return _fail(f"{words[0]}: {refusal(error)}", CANNOT)
+    except OverflowError as error:
+        return _fail(f"{words[0]}: a number is too large ({error})", CANNOT)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        less = LESS.get(words[0], "free some")
+        return _fail(f"{words[0]}: out of memory; {less}", CANNOT)
+    except KeyboardInterrupt:
+        return _fail(f"interrupted; {INTACT}", INTERRUPTED)
+
+
+def _answered(words: list[str]) -> int:
     if words and words[0] in ("-h", "--help"):
         _say(usage())
         return 0
@@ -95,21 +115,7 @@ def _answer(words: list[str]) -> int:
     if not words or words[0] not in VERBS:
         asked = f"no verb {words[0]!r}{meant(words[0], VERBS)}" if words else "a verb is needed"
         return _fail(f"{asked}; there are {', '.join(VERBS)} (tigon --help)", CANNOT)
-    try:
-        return _run(words)
-    except DivergenceError as error:
-        return _fail(str(error), DIVERGED)
-    except TigonError as error:
-        return _fail(str(error), CANNOT)
-    except OSError as error:
-        return _fail(f"{words[0]}: {refusal(error)}", CANNOT)
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error):
-            raise
-        less = LESS.get(words[0], "free some")
-        return _fail(f"{words[0]}: out of memory; {less}", CANNOT)
-    except KeyboardInterrupt:
-        return _fail(f"interrupted; {INTACT}", INTERRUPTED)
+    return _run(words)
 
 
 def usage() -> str:

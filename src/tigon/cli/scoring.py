@@ -202,7 +202,8 @@ class Score:
             if self.contamination is not None:
                 require_quantile(len(images), self.contamination)
         except TigonError as error:
-            raise TigonError(f"{whose}: {error}") from error
+            more = f"; {instead}" if self.calibrate is None else ""
+            raise TigonError(f"{whose}: {error}{more}") from error
         if self.calibrate is not None:
             refuse_training_images(images, whose, self.model_folder, self.checkpoint)
         return images
