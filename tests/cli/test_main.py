@@ -222,7 +222,7 @@ def test_changed_settings_are_refused_with_the_difference_unless_asked_for(
 def test_an_end_that_is_past_already_is_refused_and_the_plan_stays(tigon, pictures, generator):
     words = ["train", "generator", "--data", pictures, "--out", "gen", *SMALL[:4]]
     before = open("gen/config.toml").read()
-    for option, number in (("--iterations", 4), ("--gradient-evaluations", 1)):
+    for option, number in (("--iterations", 4), ("--gradient-evaluations", 6)):
         status, _, err = tigon(*words, option, number, "--continue-with")
         assert status == 2 and f"{option} {number}: run gen has already done" in err
         assert open("gen/config.toml").read() == before
