@@ -133,7 +133,7 @@ def values(kind, name=""):
     if get_origin(kind) is tuple:
         return st.tuples(*(values(option) for option in options)).map(list)
     if options:
-        return values(next(option for option in options if option is not type(None)))
+        return values(next(option for option in options if option is not type(None)), name)
     numbers = {int: st.integers(2, 2**62), float: st.floats(2**-1000, 1, exclude_max=True)}
     if name == "grids":  # more may not fit the image size
         return st.just(1)
