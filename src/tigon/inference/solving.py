@@ -98,14 +98,13 @@ def bounded(values: Tensor) -> Tensor:
 def factorised(gram: Tensor, scale: Tensor, ridge: Tensor, seen: Tensor) -> Tensor:
     """Return Cholesky's factors of scale G + ridge I, where something is observed, (B, M, M).
 
+    Where the ridge is below the rounding of G, which was computed in single precision, so much is
+    added that there are factors: from 1e-7 of the largest diagonal entry up.
+
     Arguments:
         gram: G of each image, (B, M, M)
         scale, ridge: of each image, (B,)
         seen: 1 where something is observed, (B, *) of M values
-
-    Where the ridge is below the rounding of G, which was computed in single precision, so much is
-    added that there are factors: from 1e-7 of the largest diagonal entry up.
-
     Raises:
         TigonError: if there are none with a thousandth of it either
     """

@@ -513,9 +513,9 @@ class GeneratorLearner(Learner):
         alike = [own[n].shape for n in fitted] == [theirs[n].shape for n in its_own]
         found = [theirs.pop(name) for name in its_own]
         theirs |= zip(fitted, found, strict=True) if alike else {}
+        linear = "model.guess.", "model.residuals."  # none where latents start at the prior
+        theirs = {n: v for n, v in theirs.items() if n in own or not n.startswith(linear)}
         for name, value in theirs.items():
-            if name not in own and name.startswith(("model.guess.", "model.residuals.")):
-                continue  # this one's latents start at the prior
             if name not in own or own[name].shape != value.shape:
                 raise ValueError(
                     f"its {name} has no place of the same shape in this model; leave out "
@@ -524,7 +524,7 @@ class GeneratorLearner(Learner):
         tensors = {"points": other.store.points} | other.chain_tensors()
         if len(tensors["points"]) != self.count:
             raise ValueError(f"it has {len(tensors['points'])} latents for {self.count} images")
-        self.load_state_dict(own | {name: theirs[name] for name in theirs if name in own})
+        self.load_state_dict(own | theirs)
         if self.chains != other.chains:
             del tensors["step_size"]
         self.load_chains(tensors)
