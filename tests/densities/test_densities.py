@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from tigon.densities.gaussian import Gaussian
-from tigon.densities.log_density import frozen, mode, value_and_grad
+from tigon.densities.log_density import evaluated, frozen, mode, value_and_grad
 from tigon.models.energy import EnergyModel
 from tigon.models.generator import GeneratorModel
+from tigon.nn.dcgan import ConvDescriptor
 
 
 def finite_difference(function, x, step=1e-6):
@@ -32,6 +33,31 @@ def test_gaussian_agrees_with_pytorchs_normal(rng):
     x = torch.randn(5, 3, 2, generator=rng, dtype=torch.float64)
     theirs = torch.distributions.Normal(0.5, 2.0).log_prob(x).sum((1, 2))
     assert torch.allclose(Gaussian(0.5, 2.0).log_prob(x), theirs)
+
+
+@pytest.mark.parametrize("loc", [0.5, torch.linspace(-1, 1, 4), torch.zeros(3, 1)])
+@pytest.mark.parametrize(
+    "scale", [2.0, torch.linspace(0.5, 2, 4), torch.tensor([[1.0], [2], [3]])]
+)
+def test_a_normal_densitys_own_gradient_is_that_of_autograd(loc, scale, rng):
+    x = torch.randn(5, 3, 4, generator=rng)
+    density = Gaussian(loc, scale)
+    theirs = torch.distributions.Normal(torch.as_tensor(loc), scale).log_prob(x).sum((1, 2))
+    expected, its = evaluated(density, x)
+    value, gradient = density.value_and_grad(x)
+    assert torch.allclose(value, theirs, atol=1e-4) and torch.allclose(expected, theirs, atol=1e-4)
+    assert torch.allclose(gradient, its, atol=1e-5)
+
+
+@pytest.mark.parametrize("loc", [0.0, -1.0])
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_an_energys_own_gradient_is_that_of_autograd(loc, norm, rng):
+    network = ConvDescriptor(8, 1, 4, norm, rng=rng).eval()
+    model = EnergyModel(network, 0.3, loc, starts=torch.zeros(1, 1, 1, 1), image_size=8)
+    x = torch.randn(5, 1, 8, 8, generator=rng)
+    (value, gradient), (expected, its) = model.value_and_grad(x), evaluated(model, x)
+    assert torch.allclose(value, expected, rtol=1e-5) and torch.allclose(gradient, its, atol=1e-4)
+    assert all(map(torch.equal, value_and_grad(model, x), (value, gradient)))
 
 
 def test_posterior_gradient_is_that_of_equation_2(rng):

@@ -154,7 +154,7 @@ def test_running_chains_leaves_parameters_and_their_gradients_alone():
 def test_gradient_evaluations_count_every_pass():
     images = image_set(4)
     learner = descriptor_learner(images)
-    batch, passed = batch_of(images), count_passes(learner.model.network)
+    batch, passed = batch_of(images), count_passes(learner.model.network.last)
     samples = learner.run_chains(batch, RowRng(0, 0, range(4)))
     learner(batch, samples)
     assert learner.gradient_evaluations == sum(passed) == 4 * (30 + 2)

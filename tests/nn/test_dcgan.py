@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from tigon.densities.log_density import evaluated
 from tigon.errors import TigonError
 from tigon.nn.dcgan import ConvDescriptor, DCGANGenerator
 from tigon.sizes import sides
@@ -90,6 +91,42 @@ def test_the_descriptor_of_bytes_sees_0_to_255(rng):
     plain.load_state_dict(network.state_dict())
     images = torch.rand(2, 3, 8, 8, generator=rng) * 2 - 1
     assert torch.allclose(network(images), plain((images + 1) * 127.5))
+
+
+@pytest.mark.parametrize("image_size", [8, (48, 64), (8, 40)])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("norm", "bytes_range"), [("none", False), ("none", True), ("group", False)]
+)
+def test_the_descriptors_own_gradient_is_that_of_autograd(
+    image_size, channels, norm, bytes_range, rng
+):
+    network = ConvDescriptor(image_size, channels, 4, norm, bytes_range, rng).double()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, generator=rng)
+    images = torch.randn(3, channels, *sides(image_size), dtype=torch.double, generator=rng)
+    value, gradient = network.value_and_grad(images)
+    expected, its = evaluated(network, images)
+    assert not value.requires_grad and not gradient.requires_grad
+    assert torch.allclose(value, expected, rtol=1e-12)
+    assert torch.allclose(gradient, its, rtol=1e-9, atol=1e-9 * its.abs().max())
+
+
+def test_a_network_that_changes_the_descriptor_keeps_its_gradient(rng):
+    class Doubled(ConvDescriptor):
+        def forward(self, images):
+            return 2 * super().forward(images)
+
+    network, images = Doubled(8, width=4, rng=rng), torch.randn(2, 3, 8, 8, generator=rng)
+    assert torch.equal(network.value_and_grad(images)[1], evaluated(network, images)[1])
+
+
+def test_the_descriptors_own_gradient_has_the_precision_that_is_asked_for(rng):
+    network, images = ConvDescriptor(16, width=8, rng=rng), torch.rand(3, 3, 16, 16, generator=rng)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, expected = network.value_and_grad(images), evaluated(network, images)
+    assert all(map(torch.equal, found, expected))
+    assert not torch.equal(found[1], network.value_and_grad(images)[1])
 
 
 def test_weights_depend_on_the_given_generator_alone():

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from tigon.densities.log_density import sum_event
@@ -50,12 +51,28 @@ class Gaussian:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return log N(x; loc, scale^2) of each row, (B, *) to (B,)."""
-        scale = self.scale.to(x) if isinstance(self.scale, Tensor) else self.scale
-        log_scale = scale.log() if isinstance(scale, Tensor) else math.log(scale)
-        residual = (x - self.loc) / scale
-        return sum_event(-0.5 * residual**2 - log_scale - 0.5 * math.log(2 * math.pi))
+        return self._log_prob((x - self.loc) / self._scale(x))
 
     __call__ = log_prob
+
+    @torch.no_grad()
+    def value_and_grad(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the same, and its gradient (loc - x) / scale^2, (B, *), without autograd."""
+        scale = self._scale(x)
+        residual = (x - self.loc) / scale
+        return self._log_prob(residual), -residual / scale
+
+    def _scale(self, x: Tensor) -> float | Tensor:
+        return self.scale.to(x) if isinstance(self.scale, Tensor) else self.scale
+
+    def _log_prob(self, residual: Tensor) -> Tensor:
+        event, scale = residual.shape[1:], self._scale(residual)
+        at_loc = -0.5 * math.log(2 * math.pi) * event.numel() - (
+            scale.log().expand(event).sum()
+            if isinstance(scale, Tensor)
+            else math.log(scale) * event.numel()
+        )
+        return at_loc - 0.5 * sum_event(residual * residual)
 
     def sample(self, like: Tensor, rng: Rng) -> Tensor:
         """Draw points of the shape, type and device of `like` (B, *)."""

@@ -23,7 +23,7 @@ from tigon.data.batches import Batch, colours_of
 from tigon.data.checks import require_points, require_shape
 from tigon.data.pixels import enlarged, reduced_observed
 from tigon.densities.gaussian import Gaussian
-from tigon.densities.log_density import LogDensity, frozen, mode
+from tigon.densities.log_density import LogDensity, frozen, mode, value_and_grad
 from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC, Trace
 from tigon.mcmc.kernel import innermost
@@ -144,6 +144,15 @@ class EnergyModel(Model):
     def forward(self, x: Tensor) -> Tensor:
         """Return the log-density up to a constant, (B, C, H, W) to (B,)."""
         return self.network(x).to(x.dtype) + self.reference.log_prob(x)
+
+    def value_and_grad(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the log-density of images (B, C, H, W), (B,), and its gradient (B, C, H, W).
+
+        Chains take it: of two parts, only the network may need autograd.
+        """
+        values, gradient = value_and_grad(self.network, x)
+        of_reference, pull = self.reference.value_and_grad(x)
+        return values.to(x.dtype) + of_reference, pull.add_(gradient)
 
     def observed(self, images: Tensor) -> Tensor:
         """Return f of observed images (B, C, H, W), (B,), as (6) compares it."""

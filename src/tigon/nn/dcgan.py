@@ -11,10 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from tigon.choices import require_choice
+from tigon.densities.log_density import evaluated
+from tigon.nn.halving import doubled, halved
 from tigon.sizes import ImageSize, sides, size_text
 
 Norm = Literal["none", "group", "batch"]
 SLOPE = 0.2
+BEYOND = (0, 1, 0, 1)  # zeros right of an image and below it, for a convolution of 2 x 2
 BRIGHTEST = 0.95  # colour that images begin at, at most: tanh is not yet saturated there
 
 
@@ -148,7 +151,7 @@ class ConvDescriptor(nn.Module):
             nn.Conv2d(channels, width, 4, stride=2, padding=1),
             normalisation(norm, width),
             nn.LeakyReLU(SLOPE, inplace=True),
-            nn.ZeroPad2d((0, 1, 0, 1)),
+            nn.ZeroPad2d(BEYOND),
             nn.Conv2d(width, 2 * width, 2),
             normalisation(norm, 2 * width),
             nn.LeakyReLU(SLOPE, inplace=True),
@@ -167,6 +170,31 @@ class ConvDescriptor(nn.Module):
             images = (images + 1) * 127.5
         images = images.contiguous(memory_format=torch.channels_last)
         return self.last(self.features(images)).squeeze(1)
+
+    def value_and_grad(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return f(images), (B,), and its gradient, (B, C, H, W), both detached.
+
+        Chains take it. Without normalisation f is :math:`w^T r(W_2\, r(W_1 x))` up to biases, with
+        r the leaky ReLU, and its gradient, :math:`W_1^T D_1 W_2^T D_2 w` with the slopes of r in
+        diagonal matrices D, is written out: autograd takes a third more of the time.
+        """
+        plain = type(self) is ConvDescriptor and self._config["norm"] == "none"
+        if not plain or self.bytes_range or torch.is_autocast_enabled(images.device.type):
+            return evaluated(self, images)
+        with torch.no_grad():
+            return self._value_and_grad(images.contiguous(memory_format=torch.channels_last))
+
+    def _value_and_grad(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        first, second = (part for part in self.features if isinstance(part, nn.Conv2d))
+        slopes = torch.ops.aten.leaky_relu_backward  # times the slopes at what the ReLU returned
+        one = nn.functional.leaky_relu_(halved(images, first.weight, first.bias), SLOPE)
+        two = nn.functional.conv2d(nn.functional.pad(one, BEYOND), second.weight, second.bias)
+        two = nn.functional.leaky_relu_(two, SLOPE)
+        weight = self.last.weight.unflatten(1, two.shape[1:])
+        weight = weight.contiguous(memory_format=torch.channels_last)
+        back = slopes(weight.expand_as(two), two, SLOPE, True)
+        back = nn.functional.conv_transpose2d(back, second.weight)[:, :, :-1, :-1]
+        return self.last(two).squeeze(1), doubled(slopes(back, one, SLOPE, True), first.weight)
 
 
 class Projection(nn.Linear):
