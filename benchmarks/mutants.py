@@ -15,7 +15,7 @@ class Mutation(NamedTuple):
 LANGEVIN, HMC, KERNEL = "mcmc/langevin.py", "mcmc/hmc.py", "mcmc/kernel.py"
 TEMPERED, SCALED, ADAPTED = "mcmc/tempered.py", "mcmc/preconditioning.py", "mcmc/adaptation.py"
 GENERATIVE, ENERGY = "models/generator.py", "models/energy.py"
-NORMAL = "densities/gaussian.py"
+NORMAL, DCGAN = "densities/gaussian.py", "nn/dcgan.py"
 STORE, STREAMS, PHILOX = "mcmc/store.py", "random/streams.py", "random/philox.py"
 TWO_SAMPLES, PROBES, MODES = (
     "diagnostics/two_samples.py",
@@ -164,6 +164,15 @@ MUTATIONS = [
     Mutation("prior twice", NORMAL, "-sum_event(z**2) / 2", "-sum_event(z**2)"),
     Mutation(
         "no reference density", ENERGY, f"{OF_IMAGES} + self.reference.log_prob(x)", OF_IMAGES
+    ),
+    Mutation(
+        "no gradient of the reference density", ENERGY, "pull.add_(gradient)", "gradient.clone()"
+    ),
+    Mutation(
+        "no slopes of the first layer",
+        DCGAN,
+        "slopes(back, one, SLOPE, True), first",
+        "back, first",
     ),
     Mutation("reference at 0", ENERGY, "Gaussian(loc, scale)", "Gaussian(0.0, scale)"),
     Mutation(
