@@ -209,6 +209,13 @@ def test_a_run_can_be_resumed_and_made_longer(tigon, generator):
     assert status == 2 and "--iterations 7: run gen has already done 8" in err
 
 
+def test_a_run_whose_checkpoints_are_lost_says_that_it_begins_anew(tigon, generator):
+    shutil.rmtree("gen/checkpoints")
+    status, out, err = tigon("resume", generator, "--iterations", "3")
+    assert status == 0 and out.startswith("gen: 3 iterations done")
+    assert "run gen has no checkpoint left: it begins anew\n" in err
+
+
 def test_changed_settings_are_refused_with_the_difference_unless_asked_for(
     tigon, pictures, generator
 ):

@@ -169,7 +169,20 @@ def test_other_settings_that_do_not_fit_the_weights_leave_the_run_as_it_was(tmp_
     experiment = Experiment("generator", generator_recipe(), str(pictures))
     train(experiment, tmp_path / "run")
     other = Experiment("generator", generator_recipe(latent_dim=3, iterations=9), str(pictures))
-    with pytest.raises(TigonError, match="does not fit"):
+    said = "cannot go on from 6 iterations .*iterations was 6, now 9; latent_dim was 2, now 3"
+    with pytest.raises(TigonError, match=said):
+        train(other, tmp_path / "run", changed=True)
+    assert Run(tmp_path / "run").experiment == experiment
+
+
+@pytest.mark.parametrize("changes", [{"image_size": 16}, {"held_out": 0.2}, {"channels": 1}])
+def test_a_run_does_not_go_on_with_images_of_another_form(tmp_path, pictures, changes):
+    experiment = Experiment("generator", generator_recipe(), str(pictures))
+    train(experiment, tmp_path / "run")
+    other = Experiment("generator", generator_recipe(iterations=9, **changes), str(pictures))
+    (name, now), *_ = changes.items()
+    said = rf"learns from other images \({name} was .*, now {now}\); give another folder"
+    with pytest.raises(TigonError, match=said):
         train(other, tmp_path / "run", changed=True)
     assert Run(tmp_path / "run").experiment == experiment
 

@@ -34,6 +34,7 @@ from tigon.runs.experiment import choose_device, load, train
 from tigon.runs.images import perhaps_moved
 from tigon.runs.run import Experiment, Run
 from tigon.training.callbacks.tensorboard import require_tensorboard
+from tigon.training.checkpoint_folder import latest_checkpoint
 from tigon.training.trainer import Callback, Trainer
 
 MEASURED, STARTS = 200, 2  # most held-out images that a finished run is measured on; chains each
@@ -230,7 +231,7 @@ def longer(run: Run, iterations: int) -> Experiment:
     """Return a run's experiment with a different number of iterations.
 
     Raises:
-        TigonError: if it has another kind of budget, or has already done more
+        TigonError: if it has another kind of budget
     """
     recipe = run.experiment.recipe
     if not recipe.by_iterations:
@@ -239,10 +240,6 @@ def longer(run: Run, iterations: int) -> Experiment:
             f"--iterations: run {run.folder} ends by a budget of {option.replace('-', ' ')}; give "
             f"another with tigon train --continue-with --{option}"
         )
-    records = run.records()
-    done = records[-1]["iteration"] if records else 0
-    if iterations < max(1, done):
-        raise TigonError(f"--iterations {iterations}: run {run.folder} has already done {done}")
     return replace(run.experiment, recipe=replace(recipe, iterations=iterations))
 
 
@@ -335,6 +332,7 @@ class _Introduction(Callback):
     def __init__(self, title: str, run: Run, experiment: Experiment) -> None:
         self.title, self.run, self.why = title, run, experiment.why
         self.before = run.moved_from() if run.config.exists() else None
+        self.lost = run.metrics.exists() and latest_checkpoint(run.checkpoints) is None
 
     def on_begin(self, trainer: Trainer) -> None:
         assert self.run.data is not None
@@ -344,6 +342,8 @@ class _Introduction(Callback):
             tell(f"{self.title}: chosen for these images: {made}")
         if self.before is not None:
             tell(moved_line(self.run, self.before))
+        if self.lost:
+            tell(f"{self.title}: run {self.run.folder} has no checkpoint left: it begins anew")
 
 
 def _read(experiment: Experiment, title: str, told: bool, again: bool) -> ImageSet:

@@ -161,6 +161,9 @@ class Recipe(ABC):
     persistent: ClassVar[bool] = False  # whether there is one persistent chain per image
     growth: ClassVar[Growth] = Growth(300)
     chosen: ClassVar[tuple[str, ...]] = ("held_out", "mirror", "iterations")  # by `choices`
+    form: ClassVar[tuple[str, ...]] = (  # decides which images are learned from, and in what form
+        "image_size", "fit", "channels", "mirror", "frames", "max_pixels", "held_out",
+    )  # fmt: skip
     holds_out: ClassVar[str] = "tigon.hold_out(images, share)"
     stages: ClassVar[Stages] = Stages(
         "stages", "What the model shows as it learns", "The first training images, and below them "

@@ -159,7 +159,7 @@ def _begin(
     if begun:
         _hold(run, begun, holding)
     experiment = run.as_begun(experiment)
-    _refuse_other(run, experiment, changed)
+    other = _refuse_other(run, experiment, changed)
     images = images or load(experiment)
     experiment = experiment.resolved(images)
     if run.config.exists():
@@ -172,7 +172,15 @@ def _begin(
     except ValueError as error:
         raise TigonError(f"{error}") from error
     if path is not None:
-        load_checkpoint(path, trainer)
+        try:
+            load_checkpoint(path, trainer)
+        except TigonError as error:
+            if not other:
+                raise
+            raise TigonError(
+                f"run {run.folder}: cannot go on from {path.name} iterations with these settings "
+                f"({'; '.join(other)}); give another folder with --out"
+            ) from error
         _refuse_past_end(run, experiment, trainer)
     wait_for_all()
     if not begun:
@@ -271,8 +279,12 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _refuse_other(run: Run, experiment: Experiment, changed: bool) -> None:
-    """Refuse a folder that holds another experiment, or something other than a run."""
+def _refuse_other(run: Run, experiment: Experiment, changed: bool) -> list[str]:
+    """Refuse a folder that holds another experiment, or something other than a run.
+
+    Returns:
+        what differs from the run's settings, which may only be if it is `changed`
+    """
     folder = run.folder
     if not is_utf8(str(folder.absolute())):
         raise TigonError(f"--out {printable(str(folder))}: is not valid UTF-8; give another name")
@@ -294,8 +306,16 @@ def _refuse_other(run: Run, experiment: Experiment, changed: bool) -> None:
                 f"--out {folder}: holds a run with other settings ({'; '.join(other)}); "
                 "give another folder, or --continue-with to go on with these"
             )
-    elif folder.exists() and {path.name for path in folder.iterdir()} - LEFT:
+        form = [line for line in other if line.split()[0] in experiment.recipe.form]
+        if form:
+            raise TigonError(
+                f"--out {folder}: holds a run that learns from other images ({'; '.join(form)}); "
+                "give another folder"
+            )
+        return other
+    if folder.exists() and {path.name for path in folder.iterdir()} - LEFT:
         raise TigonError(f"--out {folder}: is not empty and not a run; give another folder")
+    return []
 
 
 def _open(run: Run, experiment: Experiment, images: ImageSet) -> None:
