@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -69,6 +71,8 @@ def test_other_endings_and_full_folders_are_refused(tmp_path):
         check_out(tmp_path / "a.npz", (), (".png",))
     with pytest.raises(TigonError, match="cannot be written"):
         check_out(tmp_path / "full" / "file" / "a.png", ())
+    with pytest.raises(TigonError, match=r"--map /proc/a\.png: cannot be written"):
+        check_out(Path("/proc/a.png"), (), option="--map")
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -45,10 +46,10 @@ def check_out(
             raise TigonError(f"{option} {path}: is a folder")
         if not path.suffix and path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise TigonError(f"{option} {path}: exists and is not an empty folder; give another")
-        with parents_made(path, keep=False):
+        with parents_made(path, keep=False), tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise TigonError(f"{option} {path}: cannot be written ({error})") from error
+        raise TigonError(f"{option} {path}: cannot be written ({refusal(error)})") from error
     for given in inputs:
         if given is not None and is_read(path, given):
             raise TigonError(

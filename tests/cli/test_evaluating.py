@@ -12,6 +12,7 @@ from learned import run_of
 from small import LEARNED
 from tigon.data.load import load_images
 from tigon.recipes.settings import ImageChains
+from tigon.runs.evaluation import saved_results
 from tigon.runs.run import Run
 
 
@@ -41,6 +42,9 @@ def test_a_run_is_measured_beside_its_baselines(name, tigon, held_out, tmp_path)
     else:
         assert list(values["samples"])[0] == "model"
         assert values["samples"]["mean image"]["recall"] <= 0.2
+    assert any(held_out.name in name for name in saved_results(Run(run))) == bool(
+        values["samples"]
+    )
     diagnosed = tigon("diagnose", run, "--json")[1]
     named = {finding["name"] for finding in json.loads(diagnosed)["findings"]}
     assert {f["name"] for f in values["findings"]} <= named

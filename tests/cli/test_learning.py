@@ -112,3 +112,13 @@ def test_two_ends_of_a_run_are_refused(tigon, data, tmp_path, recipe, other):
     status, _, err = tigon("train", recipe, *words)
     assert status == 2 and f"--iterations and {other}: give one of them" in err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_whose_images_have_moved_says_how_to_measure_it(tigon, data, tmp_path):
+    assert tigon(*RUN, *SMALL, "--no-report")[0] == 0
+    data.rename(tmp_path / "elsewhere.npz")
+    status, _, err = tigon("evaluate", "run")
+    command = "tigon resume run --data NEW"
+    assert status == 2 and f"if these have moved, {command}, once it is done, says where" in err
+    assert tigon(*command.replace("NEW", "elsewhere.npz").split()[1:], "--no-report")[0] == 0
+    assert tigon("evaluate", "run", "--starts", 2)[0] == 0

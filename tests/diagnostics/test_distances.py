@@ -45,6 +45,13 @@ def test_the_error_of_kid_is_its_deviation_over_sets(counts):
     assert torch.tensor([one.error for one in found]).mean() == pytest.approx(deviation, rel=0.15)
 
 
+def test_the_error_of_kid_of_too_few_images_is_not_known():
+    few = kid_of_subsets(normal(3, 0), normal(9, 1), make_rng(0))
+    assert few.error == float("inf") and few.text(2) == f"{few.value:.2f}"
+    some = kid_of_subsets(normal(4, 0), normal(9, 1), make_rng(0))
+    assert 0 < some.error < 100 and some.text(1) == f"{some.value:.1f} ± {some.error:.1f}"
+
+
 def test_a_share_of_large_sets_is_enough_for_the_error():
     """Halves and smaller subsets agree."""
     x, y = normal(2400, 0), 0.5 + normal(2400, 1)

@@ -97,7 +97,7 @@ class Sample:
             model = self._sized(model)
         outside = self._write(model) / self.count
         note = f"; {100 * outside:.2f} % of values were outside [-1, 1] by more than 0.1"
-        text = f"{self.count} images: {self.out}{note if outside else ''}"
+        text = f"{counted(self.count, 'image')}: {self.out}{note if outside else ''}"
         values = {"out": str(self.out), "count": self.count, "saturation": outside}
         return Result(text, values)
 
@@ -227,7 +227,7 @@ class Interpolate:
         with images_to(self.out, count, (*sides, 3), self.count) as write:
             for part in images.split(TOGETHER):
                 write(to_uint8(part))
-        return Result(f"{count} images: {self.out}\n{said}", {"out": str(self.out)})
+        return Result(f"{counted(count, 'image')}: {self.out}\n{said}", {"out": str(self.out)})
 
     def _grid(self, model: Model) -> tuple[Tensor, str]:
         """Return the grid's images, and a description of its axes."""

@@ -100,7 +100,7 @@ class Evaluate:
             return Result(*evaluated(run, self.device, *how))
         model = _model(run, self.device, asked)
         held_out = images_for(model, self.data, self.frames, self.max_pixels, mask=self.mask)
-        found = _measure(model, held_out, run.images(), *how)
+        found = _measure(model, held_out, _training(run), *how)
         return Result(*_saved(run, self.data, found))
 
     def _likelihood(self) -> LikelihoodSettings | None:
@@ -141,7 +141,7 @@ def evaluated(
         TigonError: if no images were held out, or they cannot be measured
     """
     model = _model(run, device, likelihood)
-    training = run.images()
+    training = _training(run)
     if training.held_out is None:
         raise TigonError(
             f"run {run.folder}: no images were held out; give images it has not seen with --data"
@@ -163,6 +163,13 @@ def _model(run: Run, device: str, likelihood: LikelihoodSettings | None) -> Mode
         except TigonError as error:
             raise TigonError(f"--likelihood: {run.folder}: {error}") from error
     return model
+
+
+def _training(run: Run) -> ImageSet:
+    """Return a run's images; here --data is for others."""
+    return run.images(
+        f"tigon resume {run.folder} --data NEW, once it is done, says where they are"
+    )
 
 
 def _measure(
@@ -259,7 +266,7 @@ def _ends(ends: Ends, form: str, error: str) -> tuple[str, str, str]:
 
 def _cells(drawn: Drawn) -> tuple[str, ...]:
     return (
-        f"{drawn.kid.value:.3f} ± {drawn.kid.error:.3f}",
+        drawn.kid.text(3),
         f"{drawn.frechet:.3g}",
         f"{drawn.precision:.2f}",
         f"{drawn.recall:.2f}",

@@ -40,7 +40,7 @@ VERBS = {
     "report": "write a run's report.html, or compare runs on one page",
 }
 LESS = {  # how to need less memory, by verb
-    "train": "lower --batch-size or --image-size",
+    "train": "lower --batch-size, --network.width or --image-size",
     "reconstruct": "lower --starts, or give fewer images as --data",
     "restore": "lower --chains, or give fewer images as --data",
     "score": "lower --starts, or give fewer images as --data",

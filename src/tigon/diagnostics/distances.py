@@ -7,6 +7,7 @@ References:
     2019.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -16,10 +17,15 @@ NEIGHBOURS = 3
 
 
 class Estimate(NamedTuple):
-    """A number and its standard error."""
+    """A number and its standard error, which is infinite where it is not known."""
 
     value: float
     error: float
+
+    def text(self, digits: int) -> str:
+        """Return both, or the number alone if its error is not known."""
+        known = f" ± {self.error:.{digits}f}" if math.isfinite(self.error) else ""
+        return f"{self.value:.{digits}f}{known}"
 
 
 def kid(first: Tensor, second: Tensor) -> float:
@@ -50,6 +56,8 @@ def kid_of_subsets(
 
     times as much as the set itself, in variance (the delete-d jackknife): halves as much as it.
 
+    Of fewer than 4 images, whose halves have no distance, the error is infinite.
+
     Arguments:
         rng: chooses the subsets, of half of each set, or of a smaller share: at most 1000 images
 
@@ -60,9 +68,10 @@ def kid_of_subsets(
     share = min(0.5, 1000 / max(len(first), len(second)))
 
     def some(of: Tensor) -> Tensor:
-        size = max(2, round(share * len(of)))
-        return of[torch.randperm(len(of), generator=rng)[:size]]
+        return of[torch.randperm(len(of), generator=rng)[: int(share * len(of))]]
 
+    if share * min(len(first), len(second)) < 2:
+        return Estimate(kid(first, second), math.inf)
     found = torch.tensor([kid(some(first), some(second)) for _ in range(subsets)])
     return Estimate(kid(first, second), found.std().item() * (share / (1 - share)) ** 0.5)
 

@@ -5,6 +5,7 @@ components of as many numbers as the model has latents, a Gaussian on their scor
 and the nearest training image.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -113,7 +114,11 @@ class Evaluation:
         }
         values["reconstructions"] = {k: v._asdict() for k, v in self.reconstructions.items()}
         values["samples"] = {
-            name: drawn._asdict() | {"kid": drawn.kid.value, "kid_error": drawn.kid.error}
+            name: drawn._asdict()
+            | {
+                "kid": drawn.kid.value,
+                "kid_error": drawn.kid.error if math.isfinite(drawn.kid.error) else None,
+            }
             for name, drawn in self.samples.items()
         }
         if self.likelihood is not None:

@@ -211,12 +211,13 @@ def spread(shown: Tensor, observed: Tensor, batch: Batch) -> Tensor:
     """Return how much images (B, *) differ among themselves, relative to the observed images.
 
     This is the ratio of the two variances over the batch, summed over pixels; 1 if the batch has
-    only one image, or the observed images do not differ.
+    only one image, or the observed images differ by no more than rounding.
     """
     if batch.size < 2:
         return observed.new_ones(())
     ours, theirs = variance(shown, batch), variance(observed, batch)
-    return torch.where(theirs > 0, ours / theirs, torch.ones_like(theirs))
+    rounding = (2 * torch.finfo(observed.dtype).eps) ** 2 * observed[0].numel()
+    return torch.where(theirs > rounding, ours / theirs, torch.ones_like(theirs))
 
 
 def variance(images: Tensor, batch: Batch) -> Tensor:

@@ -1,10 +1,12 @@
 """RUN/evaluation.json: the latest results of `evaluate`, and what they say about the run."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tigon.diagnostics.evaluation import Evaluation
+from tigon.diagnostics.distances import Estimate
+from tigon.diagnostics.evaluation import HELD_OUT, Evaluation
 from tigon.diagnostics.likelihood import DRAWN
 from tigon.diagnostics.rules.base import Finding
 from tigon.diagnostics.rules.held_out import of_evaluation
@@ -51,18 +53,19 @@ def saved_results(run: Run) -> dict[str, str]:
     """Return the numbers of the run's evaluation by name, each with its baselines."""
     try:
         values = saved_evaluation(run)
+        of = HELD_OUT if values["data"] == HELD_OUT else f"images of {values['data']}"
         found = {
-            "error on held-out images": _beside(
+            f"error on {of}": _beside(
                 values["reconstructions"],
                 lambda row: f"{row['error']:.4g}",
                 f"mean square on [-1, 1] over {values['reconstructed']} images",
             ),
-            "KID-lite0 to held-out images": _beside(
+            f"KID-lite0 to {of}": _beside(
                 values["samples"],
-                lambda row: f"{row['kid']:.2f} ± {row['kid_error']:.2f}",
+                lambda row: Estimate(row["kid"], row["kid_error"] or math.inf).text(2),
                 f"{values['drawn']} of each",
             ),
-            "log p of held-out images": _beside(
+            f"log p of {of}": _beside(
                 _likelihoods(values),
                 _between,
                 "nats per image on [-1, 1]: the bracket",

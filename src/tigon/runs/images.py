@@ -8,16 +8,21 @@ from tigon.data.masks import ALPHA
 from tigon.data.sources import is_named
 from tigon.errors import TigonError
 
+MOVED = "--data NEW says where they are"
 
-def perhaps_moved(error: TigonError, data: str | None, mask: str | None = None) -> TigonError:
+
+def perhaps_moved(
+    error: TigonError, data: str | None, mask: str | None = None, remedy: str = MOVED
+) -> TigonError:
     """Return the error about a run's data; if the data or their masks are gone, add what to do.
 
     Arguments:
         data: where the run's config has them; None if another place was given
         mask: where the masks are, if there are any
+        remedy: what to do if the data have moved
     """
     if data is not None and not is_named(data) and not os.path.exists(data):
-        return TigonError(f"{error}; if these have moved, --data NEW says where they are")
+        return TigonError(f"{error}; if these have moved, {remedy}")
     if mask is not None and mask != ALPHA and not os.path.exists(mask):
         return TigonError(
             f"{error}; if the run's masks have moved, move them back, or change `mask` in its "

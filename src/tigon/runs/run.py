@@ -38,7 +38,7 @@ from tigon.recipes import Recipe, recipe_type
 from tigon.recipes.base import UNDECIDED, Choice
 from tigon.recipes.settings import with_value
 from tigon.runs.config import from_plain, to_plain
-from tigon.runs.images import describe_images, perhaps_moved, same_images
+from tigon.runs.images import MOVED, describe_images, perhaps_moved, same_images
 from tigon.training.callbacks.metrics import read_events, read_metrics
 from tigon.training.callbacks.snapshots import read_snapshots
 from tigon.training.checkpoint import load_checkpoint, load_learner, load_model
@@ -329,9 +329,11 @@ class Run:
             raise TigonError(f"run {self.folder}: has no checkpoint yet; train it first")
         return find_checkpoint(self.checkpoints, which)
 
-    def images(self) -> ImageSet:
+    def images(self, remedy: str = MOVED) -> ImageSet:
         """Return the images that the run learned from.
 
+        Arguments:
+            remedy: what an error says is to be done if they have moved
         Raises:
             TigonError: if they cannot be read, or have changed
         """
@@ -339,7 +341,7 @@ class Run:
         try:
             images = self.experiment.load()
         except TigonError as error:
-            raise perhaps_moved(error, data, self.experiment.mask) from error
+            raise perhaps_moved(error, data, self.experiment.mask, remedy) from error
         self.refuse_other_images(images)
         return images
 
