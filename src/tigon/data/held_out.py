@@ -21,7 +21,8 @@ from tigon.distributed import ShardOwnership
 from tigon.errors import TigonError
 from tigon.random.streams import make_rng
 
-FROM, SHARE, MOST = 50, 0.1, 1000  # fewest images to hold some out, default share, most held out
+MANY = 50  # images from which on some are held out, and less is learned by heart
+SHARE, MOST = 0.1, 1000  # default share, most held out
 
 
 def hold_out(images: ImageSet, share: float | None = None) -> ImageSet:
@@ -38,7 +39,7 @@ def hold_out(images: ImageSet, share: float | None = None) -> ImageSet:
         return mirrored(hold_out(images.whole, share), images.why)
     count = len(images)
     shards = isinstance(images.ownership, ShardOwnership)
-    if share is None and count >= FROM and not shards:
+    if share is None and count >= MANY and not shards:
         share, number = SHARE, min(round(SHARE * count), MOST)
     else:
         share = share or 0.0

@@ -23,7 +23,7 @@ from tigon.choices import require_choices
 from tigon.data.batches import ImageData
 from tigon.data.datasets import as_data
 from tigon.data.form import MAX_PIXELS, Frames
-from tigon.data.held_out import hold_out, share_of
+from tigon.data.held_out import MANY, hold_out, share_of
 from tigon.data.images import ImageSet
 from tigon.data.load import load_images
 from tigon.data.mirrored import MirroredSet, mirrored, verdict
@@ -47,7 +47,7 @@ if TYPE_CHECKING:  # they import matplotlib, which a recipe does not need for tr
     from tigon.figures import Figure
 
 SAMPLES = 64
-TEN, MANY = 10, 50  # images that iterations are given for, and from which they are bounded
+TEN = 10  # images that iterations are given for
 LEAST, ROUND = 200, 50  # iterations of many images, and what their number is rounded to
 ORIGINAL = (
     "This recipe is the unchanged original algorithm, **for comparison only**: batch statistics "

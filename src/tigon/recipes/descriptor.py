@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tigon.data.batches import ImageData
+from tigon.data.held_out import MANY
 from tigon.data.images import ImageSet
 from tigon.data.pixels import enlarged, reduced, to_uint8
 from tigon.errors import CAUSES
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from tigon.figures import Figure
 
 BYTES = 127.5
-FEW, NARROW, WIDE = 50, 32, 64  # images, and widths of networks for fewer and for more of them
+NARROW, WIDE = 32, 64  # widths of networks for few images, and for many
 SHOWN = 8  # images in a row of a figure
 
 
@@ -168,9 +169,9 @@ class DescriptorRecipe(Recipe):
         """Return what these images decide of what is not given: also the width of networks."""
         found = super().choices(images)
         if self.network.width is None:
-            few = Choice(NARROW, f"fewer than {FEW} images")
-            many = Choice(WIDE, f"{FEW} images or more")
-            found["network.width"] = few if len(images) < FEW else many
+            few = Choice(NARROW, f"fewer than {MANY} images")
+            many = Choice(WIDE, f"{MANY} images or more")
+            found["network.width"] = few if len(images) < MANY else many
         return found
 
     @property
