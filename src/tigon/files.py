@@ -5,6 +5,7 @@ import errno
 import io
 import mmap
 import os
+import shlex
 import shutil
 import stat
 import unicodedata
@@ -204,6 +205,12 @@ def name_order(name: str) -> tuple[str, str]:
 def printable(name: str) -> str:
     """Return a file's name as one line of valid UTF-8, whatever its bytes."""
     return "".join(_escaped(c) if unicodedata.category(c) in HIDDEN else c for c in name)
+
+
+def in_shell(path: str | os.PathLike[str]) -> str:
+    """Return a path as a word of a command: quoted if need be, and never like an option."""
+    name = printable(os.fspath(path))
+    return shlex.quote(f"./{name}" if name.startswith("-") else name)
 
 
 def is_utf8(name: str) -> bool:

@@ -26,6 +26,7 @@ from tigon.diagnostics.likelihood import Likelihoods, LikelihoodSettings
 from tigon.diagnostics.rules.base import Level
 from tigon.diagnostics.rules.held_out import of_evaluation
 from tigon.errors import TigonError
+from tigon.files import in_shell
 from tigon.inference.brackets import Ends
 from tigon.inference.likelihood import require_likelihood
 from tigon.mcmc.weights import CONFIDENCE
@@ -168,7 +169,7 @@ def _model(run: Run, device: str, likelihood: LikelihoodSettings | None) -> Mode
 def _training(run: Run) -> ImageSet:
     """Return a run's images; here --data is for others."""
     return run.images(
-        f"tigon resume {run.folder} --data NEW, once it is done, says where they are"
+        f"tigon resume {in_shell(run.folder)} --data NEW, once it is done, says where they are"
     )
 
 

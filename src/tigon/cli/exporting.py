@@ -9,7 +9,7 @@ from tigon.errors import TigonError
 from tigon.export.card import UNKNOWN, Licence, facts_of, make_card
 from tigon.export.load import load
 from tigon.export.onnx import onnx_bytes, require_onnx
-from tigon.files import check_folder, parents_made, replace_file
+from tigon.files import check_folder, in_shell, parents_made, replace_file
 from tigon.models.base import Model
 from tigon.models.folder import is_model_folder
 from tigon.outputs import check_out
@@ -78,7 +78,7 @@ class Export:
                 raise
             raise TigonError(
                 f"{error}; for the ONNX file alone leave out --out: "
-                f"tigon export {self.model_folder} --onnx {self.onnx}"
+                f"tigon export {in_shell(self.model_folder)} --onnx {in_shell(self.onnx)}"
             ) from error
 
     def _write_folder(self, folder: Path, model: Model) -> None:

@@ -27,6 +27,7 @@ from tigon.data.images import ImageSet
 from tigon.data.sources import is_pattern
 from tigon.distributed import TIMEOUT, launched, process_group
 from tigon.errors import TigonError
+from tigon.files import in_shell
 from tigon.recipes import Recipe, recipes
 from tigon.report import render, section, write_report
 from tigon.runs.evaluation import saved_findings
@@ -253,7 +254,7 @@ def finished(out: Path, end: End, device: str, no_report: bool = False) -> Resul
     if end.rank > 0:
         return Result("", {})
     run = Run(out)
-    report, said = None, f"no report; tigon report {out} writes it"
+    report, said = None, f"no report; tigon report {in_shell(out)} writes it"
     try:
         if not no_report:
             report = _reported(run, end, device)

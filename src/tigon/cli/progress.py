@@ -26,6 +26,7 @@ from rich.table import Column
 
 from tigon.data.images import ImageSet
 from tigon.diagnostics.drawn import DrawnDistance, drawn_distance
+from tigon.files import in_shell
 from tigon.learners.base import Record
 from tigon.learners.metrics import Metric
 from tigon.sizes import sides
@@ -112,7 +113,7 @@ def introduction(title: str, trainer: Trainer, data: str, out: os.PathLike[str])
         so_far = f"{done}, after {trainer.seconds / 60:.3g} of {total}"
     what = f"{title}: {many} of {size} from {data}, {total}, run {os.fspath(out)}"
     if trainer.finished:
-        longer = f"tigon resume {os.fspath(out)} --iterations N makes it longer"
+        longer = f"tigon resume {in_shell(out)} --iterations N makes it longer"
         hint = f"; {longer}" if budget.by_iterations else ""
         return f"{what}: it is already finished, at iteration {so_far}{hint}"
     return f"{what}: continues at iteration {so_far}" if done else what

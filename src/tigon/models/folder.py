@@ -21,7 +21,7 @@ from tigon import __version__
 from tigon.choices import choices_of, is_choice
 from tigon.data.pixels import Fit
 from tigon.errors import TigonError
-from tigon.files import write_folder
+from tigon.files import in_shell, write_folder
 
 FORMAT = 2
 CONFIG, WEIGHTS, CARD, PICTURE = "config.json", "model.safetensors", "README.md", "samples.png"
@@ -112,7 +112,8 @@ def read_config(folder: Path) -> Config:
     """
     if (folder / "config.toml").exists() and not os.path.lexists(folder / CONFIG):
         raise TigonError(
-            f"{folder}: is a run; tigon export {folder} --out FOLDER makes a model folder from it"
+            f"{folder}: is a run; tigon export {in_shell(folder)} --out FOLDER makes a model "
+            "folder from it"
         )
     path = _found(folder, CONFIG)
     try:
