@@ -69,8 +69,8 @@ class Compiled:
         if not self.compiles:
             return build(self.log_density)(*arguments, **options)
         if key not in self._compiled:
-            traced = build(_Traced(self.log_density))
-            self._compiled[key] = torch.compile(traced, fullgraph=True, **ISOLATED)
+            own = build(self.log_density)
+            self._compiled[key] = torch.compile(own, fullgraph=True, **ISOLATED)
         try:
             with torch.no_grad():
                 return self._compiled[key](*arguments, **options)  # type: ignore[return-value]
@@ -86,26 +86,6 @@ class Compiled:
             f"the log-density cannot be compiled; it is evaluated without compilation ({reason})"
         )
         warnings.warn(said, RuntimeWarning, stacklevel=5)
-
-
-class _Traced:
-    """The log-density with a gradient that torch.compile can trace."""
-
-    def __init__(self, log_density: LogDensity) -> None:
-        self.log_density = log_density
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.log_density(x)
-
-    def value_and_grad(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        gradient, (_, value) = torch.func.grad_and_value(self._summed, has_aux=True)(x)
-        return value, gradient
-
-    def _summed(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        value = self.log_density(x)
-        if value.shape != x.shape[:1]:
-            raise ValueError("not one number per row")
-        return value.sum(), value
 
 
 def _evaluation(log_density: LogDensity) -> Callable[[Tensor], tuple[Tensor, Tensor]]:

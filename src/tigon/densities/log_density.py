@@ -42,18 +42,27 @@ def evaluated(log_density: LogDensity, x: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: if the log-density does not return one number per row
     """
+    if torch.compiler.is_compiling():  # which follows this, and not `torch.autograd.grad`
+        gradient, (_, value) = torch.func.grad_and_value(_summed, has_aux=True)(x, log_density)
+        return value, gradient
     if not torch.is_grad_enabled():
         with torch.enable_grad():
             return evaluated(log_density, x)
     x = x.detach().requires_grad_(True)
+    total, value = _summed(x, log_density)
+    (gradient,) = torch.autograd.grad(total, x)
+    return value.detach(), gradient
+
+
+def _summed(x: Tensor, log_density: LogDensity) -> tuple[Tensor, Tensor]:
+    """Return the sum of a log-density over rows, (), and its values (B,)."""
     value = log_density(x)
     if value.shape != x.shape[:1]:
         raise ValueError(
             f"a log-density must map {tuple(x.shape)} to {tuple(x.shape[:1])}, "
             f"but this one returned {tuple(value.shape)}"
         )
-    (gradient,) = torch.autograd.grad(value, x, torch.ones_like(value))
-    return value.detach(), gradient
+    return value.sum(), value
 
 
 @contextmanager
