@@ -34,7 +34,7 @@ PULL = "(old.gradient + new.gradient) * (per_row(old.step_size, drawn) / 2)"
 FIRST = "        momentum = torch.addcmul(momentum, size, state.gradient, value=0.5)\n        x ="
 LEAP = "    momentum = torch.addcmul(momentum, size, state.gradient, value=0.5)\n    for"
 HMC_RATIO = "(new.log_density - state.log_density + kinetic) / self.temperature"
-JITTER = "state.step_size * (1 + jitter * (2 * uniform(rng, state.x) - 1))"
+JITTER = "state.step_size * (1 + jitter * (2 * drawn - 1))"
 BY_STATE = "state.x.flatten(1)[:, 0].sigmoid()"
 SWAP = "1 / self.temperatures[k] - 1 / self.temperatures[k + 1]"
 EXCHANGE = "chosen(swapped, hot, cold), chosen(swapped, cold, hot)"
@@ -86,10 +86,8 @@ MUTATIONS = [
     Mutation("no kinetic term", HMC, " + kinetic) /", ") /"),
     Mutation("HMC's last half step full", HMC, "value=1 if left else 0.5", "value=1"),
     Mutation("HMC's first half step full", HMC, LEAP, LEAP.replace("0.5", "1")),
-    Mutation(
-        "jitter by the state", KERNEL, JITTER, JITTER.replace("uniform(rng, state.x)", BY_STATE)
-    ),
-    Mutation("no jitter", KERNEL, JITTER, "state.step_size + 0 * uniform(rng, state.x)"),
+    Mutation("jitter by the state", KERNEL, JITTER, JITTER.replace("drawn", BY_STATE)),
+    Mutation("no jitter", KERNEL, JITTER, "state.step_size + 0 * drawn"),
     Mutation("return ratio without jitter", LANGEVIN, TERM, TERM.replace("here", "state")),
     Mutation("accept always", KERNEL, "< probability", "< 1 + probability"),
     Mutation("accept half as often", KERNEL, "< probability", "< probability / 2"),

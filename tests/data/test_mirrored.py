@@ -7,7 +7,14 @@ import torch
 from tigon.data.held_out import hold_out, share_of
 from tigon.data.images import ImageSet
 from tigon.data.lazy_rows import LazyRows
-from tigon.data.mirrored import MirroredSet, alike, mirrored, verdict
+from tigon.data.mirrored import (
+    MirroredSet,
+    alike,
+    distinct_rows,
+    mirrored,
+    origins,
+    verdict,
+)
 from tigon.distributed import ShardOwnership
 from tigon.random.streams import make_rng
 
@@ -121,3 +128,12 @@ def test_the_process_that_owns_a_shard_owns_its_mirrored_copies(monkeypatch):
     own = mirrored(plain).ownership
     assert own.owned(torch.arange(18)).tolist() == [0, 1, 2, 3, 9, 10, 11, 12]
     assert own.slots(torch.tensor([3, 9])).tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("most", [5, 40, 100])
+def test_distinct_rows_are_no_copies_of_each_other(most):
+    images = mirrored(blobs(40, 0.5))
+    rows = distinct_rows(images, most)
+    assert len(rows) == min(most, 40) and len(origins(images, rows).unique()) == len(rows)
+    assert abs(int((rows >= 40).sum()) - len(rows) / 2) <= 0.5, "half of them are mirrored"
+    assert torch.equal(distinct_rows(images.whole, 40), torch.arange(40))

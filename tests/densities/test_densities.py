@@ -49,6 +49,17 @@ def test_a_normal_densitys_own_gradient_is_that_of_autograd(loc, scale, rng):
     assert torch.allclose(gradient, its, atol=1e-5)
 
 
+def test_chains_follow_the_density_of_a_subclass(rng):
+    class Lit(EnergyModel):
+        def forward(self, x):
+            return super().forward(x) + 100 * x.flatten(1).sum(1)
+
+    model = Lit(ConvDescriptor(8, 1, 4, rng=rng), starts=torch.zeros(1, 1, 1, 1), image_size=8)
+    x = torch.randn(2, 1, 8, 8, generator=rng)
+    value, gradient = value_and_grad(model, x)
+    assert torch.equal(value, model(x).detach()) and 90 < gradient.mean() < 110
+
+
 @pytest.mark.parametrize("loc", [0.0, -1.0])
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_an_energys_own_gradient_is_that_of_autograd(loc, norm, rng):

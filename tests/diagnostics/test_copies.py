@@ -111,3 +111,35 @@ def test_mann_whitney_is_scipys_with_ties():
 def test_too_few_images_are_refused(training):
     with pytest.raises(ValueError, match="20"):
         copies_test(training[:19], draws(150, 1), training)
+
+
+def reflected(points):
+    """Points and after them their mirrored copies: nearly symmetric, which changes little."""
+    return torch.cat([points, points * torch.tensor([-1.0] + [1.0] * (DIM - 1))])
+
+
+def symmetric(count, seed):
+    """Points whose first coordinate, which mirroring turns, is small."""
+    points = draws(count, seed)
+    points[:, 0] = 0.1 * torch.randn(count, generator=make_rng(seed, "turned"))
+    return points
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_mirrored_copies_do_not_hide_copies_of_training_images(copied):
+    training = symmetric(300, 0)
+    drawn = training[:150] + 0.3 * torch.randn(150, DIM, generator=make_rng(7))
+    drawn = drawn if copied else symmetric(150, 2)
+    of = torch.arange(600) % 300
+    found = copies_test(drawn, symmetric(150, 1), reflected(training), 0, of)
+    assert found.copied == copied
+    plain = copies_test(drawn, symmetric(150, 1), training)
+    assert found.relative == pytest.approx(plain.relative, abs=2.5)
+
+
+def test_duplicates_do_not_hide_some_copies(training):
+    drawn = draws(150, 100)
+    drawn[::10] = training[:15] + 0.05 * torch.randn(15, DIM, generator=make_rng(0))
+    twice = torch.cat([training, training[100:140]])
+    assert copies_test(drawn, draws(150, 1), twice).some_copied
+    assert not copies_test(draws(150, 2), draws(150, 1), twice).copied

@@ -8,9 +8,10 @@ import torch
 
 from small import generator_learner
 from tigon.data.images import ImageSet
+from tigon.diagnostics import examine
 from tigon.diagnostics.copies import CopiesTest, Neighbours
 from tigon.diagnostics.distances import Estimate
-from tigon.diagnostics.evaluation import Drawn, Evaluation, Reconstructed
+from tigon.diagnostics.evaluation import Drawn, Evaluation, Reconstructed, _reconstructed
 from tigon.diagnostics.examine import linear_findings
 from tigon.diagnostics.likelihood import (
     DRAWN,
@@ -76,6 +77,48 @@ def test_drawn_images_are_judged_by_how_sure_their_distance_is(kid, level, said)
 
 def test_reconstructions_worse_than_linear_ones_are_bad():
     assert of_evaluation(evaluation(0.03, 5.0))[0].level is Level.BAD
+
+
+@pytest.mark.parametrize(("doubt", "level"), [(0.004, Level.BAD), (0.006, Level.NOTE)])
+def test_reconstructions_are_judged_by_how_sure_their_difference_is(doubt, level):
+    found = evaluation(0.03, 5.0)
+    found.reconstructions["PCA"] = Reconstructed(0.02, 23.0, doubt)
+    finding = of_evaluation(found)[0]
+    assert finding.level is level
+    if level is Level.NOTE:
+        assert "differ by less than twice their difference's error, 0.012" in finding.what
+
+
+def test_the_doubt_is_the_error_of_the_mean_difference_over_images(rng):
+    y = torch.zeros(400, 1, 2, 2)
+    scale = torch.rand(400, 1, 1, 1, generator=rng)
+    images = {"model": 1 + 0 * y, "other": (1 + scale).sqrt() + 0 * y}
+    found = _reconstructed(images, y)
+    assert found["other"].error == pytest.approx(1 + scale.mean().item(), rel=1e-5)
+    assert found["other"].doubt == pytest.approx(scale.std().item() / 20, rel=1e-5)
+    assert found["model"].doubt == 0
+
+
+def test_the_distance_of_few_draws_is_not_known():
+    found = evaluation(0.01, 2.3)
+    few = {k: v._replace(kid=v.kid._replace(error=float("inf"))) for k, v in found.samples.items()}
+    drawn = of_evaluation(replace(found, samples=few))[1]
+    assert drawn.level is Level.NOTE and "the error of so few images is not known" in drawn.what
+    assert "inf" not in drawn.what
+
+
+def test_draws_about_the_posteriors_mean_leave_more_where_less_was_observed(monkeypatch):
+    images, learner, noise = gradients(20), generator_learner(20), []
+    monkeypatch.setattr(
+        examine, "of_linear", lambda own, linear, noise_, count: noise.append(noise_)
+    )
+    seen = images.batch(torch.arange(20))
+    shown = reconstructions(learner, seen)
+    linear_findings(learner, images, seen, shown)
+    mask = torch.zeros(20, 1, 8, 8)
+    mask[:, :, :2] = 1
+    linear_findings(learner, images, seen._replace(mask=mask), shown)
+    assert noise[1] == pytest.approx(4 * noise[0])
 
 
 def test_draws_that_were_not_compared_are_a_note_that_says_why():

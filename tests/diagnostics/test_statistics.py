@@ -31,6 +31,13 @@ def autoregressive(correlation, states, chains):
     return torch.stack(kept)
 
 
+def test_one_chain_is_compared_with_itself():
+    draws = autoregressive(0.5, 2000, 1)
+    assert (split_rhat(draws) < 1.02).all()
+    drifting = draws + torch.linspace(0, 5, 2000)[:, None, None]
+    assert (split_rhat(drifting) > 1.5).all()
+
+
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
 def test_effective_sample_size_is_that_of_an_autoregression(correlation):
     draws = autoregressive(correlation, 4000, 4)

@@ -4,7 +4,7 @@ import torch
 import tigon
 from tigon.models.generator import GeneratorModel
 from tigon.nn.dcgan import DCGANGenerator
-from tigon.random.streams import RowRng, make_rng, normal, normals, rows, seed_of, uniform
+from tigon.random.streams import RowRng, fine, make_rng, normal, normals, rows, seed_of, uniform
 
 
 def test_a_rows_noise_depends_on_its_example_alone():
@@ -51,6 +51,14 @@ def test_uniform_draws_one_number_a_row():
     assert numbers.min() >= 0 and numbers.max() < 1
 
 
+@pytest.mark.parametrize("streams", [RowRng(0, 0, range(4000)), make_rng(0)])
+def test_uniform_numbers_are_fine_for_points_in_half_precision(streams):
+    like = torch.zeros(4000, 3, dtype=torch.bfloat16)
+    numbers = uniform(streams, like)
+    assert numbers.dtype == torch.float32 and len(numbers.unique()) > 3990
+    assert uniform(streams, like.double()).dtype == torch.float64
+
+
 def test_part_of_the_streams_draws_what_the_whole_does():
     like = torch.zeros(4, 3)
     whole = normal(RowRng(1, 1, range(4)), like)
@@ -70,7 +78,8 @@ def test_a_rows_draws_are_the_same_bits_whichever_rows_share_the_batch(shape, dt
     for draw in (normal, uniform, normal):
         together, alone = draw(all_rows, like), draw(some_rows, like[:3])
         assert torch.equal(together[[66, 1, 13]], alone)
-        assert together.dtype == dtype and together.is_contiguous()
+        assert together.dtype == (fine(dtype) if draw is uniform else dtype)
+        assert together.is_contiguous()
 
 
 def test_float32_and_float64_have_the_same_noise():

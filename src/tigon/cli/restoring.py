@@ -148,7 +148,7 @@ class Restore:
             "out": str(self.out),
             "images": count,
             "draws": draws,
-            "spread": found.spread.mean().item(),
+            "spread": found.spread.mean().item() if draws > 1 else None,
             "noise": found.noise.mean().item(),
         }
         accept, evaluations = found.accept.mean().item(), how.gradient_evaluations
@@ -160,8 +160,10 @@ class Restore:
         lines = [
             f"{counted(count, 'image')}, {counted(draws, 'draw')} of each by "
             f"{counted(self.chains, 'chain')}: {how_drawn}",
-            f"mean spread {values['spread']:.3f}: the standard deviation of a value given what "
-            "was observed, on the scale of [-1, 1]",
+            "spread: not known from one draw"
+            if values["spread"] is None
+            else f"mean spread {values['spread']:.3f}: the standard deviation of a value given "
+            "what was observed, on the scale of [-1, 1]",
         ]
         if not found.evidence.isnan().all():
             without = int((found.evidence < 0).sum())

@@ -63,6 +63,21 @@ def distinct(images: ImageData) -> int:
     return len(images.whole if isinstance(images, MirroredSet) else images)
 
 
+def origins(images: ImageData, rows: Tensor) -> Tensor:
+    """Return which image each of these rows (B,) is, or is the mirrored copy of, (B,)."""
+    return rows % distinct(images)
+
+
+def distinct_rows(images: ImageData, most: int) -> Tensor:
+    """Return evenly spaced rows, at most `most`, and of an image and its mirrored copy only one.
+
+    Both say the same where images are counted as independent ones. They are taken in turns.
+    """
+    found = even_rows(distinct(images), most)
+    found[1::2] += len(images) - distinct(images)
+    return found
+
+
 def alike(images: ImageSet) -> float:
     """Return the share of images that are more like a mirrored copy of another than like one as
     it is, by the distance of their values; of at most 1000 of them.

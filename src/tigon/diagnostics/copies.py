@@ -12,8 +12,8 @@ So the test is made again with each distance over that to the nearest held-out i
 images may be further from the training images than these are from each other, where what belongs
 together was not divided; a model that copies nothing then draws images nearer to its training
 images, too. So such relative distances are compared with those of held-out images and with those
-of training images to the others, and what says less counts. All images count as copies where both
-tests say so.
+of training images to the others, which duplicates and mirrored copies are not, and what says less
+counts. All images count as copies where both tests say so.
 
 Some may be copies among many that are not, which a comparison of ranks in the middle does not
 show. So the smallest relative distances are counted: with q the j-th smallest of m real images,
@@ -42,6 +42,7 @@ from tigon.random.streams import make_rng
 LEAST, CELL = 20, 50  # images that the test needs; held-out ones a cell has on average
 COPIED = -3.0  # statistic below which drawn images count as copies
 CLOSE, CHANCE = 0.01, 1e-3  # share of real images that is close; probability of as many drawn ones
+SAME = 1e-6  # part of the largest image within which two training images are the same
 TINY = 1e-12  # least distance to a held-out image that one is divided by
 
 
@@ -107,12 +108,20 @@ def neighbours(drawn: Tensor, held_out: Tensor, training: Tensor) -> Neighbours:
     return Neighbours(rows, distances, distances / torch.cdist(x, y).min(1).values.clamp(min=TINY))
 
 
-def copies_test(drawn: Tensor, held_out: Tensor, training: Tensor, seed: int = 0) -> CopiesTest:
+def copies_test(
+    drawn: Tensor,
+    held_out: Tensor,
+    training: Tensor,
+    seed: int = 0,
+    origins: Tensor | None = None,
+) -> CopiesTest:
     """Test drawn images for copies, by features or pixels (N, k) of each set.
 
     Arguments:
         drawn, held_out: at least 20 of each
         seed: of the partition
+        origins: which image each training image is, or is a mirrored copy of, (N,); all are
+            different ones if not given
     Raises:
         ValueError: if there are too few
     """
@@ -125,7 +134,7 @@ def copies_test(drawn: Tensor, held_out: Tensor, training: Tensor, seed: int = 0
     of_x, of_y, of_some = (torch.cdist(rows, centres).argmin(1) for rows in (x, y, some))
     of_drawn, of_held = neighbours(x, y, t), torch.cdist(y, t).min(1)
     others = torch.cdist(y, y).fill_diagonal_(math.inf).min(1).values
-    between = torch.cdist(some, t).scatter(1, order[:, None], math.inf).min(1).values
+    between = _between_others(t, order, origins)
     of_training = between / torch.cdist(some, y).min(1).values.clamp(min=TINY)
     nearer = (of_drawn.distances[:, None] < of_held.values).double().mean().item()
     of_unseen = of_held.values / others.clamp(min=TINY)
@@ -141,6 +150,21 @@ def copies_test(drawn: Tensor, held_out: Tensor, training: Tensor, seed: int = 0
         least_close(len(x), len(y)),
         of_drawn,
     )
+
+
+def _between_others(t: Tensor, order: Tensor, origins: Tensor | None) -> Tensor:
+    """Return the distances of rows `order` (M,) of the training images to the nearest other one.
+
+    Duplicates and mirrored copies of an image are no others: by them, training images would seem
+    to be copies of each other, and drawn images that are copies no closer than those.
+    """
+    if origins is None:
+        origins = torch.arange(len(t))
+    origins = origins.to(t.device)
+    apart = torch.cdist(t[order], t)
+    same = origins[order, None] == origins
+    same |= apart <= SAME * t.square().sum(1).max().sqrt()
+    return apart.masked_fill_(same, math.inf).min(1).values
 
 
 def close_ones(drawn: Tensor, real: Tensor) -> tuple[int, float]:

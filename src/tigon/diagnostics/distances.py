@@ -28,6 +28,11 @@ class Estimate(NamedTuple):
         return f"{self.value:.{digits}f}{known}"
 
 
+def finite(value: float | None) -> float | None:
+    """Return a number as JSON has it: none that is not finite."""
+    return None if value is None or not math.isfinite(value) else value
+
+
 def kid(first: Tensor, second: Tensor) -> float:
     r"""Return the kernel distance of two sets, unbiased, so that it can be below 0.
 

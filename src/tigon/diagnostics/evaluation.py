@@ -15,10 +15,17 @@ from torch import Tensor
 
 from tigon.data.batches import even_rows
 from tigon.data.images import ImageSet
+from tigon.data.mirrored import origins
 from tigon.data.pixels import mean_observed
 from tigon.data.principal import MOST, PrincipalComponents, principal_components
 from tigon.diagnostics.copies import LEAST, CopiesTest, Neighbours, copies_test, neighbours
-from tigon.diagnostics.distances import Estimate, frechet, kid_of_subsets, precision_and_recall
+from tigon.diagnostics.distances import (
+    Estimate,
+    finite,
+    frechet,
+    kid_of_subsets,
+    precision_and_recall,
+)
 from tigon.diagnostics.features import features
 from tigon.diagnostics.likelihood import Likelihoods, LikelihoodSettings, likelihoods
 from tigon.diagnostics.nearest import FEATURES, PIXELS, Nearest, most_suspicious
@@ -51,10 +58,12 @@ class Reconstructed(NamedTuple):
     Attributes:
         error: mean squared error on the scale of [-1, 1], lower is better
         psnr: mean over images of the peak signal-to-noise ratio in dB, higher is better
+        doubt: standard error of the difference between this error and the model's, over images
     """
 
     error: float
     psnr: float
+    doubt: float = 0.0
 
 
 class Drawn(NamedTuple):
@@ -112,12 +121,15 @@ class Evaluation:
             name: getattr(self, name)
             for name in ("held_out", "reconstructed", "training", "drawn", "components", "notes")
         }
-        values["reconstructions"] = {k: v._asdict() for k, v in self.reconstructions.items()}
+        values["reconstructions"] = {
+            name: found._asdict() | {"doubt": finite(found.doubt)}
+            for name, found in self.reconstructions.items()
+        }
         values["samples"] = {
             name: drawn._asdict()
             | {
                 "kid": drawn.kid.value,
-                "kid_error": drawn.kid.error if math.isfinite(drawn.kid.error) else None,
+                "kid_error": finite(drawn.kid.error),
             }
             for name, drawn in self.samples.items()
         }
@@ -286,7 +298,7 @@ def _incomplete(
         PCA: components.reconstruct(y, batch.mask),
         MEAN: components.mean.unflatten(0, y.shape[1:]).expand_as(y),
     }
-    shown = {name: _reconstructed(found, y, batch.mask) for name, found in images.items()}
+    shown = _reconstructed(images, y, batch.mask)
     numbers = (len(held_out), len(y), len(training), 0, len(components.deviations))
     return Evaluation(*numbers, shown, notes=[*notes, INCOMPLETE])
 
@@ -295,19 +307,27 @@ def _reconstructions(model: Model, sets: Sets, infer: Infer) -> dict[str, Recons
     """Return the errors of the model and of what needs no learning, by name."""
     some = even_rows(len(sets.held_out), RECONSTRUCTED)
     y = sets.held_out[some]
-    shown = {
+    images = {
         MODEL: infer(model, y).images.cpu(),
         PCA: sets.components.reconstruct(y),
         NEAREST: sets.training[sets.nearest[some]],
         MEAN: sets.components.mean.unflatten(0, y.shape[1:]).expand_as(y),
     }
-    return {name: _reconstructed(images, y) for name, images in shown.items()}
+    return _reconstructed(images, y)
 
 
-def _reconstructed(images: Tensor, y: Tensor, mask: Tensor | None = None) -> Reconstructed:
-    errors = mean_observed((images.double() - y).square(), mask)
-    psnr = 10 * torch.log10(4 / errors.clamp(min=1e-12))
-    return Reconstructed(errors.mean().item(), psnr.mean().item())
+def _reconstructed(
+    images: dict[str, Tensor], y: Tensor, mask: Tensor | None = None
+) -> dict[str, Reconstructed]:
+    """Return how far reconstructions are from images y (B, C, H, W), the model's first."""
+    errors = {name: mean_observed((x.double() - y).square(), mask) for name, x in images.items()}
+    found = {}
+    for name, each in errors.items():
+        psnr = 10 * torch.log10(4 / each.clamp(min=1e-12))
+        apart = each - errors[MODEL]
+        doubt = apart.std().item() / len(y) ** 0.5 if len(y) > 1 else math.inf
+        found[name] = Reconstructed(each.mean().item(), psnr.mean().item(), doubt)
+    return found
 
 
 def _compare(model: Model, sets: Sets, data: ImageSet, count: int, seed: int) -> Compared:
@@ -337,24 +357,25 @@ def _compare(model: Model, sets: Sets, data: ImageSet, count: int, seed: int) ->
     if not enough:
         notes.append(f"copies cannot be told from {count} images: {LEAST} are needed")
         spaces = {PIXELS: compared | {TRAINING: sets.training.flatten(1)}}
-    copies, near = _near(spaces, seed, enough)
+    copies, near = _near(spaces, seed, enough, origins(data, sets.rows))
     nearest = most_suspicious(images[MODEL], data, sets.rows, near)
     return Compared(samples, copies, nearest, notes)
 
 
 def _near(
-    spaces: dict[str, dict[str, Tensor]], seed: int, enough: bool
+    spaces: dict[str, dict[str, Tensor]], seed: int, enough: bool, of: Tensor
 ) -> tuple[dict[str, CopiesTest], dict[str, Neighbours]]:
     """Return the test of copies, and the training images that drawn ones are nearest to.
 
     Arguments:
         spaces: drawn, held-out and training images by what they are compared in
         enough: whether there are enough images for the test; otherwise there is none
+        of: which image each training image is, or is a mirrored copy of
     """
     sets = {s: (points[MODEL], points[HELD_OUT], points[TRAINING]) for s, points in spaces.items()}
     if not enough:
         return {}, {space: neighbours(*three) for space, three in sets.items()}
-    copies = {space: copies_test(*three, seed) for space, three in sets.items()}
+    copies = {space: copies_test(*three, seed, of) for space, three in sets.items()}
     return copies, {space: test.neighbours for space, test in copies.items()}
 
 

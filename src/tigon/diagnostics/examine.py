@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tigon.data.batches import Batch, even_rows
 from tigon.data.images import ImageSet
+from tigon.data.mirrored import distinct_rows
 from tigon.data.pixels import mean_observed, reduced
 from tigon.data.principal import principal_components
 from tigon.diagnostics.drawing import image_figures, latent_figures
@@ -134,7 +135,9 @@ def linear_findings(
     components = principal_components(images, dim, most=LINEAR)
     squares = (components.reconstruct(y, mask) - y).double().square()
     left = mean_observed(squares, mask).mean().item() / shown.variance
-    noise = dim * learner.model.sigma.item() ** 2 / y[0].numel() / shown.variance
+    seen_values = torch.ones_like(y) if mask is None else mask.expand_as(y)
+    each = (1 / seen_values.flatten(1).sum(1)).mean().item()
+    noise = dim * learner.model.sigma.item() ** 2 * each / shown.variance
     return [of_linear(shown.errors.mean().item(), left, noise, len(components.deviations))]
 
 
@@ -145,8 +148,8 @@ def first_images(images: ImageSet, most: int, like: Tensor) -> Batch:
 
 
 def _some(images: ImageSet, most: int, like: Tensor) -> Batch:
-    """Return a batch of evenly spaced images, at most `most`."""
-    index = even_rows(len(images), most).to(like.device)
+    """Return a batch of evenly spaced images, at most `most`, none with its mirrored copy."""
+    index = distinct_rows(images, most).to(like.device)
     return images.batch(index).to(like)._replace(among=len(images))
 
 

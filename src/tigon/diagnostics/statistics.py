@@ -39,9 +39,13 @@ def split_rhat(draws: Tensor) -> NDArray[np.float64]:
     """Return rank-normalised split R-hat of each quantity, (*), from draws (K, C, *), K >= 4.
 
     It is 1 if all halves of all chains agree; above 1.01 they do not quite, above 1.1 not at all.
+    Of one chain, K >= 8, its quarters are compared.
     """
     from arviz_stats.base import array_stats
 
+    if draws.shape[1] == 1:
+        half = len(draws) // 2
+        draws = torch.cat([draws[:half], draws[-half:]], 1)
     return np.asarray(array_stats.rhat(_arranged(draws), chain_axis=0, draw_axis=1))
 
 

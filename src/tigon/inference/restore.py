@@ -101,7 +101,8 @@ class Restored(NamedTuple):
 
     Attributes:
         mean: E[x | y] over all draws, (B, C, H, W)
-        spread: standard deviation of x given y for each value, (B, C, H, W)
+        spread: standard deviation of x given y for each value, (B, C, H, W); 0 of one draw, which
+            shows none
         samples: draws of x given y, (B, S, C, H, W), those of a chain not next to each other: S is
             the number of draws times that of chains
         latents: those of the draws, (B, S, d); d is 0 without latents
@@ -233,7 +234,7 @@ def restoring(
             evidence = evidence if gaussian else torch.full_like(evidence, math.nan)
             found = Restored(
                 made.means.mean(1),
-                made.images.std(1, correction=0),
+                spread_of(made.images),
                 made.means if smooth else made.images,
                 torch.cat(latents, 1),
                 torch.stack(accepts).mean(0),
@@ -263,13 +264,18 @@ def _completed(
     samples = model.complete(images, masks, rng).detach().unflatten(0, (len(y), -1))
     return Restored(
         samples.mean(1),
-        samples.std(1, correction=0),
+        spread_of(samples),
         samples,
         like.new_empty(*samples.shape[:2], 0),
         like.new_full((len(y),), math.nan),
         like.new_zeros(len(y)),
         like.new_full((len(y),), math.nan),
     )
+
+
+def spread_of(draws: Tensor) -> Tensor:
+    """Return the standard deviation over draws (N, S, *), (N, *): 0 of one, which shows none."""
+    return draws.std(1) if draws.shape[1] > 1 else torch.zeros_like(draws[:, 0])
 
 
 def _like(model: Model, y: Tensor) -> Tensor:

@@ -209,7 +209,8 @@ def jittered(state: State, jitter: float, rng: Rng) -> Tensor:
     """Return step sizes (B,) drawn between (1 - jitter) and (1 + jitter) times the state's."""
     if not jitter:
         return state.step_size
-    return state.step_size * (1 + jitter * (2 * uniform(rng, state.x) - 1))
+    drawn = uniform(rng, state.x).to(state.step_size)
+    return state.step_size * (1 + jitter * (2 * drawn - 1))
 
 
 def require_jitter(jitter: float) -> None:

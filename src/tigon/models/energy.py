@@ -23,7 +23,7 @@ from tigon.data.batches import Batch, colours_of
 from tigon.data.checks import require_points, require_shape
 from tigon.data.pixels import enlarged, reduced_observed
 from tigon.densities.gaussian import Gaussian
-from tigon.densities.log_density import LogDensity, frozen, mode, value_and_grad
+from tigon.densities.log_density import LogDensity, evaluated, frozen, mode, value_and_grad
 from tigon.mcmc.adaptation import StepSizeDecay
 from tigon.mcmc.chain import MCMC, Trace
 from tigon.mcmc.kernel import innermost
@@ -150,6 +150,8 @@ class EnergyModel(Model):
 
         Chains take it: of two parts, only the network may need autograd.
         """
+        if type(self).forward is not EnergyModel.forward:  # another density, of a subclass
+            return evaluated(self, x)
         values, gradient = value_and_grad(self.network, x)
         of_reference, pull = self.reference.value_and_grad(x)
         return values.to(x.dtype) + of_reference, pull.add_(gradient)

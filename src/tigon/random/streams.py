@@ -103,11 +103,11 @@ class RowRng:
         return numbers[:, :count].to(like).reshape(times, *like.shape).contiguous()
 
     def uniform(self, like: Tensor) -> Tensor:
-        """Draw one uniform number in [0, 1) per row of `like`, (B,)."""
+        """Draw what the function `uniform` draws."""
         self._check(like)
         drawn = words(self.key, self.index, self.drawn, 1, like.device)
         self.drawn += 1
-        return uniforms(drawn, like.dtype)[:, 0].to(like)
+        return uniforms(drawn, fine(like.dtype))[:, 0].to(like.device)
 
     @staticmethod
     def _twists(like: Tensor) -> bool:
@@ -141,6 +141,11 @@ def twisters(names: Iterable[bytes]) -> list[torch.Generator]:
 def whole(name: bytes) -> bytes:
     """Return the 624 words of a twister's state, a hash of `name`."""
     return hashlib.shake_128(name).digest(4 * 624)
+
+
+def fine(dtype: torch.dtype) -> torch.dtype:
+    """Return the type that uniform numbers for points of a type have."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 Rng = torch.Generator | RowRng
@@ -181,8 +186,12 @@ def normals(rng: Rng, like: Tensor, times: int) -> Tensor:
 
 
 def uniform(rng: Rng, like: Tensor) -> Tensor:
-    """Draw one uniform number in [0, 1) per row of `like`, (B,)."""
+    """Draw one uniform number in [0, 1) per row of `like`, (B,), of float32 or float64.
+
+    In half precision there are 256 of them, and every 256th would be 0: below any probability.
+    """
     if isinstance(rng, torch.Generator):
-        drawn = torch.rand(like.shape[:1], generator=rng, dtype=like.dtype, device=rng.device)
+        dtype = fine(like.dtype)
+        drawn = torch.rand(like.shape[:1], generator=rng, dtype=dtype, device=rng.device)
         return drawn.to(like.device)
     return rng.uniform(like)

@@ -132,7 +132,7 @@ class DescriptorRecipe(Recipe):
     demo: ClassVar = True
     card: ClassVar = "descriptor-card.md.jinja"
     learner_type: ClassVar = DescriptorLearner
-    growth: ClassVar[Growth] = Growth(400, 0.14)
+    growth: ClassVar[Growth] = Growth(600, 0.07)
     chosen: ClassVar[tuple[str, ...]] = (*Recipe.chosen, "network.width")
     stages: ClassVar = Stages(
         "figure-5-synthesised",

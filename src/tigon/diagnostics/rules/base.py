@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from tigon.data.notes import percent as percent
+from tigon.diagnostics.distances import finite
 
 Record = dict[str, Any]
 
@@ -35,8 +36,8 @@ class Finding(NamedTuple):
     value: float | None = None
 
     def to_plain(self) -> dict[str, Any]:
-        """Return it as a JSON object."""
-        return self._asdict() | {"level": self.level.name.lower()}
+        """Return it as a JSON object, in which a value that is not finite is null."""
+        return self._asdict() | {"level": self.level.name.lower(), "value": finite(self.value)}
 
     @staticmethod
     def from_plain(values: dict[str, Any]) -> "Finding":

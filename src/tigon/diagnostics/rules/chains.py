@@ -131,13 +131,18 @@ def _agreement(probe: ImageProbe, own: float) -> Finding:
     said = (
         f"split R-hat {probe.rhat:.3g} (1 is best; healthy: below {RHAT:g}) and effective sample "
         f"size {probe.ess:.0f} of {probe.states} states (more is better), the worst of "
-        "log-density and image features over chains from different starts; gradient of the "
+        f"log-density and image features over {_chains(probe)}; gradient of the "
         f"log-density {probe.gradient:.3g} per dimension, which falls as chains converge; chains "
         f"at temperature {own:g} move as if at {probe.temperature:.3g}"
     )
     return _mixed(
         probe.rhat, said, "chains from different starts do not mix; short chains never do"
     )
+
+
+def _chains(probe: ImageProbe) -> str:
+    """Say which chains are compared."""
+    return "chains from different starts" if len(probe.after) > 1 else "quarters of one chain"
 
 
 def _mixed(rhat: float, said: str, remedy: str) -> Finding:

@@ -50,7 +50,8 @@ def of_linear(own: float, linear: float, noise: float, components: int) -> Findi
     Arguments:
         own, linear: parts of the images' variance that are left, of the model and of as many
             principal components as it has latents
-        noise: the same of draws about the posterior's mean, d sigma^2 / D over the variance
+        noise: the same of draws about the posterior's mean, d sigma^2 / D over the variance, for
+            images of D observed values
     """
     said = (
         f"reconstructions of training images leave {percent(own)} of their variance, those of "
@@ -66,12 +67,16 @@ def _reconstructions(found: Evaluation) -> list[Finding]:
     if not found.reconstructions:
         return []
     own, linear = (found.reconstructions[name].error for name in (MODEL, PCA))
+    known = 2 * found.reconstructions[PCA].doubt
     said = (
         f"reconstructions of {found.reconstructed} held-out images have an error of {own:.4g} "
         f"(mean square on [-1, 1]), those of {found.components} principal components {linear:.4g}"
     )
     if own <= linear:
         return [Finding("held-out images", Level.GOOD, said, value=own)]
+    if own - linear < known:
+        said += f": the two differ by less than twice their difference's error, {known:.2g}"
+        return [Finding("held-out images", Level.NOTE, said, value=own)]
     said += ": the model is worse than a linear one"
     return [Finding("held-out images", Level.BAD, said, LONGER, own)]
 
@@ -91,6 +96,8 @@ def _samples(found: Evaluation) -> list[Finding]:
     if apart <= known:
         said += (
             f": the two differ by less than twice their error, {known:.2g}, so neither is ahead"
+            if math.isfinite(known)
+            else ": the error of so few images is not known, and so not which is ahead"
         )
         return [Finding("drawn images", Level.NOTE, said, value=own.value)]
     said += ": a linear model draws images that are more like the held-out ones"

@@ -14,7 +14,7 @@ from tigon.errors import TigonError
 from tigon.explorer.frames import pack, pictures, shades
 from tigon.explorer.panels.base import Course, Model, Number, Panel, Part, Question, Request
 from tigon.inference.physics import Mask
-from tigon.inference.restore import WHITE, Draws, Restored, restore, restoring
+from tigon.inference.restore import WHITE, Draws, Restored, restore, restoring, spread_of
 from tigon.models.abilities import HasCompletion, HasDecoder
 from tigon.random.streams import RowRng
 
@@ -165,7 +165,7 @@ def _by_completion(able: Any, y: Tensor, physics: Mask, request: Fill) -> Iterat
         found = restore(able, y, physics, rng, how=Draws(1))
         drawn.append(found.samples)
         samples = torch.cat(drawn, 1)
-        spread = samples.std(1, correction=0)
+        spread = spread_of(samples)
         found = found._replace(mean=samples.mean(1), spread=spread, samples=samples)
         header = _header(request, chain + 1, request.chains, found)
         yield _drawn(header, found, len(drawn))
