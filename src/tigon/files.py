@@ -19,6 +19,7 @@ from tigon.errors import TigonError
 # Not all systems have all of these.
 AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 HIDDEN = ("Cc", "Cs", "Zl", "Zp")
+SPARE = 256  # open files of a process besides those of its data
 
 
 class FileRows(NamedTuple):
@@ -205,6 +206,18 @@ def name_order(name: str) -> tuple[str, str]:
 def printable(name: str) -> str:
     """Return a file's name as one line of valid UTF-8, whatever its bytes."""
     return "".join(_escaped(c) if unicodedata.category(c) in HIDDEN else c for c in name)
+
+
+def allow_open_files(more: int) -> None:
+    """Let this process open so many more files, as far as the system allows it."""
+    try:
+        import resource  # not on Windows, where there is no such limit
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = SPARE + more if hard == resource.RLIM_INFINITY else min(SPARE + more, hard)
+    if soft != resource.RLIM_INFINITY and wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def in_shell(path: str | os.PathLike[str]) -> str:

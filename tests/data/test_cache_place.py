@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tigon.data import cache_place
+from tigon.data import cache_place, source
 from tigon.data.cache_place import cache_folder, sweep
 from tigon.data.load import load_images
 from tigon.errors import TigonError
@@ -83,3 +83,26 @@ def test_what_a_killed_process_left_is_swept_a_day_later(tmp_path, pictures, mon
         "pictures",
     ]
     sweep(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_a_cache_may_be_shared(tmp_path, pictures, monkeypatch):
+    monkeypatch.setenv("TIGON_CACHE", str(tmp_path / "cache"))
+    before = os.umask(0o027)
+    try:
+        load_images(pictures, 8)
+    finally:
+        os.umask(before)
+    (entry,) = (path for path in (tmp_path / "cache").iterdir() if path.is_dir())
+    assert entry.stat().st_mode & 0o777 == 0o750
+
+
+def test_pictures_that_could_not_be_read_are_tried_again_once_a_plug_in_is_there(
+    tmp_path, pictures, monkeypatch
+):
+    monkeypatch.setenv("TIGON_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(source, "formats", lambda: ("PNG",))
+    load_images(pictures, 8)
+    monkeypatch.setattr(source, "formats", lambda: ("PNG", "AVIF"))
+    load_images(pictures, 8)
+    assert len([path for path in (tmp_path / "cache").iterdir() if path.is_dir()]) == 2

@@ -129,3 +129,15 @@ def test_a_page_that_is_broken_ends_its_file_and_keeps_its_label(tmp_path):
 def test_unknown_words_are_refused(pictures, option, value, known):
     with pytest.raises(TigonError, match=f"^{option} must be one of {known}, not '{value}'$"):
         load_images(pictures, 8, **{option: value})
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16", "F"])
+def test_zero_is_white_where_a_tiff_says_so(mode):
+    """Pillow inverts 8 bits alone; it writes BlackIsZero, which is changed here."""
+    dark = {"L": 30, "I;16": 30 * 257, "F": 30 / 255}[mode]
+    file = bytearray(encoded(Image.new(mode, (8, 8), dark), "TIFF"))
+    at = file.index((262).to_bytes(2, "little") + (3).to_bytes(2, "little")) + 8
+    assert file[at] == 1
+    assert decode_bytes(bytes(file), Form(8)).pixels[3, 3].tolist() == [30] * 3
+    file[at] = 0
+    assert decode_bytes(bytes(file), Form(8)).pixels[3, 3].tolist() == [225] * 3

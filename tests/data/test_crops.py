@@ -59,9 +59,11 @@ def test_the_size_of_crops_follows_the_picture(picture, tmp_path):
     turned = Image.open(picture).rotate(0)
     exif = turned.getexif()
     exif[274] = 6  # a quarter turn
-    turned.save(tmp_path / "turned.png", exif=exif)
-    assert picture_size(tmp_path / "turned.png") == (200, 60)
-    assert load_crops(tmp_path / "turned.png", (190, 60)).pixels.shape[1:] == (190, 60, 3)
+    for kind in ("png", "tif", "webp"):
+        path = tmp_path / f"turned.{kind}"
+        turned.save(path, exif=exif)
+        assert picture_size(path) == (200, 60)
+        assert load_crops(path, (190, 60)).pixels.shape[1:] == (190, 60, 3)
     Image.new("L", (500, 400)).save(tmp_path / "large.png")
     assert crop_size(tmp_path / "large.png", 16) == 64
 

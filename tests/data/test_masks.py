@@ -1,5 +1,7 @@
 """Images with missing values: from masks, from transparency, and what nothing may depend on."""
 
+import struct
+
 import numpy as np
 import pytest
 import torch
@@ -99,6 +101,20 @@ def test_what_cannot_be_right_is_said_in_one_line(masked):
         as_data(torch.zeros(3, 1, 8, 8), mask=torch.tensor([1.0, 0, 1]).view(3, 1, 1, 1))
     with pytest.raises(TigonError, match="must be 1 where a value was observed"):
         as_data(torch.zeros(3, 1, 8, 8), mask=torch.full((1, 1, 8, 8), 0.5))
+
+
+@pytest.mark.parametrize("error", [SyntaxError, RuntimeError, struct.error])
+def test_a_mask_whose_decoder_fails_in_any_way_is_refused(masked, monkeypatch, error):
+    opened = Image.open
+
+    def broken(path, *more, **options):
+        if "masks" in str(path):
+            raise error("no frame")
+        return opened(path, *more, **options)
+
+    monkeypatch.setattr(Image, "open", broken)
+    with pytest.raises(TigonError, match=r"--mask .*: cannot be read as a picture \(no frame\)"):
+        load_images(masked / "images", 8, mask=masked / "masks")
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3]))

@@ -1,5 +1,9 @@
 """Shards of a data set: who owns which, and that together they are the set."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -129,3 +133,16 @@ def test_every_row_has_one_owner_and_a_place_of_its_own(blocks):
             assert torch.equal(ownership.mine(total * 2), own * 2)
         seen += own.tolist()
     assert sorted(seen) == total.tolist()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on open files")
+def test_more_shards_than_files_that_may_be_open(tmp_path):
+    for k in range(40):
+        np.savez(tmp_path / f"part-{k:02}.npz", images=np.full((1, 8, 8, 3), k, np.uint8))
+    script = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 512))\n"
+        "from tigon.data.load import load_images\n"
+        f"print(len(load_images({str(tmp_path / 'part-*.npz')!r}, 8)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "40", done.stderr

@@ -112,6 +112,19 @@ def test_a_new_checkpoint_is_taken_and_one_that_cannot_be_read_is_told(runs, tmp
     assert page.of("training")[-1]["problem"] == ""
 
 
+def test_a_new_run_in_the_folder_of_another_is_taken(runs, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(runs["generator"].folder, folder)
+    hub = hub_of(Run(folder))
+    hub.check()
+    assert not hub.worker._jobs
+    (folder / "checkpoints" / "6").rename(tmp_path / "6")
+    hub.check()
+    (tmp_path / "6").rename(folder / "checkpoints" / "6")
+    hub.check()
+    assert len(hub.worker._jobs) == 1
+
+
 def test_records_that_come_are_told_to_all_pages(runs, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(runs["descriptor"].folder, folder)

@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from learned import model_folder, run_of
+from small import generator_recipe, image_set
 from tigon.cli.main import main
+from tigon.data.held_out import hold_out
+from tigon.data.images import ImageSet
+from tigon.data.mirrored import mirrored
 from tigon.data.pixels import to_uint8
 from tigon.errors import TigonError
 from tigon.export.card import Facts, Licence, facts_of, make_card
@@ -25,7 +30,11 @@ from tigon.figures import tile
 from tigon.random.streams import RowRng
 from tigon.recipes import CooperativeRecipe, recipes
 from tigon.recipes.settings import GeneratorNetwork
-from tigon.runs.run import Run
+from tigon.report.sections import opened
+from tigon.runs.experiment import train
+from tigon.runs.images import said_of
+from tigon.runs.run import Experiment, Run
+from tigon.training.checkpoint_folder import checksum
 
 
 def card(name, terms=None):
@@ -62,7 +71,7 @@ def test_a_card_says_what_the_model_is_and_is_not(name):
     assert ("maximum-likelihood" in said["tags"]) == recipes()[name].persistent
     assert ("for comparison only" in text) == name.endswith("-original")
     data = (
-        ("`wall.png`", "| images | 640,")
+        ("`wall.png`", "| images | 640 crops of one picture,")
         if name == "texture"
         else ("`pictures.npz`", "| images | 5,")
     )
@@ -80,14 +89,57 @@ def test_a_card_says_on_which_grid_images_are_revised(size, averaged):
 
 def test_the_verdict_of_diagnose_is_on_the_card(tmp_path):
     shutil.copytree(run_of("descriptor"), tmp_path / "run")
-    found = {"verdict": "not healthy: gap", "findings": []}
+    model, run = load(tmp_path / "run"), Run(tmp_path / "run")
+    manifest = checksum(run.find() / "manifest.json")
+    found = {"verdict": "not healthy: gap", "findings": [], "provenance": {"checkpoint": manifest}}
     path = tmp_path / "run" / "diagnosis.json"
     path.write_text(json.dumps(found))
-    model, run = load(tmp_path / "run"), Run(tmp_path / "run")
     assert "**not healthy: gap**" in make_card(model, facts_of(run, Licence())).text
+    path.write_text(json.dumps(found | {"provenance": {"checkpoint": "another"}}))
+    assert "**not diagnosed**" in make_card(model, facts_of(run, Licence())).text
     path.write_text("{")
     with pytest.raises(TigonError, match="diagnosis.json: cannot be read"):
         facts_of(run, Licence())
+
+
+def test_a_card_is_of_its_checkpoint(tmp_path, pictures):
+    recipe = generator_recipe(iterations=6)
+    train(Experiment("generator", recipe, str(pictures)), tmp_path / "run", "cpu", 2, keep=9)
+    for checkpoint, iterations in (("2", "2"), ("last", "6")):
+        run = Run(tmp_path / "run", checkpoint)
+        assert facts_of(run, Licence()).measures["iterations"] == iterations
+        assert opened(run).context.records[-1]["iteration"] == int(iterations)
+
+
+def test_a_card_names_no_folders_of_its_author(tmp_path, monkeypatch):
+    run = Path(shutil.copytree(run_of("generator"), tmp_path / "run"))
+    written = run / "config.toml"
+    first, _, rest = written.read_text().split("\n", 2)
+    for data, said in (
+        ("/home/me/secret/faces", "faces"),
+        (f"hf:{tmp_path}", f"hf:{tmp_path.name}"),
+        ("hf:someone/public", "hf:someone/public"),
+        ("embedded:animal-faces", "embedded:animal-faces"),
+    ):
+        lines = [first, f'data = "{data}"', 'mask = "/home/me/secret/mask.png"', rest]
+        written.write_text("\n".join(lines))
+        facts = facts_of(Run(run), Licence())
+        assert (facts.data, facts.settings["mask"]) == (said, "mask.png")
+
+
+def test_a_card_says_which_images_a_model_learned_from():
+    images = image_set(60)
+    assert said_of(images) == "60"
+    whole = hold_out(images)
+    assert said_of(mirrored(whole)) == "54 and a mirrored copy of each; 6 others were held out"
+    masks = np.full((60, 8, 8, 1), 255, np.uint8)
+    masks[0, 0] = 0
+    assert said_of(ImageSet(images.pixels, images.names, [], masks=masks)).endswith(
+        "60, with values missing"
+    )
+    assert "512 crops of one picture" in card("texture").text.replace(
+        facts_of(Run(run_of("texture")), Licence()).images, "512"
+    )
 
 
 def test_what_nobody_said_is_not_stated():

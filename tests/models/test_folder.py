@@ -58,6 +58,15 @@ def test_a_folder_written_from_a_folder_is_the_same_to_the_byte(name, tmp_path):
         assert (tmp_path / "second" / file).read_bytes() == (first / file).read_bytes()
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_weights_of_another_precision_are_written_in_single(dtype, tmp_path):
+    model = Run(run_of("generator")).model()
+    model.to(dtype).save_pretrained(tmp_path / "model")
+    found = load(tmp_path / "model").state_dict()
+    for name, value in model.state_dict().items():
+        assert torch.equal(found[name], value.float() if value.is_floating_point() else value)
+
+
 def test_the_file_holds_the_weights_and_nothing_else(tmp_path):
     held = load_file(model_folder("descriptor-original", tmp_path / "model") / "model.safetensors")
     learner = Run(run_of("descriptor-original")).learner()

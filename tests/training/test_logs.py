@@ -1,10 +1,12 @@
 import json
 
+import numpy as np
 import pytest
 
 from small import generator_recipe, image_set
 from tigon.errors import TigonError
 from tigon.training.callbacks.metrics import MetricsLog, cut_metrics, read_events, read_metrics
+from tigon.training.callbacks.snapshots import Snapshots, read_snapshots, save_snapshot
 
 
 def test_records_logged_are_the_records_read(tmp_path):
@@ -79,3 +81,14 @@ def test_a_stop_is_an_event_until_the_run_is_continued(tmp_path):
     assert read_events(path) == [stop], "nothing was learned since"
     path.write_text(path.read_text() + '{"iteration": 2}\n')
     assert read_events(path) == []
+
+
+def test_snapshots_of_another_course_are_dropped_when_a_run_goes_on(tmp_path):
+    pixels = np.zeros((1, 8, 8, 3), np.uint8)
+    for iteration in (1, 3, 7):
+        save_snapshot(tmp_path / "snapshots", iteration, pixels)
+    trainer = generator_recipe(iterations=9).trainer(image_set(4))
+    for _ in range(3):
+        trainer.step()
+    Snapshots(tmp_path / "snapshots").on_begin(trainer)
+    assert [iteration for iteration, _ in read_snapshots(tmp_path / "snapshots")] == [1, 3]

@@ -6,6 +6,7 @@ names, sizes and times and on the requested form. An entry appears completely or
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from array import array
@@ -61,7 +62,13 @@ def cached(source: "Source", form: Form) -> Entry:
         TigonError: if no picture can be read, or the cache cannot be written or is damaged
     """
     folder = cache_folder() / source.key(form)
-    if not (folder / "images.npy").is_file():
+    try:
+        there = (folder / "images.npy").is_file()
+    except OSError as error:
+        raise TigonError(
+            f"image cache {folder} cannot be read; set TIGON_CACHE ({error})"
+        ) from error
+    if not there:
         _fill(folder, source, form)
     try:
         entry = _read(folder, form)
@@ -119,7 +126,7 @@ def _read(folder: Path, form: Form) -> Entry:
     file = (folder / "images.npy").open("rb", buffering=0)
     labels, classes = None, tuple(map(str, about["classes"]))
     if (folder / "labels.npy").is_file():
-        labels = np.load(folder / "labels.npy", mmap_mode="r")
+        labels = np.load(folder / "labels.npy")
         if labels.shape != (len(pixels),) or labels.dtype != np.int64:
             raise ValueError(f"labels are {labels.dtype} {labels.shape}")
     known = Known(*about["known"])
@@ -154,12 +161,22 @@ def _fill(folder: Path, source: "Source", form: Form) -> None:
         }
         (work / "about.json").write_text(json.dumps(about), encoding="utf-8")
         if not folder.exists():
+            work.chmod(
+                0o777 & ~_umask()
+            )  # mkdtemp's is for its owner alone, and caches are shared
             work.rename(folder)
     except OSError as error:
         if not folder.exists():
             raise TigonError(f"image cache {folder.parent} cannot be written ({error})") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _umask() -> int:
+    """Return which permissions new files of this process do not have."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _known(folder: Path) -> tuple[str, str]:

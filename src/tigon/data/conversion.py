@@ -18,6 +18,7 @@ from tigon.sizes import sides
 LARGE = 2**24  # pixels; larger pictures are converted one at a time
 SIGNED = 2  # in TIFF's tag SampleFormat
 BITS, FORMAT = 258, 339  # TIFF's tags BitsPerSample and SampleFormat
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # its tag PhotometricInterpretation, and a value of it
 _one_by_one = threading.Lock()
 
 
@@ -106,6 +107,8 @@ def _eight_bits(picture: Image.Image) -> tuple[Image.Image, Note]:
     """Map a grey picture of floats, or of more than 8 bits, to 8 bits by its type's range."""
     values = np.asarray(picture)
     found, note = _of_floats(values) if values.dtype.kind == "f" else _of_whole(values, picture)
+    if (getattr(picture, "tag_v2", None) or {}).get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        found = 255 - found  # as Pillow does, of 8 bits alone
     grey = Image.fromarray(found)
     grey.info |= {k: v for k, v in picture.info.items() if k == "icc_profile"}
     return grey, note

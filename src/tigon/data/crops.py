@@ -46,7 +46,7 @@ def picture_size(data: str | os.PathLike[str]) -> tuple[int, int]:
         )
     try:
         with Image.open(text, formats=formats()) as picture:
-            turned = orientation(picture) in TURNED
+            turned = orientation(picture) in TURNED and picture.format != "TIFF"  # it is, of those
             width, height = picture.size[::-1] if turned else picture.size
     except Exception as error:  # decoders of broken files raise anything
         load_images(text)  # says what is wrong with it

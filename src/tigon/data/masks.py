@@ -140,7 +140,9 @@ def _mask(path: Path, size: tuple[int, int]) -> np.ndarray:
         raise TigonError(
             f"--mask {path}: cannot be found; give a picture, a folder of them, or alpha"
         ) from error
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except TigonError:
+        raise
+    except Exception as error:  # decoders of broken files raise anything
         raise TigonError(f"--mask {path}: cannot be read as a picture ({error})") from error
     if not (grey > 127).any():
         raise TigonError(f"--mask {path}: keeps nothing: it must be white where values are kept")

@@ -16,7 +16,7 @@ class Names(Sequence[str]):
     """
 
     def __init__(self, folder: Path) -> None:
-        self._starts = np.load(folder / "names.npy", mmap_mode="r")
+        self._starts = np.load(folder / "names.npy")
         self._text = np.memmap(folder / "names.txt", np.uint8, "r")
         starts = self._starts
         if (

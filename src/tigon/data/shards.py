@@ -27,7 +27,7 @@ from tigon.data.source import Source
 from tigon.data.sources import open_source
 from tigon.distributed import ShardOwnership, all_objects, first_process_first, world
 from tigon.errors import TigonError
-from tigon.files import name_order, printable
+from tigon.files import allow_open_files, name_order, printable
 from tigon.sizes import sides
 
 
@@ -85,6 +85,9 @@ def shared_mean(images: ImageSet) -> Tensor:
     return mean_of(torch.stack(all_objects(sums)).sum(0))
 
 
+FILES = 3  # that a shard keeps open: its images, a map of them, and its names
+
+
 def load_pattern(pattern: str, form: Form) -> ImageSet:
     """Load whatever matches a pattern: pictures like those of a folder, anything else as shards.
 
@@ -113,6 +116,7 @@ def load_pattern(pattern: str, form: Form) -> ImageSet:
             )
         with first_process_first():
             return image_set(cached(sources[os.path.abspath(pattern)], form), form.alpha)
+    allow_open_files(FILES * sum(map(len, seen)))
     notes = () if len(first) else first.notes  # otherwise they belong to a shard
     return _load_shards(assign(pattern, seen), sources, form, notes)
 

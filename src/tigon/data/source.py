@@ -11,6 +11,7 @@ import numpy as np
 
 from tigon.data.conversion import Decoded
 from tigon.data.form import Form
+from tigon.data.formats import formats
 from tigon.data.notes import Note
 from tigon.data.pictures import decode_all, reading
 
@@ -79,5 +80,5 @@ class Source(ABC):
 
     def key(self, form: Form) -> str:
         """Return a name for the cached copy of this source in this form."""
-        text = json.dumps([VERSION, self.fingerprint(), asdict(form)])
+        text = json.dumps([VERSION, self.fingerprint(), asdict(form), formats()])
         return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -36,8 +36,10 @@ from tigon.models.abilities import HasLatents
 from tigon.models.base import Model
 from tigon.models.cold_start import Reconstruction
 from tigon.random.streams import RowRng, make_rng
+from tigon.sizes import sides
 
 COMPONENTS = 64  # of models without latents
+VALUES = 2**28  # values of training images that are looked at, at most: a gigabyte
 INCOMPLETE_MOST = 1000  # images with missing values that components are fitted to, at most
 RECONSTRUCTED = 64  # held-out images whose latents are inferred, at most: it takes seconds each
 MODEL, PCA, GAUSSIAN = "model", "PCA", "Gaussian on PCA scores"
@@ -243,12 +245,14 @@ def _sets(
         TigonError: if there are too few, or images that a user gave are training images
     """
     numbers = model.latent_dim if isinstance(model, HasLatents) else COMPONENTS
-    rows = even_rows(len(training), max(count, MOST))
+    values = training.channels * math.prod(sides(training.image_size))
+    most = max(count, min(MOST, VALUES // values))
+    rows = even_rows(len(training), most)
     seen = training.read(rows)
     unseen = held_out.read(even_rows(len(held_out), count))
     new, notes = _unshared(unseen, held_out, training)
     try:
-        components = principal_components(training, numbers, seed)
+        components = principal_components(training, numbers, seed, most)
     except ValueError as error:
         raise TigonError(f"the training images: {error}") from error
     unseen = unseen[new]

@@ -106,7 +106,9 @@ class Hub:
             for session in list(self.sessions):
                 session.say(type="curves", anew=growth.anew, rows=rows)
         newest = newest_checkpoint(self.run)
-        if newest is not None and newest != self._tried:
+        if newest is None:
+            self._tried = None  # a new run may end at the same iteration
+        elif newest != self._tried:
             self._tried = newest
             self.worker.submit(self._load)
         state = self.state()

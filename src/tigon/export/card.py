@@ -6,6 +6,7 @@ Whatever is not given is "not stated".
 
 import io
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from tigon.recipes import Recipe, recipe_type, recipes
 from tigon.runs.config import flat
 from tigon.runs.run import Run
 from tigon.sizes import image_size, size_text
+from tigon.training.checkpoint_folder import checksum
 
 SHOWN, COLUMNS = 64, 8
 UNKNOWN = "not stated"
@@ -61,7 +63,7 @@ class Facts:
         what: what the model is, and whether it is a density
         terms: licences, and a description of the data
         data: name of the data set, without its parent folders
-        images: number of images
+        images: number of images, and what they are
         measures: results of the run, by name
         verdict: verdict of `tigon diagnose`
         findings: its findings, one line each
@@ -89,23 +91,33 @@ def facts_of(run: Run, terms: Licence) -> Facts:
     """
     config = run.plain_config()
     data = str(config.pop("data"))
-    if "from" in config:
-        config["from"] = Path(config["from"]).name
+    for name in {"from", "mask"} & config.keys():
+        config[name] = Path(config[name]).name  # ALPHA is its own
     described = run.environment.get("images")
-    count = described.get("count", UNKNOWN) if isinstance(described, dict) else UNKNOWN
-    verdict, findings = _diagnosis(run.folder / "diagnosis.json")
+    said = str(described.get("said", UNKNOWN)) if isinstance(described, dict) else UNKNOWN
+    verdict, findings = _diagnosis(run)
     return Facts(
         run.folder.resolve().name,
         run.experiment.recipe.describe(),
         terms,
-        data if re.match("[a-z]+:", data) else Path(data).name,
-        str(count),
-        measures(run.records(), run.experiment.recipe),
+        _public(data),
+        said,
+        measures(run.records_until(), run.experiment.recipe),
         verdict,
         findings,
         flat(config),
         _machine(run.environment),
     )
+
+
+def _public(data: str) -> str:
+    """Return the name of a data set without the folders that it is in."""
+    kind, _, name = data.rpartition(":")
+    if kind == "hf" and not (os.path.isabs(name) or os.path.exists(name)):
+        return data
+    if kind and kind != "hf" and re.fullmatch("[a-z]+", kind):
+        return data
+    return f"{kind}:{Path(name).name}" if kind == "hf" else Path(data).name
 
 
 def make_card(model: Model, facts: Facts) -> Card:
@@ -206,11 +218,15 @@ def _chain(model: HasChains) -> dict[str, Any]:
     }
 
 
-def _diagnosis(path: Path) -> tuple[str, list[str]]:
+def _diagnosis(run: Run) -> tuple[str, list[str]]:
+    """Return the verdict and the findings of `tigon diagnose`, if they are of this checkpoint."""
+    path = run.folder / "diagnosis.json"
     if not path.exists():
         return "not diagnosed", []
     try:
         found = json.loads(path.read_text("utf-8"))
+        if found["provenance"]["checkpoint"] != checksum(run.find() / "manifest.json"):
+            return "not diagnosed", []
         lines = [f"{f['level']}: {f['name']}: {f['what']}" for f in found["findings"]]
         return str(found["verdict"]), lines
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -89,19 +89,25 @@ def write_model_folder(
 ) -> None:
     """Write a model folder atomically, with a minimal card if there is none.
 
+    Weights are written in single precision, which models are read in.
+
     Raises:
         TigonError: if it exists and is not an empty folder, or cannot be written
     """
     from safetensors.torch import save
 
     card = card or Card(NO_CARD.format(kind=config.model["class"]))
-    held = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    held = {name: _single(value.detach()).cpu().contiguous() for name, value in tensors.items()}
     files = {
         CONFIG: (json.dumps(config.plain(), indent=2) + "\n").encode(),
         WEIGHTS: save(held, {"format": "pt"}),
         CARD: card.text.encode("utf-8", "backslashreplace"),
     }
     write_folder(folder, files | ({PICTURE: card.picture} if card.picture else {}))
+
+
+def _single(values: Tensor) -> Tensor:
+    return values.float() if values.is_floating_point() else values
 
 
 def read_config(folder: Path) -> Config:

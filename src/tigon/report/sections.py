@@ -17,6 +17,7 @@ from tigon.report.saved import evaluation_figures, save_diagnosis, saved_diagnos
 from tigon.runs.config import flat
 from tigon.runs.diagnosis import LENGTH, SEED, Diagnosis, diagnose
 from tigon.runs.evaluation import saved_results
+from tigon.runs.images import said_of
 from tigon.runs.provenance import files_of, provenance
 from tigon.runs.run import Run
 from tigon.sizes import sides
@@ -63,7 +64,8 @@ def opened(run: Run) -> Opened:
         TigonError: if it has no metrics, no checkpoint or no readable data
     """
     files = files_of(run)
-    learner, images, records = run.learner(), run.images(), run.records()
+    learner, images = run.learner(), run.images()
+    records = run.records() if run.checkpoint == "last" else run.records_until()
     if not records:
         raise TigonError(f"run {run.folder}: has no metrics yet; train it first")
     return Opened(run, run.experiment.recipe, RunContext(learner, images, records), files)
@@ -156,4 +158,4 @@ def described(shown: Opened) -> str:
     """Return the number and shape of the images that a run was trained on, in words."""
     images = shown.context.images
     size = (*sides(images.image_size), images.channels)
-    return f"{len(images)} of {' x '.join(map(str, size))}"
+    return said_of(images, " x ".join(map(str, size)))

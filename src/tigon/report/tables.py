@@ -113,7 +113,7 @@ def _on_data(entries: Sequence[Entry]) -> list[str]:
         count = len(entries[0].shown.context.images)
         return [f"All runs were trained on the same {count} images."]
     sources = {entry.shown.run.experiment.data for entry in entries}
-    form = "in different forms (size, fit, channels or mirroring)"
+    form = "in different forms (size, fit, channels, mirroring, masks, or what is held out)"
     how = f"on the same source {form}" if len(sources) == 1 else "on different images"
     said = "; ".join(f"{_listed(group)}: {_data(group[0])}" for group in groups)
     return [

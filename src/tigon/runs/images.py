@@ -5,6 +5,7 @@ from typing import Any
 
 from tigon.data.batches import ImageData
 from tigon.data.masks import ALPHA
+from tigon.data.mirrored import distinct
 from tigon.data.sources import is_named
 from tigon.errors import TigonError
 
@@ -40,7 +41,23 @@ def describe_images(images: ImageData) -> dict[str, Any]:
         "count": len(images),
         "fingerprint": images.fingerprint(),
         "content": images.content(),
+        "said": said_of(images),
     }
+
+
+def said_of(images: ImageData, size: str = "") -> str:
+    """Say how many images are learned from, what they are, and how many are not learned from.
+
+    Arguments:
+        size: of each, if that is to be said
+    """
+    count, of = distinct(images), f" of {size}" if size else ""
+    if images.streamed:
+        return f"a stream, whose first {count}{of} were looked at"
+    found = f"{count}{of}{' and a mirrored copy of each' if count < len(images) else ''}"
+    if images.incomplete:
+        found += ", with values missing"
+    return f"{found}; {len(images.held_out)} others were held out" if images.held_out else found
 
 
 def same_images(before: Any, now: dict[str, Any]) -> bool:  # noqa: ANN401

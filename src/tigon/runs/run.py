@@ -256,6 +256,15 @@ class Run:
         """Return the records of metrics.jsonl."""
         return read_metrics(self.metrics, self._optional)
 
+    def records_until(self) -> list[Record]:
+        """Return the records until the run's `checkpoint`, which its model is of.
+
+        Raises:
+            TigonError: if there is no such checkpoint
+        """
+        done = int(self.find().name)
+        return [record for record in self.records() if record["iteration"] <= done]
+
     def events(self) -> list[Record]:
         """Return the guard's events in metrics.jsonl."""
         return read_events(self.metrics, self._optional)
@@ -377,9 +386,14 @@ class Run:
         return before if before != resolved(self.data) else None
 
     def snapshots(self) -> list[tuple[int, np.ndarray]]:
-        """Return all snapshots: iterations and images, uint8 (N, H, W, C).
+        """Return the snapshots until the run's `checkpoint`: iterations and images, uint8
+        (N, H, W, C).
 
         Raises:
             TigonError: if one is damaged
         """
-        return read_snapshots(self.folder / "snapshots")
+        taken = read_snapshots(self.folder / "snapshots")
+        if self.checkpoint == "last":
+            return taken
+        done = int(self.find().name)
+        return [(iteration, shown) for iteration, shown in taken if iteration <= done]

@@ -34,8 +34,11 @@ class Snapshots(Callback):
         self.passed = 0.0
 
     def on_begin(self, trainer: Trainer) -> None:
-        """Continue from the current point of the run."""
+        """Continue from the current point of the run; later snapshots were of another course."""
         self.passed = trainer.progress
+        if world().rank == 0:
+            with writing(self.folder.parent):
+                drop_snapshots(self.folder, trainer.iteration)
 
     def on_iteration(self, trainer: Trainer, record: Record) -> None:
         """Save a snapshot if the run has passed a mark."""
