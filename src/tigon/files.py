@@ -217,7 +217,8 @@ def allow_open_files(more: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = SPARE + more if hard == resource.RLIM_INFINITY else min(SPARE + more, hard)
     if soft != resource.RLIM_INFINITY and wanted > soft:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        with contextlib.suppress(ValueError, OSError):  # a system may allow less than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def in_shell(path: str | os.PathLike[str]) -> str:

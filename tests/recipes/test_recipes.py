@@ -156,7 +156,7 @@ def test_the_number_of_latents_follows_the_variety_of_the_images(count, many, la
     ("recipe", "expected"),
     [
         (GeneratorRecipe(latent_dim=2), [400, 400, 200, 750, 4500]),
-        (DescriptorRecipe(), [400, 400, 550, 750, 1050]),
+        (DescriptorRecipe(), [600, 600, 700, 850, 950]),
     ],
 )
 def test_iterations_follow_the_number_of_images(recipe, expected):
