@@ -82,7 +82,10 @@ principal components (64 for a descriptor), and of training images. Copies: whet
 copies convicts the drawn images of any seed, and the larger of its two statistics, in pixels or in
 features, whichever is lower; below -3 are copies. (None of a row that was measured before the test
 compared training images with each other. Whether some images are copies is also tested, by the
-count of close ones, of rows since 2026-11-29 07:40.) Generators and cooperative learn from batches
+count of close ones, of rows since 2026-11-29 07:40. Where images are mirrored, as those of clothes
+and textures are, copies of a training image count as other ones in rows of before 12:40 that day,
+which makes the second statistic too large: in the default rows of clothes it was computed again.)
+Generators and cooperative learn from batches
 of 16 images, descriptors from 32; with `--batch-size 64`, which was the default, rows compare one
 prior with another, and with `--revision.pool 1` cooperative revises images pixel by pixel, not
 averaged over 2 x 2. clothing64 is measured on its own test images, cifar10 and mnist_t10k on
