@@ -216,7 +216,7 @@ def spread(shown: Tensor, observed: Tensor, batch: Batch) -> Tensor:
     if batch.size < 2:
         return observed.new_ones(())
     ours, theirs = variance(shown, batch), variance(observed, batch)
-    rounding = (2 * torch.finfo(observed.dtype).eps) ** 2 * observed[0].numel()
+    rounding = (2 * torch.finfo(observed.dtype).eps) ** 2 * observed.shape[1:].numel()
     return torch.where(theirs > rounding, ours / theirs, torch.ones_like(theirs))
 
 
