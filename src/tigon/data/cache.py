@@ -161,9 +161,7 @@ def _fill(folder: Path, source: "Source", form: Form) -> None:
         }
         (work / "about.json").write_text(json.dumps(about), encoding="utf-8")
         if not folder.exists():
-            work.chmod(
-                0o777 & ~_umask()
-            )  # mkdtemp's is for its owner alone, and caches are shared
+            work.chmod(0o777 & ~_umask())  # mkdtemp's is its owner's alone, and caches are shared
             work.rename(folder)
     except OSError as error:
         if not folder.exists():

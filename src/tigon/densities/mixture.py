@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from tigon.precision import wide
-from tigon.random.streams import Rng, normal, uniform
+from tigon.random.streams import Rng, fine, normal, uniform
 
 KNOWN = 30.0  # kappa: draws of N(0, I) that each component has seen
 FIRST = 10  # sweeps of k-means that a first fit starts from
@@ -119,7 +119,7 @@ class GaussianMixture(nn.Module):
         chosen = torch.bucketize(uniform(rng, like).float() * ends[-1], ends, right=True)
         chosen = chosen.clamp(max=len(ends) - 1)
         noise = normal(rng, like)
-        noise = noise.to(torch.promote_types(noise.dtype, torch.float32))
+        noise = noise.to(fine(noise.dtype))
         drawn = self.means.to(noise)[chosen]
         for k, inverse in enumerate(self.inverses):  # as many copies of it would fill the memory
             here = chosen == k

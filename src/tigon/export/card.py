@@ -18,6 +18,7 @@ from PIL import Image
 
 from tigon import __version__
 from tigon.data.pixels import to_uint8
+from tigon.data.sources import is_named
 from tigon.densities.gaussian import StandardNormal
 from tigon.densities.mixture import GaussianMixture
 from tigon.errors import TigonError
@@ -112,12 +113,11 @@ def facts_of(run: Run, terms: Licence) -> Facts:
 
 def _public(data: str) -> str:
     """Return the name of a data set without the folders that it is in."""
-    kind, _, name = data.rpartition(":")
-    if kind == "hf" and not (os.path.isabs(name) or os.path.exists(name)):
-        return data
-    if kind and kind != "hf" and re.fullmatch("[a-z]+", kind):
-        return data
-    return f"{kind}:{Path(name).name}" if kind == "hf" else Path(data).name
+    if not is_named(data):
+        return Path(data).name
+    kind, _, name = data.partition(":")
+    local = kind == "hf" and (os.path.isabs(name) or os.path.exists(name))
+    return f"{kind}:{Path(name).name}" if local else data
 
 
 def make_card(model: Model, facts: Facts) -> Card:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-KERNEL, STRIDE, PADDING = 4, 2, 1
+STRIDE, PADDING = 2, 1
 
 
 def halved(images: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

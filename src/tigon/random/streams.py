@@ -144,7 +144,7 @@ def whole(name: bytes) -> bytes:
 
 
 def fine(dtype: torch.dtype) -> torch.dtype:
-    """Return the type that uniform numbers for points of a type have."""
+    """Return a type, or single precision if it is coarser, as that of uniform numbers is."""
     return torch.promote_types(dtype, torch.float32)
 
 

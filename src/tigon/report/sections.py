@@ -65,7 +65,7 @@ def opened(run: Run) -> Opened:
     """
     files = files_of(run)
     learner, images = run.learner(), run.images()
-    records = run.records() if run.checkpoint == "last" else run.records_until()
+    records = run.shown_records()
     if not records:
         raise TigonError(f"run {run.folder}: has no metrics yet; train it first")
     return Opened(run, run.experiment.recipe, RunContext(learner, images, records), files)

@@ -89,7 +89,7 @@ def diagnose(
         TigonError: if the folder is not a run
     """
     before = before if loaded else files_of(run)
-    records = run.records() if run.checkpoint == "last" else run.records_until()
+    records = run.shown_records()
     found = of_events(run.events(), records)
     found += of_length(records, _progress(run, records), run.experiment.recipe.ends_by)
     origin, seen, unmeasured = None, Examination(), list[Finding]()

@@ -62,7 +62,7 @@ def saved_results(run: Run) -> dict[str, str]:
             ),
             f"KID-lite0 to {of}": _beside(
                 values["samples"],
-                lambda row: Estimate(row["kid"], row["kid_error"] or math.inf).text(2),
+                lambda row: _estimate(row["kid"], row["kid_error"]).text(2),
                 f"{values['drawn']} of each",
             ),
             f"log p of {of}": _beside(
@@ -74,6 +74,11 @@ def saved_results(run: Run) -> dict[str, str]:
     except BROKEN:
         return {}
     return {name: text for name, text in found.items() if text}
+
+
+def _estimate(value: float, error: float | None) -> Estimate:
+    """Return a number and its error, which JSON has as null where it is not known."""
+    return Estimate(value, math.inf if error is None else error)
 
 
 def _between(row: dict[str, Any]) -> str:

@@ -265,6 +265,14 @@ class Run:
         done = int(self.find().name)
         return [record for record in self.records() if record["iteration"] <= done]
 
+    def shown_records(self) -> list[Record]:
+        """Return all records, or those until the `checkpoint` if another than the last is shown.
+
+        Raises:
+            TigonError: if there is no such checkpoint
+        """
+        return self.records() if self.checkpoint == "last" else self.records_until()
+
     def events(self) -> list[Record]:
         """Return the guard's events in metrics.jsonl."""
         return read_events(self.metrics, self._optional)

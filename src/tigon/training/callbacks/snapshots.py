@@ -35,10 +35,7 @@ class Snapshots(Callback):
 
     def on_begin(self, trainer: Trainer) -> None:
         """Continue from the current point of the run; later snapshots were of another course."""
-        self.passed = trainer.progress
-        if world().rank == 0:
-            with writing(self.folder.parent):
-                drop_snapshots(self.folder, trainer.iteration)
+        self._go_on(trainer)
 
     def on_iteration(self, trainer: Trainer, record: Record) -> None:
         """Save a snapshot if the run has passed a mark."""
@@ -59,10 +56,14 @@ class Snapshots(Callback):
     def on_event(self, trainer: Trainer, event: Record) -> None:
         """Delete the snapshots of iterations that were rolled back."""
         if event["event"] == "rollback" or event.get("restored"):
-            self.passed = trainer.progress
-            if world().rank == 0:
-                with writing(self.folder.parent):
-                    drop_snapshots(self.folder, trainer.iteration)
+            self._go_on(trainer)
+
+    def _go_on(self, trainer: Trainer) -> None:
+        """Go on from where the run is, and delete the snapshots of later iterations."""
+        self.passed = trainer.progress
+        if world().rank == 0:
+            with writing(self.folder.parent):
+                drop_snapshots(self.folder, trainer.iteration)
 
 
 def save_snapshot(folder: Path, iteration: int, pixels: np.ndarray) -> None:
